@@ -1,0 +1,89 @@
+"""Element facts, all of them read from libraries: symbols, masses, radii, formula strings."""
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
+from jaxtyping import Float64
+
+MAX_Z = 118
+"""The largest atomic number that a crystal may hold."""
+
+SYMBOLS: tuple[str, ...] = tuple(chemical_symbols[: MAX_Z + 1])
+"""Element symbols by atomic number; entry 0 is ASE's placeholder ``X``, which is no element."""
+
+MASSES: Float64[np.ndarray, "119"] = np.asarray(atomic_masses[: MAX_Z + 1], dtype=np.float64)
+"""Standard atomic weights in g/mol by atomic number (IUPAC 2016, through ASE)."""
+
+COVALENT_RADII: Float64[np.ndarray, "119"] = np.asarray(
+    covalent_radii[: MAX_Z + 1], dtype=np.float64
+)
+"""Covalent radii in Å by atomic number (Cordero et al., Dalton Trans. 2832 (2008), through ASE).
+
+ASE writes 0.2 Å for the elements that the paper leaves out (Bk and beyond)."""
+
+DEFAULT_EXCLUDED: tuple[str, ...] = ("Ac", "Th", "Pa", "U", "Np", "Pu", "Tc", "Pm")
+"""Radioactive or very scarce elements, which fill naive discovery lists: out unless asked for."""
+
+
+def atomic_number(symbol: str) -> int:
+    """Atomic number of an element symbol such as ``"Cu"``.
+
+    Raises:
+        ValueError: if the symbol names no element.
+    """
+    z = atomic_numbers.get(symbol, 0)
+    if not 1 <= z <= MAX_Z:
+        raise ValueError(f"unknown element {symbol!r} (write a symbol as in 'Cu')")
+    return int(z)
+
+
+def parse_system(text: str) -> tuple[str, ...]:
+    """Elements of a chemical system, sorted by symbol: ``"Cu-Au"`` → ``("Au", "Cu")``.
+
+    Raises:
+        ValueError: for an unknown or a repeated element, or an empty name.
+    """
+    symbols = [part.strip() for part in text.split("-")]
+    for symbol in symbols:
+        if atomic_numbers.get(symbol, 0) < 1:
+            raise ValueError(
+                f"{text!r} is not a chemical system: {symbol!r} is no element "
+                "(write element symbols joined by hyphens, as in 'Au-Cu')"
+            )
+    if len(set(symbols)) != len(symbols):
+        raise ValueError(f"{text!r} is not a chemical system: it names an element twice")
+    return tuple(sorted(symbols))
+
+
+@lru_cache(maxsize=1_000_000)
+def reduced_formula(counts: tuple[tuple[int, int], ...]) -> str:
+    """Reduced formula as pymatgen writes it, from (atomic number, count) pairs.
+
+    pymatgen's string is the field's key (``LiFePO4``, not ``LiFeO4P``; ``O2``, not ``O``), so it
+    is asked for the string, once for each composition.
+    """
+    from pymatgen.core import Composition  # noqa: PLC0415  (0.1 s that `--help` need not pay)
+
+    with warnings.catch_warnings():
+        # noble gases have no electronegativity; pymatgen sorts them last and says so every time
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+        return str(Composition({SYMBOLS[z]: n for z, n in counts}).reduced_formula)
+
+
+def parse_formula(formula: str) -> dict[str, float]:
+    """Element amounts of a formula: ``"Li15Si4"`` → ``{"Li": 15.0, "Si": 4.0}``.
+
+    Raises:
+        ValueError: if the text is no formula of known elements.
+    """
+    from pymatgen.core import Composition  # noqa: PLC0415
+
+    try:
+        amounts = {str(k): float(v) for k, v in Composition(formula, strict=True).items()}
+    except Exception as error:
+        raise ValueError(f"{formula!r} is not a chemical formula (as in 'LiFePO4')") from error
+    if not amounts or any(s not in atomic_numbers or v <= 0 for s, v in amounts.items()):
+        raise ValueError(f"{formula!r} is not a chemical formula (as in 'LiFePO4')")
+    return amounts

@@ -1,0 +1,41 @@
+"""Generators: parents in, candidates out, in chunks and with lineage.  One generator a file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from gnomon.crystals import Crystals
+
+CHUNK = 10_000
+"""Candidates in a chunk, about: what a generator may hold in memory at a time."""
+
+LINEAGE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # of the candidate
+        pa.field("parent_id", pa.string()),  # id of the parent crystal; null for a prototype
+        pa.field("generator", pa.string(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),  # what was changed, for people to read
+        pa.field("score", pa.float64()),  # the generator's own preference, higher is better
+    ]
+)
+"""Columns of a lineage table: one row for each candidate."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A chunk of candidates and, row by row, where they come from (schema ``LINEAGE``)."""
+
+    crystals: Crystals
+    lineage: pa.Table
+
+
+class Generator(Protocol):
+    """Anything that turns parents into candidates."""
+
+    name: str
+
+    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+        """Yield chunks of about ``CHUNK`` candidates; the same seed gives the same chunks."""
+        ...

@@ -1,0 +1,26 @@
+"""Shared fixtures.  Every test runs with shapes and types enforced (jaxtyping with beartype)."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+install_import_hook("gnomon", "beartype.beartype")
+
+settings.register_profile(
+    "default", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data that some tests read; tests skip where it is absent."""
+    folder = Path(os.environ.get("GNOMON_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found in {folder}: set GNOMON_TEST_DATA to run this test")
+    return folder

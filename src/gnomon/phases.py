@@ -1,0 +1,240 @@
+"""Phases: compositions and formation energies of ONE energy scheme, the points of a hull.
+
+Formation energies are taken relative to elemental references that stay fixed, so an element found
+later in a lower structure lies below zero, and on the hull.
+
+    >>> references = {"Au": -3.2, "Cu": -3.7}
+    >>> formation_energies(compositions(["AuCu3"]), np.array([-3.6]), references).round(6).tolist()
+    [-0.025]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
+
+from gnomon.elements import MAX_Z, SYMBOLS, atomic_number, parse_formula, reduced_formula
+
+WHOLE = 1e-9
+"""Amounts this close to a whole number are whole: formulas are read from text, not measured."""
+
+
+class SchemeMismatch(ValueError):  # noqa: N818  (the name says what happened)
+    """Energies of two schemes were about to meet on one hull."""
+
+
+class MissingElementError(ValueError):
+    """An element of a queried system has no phase of its own, so nothing bounds the hull there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phases:
+    """n phases whose energies come from ONE scheme, in columns.
+
+    Attributes:
+        ids: (n,), names of the phases (str objects).  The same id may appear twice.
+        composition: (n, 119), atoms of each element by atomic number, per cell or per formula.
+        formation_energy_per_atom: (n,), eV/atom, relative to fixed elemental references.
+        scheme: the functional or potential, with its corrections, that all energies come from.
+
+    Raises:
+        ValueError: if shapes disagree, an energy is not finite or a composition is empty.
+    """
+
+    ids: Shaped[np.ndarray, " n"]
+    composition: Real[np.ndarray, "n 119"]
+    formation_energy_per_atom: Real[np.ndarray, " n"]
+    scheme: str
+
+    def __post_init__(self) -> None:
+        columns = {
+            "ids": np.array(self.ids, dtype=object),
+            "composition": np.array(self.composition, dtype=np.float64),
+            "formation_energy_per_atom": np.array(self.formation_energy_per_atom, np.float64),
+        }
+        n = len(columns["ids"])
+        shapes = [array.shape for array in columns.values()]
+        if shapes != [(n,), (n, MAX_Z + 1), (n,)]:
+            raise ValueError(
+                f"Phases takes ids (n,), composition (n, {MAX_Z + 1}) and "
+                f"formation_energy_per_atom (n,); got {', '.join(map(str, shapes))}"
+            )
+        bad = np.flatnonzero(~np.isfinite(columns["formation_energy_per_atom"]))
+        if len(bad):
+            raise ValueError(
+                f"phase {columns['ids'][bad[0]]!r} has no finite energy: leave crystals whose "
+                "evaluation failed out of the phases (they stay rows of the evaluations)"
+            )
+        atom_fractions(columns["composition"])
+        for name, array in columns.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        """Number of phases."""
+        return len(self.ids)
+
+    def take(self, index: Int[np.ndarray, " k"] | Bool[np.ndarray, " n"] | Sequence[int]) -> Phases:
+        """The phases at these indices, or where a Boolean mask is true."""
+        chosen = np.arange(len(self))[np.asarray(index, dtype=None if len(index) else np.int64)]
+        return Phases(
+            self.ids[chosen],
+            self.composition[chosen],
+            self.formation_energy_per_atom[chosen],
+            self.scheme,
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Phases]) -> Phases:
+        """The phases of several sets, in order.
+
+        Raises:
+            SchemeMismatch: if the sets come from different energy schemes.
+            ValueError: if there is no set at all, and so no scheme.
+        """
+        schemes = sorted({part.scheme for part in parts})
+        if not schemes:
+            raise ValueError("no phases to concatenate: give at least one set")
+        if len(schemes) > 1:
+            raise SchemeMismatch(
+                f"energies of {' and '.join(map(repr, schemes))} cannot share a hull: evaluate all "
+                "phases, the elements included, in one scheme"
+            )
+        return Phases(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.composition for part in parts]),
+            np.concatenate([part.formation_energy_per_atom for part in parts]),
+            schemes[0],
+        )
+
+    @cached_property
+    def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
+        """Reduced formulas as pymatgen writes them (array of str objects)."""
+        return reduced_formulas(self.composition)
+
+
+def elemental_references(
+    composition: Real[np.ndarray, "n 119"],
+    energy_per_atom: Float[np.ndarray, " n"],
+) -> dict[str, float]:
+    """The lowest energy (eV/atom) of each element that has a row of its own, by symbol.
+
+    Formation energies use these references for good: an elemental phase found later may lie below
+    zero, and then lies on the hull.
+    """
+    references: dict[str, float] = {}
+    pure = np.count_nonzero(composition, axis=1) == 1
+    for row, energy in zip(composition[pure], energy_per_atom[pure].tolist(), strict=True):
+        symbol = SYMBOLS[int(np.flatnonzero(row)[0])]
+        references[symbol] = min(energy, references.get(symbol, np.inf))
+    return references
+
+
+def formation_energies(
+    composition: Real[np.ndarray, "n 119"],
+    energy_per_atom: Float[np.ndarray, " n"],
+    references: Mapping[str, float],
+) -> Float64[np.ndarray, " n"]:
+    """Formation energies per atom: E - sum_i x_i E_i, with x_i the atom fractions.
+
+    Args:
+        composition: (n, 119), atoms by atomic number, on any scale.
+        energy_per_atom: (n,), eV/atom.
+        references: eV/atom of each element, of the same scheme.
+
+    Returns:
+        (n,), eV/atom.
+
+    Raises:
+        MissingElementError: if the reference of an element is missing.
+    """
+    fractions = atom_fractions(np.asarray(composition, dtype=np.float64))
+    present = {SYMBOLS[z] for z in np.flatnonzero(fractions.any(axis=0))}
+    missing = sorted(present - set(references))
+    if missing:
+        raise MissingElementError(
+            f"no reference energy of {', '.join(missing)} (there are {sorted(references)}): "
+            "evaluate the element's ground state in the same scheme"
+        )
+    energies = np.zeros(MAX_Z + 1)
+    for symbol in present:
+        energies[atomic_number(symbol)] = references[symbol]
+    return energy_per_atom - fractions @ energies
+
+
+def compositions(formulas: Sequence[str]) -> Float64[np.ndarray, "n 119"]:
+    """Atoms by atomic number of each formula: (n, 119).
+
+    Raises:
+        ValueError: for a text that is no formula.
+    """
+    counts = np.zeros((len(formulas), MAX_Z + 1))
+    for row, formula in zip(counts, formulas, strict=True):
+        for symbol, amount in parse_formula(formula).items():
+            row[atomic_number(symbol)] = amount
+    return counts
+
+
+def phases_from_table(table: pa.Table, scheme: str) -> Phases:
+    """Phases from columns reduced_formula and formation_energy_per_atom (eV/atom), id if present.
+
+    Without ids the formulas name the phases.
+
+    Raises:
+        ValueError: if a column is missing, a value is null or a formula is not one.
+    """
+    wanted = ("reduced_formula", "formation_energy_per_atom")
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise ValueError(
+            f"no column {' nor '.join(missing)} among {table.column_names}: a table of phases "
+            f"needs {' and '.join(wanted)} (eV/atom); a column id is used if it is there"
+        )
+    names = [*wanted, "id"] if "id" in table.column_names else list(wanted)
+    for name in names:
+        if table[name].null_count:
+            raise ValueError(f"column {name} has {table[name].null_count} empty values: drop them")
+    formulas = table["reduced_formula"].to_pylist()
+    ids = table["id"].to_pylist() if "id" in names else formulas
+    energies = table["formation_energy_per_atom"].to_numpy().astype(np.float64)
+    return Phases(np.array(ids, dtype=object), compositions(formulas), energies, scheme)
+
+
+def atom_fractions(composition: Float64[np.ndarray, "n 119"]) -> Float64[np.ndarray, "n 119"]:
+    """Atom fractions of each element: the rows of a composition, scaled to sum 1.
+
+    Raises:
+        ValueError: if a row is empty, or an amount is negative or not finite.
+    """
+    totals = composition.sum(axis=1, keepdims=True)
+    if not (np.isfinite(composition).all() and np.all(composition >= 0) and np.all(totals > 0)):
+        raise ValueError("a composition must hold at least one atom and no negative amount")
+    if composition[:, 0].any():
+        raise ValueError("column 0 of a composition belongs to no element and must be 0")
+    return composition / totals
+
+
+def reduced_formulas(composition: Float64[np.ndarray, "n 119"]) -> Shaped[np.ndarray, " n"]:
+    """Reduced formulas as pymatgen writes them (array of str objects).
+
+    Raises:
+        ValueError: for a composition that is not of whole numbers of atoms.
+    """
+    whole = np.rint(composition)
+    broken = np.flatnonzero(np.abs(whole - composition).max(axis=1, initial=0.0) > WHOLE)
+    if len(broken):
+        amounts = {
+            SYMBOLS[z]: composition[broken[0], z] for z in np.flatnonzero(composition[broken[0]])
+        }
+        raise ValueError(
+            f"{amounts} is not of whole atoms: multiply it until it is, as in Li2Mn3O8"
+        )
+    names = [
+        reduced_formula(tuple((int(z), int(row[z])) for z in np.flatnonzero(row))) for row in whole
+    ]
+    return np.array(names, dtype=object)

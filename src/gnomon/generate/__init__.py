@@ -34,7 +34,10 @@ class Candidates:
 class Generator(Protocol):
     """Anything that turns parents into candidates."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in configuration and lineage, such as ``prototypes``."""
+        ...
 
     def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
         """Yield chunks of about ``CHUNK`` candidates; the same seed gives the same chunks."""

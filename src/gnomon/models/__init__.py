@@ -1,0 +1,56 @@
+"""Energy models: crystals in, formation energies per atom with an uncertainty out."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float64, Shaped
+
+from gnomon.crystals import Crystals
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Formation energies per atom (eV/atom) of n crystals by the members of an ensemble.
+
+    Attributes:
+        members: one row a member; NaN where a crystal cannot be predicted.
+        reasons: why not, in words; empty where there is a prediction.
+    """
+
+    members: Float64[np.ndarray, "m n"]
+    reasons: Shaped[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.reasons)
+
+    @property
+    def predicted(self) -> Bool[np.ndarray, " n"]:
+        """Which crystals have a prediction."""
+        return self.reasons == ""
+
+    @cached_property
+    def median(self) -> Float64[np.ndarray, " n"]:
+        """The prediction: the median over members, eV/atom (Merchant et al. 2023, Methods)."""
+        return np.median(self.members, axis=0)
+
+    @cached_property
+    def iqr(self) -> Float64[np.ndarray, " n"]:
+        """The uncertainty: the inter-quartile range over members, eV/atom.
+
+        Quartiles are interpolated linearly: of two members it is half their difference, of one 0.
+        """
+        low, high = np.quantile(self.members, [0.25, 0.75], axis=0)
+        return high - low
+
+
+class EnergyModel(Protocol):
+    """Anything that predicts formation energies per atom, of one energy scheme."""
+
+    scheme: str
+
+    def predict(self, crystals: Crystals) -> Predictions:
+        """Predictions for every crystal, in order."""
+        ...

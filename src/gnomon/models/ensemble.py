@@ -1,0 +1,204 @@
+"""An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float64, Shaped
+from pydantic import BaseModel, ConfigDict
+
+from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
+from gnomon.models import Predictions
+from gnomon.models.checkpoint import load_arrays, load_header, save_arrays, write_atomically
+from gnomon.models.structural import Structural, StructuralConfig
+
+CHUNK = 4096
+"""Crystals whose graphs are in memory at a time in a prediction."""
+
+BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
+"""Room in a batch of a prediction: one shape to compile."""
+
+
+class Validation(BaseModel):
+    """Mean absolute errors on the validation rows, eV/atom, and of two simple predictors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mae: float
+    mae_of_members: tuple[float, ...]
+    mae_of_mean: float
+    mae_of_elements: float
+
+
+class ModelCard(BaseModel):
+    """What a trained model is and what it was measured to do; energies in eV/atom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    scheme: str
+    data: str
+    data_sha256: str
+    rows: int
+    train_rows: int
+    validation_rows: int
+    split: str
+    seed: int
+    members: int
+    train_mae: float
+    validation: Validation | None
+    config: dict[str, Any]
+    gnomon_version: str
+    git_commit: str | None
+    wall_seconds: float
+    machine: str
+    trained_at: str
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """E = shift + sum over elements of fraction x element energy + scale x network, eV/atom.
+
+    Attributes:
+        element_energies: least squares on the training data, 0 for elements not in it.
+        seen: the elements of the training data.
+    """
+
+    element_energies: Float64[np.ndarray, "119"]
+    seen: Bool[np.ndarray, "119"]
+    shift: float
+    scale: float
+
+    def baseline(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
+        """What the elements alone say, eV/atom."""
+        fractions = crystals.composition / crystals.n_atoms[:, None]
+        return self.shift + fractions @ self.element_energies
+
+
+class EnsembleEnergyModel:
+    """The trained structural networks of one energy scheme (see ``gnomon.models.EnergyModel``)."""
+
+    def __init__(self, networks: Structural, target: Target, card: ModelCard | None = None):
+        """Networks with a leading axis of members on every array."""
+        self.networks = networks
+        self.target = target
+        self.card = card
+        self.scheme = card.scheme if card is not None else ""
+
+    def predict(self, crystals: Crystals) -> Predictions:
+        """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
+
+        There is none for a crystal with an element that the training data lacks, or without any
+        two atoms within the cutoff: the network has learned nothing that applies.
+        """
+        parts = [
+            self._predict(crystals[i : i + CHUNK]) for i in range(0, max(len(crystals), 1), CHUNK)
+        ]
+        return Predictions(
+            np.concatenate([p.members for p in parts], axis=1),
+            np.concatenate([p.reasons for p in parts]),
+        )
+
+    def _predict(self, crystals: Crystals) -> Predictions:
+        config = self.networks.config
+        graphs = build_graphs(crystals, config.cutoff, config.max_neighbors)
+        reasons = self._reasons(crystals, graphs)
+        out = run(self.networks, graphs, np.flatnonzero(reasons == ""))
+        energies = self.target.baseline(crystals) + self.target.scale * out
+        energies[:, reasons != ""] = np.nan
+        return Predictions(energies, reasons)
+
+    def _reasons(self, crystals: Crystals, graphs: Graphs) -> Shaped[np.ndarray, " n"]:
+        reasons = np.full(len(crystals), "", dtype=object)
+        cutoff = self.networks.config.cutoff
+        reasons[graphs.n_edges == 0] = f"no two atoms within {cutoff:g} Å"
+        unseen = (crystals.composition > 0) & ~self.target.seen
+        for i in np.flatnonzero(unseen.any(axis=1)):
+            names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
+            reasons[i] = f"not in the training data: {names}"
+        return reasons
+
+
+def run(
+    networks: Structural, graphs: Graphs, index: np.ndarray, size: BatchSize = BATCH
+) -> Float64[np.ndarray, "m n"]:
+    """Outputs of the networks for these graphs, NaN for the others."""
+    members = networks.elements.shape[0]
+    out = np.full((members, len(graphs)), np.nan)
+    by_size = index[np.argsort(graphs.n_edges[index], kind="stable")]
+    for chosen, batch in pack(graphs, by_size, size):
+        out[:, chosen] = np.asarray(apply(networks, batch))[:, : len(chosen)]
+    return out
+
+
+@eqx.filter_jit
+def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
+    """Every member on one batch, one after the other.
+
+    XLA multiplies stacked small matrices three times slower on CPUs than one at a time; measured.
+    """
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+    return jax.lax.map(lambda member: eqx.combine(member, rest)(batch), arrays)
+
+
+def initial_networks(
+    config: StructuralConfig, coordination: float, members: int, seed: int
+) -> Structural:
+    """Untrained networks, each from its own key."""
+    keys = jax.random.split(jax.random.key(seed), members)
+    return eqx.filter_vmap(lambda key: Structural(config, coordination, key))(keys)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def save_model(path: Path, model: EnsembleEnergyModel) -> None:
+    """Write a model and, beside it, its card as JSON."""
+    assert model.card is not None
+    header = {
+        "kind": model.card.kind,
+        "network": model.networks.config.model_dump(),
+        "members": model.card.members,
+        "shift": model.target.shift,
+        "scale": model.target.scale,
+        "card": model.card.model_dump(mode="json"),
+    }
+    save_arrays(path, header, _arrays(model.networks, model.target))
+    write_atomically(card_path(path), model.card.model_dump_json(indent=2).encode() + b"\n")
+
+
+def load_model(path: Path | str) -> EnsembleEnergyModel:
+    """The model in a file that ``train`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        CheckpointError: if the file is damaged or no model.
+    """
+    path = Path(path)
+    header = load_header(path)
+    config = StructuralConfig.model_validate(header["network"])
+    networks = eqx.filter_eval_shape(initial_networks, config, 1.0, header["members"], 0)
+    empty = Target(np.zeros(MAX_Z + 1), np.zeros(MAX_Z + 1, bool), 0.0, 1.0)
+    arrays, energies, seen = load_arrays(path, _arrays(networks, empty))
+    networks = eqx.combine(jax.tree.map(jnp.asarray, arrays), networks)
+    target = Target(energies, seen, header["shift"], header["scale"])
+    return EnsembleEnergyModel(networks, target, ModelCard.model_validate(header["card"]))
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of a model file lies: ``model.gnomon`` → ``model.gnomon.json``."""
+    return path.with_name(path.name + ".json")
+
+
+def _arrays(networks: Structural, target: Target) -> tuple[Any, np.ndarray, np.ndarray]:
+    return eqx.filter(networks, _is_array_like), target.element_energies, target.seen
+
+
+def _is_array_like(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)

@@ -1,0 +1,142 @@
+"""Steps of training: loss, AdamW with a moving average, batches in a random order."""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Float32, Int, Int64
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon.graphs import BatchSize, GraphBatch, Graphs, pack
+from gnomon.models.structural import Structural
+
+HUBER_DELTA = 0.1
+"""Where the Huber loss turns from square to straight, in units of the scaled target."""
+
+
+class OptimizerConfig(BaseModel):
+    """How networks are optimised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=60, ge=1, description="passes over the training rows")
+    batch: int = Field(default=64, ge=1, description="crystals in a step, about")
+    learning_rate: float = Field(default=2e-3, gt=0, description="at its peak")
+    decay: Literal["cosine", "linear"] = "cosine"
+    warm_up: float = Field(default=0.03, ge=0, lt=1, description="share of the training that warms up")
+    weight_decay: float = Field(default=1e-4, ge=0, description="AdamW's, on matrices only")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
+    averaging: float = Field(default=0.998, ge=0, lt=1, description="decay of the moving average kept")
+    loss: Literal["l1", "huber"] = "l1"
+
+
+class State(NamedTuple):
+    """All that a step changes; every array has a leading axis of members."""
+
+    params: Structural
+    average: Structural
+    optimizer: Any
+    steps: Int[Array, ""]
+
+
+def initial_state(networks: Structural, config: OptimizerConfig) -> tuple[State, Structural]:
+    """State of an untrained ensemble, and the parts of its networks that do not change."""
+    params, static = eqx.partition(networks, eqx.is_inexact_array)
+    optimizer = jax.vmap(_optimizer(config).init)(params)
+    return State(params, params, optimizer, jnp.zeros((), jnp.int32)), static
+
+
+def run_epoch(
+    state: State,
+    static: Structural,
+    graphs: Graphs,
+    labels: Float32[np.ndarray, " n"],
+    order: Int64[np.ndarray, " k"],
+    size: BatchSize,
+    done: float,
+    config: OptimizerConfig,
+) -> tuple[State, float]:
+    """Every crystal of ``order`` once; the new state and the mean loss.
+
+    Args:
+        state: before the epoch.
+        static: as from ``initial_state``.
+        graphs: of all crystals.
+        labels: shifted and scaled, for each graph.
+        order: indices of the training rows as they shall come.
+        size: room in a batch.
+        done: epochs behind.
+        config: settings.
+    """
+    losses, seen = [], 0
+    for index, batch in pack(graphs, order, size):
+        target = np.zeros(len(batch.real), np.float32)
+        target[: len(index)] = labels[index]
+        fraction = (done + seen / len(order)) / config.epochs
+        rate = np.float32(learning_rate(fraction, config))
+        state, loss = _step(state, static, batch, target, rate, config)
+        losses.append(loss * len(index))
+        seen += len(index)
+    return state, float(sum(losses)) / len(order)
+
+
+def learning_rate(fraction: float, config: OptimizerConfig) -> float:
+    """Rate when this fraction of the training is done: up in a line, then down to zero."""
+    rise = min(1.0, fraction / config.warm_up) if config.warm_up else 1.0
+    fall = 1 - fraction if config.decay == "linear" else 0.5 * (1 + np.cos(np.pi * fraction))
+    return float(config.learning_rate * rise * fall)
+
+
+@eqx.filter_jit
+def _step(
+    state: State,
+    static: Structural,
+    batch: GraphBatch,
+    target: Float[Array, " B"],
+    rate: Float[Array, ""],
+    config: OptimizerConfig,
+) -> tuple[State, Float[Array, ""]]:
+    """One step of every member on the same batch, one member after the other (``apply``)."""
+    decay = jnp.minimum(config.averaging, (1 + state.steps) / (10 + state.steps))
+
+    def member(part: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
+        params, average, optimizer = part
+        loss, gradient = jax.value_and_grad(_loss)(params, static, batch, target, config)
+        updates, optimizer = _optimizer(config).update(gradient, optimizer, params)
+        params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
+        average = jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+        return (params, average, optimizer), loss
+
+    parts, losses = jax.lax.map(member, (state.params, state.average, state.optimizer))
+    return State(*parts, state.steps + 1), jnp.mean(losses)
+
+
+def _loss(
+    params: Structural,
+    static: Structural,
+    batch: GraphBatch,
+    target: Float[Array, " B"],
+    config: OptimizerConfig,
+) -> Float[Array, ""]:
+    error = eqx.combine(params, static)(batch) - target
+    if config.loss == "l1":
+        each = jnp.abs(error)
+    else:
+        each = optax.huber_loss(error, delta=HUBER_DELTA) / HUBER_DELTA
+    return jnp.sum(jnp.where(batch.real, each, 0)) / jnp.sum(batch.real)
+
+
+def _optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter 2019) less the learning rate, which each step is given."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(config.weight_decay, mask=_is_matrix),
+    )
+
+
+def _is_matrix(params: Any) -> Any:
+    return jax.tree.map(lambda p: p.ndim > 1, params)

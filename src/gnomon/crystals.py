@@ -24,7 +24,7 @@ from math import gcd
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float64, Int, Int64, Integer, Shaped, UInt8
 
 from gnomon.elements import MASSES, MAX_Z, SYMBOLS, atomic_number, reduced_formula
 
@@ -39,6 +39,8 @@ ID_LENGTH = 24
 class Crystals:
     """A batch of n crystals in columns.  Arrays are read-only; operations return new batches.
 
+    Columns are converted to float64, uint8 (numbers) and int64 (offsets) where they are not yet.
+
     Attributes:
         lattice: (n, 3, 3), Å; the rows of each matrix are a, b, c.  Either handedness is legal.
         atomic_numbers: (atoms,), Z of every atom, crystal after crystal.
@@ -50,10 +52,10 @@ class Crystals:
             or an atomic number lies outside 1..118.
     """
 
-    lattice: Float64[np.ndarray, "n 3 3"]
-    atomic_numbers: UInt8[np.ndarray, " atoms"]
-    frac_coords: Float64[np.ndarray, "atoms 3"]
-    offsets: Int64[np.ndarray, " n_plus_1"]
+    lattice: Float[np.ndarray, "n 3 3"]
+    atomic_numbers: Integer[np.ndarray, " atoms"]
+    frac_coords: Float[np.ndarray, "atoms 3"]
+    offsets: Integer[np.ndarray, " n_plus_1"]
 
     def __post_init__(self) -> None:
         columns = {
@@ -219,7 +221,7 @@ class Crystals:
         wrapped[wrapped >= 1.0] = 0.0  # -1e-17 wraps to 1.0 in floating point
         return Crystals(self.lattice, self.atomic_numbers, wrapped, self.offsets)
 
-    def with_atomic_numbers(self, atomic_numbers: Int[np.ndarray, " atoms"]) -> Crystals:
+    def with_atomic_numbers(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> Crystals:
         """The same sites, occupied by these elements."""
         return Crystals(self.lattice, atomic_numbers, self.frac_coords, self.offsets)
 

@@ -4,19 +4,24 @@ Everything here is geometry of one crystal at a time; spglib does the finding.
 """
 
 import itertools
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import spglib
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from gnomon.crystals import Crystals
 
 SYMPREC = 0.01
 """Default tolerance in Å below which two positions count as equivalent (pymatgen's default)."""
 
-GRID = 1e-3
+STEPS = 1000
+"""Steps a lattice vector is divided into where canonical coordinates are rounded."""
+
+GRID = 1.0 / STEPS
 """Step to which canonical cells are rounded: in Å for the lattice, fractional for coordinates."""
 
 
@@ -28,7 +33,7 @@ def space_groups(crystals: Crystals, symprec: float = SYMPREC) -> Int64[np.ndarr
     """International space group number (1 to 230) of each crystal, 0 where spglib finds none."""
     numbers = np.zeros(len(crystals), np.int64)
     for i in range(len(crystals)):
-        dataset = _ask(spglib.get_symmetry_dataset, crystals, i, symprec=symprec)
+        dataset = _ask(spglib.get_symmetry_dataset, _cell(crystals, i), symprec=symprec)
         numbers[i] = 0 if dataset is None else dataset.number
     return numbers
 
@@ -50,8 +55,7 @@ def primitive(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     for i in range(len(crystals)):
         cell = _ask(
             spglib.standardize_cell,
-            crystals,
-            i,
+            _cell(crystals, i),
             to_primitive=True,
             no_idealize=True,
             symprec=symprec,
@@ -73,7 +77,7 @@ def niggli(crystals: Crystals) -> Crystals:
         SymmetryError: where the reduction does not end (a cell of almost no volume).
     """
     bases = [_reduce(lattice) for lattice in crystals.lattice]
-    reduced = np.array(bases).reshape(-1, 3, 3)
+    reduced = np.array(bases, dtype=np.float64).reshape(-1, 3, 3)
     transform = crystals.lattice @ np.linalg.inv(reduced)
     frac = np.einsum("ai,aij->aj", crystals.frac_coords, transform[crystals.crystal_index])
     return crystals.with_lattice(reduced).with_frac_coords(frac).wrap()
@@ -82,10 +86,11 @@ def niggli(crystals: Crystals) -> Crystals:
 def canonical(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     """One fixed way to write each crystal, whatever cell, origin, order or orientation it came in.
 
-    The primitive cell is Niggli-reduced; among all bases with the same metric, all origins on an
-    atom of the rarest element, the one whose rounded coordinates come first in order is taken.
-    Mirror images come out alike: they have the same energy.  Numbers are rounded to ``GRID``, so
-    equal crystals get equal ids; crystals that differ by about ``GRID`` may or may not.
+    The primitive cell is Niggli-reduced.  Among all bases that transform into each other by
+    integers of -1, 0 and 1 (which joins any two reduced bases of a lattice), the shortest one is
+    taken, and among the bases that tie and all origins on an atom of the rarest element, the one
+    whose coordinates come first in order.  The lattice is written with a along x and b in the xy
+    plane.  Mirror images come out alike: they have the same energy.
 
     Raises:
         SymmetryError: where spglib finds no primitive cell.
@@ -97,40 +102,98 @@ def canonical(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
 def canonical_ids(crystals: Crystals, symprec: float = SYMPREC) -> Shaped[np.ndarray, " n"]:
     """Ids of the canonical cells: equal for the same crystal in any cell (array of str objects).
 
-    A crystal in which spglib finds no symmetry keeps the id of its own numbers.
+    The canonical cell is rounded to ``GRID`` first, so crystals that differ by much less than that
+    share an id, and crystals that differ by about as much may or may not.  A crystal in which
+    spglib finds no symmetry keeps the id of its own numbers.
     """
     ids = []
     for one in crystals:
         try:
-            ids.append(canonical(one, symprec).ids[0])
+            cell = canonical(one, symprec)
         except SymmetryError:
             ids.append(one.ids[0])
+            continue
+        lattice, numbers, frac_coords = cell.arrays(0)
+        rounded = Crystals.single(
+            _steps(lattice) * GRID, numbers, _steps(frac_coords) % STEPS / STEPS
+        )
+        ids.append(rounded.ids[0])
     return np.array(ids, dtype=object)
 
 
-def _ask(function: Callable[..., Any], crystals: Crystals, i: int, **options: Any) -> Any:
-    """spglib's answer, None where it fails (its old and its new way of failing)."""
+def _ask(function: Callable[..., Any], subject: Any, **options: Any) -> Any:
+    """spglib's answer, None where it fails."""
+    with warnings.catch_warnings():
+        # spglib 2 announces an error style of its next release at every call
+        warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING")
+        try:
+            return function(subject, **options)
+        except spglib.error.SpglibError:
+            return None
+
+
+def _cell(
+    crystals: Crystals, i: int
+) -> tuple[
+    Float64[np.ndarray, "3 3"], Float64[np.ndarray, "atoms_i 3"], UInt8[np.ndarray, " atoms_i"]
+]:
+    """Crystal i in spglib's order of arguments."""
     lattice, numbers, frac_coords = crystals.arrays(i)
-    try:
-        return function((lattice, frac_coords, numbers), **options)
-    except spglib.error.SpglibError:
-        return None
+    return lattice, frac_coords, numbers
 
 
 def _reduce(lattice: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
-    try:
-        reduced = spglib.niggli_reduce(lattice, eps=1e-5)
-    except spglib.error.SpglibError:
-        reduced = None
+    reduced = _ask(spglib.niggli_reduce, lattice, eps=1e-5)
     if reduced is None:
         raise SymmetryError(f"no Niggli cell of the lattice {lattice.tolist()}")
     return np.asarray(reduced, dtype=np.float64)
 
 
-_UNIMODULAR = np.array(
-    [
-        m
-        for m in itertools.product((-1, 0, 1), repeat=9)
-        if abs(round(np.linalg.det(np.array(m).reshape(3, 3)))) == 1
-    ]
-).reshape(-1, 3, 3)
+@cache
+def _unimodular() -> Int64[np.ndarray, "m 3 3"]:
+    """All 6,960 integer matrices of entries -1, 0, 1 and determinant +1 or -1."""
+    every = np.array(list(itertools.product((-1, 0, 1), repeat=9)), np.int64).reshape(-1, 3, 3)
+    return every[np.abs(np.rint(np.linalg.det(every))) == 1]
+
+
+def _canonical_one(
+    lattice: Float64[np.ndarray, "3 3"],
+    numbers: UInt8[np.ndarray, " atoms"],
+    frac_coords: Float64[np.ndarray, "atoms 3"],
+) -> Crystals:
+    bases = _shortest_bases(lattice)
+    elements, counts = np.unique(numbers, return_counts=True)
+    rarest = elements[np.argmin(counts)]  # of equals, the one of lowest atomic number
+    frac = np.einsum("ai,bij->baj", frac_coords, np.linalg.inv(bases))
+    shifted = frac[:, None, :, :] - frac[:, numbers == rarest, :][:, :, None, :]
+    shifted = shifted.reshape(-1, len(numbers), 3)
+    steps = _steps(shifted) % STEPS
+    keys = ((numbers.astype(np.int64) * STEPS + steps[..., 0]) * STEPS + steps[..., 1]) * STEPS
+    keys = keys + steps[..., 2]
+    order = np.argsort(keys, axis=1)
+    best = np.lexsort(np.take_along_axis(keys, order, axis=1).T[::-1])[0]
+    basis = bases[best // int(counts.min())]
+    metric = basis @ lattice @ lattice.T @ basis.T
+    return Crystals.single(
+        np.linalg.cholesky(metric), numbers[order[best]], shifted[best][order[best]]
+    ).wrap()
+
+
+def _shortest_bases(lattice: Float64[np.ndarray, "3 3"]) -> Int64[np.ndarray, "b 3 3"]:
+    """Changes of basis to the shortest bases; several where the lattice has symmetry."""
+    unimodular = _unimodular()
+    metrics = np.einsum("mij,jk,mlk->mil", unimodular, lattice @ lattice.T, unimodular)
+    lengths = np.sqrt(metrics[:, [0, 1, 2], [0, 1, 2]])
+    cosines = metrics[:, [0, 0, 1], [1, 2, 2]] / lengths[:, [0, 0, 1]] / lengths[:, [1, 2, 2]]
+    keys = np.concatenate([_steps(lengths), -_steps(cosines)], axis=1)
+    first = keys[np.lexsort(keys.T[::-1])[0]]
+    return unimodular[np.all(keys == first, axis=1)]
+
+
+def _steps(values: Float64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
+    """Values in steps of ``GRID``.
+
+    The steps begin at 1/e of a step and not at a half, where 1/16 and other special positions lie:
+    those must not fall to either side by the last digit of a float.
+    """
+    return np.floor(values / GRID + (1 - np.exp(-1))).astype(np.int64)

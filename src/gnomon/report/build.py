@@ -1,0 +1,163 @@
+"""``build_report``: the tables of a campaign → everything that its report says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from gnomon.hull import SchemeMismatch
+from gnomon.report.inputs import CampaignTables
+from gnomon.report.statistics import HitRate, hit_rates
+from gnomon.report.tables import (
+    ElementRow,
+    Failure,
+    PhaseRow,
+    element_rows,
+    failures,
+    lowest_phases,
+    new_stable_phases,
+    phase_rows,
+    screening_counts,
+)
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """The model that ranked a round."""
+
+    round: int
+    model: str
+    n_labels: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says, before it is drawn (energies in eV/atom).
+
+    Attributes:
+        system: elements of the campaign, in alphabetical order.
+        scheme: of the energies; None where nothing was evaluated.
+        headline: the result in a sentence.
+        stable: the new stable phases.
+        lowest: the lowest phase of every composition, known ones included.
+        phases: every phase on or above the hull.
+        hull_shown: whether the hull can be drawn (two or three elements).
+    """
+
+    title: str
+    system: tuple[str, ...]
+    scheme: str | None
+    headline: str
+    n_candidates: int
+    n_kept: int
+    n_evaluated: int
+    stable: tuple[PhaseRow, ...]
+    lowest: tuple[PhaseRow, ...]
+    phases: tuple[PhaseRow, ...]
+    elements: tuple[ElementRow, ...]
+    hits: tuple[HitRate, ...]
+    screening: tuple[tuple[str, int], ...]
+    failures: tuple[Failure, ...]
+    rounds: tuple[RoundRow, ...]
+    provenance: tuple[tuple[str, str], ...]
+    tables: CampaignTables
+
+
+def build_report(tables: CampaignTables) -> Report:
+    """Everything that the page and the files of a report say.
+
+    Raises:
+        SchemeMismatch: if the evaluations come from several energy schemes.
+        MissingElementError: if an element of the hull has no phase of its own.
+    """
+    scheme = _scheme(tables)
+    phases = phase_rows(tables)
+    known = {phase.id for phase in phases if phase.known}
+    evaluated = set(tables.evaluations["id"].to_pylist()) - known
+    stable = new_stable_phases(phases, scheme or "")
+    lowest = lowest_phases(phases)
+    selected = tables.screening.filter(pc.is_valid(tables.screening["selection"]))
+    selected = selected.select(["id", "round", "selection"]).to_pylist()
+    placed = {row["id"]: row for row in tables.hull.to_pylist() if not row["is_reference"]}
+    system = _system(tables, phases)
+    return Report(
+        title=tables.title,
+        system=system,
+        scheme=scheme,
+        headline=_headline(system, scheme, stable, lowest, len(evaluated)),
+        n_candidates=len(tables.candidates),
+        n_kept=int(pc.sum(tables.screening["kept"]).as_py() or 0),
+        n_evaluated=len(evaluated),
+        stable=tuple(stable),
+        lowest=tuple(lowest),
+        phases=tuple(phases),
+        elements=tuple(element_rows(tables, phases)),
+        hits=tuple(hit_rates(selected, evaluated, placed)),
+        screening=tuple(screening_counts(tables)),
+        failures=tuple(failures(tables)),
+        rounds=tuple(
+            RoundRow(row["round"], row["model"], row["n_labels"], row["message"] or "")
+            for row in sorted(tables.rounds.to_pylist(), key=lambda row: row["round"])
+        ),
+        provenance=tuple(_flat(tables.provenance)),
+        tables=tables,
+    )
+
+
+def _scheme(tables: CampaignTables) -> str | None:
+    schemes = sorted(set(tables.evaluations["scheme"].to_pylist()) - {None})
+    if len(schemes) > 1:
+        raise SchemeMismatch(
+            f"the evaluations come from {' and '.join(map(repr, schemes))}: energies of several "
+            "schemes cannot share a report; keep one campaign a scheme"
+        )
+    return schemes[0] if schemes else None
+
+
+def _system(tables: CampaignTables, phases: Sequence[PhaseRow]) -> tuple[str, ...]:
+    names = [phase.chemical_system for phase in phases]
+    names += tables.candidates["chemical_system"].unique().to_pylist()
+    return tuple(sorted({symbol for name in names for symbol in name.split("-")}))
+
+
+def _headline(
+    system: Sequence[str],
+    scheme: str | None,
+    stable: Sequence[PhaseRow],
+    lowest: Sequence[PhaseRow],
+    n_evaluated: int,
+) -> str:
+    name = "-".join(system) if system else "No crystals yet"
+    candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
+    if n_evaluated == 0:
+        return f"{name}: nothing has been evaluated yet, so every energy on this page is predicted."
+    if stable:
+        phases = "phase" if len(stable) == 1 else "phases"
+        return f"{name}: {len(stable)} new stable {phases}, verified at {scheme}."
+    above = [phase for phase in lowest if not phase.known and not phase.stable]
+    closest = ""
+    if above:
+        energy = 1000 * above[0].e_above_hull
+        closest = (
+            f" The closest, {above[0].reduced_formula}, lies {energy:.1f} meV/atom above the hull."
+        )
+    return (
+        f"{name}: No new stable phase was found among {candidates}, verified at {scheme}.{closest}"
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested provenance as (dotted name, text) pairs, in the order given."""
+    pairs = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, (list, tuple)):
+            pairs.append((f"{prefix}{name}", ", ".join(map(str, value))))
+        else:
+            pairs.append((f"{prefix}{name}", str(value)))
+    return pairs

@@ -1,0 +1,75 @@
+"""The page: a report → one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gnomon.hull import ON_HULL
+from gnomon.report.build import Report
+from gnomon.report.figures import HIGHEST_SHOWN, MAX_POINTS, formula_html, hull_figure
+from gnomon.report.files import cif_names
+from gnomon.report.statistics import CONFIDENCE, NEAR_HULL
+from gnomon.report.tables import SAME_ENERGY
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MAX_ROWS = 200
+"""Rows of a table on the page; the files beside it hold all of them."""
+
+
+def render_html(report: Report) -> str:
+    """The page of a report, as HTML: all styles and scripts are in it, every text is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("gnomon.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["formula"] = lambda text: Markup(formula_html(text))
+    environment.filters["mev"] = lambda energy: _signed(1000 * energy, 1)
+    environment.filters["ev"] = lambda energy: _signed(energy, 4)
+    environment.filters["percent"] = lambda rate: f"{100 * rate:.0f} %"
+    figure = hull_figure(report)
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        figure=None if figure is None else Markup(_figure_html(figure)),
+        plotly=None if figure is None else Markup(_plotly_js()),
+        cifs=cif_names(report),
+        max_rows=MAX_ROWS,
+        max_points=MAX_POINTS,
+        highest_shown=HIGHEST_SHOWN,
+        near_hull=NEAR_HULL,
+        on_hull=ON_HULL,
+        same_energy=SAME_ENERGY,
+        confidence=CONFIDENCE,
+    )
+
+
+def _figure_html(figure: go.Figure) -> str:
+    return figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id="hull-diagram",  # a fixed id, so that the same report is the same bytes
+        config={
+            "displaylogo": False,
+            "responsive": True,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        },
+    )
+
+
+def _plotly_js() -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+
+    return get_plotlyjs()
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with a true minus sign, and no minus before zero."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")

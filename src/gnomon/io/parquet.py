@@ -1,0 +1,138 @@
+"""Parquet tables of crystals, a batch of rows at a time: columns in, columns out."""
+
+import io
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gnomon.io.arrow import GEOMETRY, Geometry, check_columns
+from gnomon.io.reasons import ENERGIES, InputError, Reason, UnusableError
+from gnomon.io.records import LABELS, MAX_YEAR, Limits, Parsed, rejected, stack
+from gnomon.io.sources import content
+
+ID_COLUMNS = ("source_id", "material_id", "id")
+"""Columns that name a row in its source, the best first."""
+
+ALIASES = {"e_above_hull": ("e_above_hull", "energy_above_hull")}
+"""Other names of the energy columns."""
+
+_LARGEST_METADATA = 100_000_000  # bytes, and entries, of a footer: a damaged one may claim anything
+
+
+def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Iterator[Parsed]:
+    """The rows of a table, named ``source#row``, about ``chunk`` at a time.
+
+    Raises:
+        InputError: if the table has no columns of crystals, before the first row.
+        UnusableError: if the file is damaged, or claims more atoms than ``max_atoms`` a row.
+    """
+    file = _open(data, limits)
+    check_columns(file.schema_arrow)
+    _check_size(file.metadata, limits)
+    wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
+    row = 0
+    batches = file.iter_batches(batch_size=chunk, columns=wanted, use_threads=False)
+    while True:
+        try:
+            batch = next(batches, None)
+            found = None if batch is None else _columns(pa.table(batch), source, row)
+        except InputError:
+            raise
+        except Exception as error:  # see records.record: a damaged page raises anything
+            detail = f"{type(error).__name__} from row {row} on: {error}"
+            yield stack([rejected(f"{source}#{row}", Reason.unreadable, detail)])
+            return
+        if found is None:
+            break
+        row += len(found.labels)
+        yield found
+    if row == 0:
+        yield stack([rejected(source, Reason.empty, "a table of no rows")])
+
+
+_COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])
+
+
+def _open(data: BufferedReader, limits: Limits) -> pq.ParquetFile:
+    seekable = data if data.seekable() else io.BytesIO(content(data, limits))
+    try:
+        return pq.ParquetFile(
+            seekable,
+            thrift_string_size_limit=_LARGEST_METADATA,
+            thrift_container_size_limit=_LARGEST_METADATA,
+        )
+    except Exception as error:  # see records.record: a damaged footer raises anything
+        raise UnusableError(Reason.unreadable, f"{type(error).__name__}: {error}") from error
+
+
+def _check_size(metadata: Any, limits: Limits) -> None:
+    """Refuse a file with more values than its rows may hold: a page can expand to gigabytes."""
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        values = max((group.column(j).num_values for j in range(group.num_columns)), default=0)
+        if values > max(group.num_rows, 0) * 3 * limits.max_atoms:
+            raise UnusableError(
+                Reason.too_large,
+                f"{values} values in {group.num_rows} rows (raise max_atoms to read it)",
+            )
+
+
+def _columns(table: pa.Table, source: str, first: int) -> Parsed:
+    geometry = Geometry.of(table)
+    n = len(geometry.lattice)
+    reasons, details = np.full(n, None, object), np.full(n, "", object)
+    reasons[geometry.misshapen] = Reason.unreadable
+    details[geometry.misshapen] = "null, or lists that do not hold 9, n and 3 n numbers"
+    labels: dict[str, Any] = {
+        "source": pa.array([f"{source}#{i}" for i in range(first, first + n)], pa.string()),
+        "source_id": _first(table, ID_COLUMNS, pa.string()),
+        "year": _numbers(table, ("year",)),
+        "warnings": pa.nulls(n, pa.string()),
+    }
+    for name in ENERGIES:
+        labels[name] = _numbers(table, ALIASES.get(name, (name,)))
+    infinite = np.zeros(n, bool)
+    for name in (*ENERGIES, "year"):
+        infinite |= np.isinf(labels[name].to_numpy(zero_copy_only=False).astype(np.float64))
+    reasons[infinite], details[infinite] = Reason.not_finite, "an energy or a year is infinite"
+    year = labels["year"].to_numpy(zero_copy_only=False).astype(np.float64)
+    absurd = (year < 0) | (year > MAX_YEAR)
+    reasons[absurd & ~infinite] = Reason.unreadable
+    details[absurd & ~infinite] = f"a year outside 0..{MAX_YEAR}"
+    labels["year"] = pa.array(np.where(absurd, np.nan, year), from_pandas=True).cast(
+        pa.int32(), safe=False
+    )
+    return Parsed(
+        geometry.lattice,
+        geometry.atomic_numbers,
+        geometry.frac_coords,
+        geometry.offsets,
+        pa.table(labels).select(LABELS.names).cast(LABELS),
+        reasons,
+        details,
+    )
+
+
+def _numbers(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
+    """A column of float64 with NaN as null; nulls where the table has no such column.
+
+    Raises:
+        InputError: if the column holds anything but numbers.
+    """
+    try:
+        values = _first(table, names, pa.float64())
+    except pa.ArrowException as error:
+        raise InputError(f"the column {names[0]} must hold numbers: {error}") from error
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+
+
+def _first(table: pa.Table, names: tuple[str, ...], kind: pa.DataType) -> pa.Array:
+    for name in names:
+        if table.schema.get_field_index(name) >= 0:
+            return table[name].combine_chunks().cast(kind)
+    return pa.nulls(table.num_rows, kind)

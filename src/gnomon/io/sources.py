@@ -1,0 +1,226 @@
+"""Where records come from: paths, folders, globs and stdin; their formats; capped decompression."""
+
+import glob
+import gzip
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from gnomon.io.reasons import InputError, Reason, UnusableError
+from gnomon.io.records import Limits
+
+FORMATS = ("cif", "poscar", "extxyz", "parquet", "json")
+"""Formats that can be read, each also as ``.gz``."""
+
+SUFFIXES = {
+    ".cif": "cif",
+    ".mcif": "cif",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+    ".contcar": "poscar",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".parquet": "parquet",
+    ".json": "json",
+}
+"""Format by suffix; besides, VASP's own names POSCAR* and CONTCAR*."""
+
+STDIN = "-"
+"""The source that means standard input."""
+
+_GZIP = b"\x1f\x8b"
+_PEEK = 65_536
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or stdin.  ``named``: the caller asked for this very file, not for a folder."""
+
+    name: str
+    format: str
+    named: bool = True
+
+
+def find(sources: str | Path | Sequence[str | Path], format: str | None) -> list[Source]:
+    """Every file that the sources name, in order, each once.
+
+    In folders only files of a known suffix count (hidden ones do not).
+
+    Raises:
+        InputError: for a path that is not there, a glob or folder in which nothing is found, and a
+            file whose format is not known.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(f"unknown format {format!r}: write one of {', '.join(FORMATS)}")
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not given:
+        raise InputError("no sources: give a path, a folder, a glob or '-' for stdin")
+    found = [source for one in given for source in _expand(str(one), format)]
+    return list({source.name: source for source in reversed(found)}.values())[::-1]
+
+
+@contextmanager
+def stream(source: Source, limits: Limits) -> Iterator[io.BufferedReader]:
+    """The bytes of a source, decompressed if they start as gzip does.  Stdin is left open.
+
+    Raises:
+        UnusableError: while reading, beyond ``max_bytes`` of decompressed data.
+    """
+    raw = _open(source.name)
+    try:
+        if raw.peek(2)[:2] == _GZIP:
+            yield io.BufferedReader(_Capped(raw, limits.max_bytes), _PEEK)
+        else:
+            yield raw
+    finally:
+        if source.name != STDIN:
+            raw.close()
+
+
+def content(data: io.BufferedReader, limits: Limits) -> bytes:
+    """All bytes of a stream, for the formats that are parsed as a whole.
+
+    Raises:
+        UnusableError: if there are more than ``max_bytes``.
+    """
+    everything = data.read(limits.max_bytes + 1)
+    if len(everything) > limits.max_bytes:
+        raise _too_many_bytes(limits.max_bytes)
+    return everything
+
+
+def text(data: io.BufferedReader, limits: Limits) -> str:
+    """All text of a stream.  Bytes that are not UTF-8 stand in comments, as a rule: replaced."""
+    return content(data, limits).decode("utf-8-sig", errors="replace")
+
+
+def sniff(head: bytes) -> str | None:
+    """The format of a file that starts with these bytes, None where they tell nothing."""
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    start = head.decode("utf-8-sig", errors="replace")
+    lines = start.lstrip().splitlines()[:5]
+    if start.lstrip()[:1] in ("{", "["):
+        return "json"
+    if re.search(r"(?m)^\s*(data_|loop_|_cell_)", start):
+        return "cif"
+    if len(lines) > 1 and lines[0].strip().isdecimal() and "=" in lines[1]:
+        return "extxyz"
+    numbers = r"\s*([-+\d.eE]+\s*){%d}$"
+    # POSCAR: a comment (which may be blank), a scale, three vectors
+    lines = start.splitlines()[:5]
+    if (
+        len(lines) == 5
+        and re.match(numbers % 1, lines[1])
+        and all(re.match(numbers % 3, v) for v in lines[2:])
+    ):
+        return "poscar"
+    return None
+
+
+def _expand(given: str, format: str | None) -> list[Source]:
+    if given == STDIN or Path(given).is_file():
+        return [Source(given, format or _format(given))]
+    if Path(given).is_dir():
+        found = [Source(p, format or f, named=False) for p, f in _walk(given)]
+        if not found:
+            raise InputError(
+                f"{given}: no crystals in this folder; it takes files named "
+                f"*{', *'.join(SUFFIXES)}, POSCAR*, CONTCAR*, or these with .gz"
+            )
+        return found
+    if Path(given).exists():  # a named pipe, /dev/stdin
+        return [Source(given, format or _format(given))]
+    if any(c in given for c in "*?["):
+        matches = [p for p in sorted(glob.glob(given, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (keeps relative paths as given)
+        if not matches:
+            raise InputError(f"{given}: no file matches; check the pattern (quote it in a shell)")
+        return [Source(p, format or _format(p)) for p in matches]
+    raise InputError(f"{given}: no such file or folder; check the path")
+
+
+def _walk(folder: str) -> list[tuple[str, str]]:
+    paths = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(files):
+            path = Path(parent) / name
+            format = _format_of_name(name)
+            if format is not None and not name.startswith(".") and path.is_file():
+                paths.append((str(path), format))
+    return paths
+
+
+def _format_of_name(name: str) -> str | None:
+    plain = name.removesuffix(".gz")
+    by_suffix = SUFFIXES.get(Path(plain).suffix.lower())
+    if by_suffix is None and plain.startswith(("POSCAR", "CONTCAR")):
+        return "poscar"
+    return by_suffix
+
+
+def _format(name: str) -> str:
+    format = None if name == STDIN else _format_of_name(Path(name).name)
+    if format is not None:
+        return format
+    # a pipe can be peeked at only once it is open: stdin is, other pipes need format=
+    if name == STDIN or Path(name).is_file():
+        format = sniff(_head(name))
+    if format is None:
+        raise InputError(
+            f"{name}: the format cannot be told from the name or the content; "
+            f"say format=, one of {', '.join(FORMATS)}"
+        )
+    return format
+
+
+def _head(name: str) -> bytes:
+    raw = _open(name)
+    try:
+        head = raw.peek(_PEEK)[:_PEEK]
+    finally:
+        if name != STDIN:
+            raw.close()
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return gzip.GzipFile(fileobj=io.BytesIO(head)).read1(_PEEK)
+    except (OSError, EOFError, ValueError):
+        return b""
+
+
+def _open(name: str) -> io.BufferedReader:
+    if name != STDIN:
+        return cast("io.BufferedReader", Path(name).open("rb", buffering=_PEEK))
+    return cast("io.BufferedReader", sys.stdin.buffer)
+
+
+class _Capped(io.RawIOBase):
+    """Decompressed bytes of a gzip stream, up to a limit: a gzip bomb ends as a reject."""
+
+    def __init__(self, raw: io.BufferedReader, max_bytes: int) -> None:
+        self._gzip = gzip.GzipFile(fileobj=raw)
+        self._left = self._limit = max_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._gzip.read1(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_many_bytes(self._limit)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _too_many_bytes(limit: int) -> UnusableError:
+    return UnusableError(
+        Reason.too_large, f"over {limit} bytes once decompressed (raise max_bytes to read it)"
+    )

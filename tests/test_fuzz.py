@@ -1,0 +1,341 @@
+"""Damaged files: whatever comes in, crystals that are crystals and named rejects come out."""
+
+import gzip
+import io as bytes_io
+import json
+import random
+import re
+import resource
+import signal
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gnomon import io
+from gnomon.crystals import Crystals
+from tests.strategies import random_crystal
+
+WALL_LIMIT = 20.0
+"""Seconds an input may take: the slowest that the size checks let through takes about 5."""
+
+MEMORY_LIMIT = 1_500_000
+"""kB by which the peak memory may grow over all inputs, the imports of the parsers included."""
+
+NAMES = {
+    "cif": "damaged.cif",
+    "poscar": "POSCAR",
+    "extxyz": "damaged.extxyz",
+    "parquet": "damaged.parquet",
+    "json": "damaged.json",
+}
+
+SYMMETRIC_CIF = """data_NaCl
+_symmetry_space_group_name_H-M   P-1
+_cell_length_a   5.69
+_cell_length_b   5.69
+_cell_length_c   5.69
+_cell_angle_alpha   90
+_cell_angle_beta   90
+_cell_angle_gamma   90
+_symmetry_Int_Tables_number   2
+loop_
+ _symmetry_equiv_pos_site_id
+ _symmetry_equiv_pos_as_xyz
+  1  'x, y, z'
+  2  '-x, -y, -z'
+loop_
+ _atom_site_type_symbol
+ _atom_site_label
+ _atom_site_fract_x
+ _atom_site_fract_y
+ _atom_site_fract_z
+ _atom_site_occupancy
+  Na+  Na0  0.2  0.3333  0.1  1
+  Cl-  Cl1  0.5  0.5  0.5  1.0
+"""
+
+
+class HangError(BaseException):
+    """Beyond the wall limit; no Exception, so that the readers cannot turn it into a reject."""
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
+    """Valid files of every format."""
+    folder = tmp_path_factory.mktemp("seeds")
+    rng = np.random.default_rng(0)
+    crystals = Crystals.concatenate([random_crystal(rng) for _ in range(4)])
+    facts = {"energy_per_atom": [-1.0, -2.5, None, 0.1], "year": [1999, None, 2020, 1913]}
+    rows = pa.table({"id": pa.array(crystals.ids, pa.string()), **facts})
+    for name in ("many.parquet", "many.extxyz", "many.json"):
+        io.write(folder / name, crystals, rows=rows)
+    io.write(folder / "one.cif", crystals[0])
+    io.write(folder / "one.vasp", crystals[0])
+    cif = (folder / "one.cif").read_bytes()
+    return {
+        "cif": [cif, SYMMETRIC_CIF.encode(), SYMMETRIC_CIF.encode() + cif],
+        "poscar": [(folder / "one.vasp").read_bytes()],
+        "extxyz": [(folder / "many.extxyz").read_bytes()],
+        "parquet": [(folder / "many.parquet").read_bytes(), uncompressed(folder / "many.parquet")],
+        "json": [(folder / "many.json").read_bytes(), *documents(crystals)],
+    }
+
+
+def uncompressed(path: Path) -> bytes:
+    """The same table without compression, so that damage reaches the values."""
+    sink = bytes_io.BytesIO()
+    pq.write_table(pq.read_table(path), sink, compression="none", use_dictionary=False)
+    return sink.getvalue()
+
+
+def documents(crystals: Crystals) -> Iterator[bytes]:
+    """Responses of the Materials Project and of an OPTIMADE provider."""
+    structures = [s.as_dict() for s in io.to_pymatgen(crystals)]
+    yield json.dumps(
+        {
+            "data": [
+                {"material_id": f"mp-{i}", "structure": s, "energy_above_hull": 0.1 * i}
+                for i, s in enumerate(structures)
+            ]
+        }
+    ).encode()
+    yield json.dumps({"data": [optimade(c) for c in crystals]}).encode()
+
+
+def optimade(crystal: Crystals) -> dict[str, object]:
+    (structure,) = io.to_pymatgen(crystal)
+    symbols = [site.specie.symbol for site in structure]
+    return {
+        "id": "odbx/1",
+        "type": "structures",
+        "attributes": {
+            "dimension_types": [1, 1, 1],
+            "lattice_vectors": structure.lattice.matrix.tolist(),
+            "cartesian_site_positions": structure.cart_coords.tolist(),
+            "species_at_sites": symbols,
+            "species": [
+                {"name": s, "chemical_symbols": [s], "concentration": [1.0]} for s in set(symbols)
+            ],
+        },
+    }
+
+
+# --- damage: (bytes, random) -> bytes ------------------------------------------------------------
+
+NUMBER = re.compile(rb"-?\d+\.?\d*(?:[eE][-+]?\d+)?")
+BAD_NUMBERS = (
+    b"nan", b"NaN", b"inf", b"-inf", b"Infinity", b"1e308", b"-1e308", b"1e400", b"-0", b"-0.0",
+    b"0", b"1000000000000", b"99999999999999999999", b"-1", b"1e-320", b"0.5(3)", b"?", b".", b"X",
+    b"null", b"1_0", b"", b"1.5", b"D", b"2",
+)  # fmt: skip
+
+
+def flip_bits(data: bytes, rng: random.Random) -> bytes:
+    damaged = bytearray(data)
+    for _ in range(rng.choice((1, 1, 3, 20))):
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+    return bytes(damaged)
+
+
+def truncate(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data))]
+
+
+def delete_line(data: bytes, rng: random.Random) -> bytes:
+    lines = data.splitlines(keepends=True)
+    del lines[rng.randrange(len(lines))]
+    return b"".join(lines)
+
+
+def duplicate_line(data: bytes, rng: random.Random) -> bytes:
+    lines = data.splitlines(keepends=True)
+    i = rng.randrange(len(lines))
+    return b"".join(lines[: i + 1] * rng.choice((1, 1, 50)) + lines[i:])
+
+
+def swap_number(data: bytes, rng: random.Random) -> bytes:
+    numbers = list(NUMBER.finditer(data))
+    for match in sorted(rng.sample(numbers, min(len(numbers), rng.choice((1, 1, 4)))), key=id):
+        if data[match.start() : match.end()] == match.group():
+            data = data[: match.start()] + rng.choice(BAD_NUMBERS) + data[match.end() :]
+    return data
+
+
+def delete_token(data: bytes, rng: random.Random) -> bytes:
+    tokens = list(re.finditer(rb"[^\s,:{}\[\]]+", data))
+    chosen = rng.choice(tokens)
+    return data[: chosen.start()] + data[chosen.end() :]
+
+
+def insert_bytes(data: bytes, rng: random.Random) -> bytes:
+    i = rng.randrange(len(data))
+    garbage = rng.choice(
+        (
+            rng.randbytes(rng.choice((1, 8, 500))),
+            b"\xff\xfe",
+            b"\xc3\x28",
+            b"\x00" * 10,
+            "Ωé\u2028".encode(),
+            b"[" * 20_000,
+            b'{"a":' * 20_000,
+            b"'" * 5_000,
+            b"\n" * 5_000,
+            b" " * 50_000,
+            b'"\\ud800"',
+        )
+    )
+    return data[:i] + garbage + data[i:]
+
+
+def inflate_count(data: bytes, rng: random.Random) -> bytes:
+    integers = list(re.finditer(rb"(?<![\d.])\d{1,3}(?![\d.])", data))
+    if not integers:
+        return data
+    chosen = rng.choice(integers)
+    huge = rng.choice((b"1000000000000", b"2147483648", b"100000000", b"1999"))
+    return data[: chosen.start()] + huge + data[chosen.end() :]
+
+
+def only_noise(data: bytes, rng: random.Random) -> bytes:
+    return rng.randbytes(rng.choice((0, 1, 100, 5_000)))
+
+
+def splice(data: bytes, rng: random.Random) -> bytes:
+    i, j = sorted((rng.randrange(len(data)), rng.randrange(len(data))))
+    return data[:j] + data[i:]
+
+
+DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+    flip_bits, truncate, delete_line, duplicate_line, swap_number, swap_number, delete_token,
+    insert_bytes, inflate_count, only_noise, splice,
+)  # fmt: skip
+
+
+def damaged(format: str, files: list[bytes], rng: random.Random) -> bytes:
+    """A valid file after one to three kinds of damage; some are gzipped before the last."""
+    data = rng.choice(files)
+    for damage in rng.choices(DAMAGES, k=rng.choice((1, 1, 2, 3))):
+        data = damage(data, rng) if data else data
+    if rng.random() < 0.1:
+        data = gzip.compress(data)
+        data = rng.choice(DAMAGES[:2])(data, rng) if rng.random() < 0.5 else data
+    return data
+
+
+# --- the law -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def wall_limit(seconds: float) -> Iterator[None]:
+    def stop(signum: int, frame: types.FrameType | None) -> None:
+        raise HangError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def check_law(result: io.ReadResult) -> None:
+    """Every record is a valid, finite crystal or a named reject."""
+    crystals, rejects = result.crystals, result.rejects
+    assert len(crystals) == len(result.rows)
+    assert result.rows.schema == io.ROWS
+    assert rejects.schema == io.REJECTS
+    assert result.rows["id"].to_pylist() == crystals.ids.tolist()
+    assert len(crystals) + len(rejects) > 0
+    assert np.isfinite(crystals.lattice).all()
+    assert np.isfinite(crystals.frac_coords).all()
+    assert np.isfinite(crystals.volumes).all()
+    assert (crystals.volumes > 0).all()
+    assert set(rejects["reason"].to_pylist()) <= set(io.Reason)
+    details = rejects["detail"].to_pylist()
+    assert all(details)
+    # the parsers' failures are data, but a failed check of shapes is a bug of ours
+    assert not [d for d in details if "Type-check" in d or "jaxtyping" in d or "beartype" in d]
+    for energy in ("formation_energy_per_atom", "energy_per_atom", "e_above_hull"):
+        assert np.isfinite(result.rows[energy].drop_null().to_numpy()).all()
+
+
+def run(seeds: dict[str, list[bytes]], folder: Path, n_inputs: int, seed: int) -> dict[str, int]:
+    """The law over damaged files; which one broke it is in the assertion's message."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    counts = {"accepted": 0, "rejected": 0}
+    slowest = 0.0
+    for i in range(n_inputs):
+        rng = random.Random(f"{seed}/{i}")
+        format = rng.choice(sorted(NAMES))
+        file = folder / NAMES[format]
+        file.write_bytes(damaged(format, seeds[format], rng))
+        start = time.perf_counter()
+        try:
+            with wall_limit(WALL_LIMIT):
+                result = io.read(folder)
+            check_law(result)
+        except BaseException as error:
+            raise AssertionError(f"input {seed}/{i} ({format}): {error!r}") from error
+        slowest = max(slowest, time.perf_counter() - start)
+        counts["accepted"] += len(result.crystals)
+        counts["rejected"] += len(result.rejects)
+        file.unlink()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    assert grown < MEMORY_LIMIT, f"peak memory grew by {grown} kB"
+    print(f"{n_inputs} inputs, {counts}, slowest {slowest:.2f} s, memory +{grown / 1000:.0f} MB")
+    return counts
+
+
+def test_undamaged_seeds_are_read_whole(seeds: dict[str, list[bytes]], tmp_path: Path) -> None:
+    for format, files in seeds.items():
+        for data in files:
+            file = tmp_path / NAMES[format]
+            file.write_bytes(data)
+            result = io.read(file, strict=True)
+            assert len(result.crystals) >= 1
+            assert len(result.rejects) == 0
+
+
+def test_damaged_files_give_crystals_or_named_rejects(
+    seeds: dict[str, list[bytes]], tmp_path: Path
+) -> None:
+    counts = run(seeds, tmp_path, n_inputs=400, seed=0)
+    # damage must bite, and must leave something to read: else this tests nothing
+    assert counts["accepted"] > 50
+    assert counts["rejected"] > 50
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_files(seeds: dict[str, list[bytes]], tmp_path: Path) -> None:
+    counts = run(seeds, tmp_path, n_inputs=10_000, seed=1)
+    assert min(counts.values()) > 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("x.extxyz", b"1000000000000\n\nNa 0 0 0\n"),
+        ("x.extxyz", b'1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1000000000:pos:R:3\nH'),
+        ("POSCAR", b"x\n1\n5 0 0\n0 5 0\n0 0 5\nNa\n1000000000\nDirect\n0 0 0\n"),
+        ("x.json", b"[" * 1_000_000),
+        ("x.cif", SYMMETRIC_CIF.encode() + b"Na Na 0.1 0.2 0.3 1\n" * 100_000),
+        ("x.cif", b"data_x\n_cell_length_a 5\n" + b"'x" * 500_000),
+        ("x.cif.gz", gzip.compress(b"data_x\n" + b"#" * 50_000_000)),
+        ("x.extxyz.gz", gzip.compress(b"0\n\n" * 10_000_000)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "bomb",
+)
+def test_bombs_are_rejects_and_take_no_time(name: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with wall_limit(WALL_LIMIT):
+        result = io.read(tmp_path / name, max_bytes=10_000_000)
+    check_law(result)
+    assert len(result.crystals) == 0

@@ -250,6 +250,7 @@ def _chunks(crystals: Crystals, cutoff: float) -> Iterator[tuple[int, Crystals]]
     starts = np.flatnonzero(np.diff(chunk, prepend=-1))
     if not len(crystals):
         yield 0, crystals
+        return
     for start, stop in zip(starts, [*starts[1:], len(crystals)], strict=True):
         yield int(start), crystals[int(start) : int(stop)]
 
@@ -439,7 +440,7 @@ def _pad(graphs: Graphs, size: BatchSize) -> GraphBatch:
     n, nodes, edges = len(graphs), len(graphs.shares), len(graphs.distances)
     start = np.repeat(graphs.node_offsets[:-1], graphs.n_edges)
 
-    def padded(values: Any, length: int, fill: float, dtype: Any) -> Any:
+    def padded(values: np.ndarray, length: int, fill: int, dtype: type) -> np.ndarray:
         out = np.full(length, fill, dtype)
         out[: len(values)] = values
         return out
@@ -455,7 +456,7 @@ def _pad(graphs: Graphs, size: BatchSize) -> GraphBatch:
         ),
         senders=padded(graphs.senders + start, size.edges, last, np.int32),
         receivers=padded(graphs.receivers + start, size.edges, last, np.int32),
-        distances=padded(graphs.distances, size.edges, 1.0, np.float32),
+        distances=padded(graphs.distances, size.edges, 1, np.float32),
         received=padded(graphs.received, size.edges, 0, np.float32),
         sent=padded(graphs.sent, size.edges, 0, np.float32),
         real=padded(np.ones(n, bool), size.crystals, 0, np.bool_),

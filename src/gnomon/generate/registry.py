@@ -1,0 +1,65 @@
+"""Generators by name: the built-in ones and those of installed plug-ins.
+
+A plug-in is a function ``make(settings: GeneratorSettings) -> Generator`` under the entry point
+group ``gnomon.generators``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from gnomon.generate import Generator
+
+GROUP = "gnomon.generators"
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """What a campaign tells its generators.
+
+    Attributes:
+        system: element symbols; candidates hold no others.
+        max_atoms: largest cell.
+        exclude: elements that no candidate may hold.
+        known: reduced formulas that are not new.
+    """
+
+    system: tuple[str, ...]
+    max_atoms: int
+    exclude: tuple[str, ...]
+    known: frozenset[str]
+
+
+def make_generator(name: str, settings: GeneratorSettings) -> Generator:
+    """The generator of this name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    plugins = {point.name: point for point in entry_points(group=GROUP)}
+    if name in BUILT_IN:
+        return BUILT_IN[name](settings)
+    if name in plugins:
+        made: Generator = plugins[name].load()(settings)
+        return made
+    raise ValueError(f"no generator {name!r}: there are {', '.join(sorted({*BUILT_IN, *plugins}))}")
+
+
+def _prototypes(settings: GeneratorSettings) -> Generator:
+    from gnomon.generate.prototypes import PrototypeGenerator  # noqa: PLC0415
+
+    return PrototypeGenerator(settings.system, settings.max_atoms)
+
+
+def _substitution(settings: GeneratorSettings) -> Generator:
+    from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
+
+    return SubstitutionGenerator(
+        elements=settings.system, exclude=settings.exclude, known=settings.known
+    )
+
+
+BUILT_IN: dict[str, Callable[[GeneratorSettings], Generator]] = {
+    "prototypes": _prototypes,
+    "substitution": _substitution,
+}

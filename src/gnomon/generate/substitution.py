@@ -1,0 +1,298 @@
+"""Ionic substitution: likely ions in place of a parent's, in the parent's structure.
+
+Oxidation states of the parents come from their formulas, probabilities from
+``SubstitutionModel``; the composition of a candidate must be new.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float64, Int64
+
+from gnomon.crystals import Crystals, ragged_take
+from gnomon.elements import (
+    COVALENT_RADII,
+    DEFAULT_EXCLUDED,
+    MAX_Z,
+    SYMBOLS,
+    atomic_number,
+    parse_formula,
+)
+from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate.chunks import rechunk
+from gnomon.generate.oxidation import oxidation_states
+from gnomon.generate.protostructures import protostructure
+from gnomon.generate.substitution_model import (
+    THRESHOLD,
+    Replacements,
+    SubstitutionModel,
+    ion_name,
+)
+
+_Counts = tuple[tuple[int, int], ...]  # (atomic number, amount), ascending
+
+_log = logging.getLogger(__name__)
+
+SKIPPED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("reduced_formula", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""Columns of the table of parents that cannot be substituted."""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The children of one parent: what is needed to build them."""
+
+    parent: int
+    elements: Int64[np.ndarray, "k m"]  # in place of the parent's, ascending in atomic number
+    scale: Float64[np.ndarray, " k"]  # of all lengths
+    probabilities: Float64[np.ndarray, " k"]
+    changes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class SubstitutionGenerator:
+    """Candidates by ionic substitution of all atoms of an element at once.
+
+    Each parent element gets one oxidation state (see ``oxidation_states``).  Lengths scale with the
+    mean covalent radius (see ``length_ratio``).  Of candidates with one composition, space group
+    and occupation of Wyckoff positions, the first is kept.
+
+    Attributes:
+        model: probabilities of substitution.
+        threshold: smallest probability of a candidate's list of ions.
+        elements: candidates hold only these, where given.
+        exclude: elements that no candidate may hold.
+        known: reduced formulas that no candidate may have: a test of composition, not of structure.
+            The parents' own formulas are known only if they are among these.
+        charge_balanced: keep only neutral candidates (as pymatgen does; GNoME dropped it).
+        chunk: candidates in a chunk.
+
+    Raises:
+        ValueError: for an unknown element, a text that is no formula, or a threshold or chunk that
+            is not positive.
+    """
+
+    model: SubstitutionModel = field(default_factory=SubstitutionModel.pymatgen)
+    threshold: float = THRESHOLD
+    elements: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = DEFAULT_EXCLUDED
+    known: frozenset[str] = frozenset()
+    charge_balanced: bool = False
+    chunk: int = CHUNK
+    name: ClassVar[str] = "substitution"
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0 or self.chunk < 1:
+            raise ValueError(
+                "threshold and chunk must be positive, "
+                f"got threshold={self.threshold} and chunk={self.chunk}"
+            )
+        for symbol in (*(self.elements or ()), *self.exclude):
+            atomic_number(symbol)
+        _ = self._known_compositions  # refuses what is no formula
+
+    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+        """Yield new candidates in the order of their parents; the seed has no influence.
+
+        Parents without oxidation states yield none: ``skipped`` lists them.
+        """
+        yield from rechunk(self._batches(parents), self.chunk)
+
+    def skipped(self, parents: Crystals) -> pa.Table:
+        """The parents that cannot be substituted, and why (schema ``SKIPPED``)."""
+        reasons = [self._ions(counts) for counts in _counts(parents)]
+        rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
+        return pa.table(
+            {
+                "id": parents.ids[rows].tolist(),
+                "reduced_formula": parents.reduced_formulas[rows].tolist(),
+                "reason": [reasons[i] for i in rows],
+            },
+            schema=SKIPPED,
+        )
+
+    # --- which substitutions --------------------------------------------------------------------
+
+    def _batches(self, parents: Crystals) -> Iterator[Candidates]:
+        seen: set[int] = set()
+        replacements = lru_cache(maxsize=4096)(self._replacements)
+        held: list[_Family] = []
+        waiting = skipped = 0
+        for i, counts in enumerate(_counts(parents)):
+            ions = self._ions(counts)
+            if isinstance(ions, str):
+                skipped += 1
+                continue
+            found = self._new(replacements(ions), np.array([n for _, n in counts]))
+            if not len(found.probabilities):
+                continue
+            found = self._unseen(found, parents[i], seen)
+            held.append(self._family(i, counts, ions, found))
+            waiting += len(found.probabilities)
+            if waiting >= self.chunk:
+                yield self._build(parents, held)
+                held, waiting = [], 0
+        if held:
+            yield self._build(parents, held)
+        if skipped:
+            _log.info("%d of %d parents have no usable ions", skipped, len(parents))
+
+    def _ions(self, counts: _Counts) -> tuple[str, ...] | str:
+        """Ion of each element of a composition, or the reason why there is none."""
+        if len(counts) == 1:
+            return "an element has no ions"
+        states = oxidation_states(counts)
+        if states is None:
+            return "no common oxidation states, one for each element, balance the charges"
+        ions = tuple(
+            ion_name(f"{SYMBOLS[z]}{abs(q)}{'+' if q > 0 else '-'}")
+            for q, (z, _) in zip(states, counts, strict=True)
+        )
+        missing = [ion for ion in ions if ion not in self.model.index]
+        return f"the model has no {', '.join(missing)}" if missing else ions
+
+    def _replacements(self, ions: tuple[str, ...]) -> Replacements:
+        """Replacements by allowed elements, the same elements only once and never the parent's."""
+        found = self.model.replacements(ions, self.threshold)
+        elements = self.model.atomic_numbers[found.ions]
+        own = self.model.atomic_numbers[[self.model.index[ion] for ion in ions]]
+        usable = np.all(self._allowed[elements], axis=1) & np.any(elements != own, axis=1)
+        if self.charge_balanced:
+            return found.take(usable)  # which ions of an element are neutral depends on amounts
+        return found.take(usable).take(_firsts(elements[usable]))
+
+    def _new(self, found: Replacements, amounts: Int64[np.ndarray, " m"]) -> Replacements:
+        """Replacements whose composition is new, and neutral where that is asked for."""
+        if self.charge_balanced:
+            found = found.take(self.model.charges[found.ions] @ amounts == 0)
+            found = found.take(_firsts(self.model.atomic_numbers[found.ions]))
+        if not self._known_compositions:
+            return found
+        keys = _composition_keys(self.model.atomic_numbers[found.ions], amounts)
+        return found.take(np.array([key not in self._known_compositions for key in keys], bool))
+
+    def _unseen(self, found: Replacements, parent: Crystals, seen: set[int]) -> Replacements:
+        """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
+        keys = protostructure(parent).keys(self.model.atomic_numbers[found.ions]).tolist()
+        new = np.zeros(len(keys), bool)
+        for row, key in enumerate(keys):
+            new[row] = key not in seen
+            seen.add(key)
+        return found.take(new)
+
+    @cached_property
+    def _allowed(self) -> Bool[np.ndarray, "119"]:
+        allowed = np.full(MAX_Z + 1, self.elements is None)
+        allowed[[atomic_number(s) for s in self.elements or ()]] = True
+        allowed[[atomic_number(s) for s in self.exclude]] = False
+        return allowed
+
+    @cached_property
+    def _known_compositions(self) -> frozenset[bytes]:
+        return frozenset(_formula_key(formula) for formula in self.known)
+
+    # --- building -------------------------------------------------------------------------------
+
+    def _family(
+        self, i: int, counts: _Counts, ions: tuple[str, ...], found: Replacements
+    ) -> _Family:
+        elements = self.model.atomic_numbers[found.ions]
+        own, amounts = np.array(counts).T
+        changes = [
+            "; ".join(
+                f"{a}→{self.model.species[b]}"
+                for a, b in zip(ions, row, strict=True)
+                if self.model.species[b] != a
+            )
+            for row in found.ions.tolist()
+        ]
+        scale = length_ratio(own, elements, amounts)
+        return _Family(i, elements, scale, found.probabilities, changes)
+
+    def _build(self, parents: Crystals, families: Sequence[_Family]) -> Candidates:
+        rows = np.repeat([f.parent for f in families], [len(f.elements) for f in families])
+        atoms, offsets = ragged_take(parents.offsets, rows)
+        numbers = []
+        for family in families:
+            _, own = np.unique(parents.arrays(family.parent)[1], return_inverse=True)
+            numbers.append(family.elements[:, own].reshape(-1))
+        scale = np.concatenate([f.scale for f in families])
+        crystals = Crystals(
+            lattice=parents.lattice[rows] * scale[:, None, None],
+            atomic_numbers=np.concatenate(numbers).astype(np.uint8),
+            frac_coords=parents.frac_coords[atoms],
+            offsets=offsets,
+        )
+        lineage = {
+            "id": crystals.ids.tolist(),
+            "parent_id": parents.ids[rows].tolist(),
+            "generator": [self.name] * len(rows),
+            "change": [change for f in families for change in f.changes],
+            "score": np.concatenate([f.probabilities for f in families]),
+        }
+        return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+
+
+def length_ratio(
+    parent: Int64[np.ndarray, " m"],
+    elements: Int64[np.ndarray, "k m"],
+    amounts: Int64[np.ndarray, " m"],
+) -> Float64[np.ndarray, " k"]:
+    """Factor on all lengths when elements replace a parent's: the ratio of mean covalent radii.
+
+    Between relaxed compounds of one protostructure (Materials Project; 1,359 pairs whose ions
+    replace each other with p > 1e-3) the volume that follows is off by 5 % in the median and 11 %
+    in the mean; the parent's volume is off by 9 % and 16 %, cubes of the radii by 7 % and 17 %, the
+    closest contact by 10 % and 16 %, and ionic radii do no better in any of these.
+
+    Args:
+        parent: atomic numbers of the parent.
+        elements: atomic numbers in their place, for each of k children.
+        amounts: atoms of each in the parent.
+    """
+    return (COVALENT_RADII[elements] @ amounts) / (COVALENT_RADII[parent] @ amounts)
+
+
+def _counts(crystals: Crystals) -> Iterator[_Counts]:
+    """Reduced composition of each crystal."""
+    for row in crystals.composition:
+        elements = np.flatnonzero(row)
+        amounts = row[elements] // np.gcd.reduce(row[elements])
+        yield tuple(zip(elements.tolist(), amounts.tolist(), strict=True))
+
+
+def _firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
+    """Positions at which a row comes for the first time, in order."""
+    _, firsts = np.unique(rows, axis=0, return_index=True)
+    return np.sort(firsts)
+
+
+def _composition_keys(
+    elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
+) -> list[bytes]:
+    """Exact keys of the reduced compositions with these amounts of these elements."""
+    rows = np.arange(len(elements))
+    counts = np.zeros((len(elements), MAX_Z + 1), np.uint32)
+    for column, amount in zip(elements.T, amounts, strict=True):
+        counts[rows, column] += np.uint32(amount)  # one element may stand in several columns
+    counts //= np.gcd.reduce(counts[rows[:, None], elements], axis=1)[:, None]
+    width = counts.shape[1] * counts.itemsize
+    return [counts.data.cast("B")[i * width : (i + 1) * width].tobytes() for i in rows.tolist()]
+
+
+def _formula_key(formula: str) -> bytes:
+    amounts = parse_formula(formula)
+    if any(amount != int(amount) for amount in amounts.values()):
+        raise ValueError(f"the known formula {formula!r} has fractional amounts")
+    elements = np.array([[atomic_number(symbol) for symbol in amounts]])
+    return _composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]

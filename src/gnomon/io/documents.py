@@ -6,7 +6,7 @@ it reads NaN and Infinity, so that one such number costs one record and not the 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from io import BufferedReader
 from typing import Any
@@ -81,7 +81,7 @@ def _parse(document: Any, limits: Limits) -> Content:
     )
 
 
-def _structure(structure: Mapping[str, Any], facts: Facts, limits: Limits) -> Content:
+def _structure(structure: Any, facts: Facts, limits: Limits) -> Content:
     """A pymatgen ``Structure`` dictionary."""
     cell, sites = structure.get("lattice"), structure["sites"]
     if not isinstance(cell, dict):
@@ -98,18 +98,18 @@ def _structure(structure: Mapping[str, Any], facts: Facts, limits: Limits) -> Co
     return Content(lattice, np.array(numbers, np.int64), frac, facts=facts)
 
 
-def _occupant(species: Mapping[str, Any]) -> tuple[str, float]:
+def _occupant(species: Any) -> tuple[str, float]:
     return str(species["element"]), float(species.get("occu", 1))
 
 
-def _matrix(cell: Mapping[str, Any]) -> Any:
+def _matrix(cell: Any) -> Any:
     from pymatgen.core import Lattice  # noqa: PLC0415
 
     parameters = [float(cell[k]) for k in ("a", "b", "c", "alpha", "beta", "gamma")]
     return Lattice.from_parameters(*parameters).matrix
 
 
-def _optimade(attributes: Mapping[str, Any], limits: Limits) -> Content:
+def _optimade(attributes: Any, limits: Limits) -> Content:
     """The attributes of an OPTIMADE structure (specification 1.2).
 
     Energies stay out: OPTIMADE has no standard property for them, and each provider's own belongs
@@ -139,7 +139,7 @@ def _optimade(attributes: Mapping[str, Any], limits: Limits) -> Content:
     )
 
 
-def _species_number(occupants: list[tuple[str, float]]) -> int:
+def _species_number(occupants: list[tuple[Any, Any]]) -> int:
     if len(occupants) == 1 and occupants[0][0] in ("X", "vacancy"):
         return element_number(str(occupants[0][0]))
     return site_number([(str(symbol), float(share)) for symbol, share in occupants])

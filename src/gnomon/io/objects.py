@@ -1,6 +1,6 @@
 """Crystals to and from the objects of pymatgen and ASE: converters at the edge, one at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,8 +30,8 @@ def to_pymatgen(crystals: Crystals) -> list[Any]:
     return structures
 
 
-def from_pymatgen(structures: Sequence[Any]) -> Crystals:
-    """Crystals of a sequence of ``Structure``; oxidation states and isotopes are stripped.
+def from_pymatgen(structures: Iterable[Any]) -> Crystals:
+    """Crystals of several ``Structure``; oxidation states and isotopes are stripped.
 
     Raises:
         InputError: for a disordered site, a dummy species or an open direction, naming the index.
@@ -52,8 +52,8 @@ def to_ase(crystals: Crystals) -> list[Any]:
     return atoms
 
 
-def from_ase(atoms: Sequence[Any]) -> Crystals:
-    """Crystals of a sequence of ``ase.Atoms``.
+def from_ase(atoms: Iterable[Any]) -> Crystals:
+    """Crystals of several ``ase.Atoms``.
 
     Raises:
         InputError: for atoms without a cell, an open direction or a dummy atom, naming the index.

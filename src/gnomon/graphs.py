@@ -1,9 +1,8 @@
-"""Graphs of crystals: periodic neighbours, atoms that a network cannot tell apart merged, padding.
+"""Graphs of crystals: atoms that a network cannot tell apart merged, padding to few shapes.
 
-``neighbors`` lists every pair within a cutoff, whatever the cell.  ``build_graphs`` merges atoms
-with equal surroundings into one node and their equal pairs into one edge with a count, so rocksalt
-is two nodes in every cell and supercell; a network with weighted sums gives the very same energy
-per atom.  ``pack`` pads graphs to few shapes.
+Atoms with equal surroundings become one node and their equal pairs one edge with a count, so
+rocksalt is two nodes in every cell and supercell; a network with weighted sums gives the very same
+energy per atom, several times faster.
 """
 
 from __future__ import annotations
@@ -13,37 +12,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Int32, Int64, UInt8, UInt64
+from jaxtyping import Bool, Float32, Int, Int32, Int64, UInt8, UInt64
 
 from gnomon.crystals import Crystals, ragged_take
+from gnomon.neighbors import TIE, Neighbors, chunks, neighbors
 
 CUTOFF = 4.0
 """Å; the structural network of GNoME joins atoms up to this distance (Merchant et al. 2023)."""
 
-MERGE = 1e-3
+MERGE = TIE
 """Å; pairs whose distances fall into the same bin of this width count as equal.
 
 Merged distances are averaged, so each is off by less than this."""
 
-WORK = 1 << 15
-"""Pairs of atoms, estimated, that are in work at a time: small enough for a processor's cache."""
-
 _PHASE = 0.381966  # of a bin: keeps the edges of bins away from round numbers of Å
-
-
-class Neighbors(NamedTuple):
-    """Directed pairs, sorted by receiver: an image of the sender lies within the cutoff.
-
-    Attributes:
-        receivers, senders: indices of atoms in the batch.
-        distances: Å.
-        shifts: cells to add to the sender: ``frac[sender] + shift - frac[receiver]`` is the vector.
-    """
-
-    receivers: Int64[np.ndarray, " pairs"]
-    senders: Int64[np.ndarray, " pairs"]
-    distances: Float64[np.ndarray, " pairs"]
-    shifts: Int64[np.ndarray, "pairs 3"]
 
 
 @dataclass(frozen=True)
@@ -134,34 +116,6 @@ class GraphBatch(NamedTuple):
     real: Bool[Any, " B"]
 
 
-def neighbors(
-    crystals: Crystals, cutoff: float = CUTOFF, max_neighbors: int | None = None
-) -> Neighbors:
-    """All pairs of atoms within the cutoff, over as many periodic images as it takes.
-
-    With a lower triangular lattice the images in a sphere are three nested intervals, so none
-    outside is looked at (Fincke and Pohst, Math. Comp. 44, 463 (1985)); skewed, left-handed and
-    tiny cells need no special care.  Time and memory grow with the square of the atoms in a cell.
-
-    Args:
-        crystals: any cells; fractional coordinates need not be wrapped.
-        cutoff: Å, inclusive.
-        max_neighbors: keep so many nearest ones of each atom, and all as far as the last of them
-            (within ``MERGE``): which of several equal ones comes first must not matter.
-
-    Raises:
-        ValueError: for a cutoff or a number of neighbours that is not positive.
-    """
-    parts = []
-    for start, chunk in _chunks(crystals, cutoff):
-        found = _find(chunk, cutoff, max_neighbors)
-        first = crystals.offsets[start]
-        parts.append(
-            found._replace(receivers=found.receivers + first, senders=found.senders + first)
-        )
-    return Neighbors(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
 def build_graphs(
     crystals: Crystals,
     cutoff: float = CUTOFF,
@@ -178,15 +132,15 @@ def build_graphs(
     Args:
         crystals: any cells.
         cutoff: Å.
-        max_neighbors: see ``neighbors``.
+        max_neighbors: see ``gnomon.neighbors.neighbors``.
         merge: width of the bins, Å.
 
     Raises:
         ValueError: for a cutoff or a number of neighbours that is not positive.
     """
     parts = []
-    for _, chunk in _chunks(crystals, cutoff):
-        found = _find(chunk, cutoff, max_neighbors)
+    for _, chunk in chunks(crystals, cutoff):
+        found = neighbors(chunk, cutoff, max_neighbors)
         parts.append(_merged(chunk, found, merge) if merge > 0 else _apart(chunk, found))
     return _concatenate(parts)
 
@@ -235,106 +189,6 @@ def _rounded(room: float) -> int:
     """The next of 16, 18, 20, ... 30, 32, 36, 40, ...: eight sizes from each power of two."""
     step = 2 ** max(int(np.log2(max(room, 1))) - 3, 0)
     return int(np.ceil(room / step)) * step
-
-
-# --- neighbours -----------------------------------------------------------------------------------
-
-
-def _chunks(crystals: Crystals, cutoff: float) -> Iterator[tuple[int, Crystals]]:
-    """Runs of crystals with about ``WORK`` pairs in work, each with the index of its first."""
-    if not (np.isfinite(cutoff) and cutoff > 0):
-        raise ValueError(f"the cutoff must be a positive number of Å, not {cutoff}")
-    atoms = crystals.n_atoms.astype(np.float64)
-    pairs = atoms**2 * (1 + 4 / 3 * np.pi * cutoff**3 / crystals.volumes)
-    chunk = np.cumsum(pairs) // WORK
-    starts = np.flatnonzero(np.diff(chunk, prepend=-1))
-    if not len(crystals):
-        yield 0, crystals
-        return
-    for start, stop in zip(starts, [*starts[1:], len(crystals)], strict=True):
-        yield int(start), crystals[int(start) : int(stop)]
-
-
-def _find(crystals: Crystals, cutoff: float, max_neighbors: int | None) -> Neighbors:
-    if max_neighbors is None:
-        return _within(crystals, cutoff)
-    if max_neighbors < 1:
-        raise ValueError(f"max_neighbors must be at least 1, not {max_neighbors}")
-    return _nearest(_within(crystals, cutoff), max_neighbors)
-
-
-def _within(crystals: Crystals, cutoff: float) -> Neighbors:
-    """Pairs within the cutoff of one chunk: nested intervals along c, b and a."""
-    lower = _lower_triangular(crystals.lattice)
-    receivers, within = _expand(crystals.n_atoms[crystals.crystal_index])
-    cell = crystals.crystal_index[receivers]
-    senders = crystals.offsets[cell] + within
-    frac = crystals.frac_coords[senders] - crystals.frac_coords[receivers]
-    reach2 = (cutoff * (1 + 1e-9)) ** 2  # rounding must not lose a pair at the cutoff
-
-    c = lower[cell, 2]
-    row, shift_c = _integers(frac[:, 2], np.sqrt(reach2) / c[:, 2])
-    along_c = (frac[row, 2] + shift_c)[:, None] * c[row]  # Cartesian, from whole cells along c
-    pair, left = row, reach2 - along_c[:, 2] ** 2
-
-    b = lower[cell[pair], 1]
-    row, shift_b = _integers(
-        frac[pair, 1] + along_c[:, 1] / b[:, 1], np.sqrt(np.maximum(left, 0)) / b[:, 1]
-    )
-    pair, along_c, shift_c, b = pair[row], along_c[row], shift_c[row], b[row]
-    along_b = (frac[pair, 1] + shift_b)[:, None] * b[:, :2]
-    y = along_b[:, 1] + along_c[:, 1]
-    left = left[row] - y**2
-
-    a = lower[cell[pair], 0, 0]
-    x = along_b[:, 0] + along_c[:, 0] + frac[pair, 0] * a
-    row, shift_a = _integers(x / a, np.sqrt(np.maximum(left, 0)) / a)
-    x = x[row] + shift_a * a[row]
-    pair = pair[row]
-    distances = np.sqrt(x**2 + (reach2 - left[row]))
-    shifts = np.stack([shift_a, shift_b[row], shift_c[row]], axis=1)
-    itself = (receivers[pair] == senders[pair]) & ~shifts.any(axis=1)
-    keep = (distances <= cutoff) & ~itself
-    return Neighbors(
-        receivers[pair][keep], senders[pair][keep], distances[keep], shifts[keep].astype(np.int64)
-    )
-
-
-def _lower_triangular(lattice: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray, "n 3 3"]:
-    """The same lattices rotated (or mirrored) to a along x and b in the xy plane."""
-    upper = np.linalg.qr(np.swapaxes(lattice, 1, 2), mode="r")
-    signs = np.sign(np.einsum("nii->ni", upper))
-    return np.swapaxes(upper * signs[:, :, None], 1, 2)
-
-
-def _expand(
-    counts: Int64[np.ndarray, " rows"],
-) -> tuple[Int64[np.ndarray, " total"], Int64[np.ndarray, " total"]]:
-    """Each row repeated count times, and the numbers 0..count - 1 beside it."""
-    rows = np.repeat(np.arange(len(counts)), counts)
-    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _integers(
-    center: Float64[np.ndarray, " rows"], radius: Float64[np.ndarray, " rows"]
-) -> tuple[Int64[np.ndarray, " total"], Float64[np.ndarray, " total"]]:
-    """All (row, integer n) with abs(center + n) <= radius of that row."""
-    lowest = np.ceil(-radius - center)
-    counts = np.maximum(np.floor(radius - center) - lowest + 1, 0).astype(np.int64)
-    rows, within = _expand(counts)
-    return rows, lowest[rows] + within
-
-
-def _nearest(found: Neighbors, k: int) -> Neighbors:
-    """The k nearest of each receiver, and all as far as the k-th."""
-    order = np.lexsort((found.distances, found.receivers))
-    receivers, distances = found.receivers[order], found.distances[order]
-    counts = np.unique_counts(receivers).counts
-    _, rank = _expand(counts)
-    last = (np.cumsum(counts) - counts) + np.minimum(counts, k) - 1
-    reach = np.repeat(distances[last], counts) + MERGE
-    kept = np.sort(order[(rank < k) | (distances <= reach)])
-    return Neighbors(*(column[kept] for column in found))
 
 
 # --- merging --------------------------------------------------------------------------------------
@@ -441,7 +295,7 @@ def _pad(graphs: Graphs, size: BatchSize) -> GraphBatch:
     start = np.repeat(graphs.node_offsets[:-1], graphs.n_edges)
 
     def padded(values: np.ndarray, length: int, fill: int, dtype: type) -> np.ndarray:
-        out = np.full(length, fill, dtype)
+        out: np.ndarray = np.full(length, fill, dtype)
         out[: len(values)] = values
         return out
 

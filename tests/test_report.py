@@ -22,7 +22,7 @@ from gnomon.report import CampaignTables, build_report, render_html, write_repor
 from gnomon.report.figures import formula_html, hull_figure
 from gnomon.report.inputs import COLUMNS
 from gnomon.report.reactions import balanced
-from gnomon.report.statistics import wilson
+from gnomon.report.statistics import HitRate, comparison, wilson
 from gnomon.report.tables import tie_lines
 from gnomon.symmetry import space_groups
 
@@ -295,6 +295,45 @@ def test_rounds_are_summed_and_pending_candidates_are_no_misses(binary: Campaign
     assert (hits[3].stable.k, hits[3].stable.n, hits[3].pending) == (1, 3, 2)
 
 
+def test_the_ranking_is_praised_only_when_the_intervals_part() -> None:
+    def pair(ranked: tuple[int, int], random: tuple[int, int]) -> str:
+        return comparison(
+            [
+                HitRate(0, name, 0, 0, wilson(*hits), wilson(*hits))
+                for name, hits in (("ranked", ranked), ("random", random))
+            ]
+        )
+
+    assert "more stable phases than chance" in pair((30, 40), (2, 40))
+    assert "fewer stable phases than chance" in pair((2, 40), (30, 40))
+    assert "a benefit of ranking is not shown" in pair((3, 4), (1, 4))
+    assert "cannot be judged yet" in pair((3, 4), (0, 0))
+    assert "cannot be judged yet" in comparison([])
+
+
+def test_predictions_are_compared_with_what_was_verified(binary: CampaignTables) -> None:
+    truth = {row["id"]: row["formation_energy_per_atom"] for row in binary.hull.to_pylist()}
+    rows = [
+        {
+            **row,
+            "predicted_formation_energy_per_atom": truth.get(row["id"], 0.0) + 0.03 * (-1) ** i,
+            "predicted_e_above_hull": 0.01 * i,
+        }
+        for i, row in enumerate(binary.screening.to_pylist())
+    ]
+    new = [
+        {**rows[0], "id": "new", "predicted_e_above_hull": above, "round": number}
+        for number, above in ((1, -0.02), (0, 0.5))
+    ]
+    screening = pa.Table.from_pylist([*rows, *new], schema=binary.screening.schema)
+    report = build_report(replace(binary, screening=screening))
+    (first,) = report.rounds
+    assert first.n_compared == 3  # the candidate that exploded has no energy
+    np.testing.assert_allclose(first.mean_error, 0.03, atol=1e-9)
+    assert [(row.id, row.e_above_hull, row.round) for row in report.waiting] == [("new", -0.02, 1)]
+    assert "Predicted is not verified" in text_of(render_html(report))
+
+
 def test_candidates_that_relax_to_the_same_phase_are_one_find(binary: CampaignTables) -> None:
     rows = binary.hull.to_pylist()
     cu3au = next(row for row in rows if row["reduced_formula"] == "Cu3Au")
@@ -303,7 +342,10 @@ def test_candidates_that_relax_to_the_same_phase_are_one_find(binary: CampaignTa
     assert find.copies == 1
     np.testing.assert_allclose(find.distance_to_rest, find.formation_energy_per_atom, atol=1e-9)
     given = {**twin, "is_reference": True}
-    assert build_report(with_hull(binary, [*rows, given])).stable == ()
+    repeated = build_report(with_hull(binary, [*rows, given]))
+    assert repeated.stable == ()
+    assert {p.reduced_formula: p.known for p in repeated.lowest}["Cu3Au"]
+    assert "on the hull, found here" not in {trace.name for trace in hull_figure(repeated).data}
 
 
 def test_lineage_is_traced_to_its_root_through_relaxed_parents(binary: CampaignTables) -> None:
@@ -448,6 +490,8 @@ def test_the_page_needs_no_network_and_escapes_every_text(ternary: CampaignTable
     )  # provenance has a summary
     assert parsed.tags.count("h1") == 1
     assert "@import" not in page.split("</style>")[0]
+    assert "default-src 'none'" in page  # browsers refuse what a text or a library might fetch
+    assert '"showSendToCloud": false' in page.replace("\n", " ")
 
 
 def test_the_page_is_the_same_every_time(binary: CampaignTables) -> None:

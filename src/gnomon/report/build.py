@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
 from gnomon.hull import SchemeMismatch
-from gnomon.report.inputs import CampaignTables
-from gnomon.report.statistics import HitRate, hit_rates
+from gnomon.report.inputs import CampaignTables, rows_with
+from gnomon.report.statistics import HitRate, comparison, hit_rates
 from gnomon.report.tables import (
     ElementRow,
     Failure,
     PhaseRow,
+    Prediction,
     element_rows,
     failures,
     lowest_phases,
     new_stable_phases,
     phase_rows,
     screening_counts,
+    waiting,
 )
 
 
 @dataclass(frozen=True)
 class RoundRow:
-    """The model that ranked a round."""
+    """The model that ranked a round.
+
+    Attributes:
+        mean_error: mean |predicted - verified| formation energy of the candidates of the round
+            that were evaluated, eV/atom; None where none was predicted.
+        n_compared: how many those are.
+    """
 
     round: int
     model: str
     n_labels: int | None
     message: str
+    mean_error: float | None
+    n_compared: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Report:
     phases: tuple[PhaseRow, ...]
     elements: tuple[ElementRow, ...]
     hits: tuple[HitRate, ...]
+    comparison: str
+    waiting: tuple[Prediction, ...]
     screening: tuple[tuple[str, int], ...]
     failures: tuple[Failure, ...]
     rounds: tuple[RoundRow, ...]
@@ -83,6 +95,7 @@ def build_report(tables: CampaignTables) -> Report:
     selected = tables.screening.filter(pc.is_valid(tables.screening["selection"]))
     selected = selected.select(["id", "round", "selection"]).to_pylist()
     placed = {row["id"]: row for row in tables.hull.to_pylist() if not row["is_reference"]}
+    hits = hit_rates(selected, evaluated, placed)
     system = _system(tables, phases)
     return Report(
         title=tables.title,
@@ -90,19 +103,18 @@ def build_report(tables: CampaignTables) -> Report:
         scheme=scheme,
         headline=_headline(system, scheme, stable, lowest, len(evaluated)),
         n_candidates=len(tables.candidates),
-        n_kept=int(pc.sum(tables.screening["kept"]).as_py() or 0),
+        n_kept=pc.count_distinct(tables.screening["id"].filter(tables.screening["kept"])).as_py(),
         n_evaluated=len(evaluated),
         stable=tuple(stable),
         lowest=tuple(lowest),
         phases=tuple(phases),
         elements=tuple(element_rows(tables, phases)),
-        hits=tuple(hit_rates(selected, evaluated, placed)),
+        hits=tuple(hits),
+        comparison=comparison(hits),
+        waiting=tuple(waiting(tables)),
         screening=tuple(screening_counts(tables)),
         failures=tuple(failures(tables)),
-        rounds=tuple(
-            RoundRow(row["round"], row["model"], row["n_labels"], row["message"] or "")
-            for row in sorted(tables.rounds.to_pylist(), key=lambda row: row["round"])
-        ),
+        rounds=tuple(_rounds(tables, placed)),
         provenance=tuple(_flat(tables.provenance)),
         tables=tables,
     )
@@ -148,6 +160,25 @@ def _headline(
     return (
         f"{name}: No new stable phase was found among {candidates}, verified at {scheme}.{closest}"
     )
+
+
+def _rounds(tables: CampaignTables, placed: Mapping[str, Mapping[str, Any]]) -> Iterator[RoundRow]:
+    predicted = "predicted_formation_energy_per_atom"
+    errors: dict[int, list[float]] = {}
+    for row in rows_with(tables.screening.select(["id", "round", predicted]), "id", set(placed)):
+        if row[predicted] is not None:
+            verified = placed[row["id"]]["formation_energy_per_atom"]
+            errors.setdefault(row["round"], []).append(abs(row[predicted] - verified))
+    for row in sorted(tables.rounds.to_pylist(), key=lambda row: row["round"]):
+        of_round = errors.get(row["round"], [])
+        yield RoundRow(
+            round=row["round"],
+            model=row["model"],
+            n_labels=row["n_labels"],
+            message=row["message"] or "",
+            mean_error=sum(of_round) / len(of_round) if of_round else None,
+            n_compared=len(of_round),
+        )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

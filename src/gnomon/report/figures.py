@@ -22,6 +22,9 @@ HIGHEST_SHOWN = 0.3
 COLOR_LIMIT = 100
 """meV/atom above the hull where the colours of a ternary diagram end."""
 
+MAX_LABELS = 15
+"""Compounds on the hull that are labelled in the diagram: more would cover each other."""
+
 MAX_POINTS = 3000
 """Phases drawn, the lowest above the hull first: beyond this a browser gets slow."""
 
@@ -30,7 +33,10 @@ _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 1
 
 def hull_figure(report: Report) -> go.Figure | None:
     """The hull diagram of a binary or ternary report; None for any other number of elements."""
-    phases = sorted(report.phases, key=lambda p: p.e_above_hull)[:MAX_POINTS]
+    finds = {phase.id for phase in report.stable}
+    # a find that repeats another or a known phase would only cover its mark
+    phases = [p for p in report.phases if p.known or not p.stable or p.id in finds]
+    phases = sorted(phases, key=lambda p: p.e_above_hull)[:MAX_POINTS]
     if len(report.system) == 2 and phases:
         return _binary(phases, report.system)
     if len(report.system) == 3 and phases:
@@ -67,7 +73,7 @@ def _binary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
             x=[_fraction(p, second) for p in members],
             y=[p.formation_energy_per_atom for p in members],
             mode="markers+text",
-            text=[_label(p) for p in members],
+            text=_labels(members),
             textposition="bottom center",
             hovertext=[_hover(p) for p in members],
             hoverinfo="text",
@@ -108,7 +114,7 @@ def _ternary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
         figure.add_scatterternary(
             **{k: [_fraction(p, e) for p in members] for k, e in zip("abc", system, strict=True)},
             mode="markers+text",
-            text=[_label(p) for p in members],
+            text=_labels(members),
             textposition="top center",
             hovertext=[_hover(p) for p in members],
             hoverinfo="text",
@@ -116,9 +122,13 @@ def _ternary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
             name=name,
             cliponaxis=False,
         )
+    top, left, right = system
     axes = {
-        f"{k}axis": {"title": {"text": e}, "ticks": "", "showticklabels": False, **_axis()}
-        for k, e in zip("abc", system, strict=True)
+        f"{k}axis": {"title": {"text": text}, "ticks": "", "showticklabels": False, **_axis()}
+        # the empty line keeps the name clear of the mark in its corner
+        for k, text in zip(
+            "abc", (f"{top}<br>\N{NO-BREAK SPACE}", f"<br>{left}", f"<br>{right}"), strict=True
+        )
     }
     figure.update_layout(
         _layout(),
@@ -133,13 +143,15 @@ def _coloured(phases: Sequence[PhaseRow]) -> dict[str, Any]:
     """Marks whose colour is the energy above the hull, with the scale below the diagram."""
     return {
         "size": 10,
-        "line": {"width": 0.5, "color": INK},
+        "line": {"width": 1, "color": "white"},
         "color": [1000 * p.e_above_hull for p in phases],
         "cmin": 0,
         "cmax": COLOR_LIMIT,
         "colorscale": "Cividis",  # even in lightness, and the same to colour-blind eyes
         "colorbar": {
-            "title": {"text": f"meV/atom above the hull ({COLOR_LIMIT} and more: yellow)"},
+            "title": {"text": "meV/atom above the hull", "side": "top", "font": _FONT},
+            "tickvals": [0, COLOR_LIMIT / 2, COLOR_LIMIT],
+            "ticktext": ["0", f"{COLOR_LIMIT // 2}", f"≥ {COLOR_LIMIT}"],
             "orientation": "h",
             "thickness": 10,
             "len": 0.8,
@@ -171,8 +183,13 @@ def _fraction(phase: PhaseRow, element: str) -> float:
     return counts.get(element, 0.0) / sum(counts.values())
 
 
-def _label(phase: PhaseRow) -> str:
-    return formula_html(phase.reduced_formula) if phase.stable and len(phase.elements) > 1 else ""
+def _labels(phases: Sequence[PhaseRow]) -> list[str]:
+    named = [p.stable and len(p.elements) > 1 for p in phases]
+    few = sum(named) <= MAX_LABELS
+    return [
+        formula_html(p.reduced_formula) if few and name else ""
+        for p, name in zip(phases, named, strict=True)
+    ]
 
 
 def _hover(phase: PhaseRow) -> str:

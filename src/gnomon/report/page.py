@@ -59,6 +59,9 @@ def _figure_html(figure: go.Figure) -> str:
             "displaylogo": False,
             "responsive": True,
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            # plotly.js 4 shows an upload button unless told not to; results stay on this machine
+            "showSendToCloud": False,
+            "plotlyServerURL": "",
         },
     )
 

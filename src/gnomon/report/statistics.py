@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,27 @@ def hit_rates(
         for number, selection in order
         if several or number is not None
     ]
+
+
+def comparison(hits: Sequence[HitRate]) -> str:
+    """What the stable hits of the ranked and the random candidates say about the ranking.
+
+    Rounds are taken together.  Intervals that do not overlap show a difference; intervals that do
+    leave it open.
+    """
+    last = {hit.selection: hit.stable for hit in hits}  # the sum over rounds comes last
+    ranked, random = last.get("ranked"), last.get("random")
+    if ranked is None or random is None or not ranked.n or not random.n:
+        return "Ranking cannot be judged yet: it takes evaluated candidates of both kinds."
+    if ranked.low > random.high:
+        verdict = "the intervals do not overlap: ranking finds more stable phases than chance"
+    elif random.low > ranked.high:
+        verdict = "the intervals do not overlap: ranking finds fewer stable phases than chance"
+    else:
+        verdict = "the intervals overlap: a benefit of ranking is not shown"
+    return (
+        f"Stable: {ranked.k} of {ranked.n} by rank, {random.k} of {random.n} at random; {verdict}."
+    )
 
 
 def _hit_rate(

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from gnomon.hull import ON_HULL, Hull, Phases, compositions
 from gnomon.phases import atom_fractions
@@ -19,6 +20,9 @@ from gnomon.symmetry import space_group_symbol
 
 SAME_ENERGY = 1e-3
 """eV/atom: phases of one composition and space group this close are one phase, relaxed twice."""
+
+MAX_WAITING = 20
+"""Predicted candidates that are listed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,18 @@ class ElementRow:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A kept candidate without an evaluation, and what the model says of it (eV/atom)."""
+
+    id: str
+    reduced_formula: str
+    formation_energy_per_atom: float | None
+    uncertainty: float | None
+    e_above_hull: float
+    round: int
+
+
+@dataclass(frozen=True)
 class Failure:
     """An evaluation that gave no energy."""
 
@@ -128,25 +144,34 @@ def _sorted_shares(shares: Mapping[str, float]) -> tuple[tuple[str, float], ...]
 
 
 def lowest_phases(phases: Iterable[PhaseRow]) -> list[PhaseRow]:
-    """The lowest phase of every composition, by energy above the hull."""
-    lowest: dict[str, PhaseRow] = {}
-    for phase in phases:
-        best = lowest.get(phase.reduced_formula)
-        if best is None or phase.formation_energy_per_atom < best.formation_energy_per_atom:
-            lowest[phase.reduced_formula] = phase
-    return sorted(lowest.values(), key=lambda p: (p.e_above_hull, p.reduced_formula))
+    """The lowest phase of every composition, by energy above the hull.
+
+    A known phase stands for the finds within ``ON_HULL`` of it.
+    """
+    best = []
+    for group in _by_formula(phases).values():
+        floor = group[0].formation_energy_per_atom + ON_HULL
+        level = [phase for phase in group if phase.formation_energy_per_atom <= floor]
+        best.append(next((phase for phase in level if phase.known), group[0]))
+    return sorted(best, key=lambda p: (p.e_above_hull, p.reduced_formula))
+
+
+def _by_formula(phases: Iterable[PhaseRow]) -> dict[str, list[PhaseRow]]:
+    """The phases of each composition, by rising energy."""
+    groups: dict[str, list[PhaseRow]] = {}
+    for phase in sorted(phases, key=lambda p: (p.formation_energy_per_atom, p.id)):
+        groups.setdefault(phase.reduced_formula, []).append(phase)
+    return groups
 
 
 def new_stable_phases(phases: Sequence[PhaseRow], scheme: str) -> list[PhaseRow]:
     """The finds on the hull, each once, with their distance to the hull without them.
 
     Candidates that relax to the same phase (composition, space group, energy within
-    ``SAME_ENERGY``) are one find, and none if the phase is known.  The hull "without it" holds all
-    other phases, new and known, but no find of the same composition.
+    ``SAME_ENERGY``; or energy within ``ON_HULL``) are one find, and none if the phase is known.
+    The hull "without it" holds all other phases, but no find of the same composition.
     """
-    of_formula: dict[str, list[PhaseRow]] = {}
-    for phase in sorted(phases, key=lambda p: (p.formation_energy_per_atom, p.id)):
-        of_formula.setdefault(phase.reduced_formula, []).append(phase)
+    of_formula = _by_formula(phases)
     finds = [find for group in of_formula.values() for find in _distinct_finds(group)]
     if not finds:
         return []
@@ -189,9 +214,12 @@ def _distinct_finds(group: Sequence[PhaseRow]) -> list[PhaseRow]:
 
 
 def _same(a: PhaseRow, b: PhaseRow) -> bool:
-    """Whether two phases of one composition are the same find."""
+    """Whether two phases of one composition are taken for one.
+
+    A space group is a matter of tolerance, so equal energies settle it too.
+    """
     gap = abs(a.formation_energy_per_atom - b.formation_energy_per_atom)
-    return a.space_group == b.space_group and gap <= SAME_ENERGY
+    return gap <= ON_HULL or (a.space_group == b.space_group and gap <= SAME_ENERGY)
 
 
 def _as_phases(phases: Sequence[PhaseRow], scheme: str) -> Phases:
@@ -262,6 +290,32 @@ def failures(tables: CampaignTables) -> list[Failure]:
         for r in rows
     ]
     return sorted(found, key=lambda f: (f.status, f.round, f.reduced_formula, f.id))
+
+
+def waiting(tables: CampaignTables) -> list[Prediction]:
+    """The ``MAX_WAITING`` kept candidates lowest above the predicted hull, not evaluated yet."""
+    last = tables.screening.group_by("id").aggregate([("round", "max")])
+    last = last.rename_columns({"round_max": "round"})
+    table = tables.screening.join(last, ["id", "round"], join_type="inner")
+    done = pc.is_in(table["id"], value_set=tables.evaluations["id"].combine_chunks())
+    ranked = pc.is_valid(table["predicted_e_above_hull"])
+    table = table.filter(pc.and_(pc.and_(table["kept"], ranked), pc.invert(done)))
+    table = table.sort_by([("predicted_e_above_hull", "ascending"), ("id", "ascending")])
+    rows = table.slice(0, MAX_WAITING).to_pylist()
+    columns = tables.candidates.select(["id", "reduced_formula"])
+    named = rows_with(columns, "id", {row["id"] for row in rows})
+    formulas = {row["id"]: row["reduced_formula"] for row in named}
+    return [
+        Prediction(
+            id=row["id"],
+            reduced_formula=formulas.get(row["id"], ""),
+            formation_energy_per_atom=row["predicted_formation_energy_per_atom"],
+            uncertainty=row["uncertainty"],
+            e_above_hull=row["predicted_e_above_hull"],
+            round=row["round"],
+        )
+        for row in rows
+    ]
 
 
 def screening_counts(tables: CampaignTables) -> list[tuple[str, int]]:

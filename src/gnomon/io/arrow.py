@@ -110,7 +110,7 @@ def check_columns(schema: pa.Schema) -> None:
     Raises:
         InputError: naming the columns that are missing or of another type.
     """
-    missing = [name for name in GEOMETRY if schema.get_all_field_indices(name).__len__() != 1]
+    missing = [name for name in GEOMETRY if len(schema.get_all_field_indices(name)) != 1]
     if missing:
         raise InputError(
             f"a table of crystals needs the columns {', '.join(GEOMETRY)}; missing: "

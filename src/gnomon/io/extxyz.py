@@ -77,7 +77,7 @@ def _frame(lines: "_Lines", count: str, limits: Limits) -> list[str] | UnusableE
 
 
 def _parse(frame: list[str]) -> Content:
-    from ase.io.extxyz import key_val_str_to_dict, read_xyz  # noqa: PLC0415
+    from ase.io.extxyz import read_xyz  # noqa: PLC0415
 
     if int(frame[0]) == 0:
         raise UnusableError(Reason.empty, "a frame of no atoms")
@@ -88,15 +88,8 @@ def _parse(frame: list[str]) -> Content:
     atoms_lines = [re.sub(r"^(\s*)[DT](?=\s)", r"\1H", line) for line in frame[2:]]
     document = io.StringIO("".join([*frame[:2], *atoms_lines]))
 
-    def properties(line: str) -> dict[str, Any]:
-        values: dict[str, Any] = key_val_str_to_dict(line)
-        columns = str(values.get("Properties", "")).split(":")[2::3]
-        if sum(map(int, columns)) > MAX_COLUMNS:
-            raise UnusableError(Reason.too_large, f"over {MAX_COLUMNS} columns")
-        return values
-
     try:
-        (atoms,) = read_xyz(document, index=slice(None), properties_parser=properties)
+        (atoms,) = read_xyz(document, index=slice(None), properties_parser=_keys)
     except KeyError as error:
         if re.fullmatch("[A-Z][a-z]{0,2}", str(error.args[0])):  # ASE's word for a wrong symbol
             raise UnusableError(
@@ -105,6 +98,17 @@ def _parse(frame: list[str]) -> Content:
         raise
     names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
     return atoms_content(atoms, next(names, None), _facts(atoms))
+
+
+def _keys(comment: str) -> dict[str, Any]:
+    """ASE's reading of the comment line, refused if it asks for more columns than there can be."""
+    from ase.io.extxyz import key_val_str_to_dict  # noqa: PLC0415
+
+    values: dict[str, Any] = key_val_str_to_dict(comment)
+    columns = str(values.get("Properties", "")).split(":")[2::3]
+    if sum(map(int, columns)) > MAX_COLUMNS:
+        raise UnusableError(Reason.too_large, f"over {MAX_COLUMNS} columns")
+    return values
 
 
 def _facts(atoms: Any) -> Facts:

@@ -329,6 +329,8 @@ def test_ten_thousand_damaged_files(seeds: dict[str, list[bytes]], tmp_path: Pat
         ("x.json", b"[" * 1_000_000),
         ("x.cif", SYMMETRIC_CIF.encode() + b"Na Na 0.1 0.2 0.3 1\n" * 100_000),
         ("x.cif", b"data_x\n_cell_length_a 5\n" + b"'x" * 500_000),
+        ("x.cif", b"data_x\n" + b" \n" * 2_000_000 + b"_cell_length_a 5\n"),
+        ("x.extxyz", b"1999\nLattice=x\n" * 100_000),
         ("x.cif.gz", gzip.compress(b"data_x\n" + b"#" * 50_000_000)),
         ("x.extxyz.gz", gzip.compress(b"0\n\n" * 10_000_000)),
     ],

@@ -117,6 +117,13 @@ def test_stdin_is_sniffed(
     assert not pipe.closed
 
 
+@pytest.mark.parametrize("data", [b"\n" * 65_000, b"\n" + b"1" * 65_000, b"\xff" * 65_000, b""])
+def test_sniffing_nothing_ends_soon_and_is_a_mistake(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "unknown").write_bytes(data)
+    with pytest.raises(io.InputError, match="format cannot be told"):
+        io.read(tmp_path / "unknown")
+
+
 def test_format_overrules_the_name(tmp_path: Path) -> None:
     (tmp_path / "structure.txt").write_text(POSCAR)
     assert len(io.read(tmp_path / "structure.txt", format="poscar").crystals) == 1

@@ -44,10 +44,11 @@ def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Recor
 
 
 def _blocks(document: str) -> list[str]:
+    # over blank lines, the patterns here and in pymatgen take time that grows with the square
+    lines = "\n".join(line for line in document.splitlines() if line.strip())
     # pymatgen splits in the same way, but keeps one block only of those with equal names
-    return [
-        "data_" + part for part in re.split(r"^\s*data_", "\n" + document, flags=re.MULTILINE)[1:]
-    ]
+    parts = re.split(r"^\s*data_", "\n" + lines, flags=re.MULTILINE)
+    return ["data_" + part for part in parts[1:]]
 
 
 def _parse(block: str, limits: Limits) -> Content:

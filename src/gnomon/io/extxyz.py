@@ -17,7 +17,7 @@ MAX_LINE = 1_000_000
 MAX_COLUMNS = 1_000
 """Values of an atom line: ASE makes a type of each before it reads the first."""
 
-GIVE_UP = 1_000
+GIVE_UP = 100
 """Damaged or empty frames in a row after which the rest of a file is left: it is something else."""
 
 ID_KEYS = ("source_id", "material_id", "mp_id", "mptrj_snapshot_id", "mptrj_traj_id", "id")

@@ -4,7 +4,6 @@ import glob
 import gzip
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,24 +103,25 @@ def sniff(head: bytes) -> str | None:
     """The format of a file that starts with these bytes, None where they tell nothing."""
     if head.startswith(b"PAR1"):
         return "parquet"
-    start = head.decode("utf-8-sig", errors="replace")
-    lines = start.lstrip().splitlines()[:5]
-    if start.lstrip()[:1] in ("{", "["):
+    lines = head.decode("utf-8-sig", errors="replace").splitlines()
+    text_lines = [line.strip() for line in lines if line.strip()]
+    if text_lines and text_lines[0].startswith(("{", "[")):
         return "json"
-    if re.search(r"(?m)^\s*(data_|loop_|_cell_)", start):
+    if any(line.startswith(("data_", "loop_", "_cell_")) for line in text_lines):
         return "cif"
-    if len(lines) > 1 and lines[0].strip().isdecimal() and "=" in lines[1]:
+    if len(text_lines) > 1 and text_lines[0].isdecimal() and "=" in text_lines[1]:
         return "extxyz"
-    numbers = r"\s*([-+\d.eE]+\s*){%d}$"
-    # POSCAR: a comment (which may be blank), a scale, three vectors
-    lines = start.splitlines()[:5]
-    if (
-        len(lines) == 5
-        and re.match(numbers % 1, lines[1])
-        and all(re.match(numbers % 3, v) for v in lines[2:])
-    ):
+    # a comment (which may be blank), a scale, three vectors
+    if len(lines) > 4 and list(map(_n_numbers, lines[1:5])) == [1, 3, 3, 3]:
         return "poscar"
     return None
+
+
+def _n_numbers(line: str) -> int:
+    try:
+        return len(list(map(float, line.split())))
+    except ValueError:
+        return 0
 
 
 def _expand(given: str, format: str | None) -> list[Source]:

@@ -123,13 +123,21 @@ def _ternary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
             cliponaxis=False,
         )
     top, left, right = system
-    axes = {
-        f"{k}axis": {"title": {"text": text}, "ticks": "", "showticklabels": False, **_axis()}
-        # the empty line keeps the name clear of the mark in its corner
-        for k, text in zip(
-            "abc", (f"{top}<br>\N{NO-BREAK SPACE}", f"<br>{left}", f"<br>{right}"), strict=True
-        )
-    }
+    figure.add_scatterternary(
+        a=[1, 0, 0],
+        b=[0, 1, 0],
+        c=[0, 0, 1],
+        mode="text",
+        # the empty line keeps a name clear of the mark in its corner
+        text=[f"{top}<br>\N{NO-BREAK SPACE}", f"<br>{left}", f"<br>{right}"],
+        textposition=["top center", "bottom center", "bottom center"],
+        textfont={"size": 16},
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    axis = {"title": {"text": ""}, "ticks": "", "showticklabels": False, **_axis()}
+    axes = {f"{k}axis": axis for k in "abc"}
     figure.update_layout(
         _layout(),
         height=560,
@@ -223,7 +231,7 @@ def _layout() -> dict[str, Any]:
         "template": "none",
         "font": _FONT,
         "height": 480,
-        "margin": {"l": 64, "r": 24, "t": 48, "b": 56},
+        "margin": {"l": 80, "r": 24, "t": 48, "b": 56},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "legend": {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},

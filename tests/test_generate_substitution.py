@@ -1,6 +1,8 @@
 """Substituted crystals: what stays, what changes, what is let through."""
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,8 @@ from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.oxidation import oxidation_states
 from gnomon.generate.protostructures import protostructure
 from gnomon.generate.substitution import SubstitutionGenerator, length_ratio
-from gnomon.generate.substitution_model import SubstitutionModel, ion_charge
+from gnomon.generate.substitution_model import SubstitutionModel, ion_charge, ion_name
+from gnomon.io import from_arrow
 from gnomon.symmetry import space_groups
 from tests.strategies import rewritten, rngs
 
@@ -192,6 +195,17 @@ def test_orders_of_a_half_heusler_stay_apart():
     assert len(set(keys.tolist())) == 3
 
 
+def test_a_parent_without_symmetry_keeps_its_children_to_itself():
+    """spglib refuses two atoms on top of each other; such a crystal equals no other."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5001]]
+    broken = Crystals.single(FCC * 5.64, numbers("Ca", "F", "F"), sites)
+    other = broken.scale_volume(1.1)
+    assert protostructure(broken).space_group == 0
+    one, both = run(broken), run(Crystals.concatenate([broken, other, broken]))
+    assert len(one.crystals) > 0
+    assert len(both.crystals) == 2 * len(one.crystals)
+
+
 def test_only_the_elements_asked_for():
     only = run(elements=("Mg", "Ca", "Sr", "O", "S"))
     assert set(np.unique(only.crystals.atomic_numbers)) <= set(numbers("Mg", "Ca", "Sr", "O", "S"))
@@ -270,6 +284,43 @@ def test_volumes_follow_the_radii_of_rock_salts():
         assert ratio[i] == 1.0
     assert np.mean(errors) < 0.05
     assert np.mean(errors) < 0.5 * np.mean(unchanged)
+
+
+@pytest.mark.slow
+def test_volumes_of_relaxed_compounds(shared_data):
+    """Pairs of relaxed compounds of one protostructure whose ions replace each other."""
+    columns = ["lattice", "atomic_numbers", "frac_coords", "formula_hash"]
+    table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
+    small = pc.less_equal(pc.list_value_length(table["atomic_numbers"]), 10)
+    table = table.filter(pc.and_(small, pc.less(table["formula_hash"], 75)))
+    chosen = np.random.default_rng(1).choice(len(table), 4000, replace=False)
+    crystals = from_arrow(table.take(np.sort(chosen)).drop_columns("formula_hash"))
+    generator, model = SubstitutionGenerator(), SubstitutionModel.pymatgen()
+    crystals = crystals.take(~np.isin(crystals.ids, generator.skipped(crystals)["id"].to_pylist()))
+    parts = [protostructure(crystal) for crystal in crystals]
+    of_key = {int(p.keys(p.elements[None])[0]): i for i, p in enumerate(parts)}
+    ratios = []
+    for i, parent in enumerate(parts):
+        amounts = crystals.composition[i][parent.elements]
+        reduced = (amounts // np.gcd.reduce(amounts)).tolist()
+        states = oxidation_states(tuple(zip(parent.elements.tolist(), reduced, strict=True)))
+        ions = [
+            ion_name(f"{SYMBOLS[z]}{abs(q)}{'+' if q > 0 else '-'}")
+            for z, q in zip(parent.elements.tolist(), states, strict=True)
+        ]
+        children = model.atomic_numbers[model.replacements(ions).ions]
+        predicted = crystals.volumes[i] / crystals.n_atoms[i]
+        predicted = predicted * length_ratio(parent.elements, children, amounts) ** 3
+        for key, volume in set(zip(parent.keys(children).tolist(), predicted, strict=True)):
+            j = of_key.get(key, i)
+            if j != i:
+                relaxed = crystals.volumes[j] / crystals.n_atoms[j]
+                kept = crystals.volumes[i] / crystals.n_atoms[i]
+                ratios.append((abs(np.log(volume / relaxed)), abs(np.log(kept / relaxed))))
+    errors, unchanged = np.array(ratios).T
+    assert len(errors) > 2000
+    assert np.median(errors) < 0.065
+    assert np.mean(errors) < 0.7 * np.mean(unchanged)
 
 
 @pytest.mark.parametrize(

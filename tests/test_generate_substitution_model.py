@@ -184,5 +184,7 @@ def test_mistakes_are_explained():
         model.replacements(["Na+", "O2-"], 0.0)
     with pytest.raises((ValueError, TypeError), match="'hautie'"):  # TypeError: types are enforced
         SubstitutionModel(("Na+",), np.zeros((1, 1)), "hautie")
+    with pytest.raises(ValueError, match="at least two ions"):
+        SubstitutionModel.from_pairs([("Na+", "Na+", 1.0)])
     with pytest.raises(ValueError, match="symmetric"):
         SubstitutionModel(("Na+", "K+"), np.array([[0.0, 1.0], [2.0, 0.0]]))

@@ -67,7 +67,8 @@ class SubstitutionModel:
         variant: one of the four readings.
 
     Raises:
-        ValueError: for an unknown variant, or weights that are not a symmetric matrix over species.
+        ValueError: for an unknown variant, fewer than two ions, or weights that are not a symmetric
+            matrix over the species.
     """
 
     species: tuple[str, ...]
@@ -79,6 +80,8 @@ class SubstitutionModel:
             allowed = ", ".join(get_args(Variant))
             raise ValueError(f"unknown variant {self.variant!r} (one of {allowed})")
         n = len(self.species)
+        if n < 2:
+            raise ValueError(f"a model needs at least two ions, got {list(self.species)}")
         if self.weights.shape != (n, n) or not np.array_equal(self.weights, self.weights.T):
             raise ValueError(f"weights must be a symmetric matrix over the {n} species")
         weights = np.array(self.weights)

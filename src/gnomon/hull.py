@@ -85,8 +85,17 @@ class Hull:
         self._by_elements: dict[tuple[int, ...], list[int]] = {}
         for i, elements in enumerate(_elements_of(phases.composition)):
             self._by_elements.setdefault(elements, []).append(i)
-        # candidates of one round share systems; the bound keeps a screen of millions in memory
+        self._by_id: dict[str, list[int]] = {}
+        for i, name in enumerate(phases.ids.tolist()):
+            self._by_id.setdefault(name, []).append(i)
+        numbers: dict[bytes, int] = {}
+        rows = [row.tobytes() for row in np.round(self._fractions, 12)]
+        self._composition_index = np.array([numbers.setdefault(r, len(numbers)) for r in rows], int)
+        # candidates of one round share systems; the bounds keep a screen of millions in memory
         self._cached_members = lru_cache(maxsize=10_000)(self._find_members)
+        self._cached_lowest = lru_cache(maxsize=10_000)(
+            lambda elements: self._lowest(self._cached_members(elements))
+        )
 
     def members(self, elements: Collection[str]) -> Int64[np.ndarray, " k"]:
         """Indices of the phases that hold no other elements than these, in order."""
@@ -169,18 +178,30 @@ class Hull:
         left_out = [()] * len(fractions) if without is None else list(without)
         if len(left_out) != len(fractions):
             raise ValueError(f"`without` has {len(left_out)} entries for {len(fractions)} queries")
-        problems = [self._problem(*query) for query in zip(fractions, left_out, strict=True)]
-        mixtures: list[_Mixture] = []
+        names = [(ids,) if isinstance(ids, str) else tuple(ids) for ids in left_out]
+        # polymorphs ask the same question, which is then solved once
+        questions = [(row.tobytes(), ids) for row, ids in zip(fractions, names, strict=True)]
+        first = {question: i for i, question in reversed(list(enumerate(questions)))}
+        problems = [self._problem(fractions[i], names[i]) for i in first.values()]
+        solved: list[_Mixture] = []
         for start in range(0, len(problems), CHUNK):
-            mixtures += _lowest_mixtures(problems[start : start + CHUNK])
-        return mixtures
+            solved += _lowest_mixtures(problems[start : start + CHUNK])
+        mixtures = dict(zip(first, solved, strict=True))
+        return [mixtures[question] for question in questions]
 
-    def _problem(self, fractions: np.ndarray, left_out: Collection[str]) -> _Problem:
+    def _lowest(self, members: np.ndarray) -> np.ndarray:
+        """The lowest phase of each composition: no other can be part of the lowest mixture."""
+        rising = members[np.argsort(self.phases.formation_energy_per_atom[members], kind="stable")]
+        _, first = np.unique(self._composition_index[rising], return_index=True)
+        return np.sort(rising[first])
+
+    def _problem(self, fractions: np.ndarray, left_out: Sequence[str]) -> _Problem:
         elements = np.flatnonzero(fractions)
-        members = self._cached_members(tuple(elements.tolist()))
+        members = self._cached_lowest(tuple(elements.tolist()))
         if left_out:
-            ids = {left_out} if isinstance(left_out, str) else set(left_out)
-            members = members[[self.phases.ids[p] not in ids for p in members.tolist()]]
+            rows = [p for name in left_out for p in self._by_id.get(name, ())]
+            all_members = self._cached_members(tuple(elements.tolist()))
+            members = self._lowest(all_members[~np.isin(all_members, rows)])
         shares = self._fractions[np.ix_(members, elements)]
         missing = elements[~np.any(shares == 1.0, axis=0)]
         if len(missing) and not (left_out and len(elements) == 1):

@@ -266,6 +266,9 @@ def test_parents_without_ions_are_listed_with_the_reason():
 def test_nothing_comes_of_nothing():
     assert len(run(Crystals.empty()).crystals) == 0
     assert len(run(CUAU).crystals) == 0
+    assert len(run(elements=("Xe",), known=frozenset({"NaCl"})).crystals) == 0
+    everything = frozenset(run(NACL).crystals.reduced_formulas)
+    assert len(run(NACL, known=everything).crystals) == 0
 
 
 def test_volumes_follow_the_radii_of_rock_salts():

@@ -286,8 +286,8 @@ def _composition_keys(
     for column, amount in zip(elements.T, amounts, strict=True):
         counts[rows, column] += np.uint32(amount)  # one element may stand in several columns
     counts //= np.gcd.reduce(counts[rows[:, None], elements], axis=1)[:, None]
-    width = counts.shape[1] * counts.itemsize
-    return [counts.data.cast("B")[i * width : (i + 1) * width].tobytes() for i in rows.tolist()]
+    packed, width = counts.tobytes(), counts.shape[1] * counts.itemsize
+    return [packed[i * width : (i + 1) * width] for i in rows.tolist()]
 
 
 def _formula_key(formula: str) -> bytes:

@@ -384,6 +384,28 @@ def test_an_empty_campaign_gives_a_page_that_says_so(binary: CampaignTables) -> 
     assert "Nothing has been evaluated yet." in text_of(render_html(report))
 
 
+def test_given_phases_need_no_round_no_cell_and_no_evaluation(binary: CampaignTables) -> None:
+    bare = {"relaxed_id": None, "space_group": None, "round": None, "decomposition": None}
+    rows = [{**r, **bare} if r["is_reference"] else r for r in binary.hull.to_pylist()]
+    tables = with_hull(binary, rows)
+    given = pa.array([not r["is_reference"] for r in rows] + [True])
+    report = build_report(replace(tables, evaluations=tables.evaluations.filter(given)))
+    assert [(row.n_atoms, row.energy_per_atom) for row in report.elements] == [(None, None)] * 2
+    assert report.headline == "Au-Cu: 1 new stable phase, verified at ASE EMT."
+    assert "not found" in text_of(render_html(report))  # the space group
+
+
+def test_a_campaign_whose_evaluations_all_failed_says_so(binary: CampaignTables) -> None:
+    failed = binary.evaluations.slice(len(binary.evaluations) - 1)
+    elements = binary.hull.filter(binary.hull["is_reference"])
+    report = build_report(replace(binary, evaluations=failed, hull=elements))
+    assert report.headline == (
+        "Au-Cu: No new stable phase was found among 1 evaluated candidate, verified at ASE EMT. "
+        "No evaluation gave an energy."
+    )
+    assert "1 exploded" in text_of(render_html(report))
+
+
 def test_schemes_never_mix_on_a_page(binary: CampaignTables) -> None:
     schemes = ["PBE", *binary.evaluations["scheme"].to_pylist()[1:]]
     column = binary.evaluations.column_names.index("scheme")

@@ -101,7 +101,7 @@ def build_report(tables: CampaignTables) -> Report:
         title=tables.title,
         system=system,
         scheme=scheme,
-        headline=_headline(system, scheme, stable, lowest, len(evaluated)),
+        headline=_headline(system, scheme, stable, phases, len(evaluated)),
         n_candidates=len(tables.candidates),
         n_kept=pc.count_distinct(tables.screening["id"].filter(tables.screening["kept"])).as_py(),
         n_evaluated=len(evaluated),
@@ -140,7 +140,7 @@ def _headline(
     system: Sequence[str],
     scheme: str | None,
     stable: Sequence[PhaseRow],
-    lowest: Sequence[PhaseRow],
+    phases: Sequence[PhaseRow],
     n_evaluated: int,
 ) -> str:
     name = "-".join(system) if system else "No crystals yet"
@@ -150,16 +150,17 @@ def _headline(
     if stable:
         phases = "phase" if len(stable) == 1 else "phases"
         return f"{name}: {len(stable)} new stable {phases}, verified at {scheme}."
-    above = [phase for phase in lowest if not phase.known and not phase.stable]
-    closest = ""
+    above = [phase for phase in phases if not phase.known and not phase.stable]
+    last = ""
     if above:
-        energy = 1000 * above[0].e_above_hull
-        closest = (
-            f" The closest, {above[0].reduced_formula}, lies {energy:.1f} meV/atom above the hull."
+        closest = min(above, key=lambda phase: phase.e_above_hull)
+        energy = 1000 * closest.e_above_hull
+        last = (
+            f" The closest, {closest.reduced_formula}, lies {energy:.1f} meV/atom above the hull."
         )
-    return (
-        f"{name}: No new stable phase was found among {candidates}, verified at {scheme}.{closest}"
-    )
+    elif all(phase.known for phase in phases):
+        last = " No evaluation gave an energy."
+    return f"{name}: No new stable phase was found among {candidates}, verified at {scheme}.{last}"
 
 
 def _rounds(tables: CampaignTables, placed: Mapping[str, Mapping[str, Any]]) -> Iterator[RoundRow]:

@@ -97,7 +97,7 @@ class Failure:
 
     id: str
     reduced_formula: str
-    round: int
+    round: int | None
     status: str
     message: str
 
@@ -289,7 +289,7 @@ def failures(tables: CampaignTables) -> list[Failure]:
         Failure(r["id"], formulas.get(r["id"], ""), r["round"], r["status"], r["message"] or "")
         for r in rows
     ]
-    return sorted(found, key=lambda f: (f.status, f.round, f.reduced_formula, f.id))
+    return sorted(found, key=lambda f: (f.status, f.reduced_formula, f.id))
 
 
 def waiting(tables: CampaignTables) -> list[Prediction]:

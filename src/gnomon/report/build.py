@@ -148,8 +148,8 @@ def _headline(
     if n_evaluated == 0:
         return f"{name}: nothing has been evaluated yet, so every energy on this page is predicted."
     if stable:
-        phases = "phase" if len(stable) == 1 else "phases"
-        return f"{name}: {len(stable)} new stable {phases}, verified at {scheme}."
+        noun = "phase" if len(stable) == 1 else "phases"
+        return f"{name}: {len(stable)} new stable {noun}, verified at {scheme}."
     above = [phase for phase in phases if not phase.known and not phase.stable]
     last = ""
     if above:

@@ -1,0 +1,283 @@
+"""What a campaign's folder says: provenance, evaluated phases, their hull, the tables of a report.
+
+Everything is derived from the shards anew, so that it is the same after a kill as without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tomli_w
+from jaxtyping import Float64, Int64, Shaped
+
+from gnomon.config import CampaignConfig
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Status
+from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
+from gnomon.io import from_arrow, to_arrow
+from gnomon.provenance import git_commit
+from gnomon.report.inputs import CampaignTables
+from gnomon.store import Store, StoreError, write_bytes, write_json
+from gnomon.symmetry import space_groups
+
+RELAXED_SYMPREC = 0.1
+"""Tolerance in Å for the space group of a relaxed crystal (that of the Materials Project)."""
+
+PACKAGES = ("gnomon", "ase", "equinox", "jax", "numpy", "pyarrow", "pymatgen", "scipy", "spglib")
+"""Packages whose versions can change an answer."""
+
+
+def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
+    """Begin a campaign, or check that the one in the folder is this one.
+
+    Raises:
+        StoreError: if the folder holds a campaign of other settings or inputs, or other files.
+    """
+    settings = config.model_dump(mode="json")
+    inputs = {str(p): _sha256(p) for p in (*config.generate.parents, *config.generate.known)}
+    if store.exists:
+        _check_same(store, settings, inputs, scheme)
+        return
+    strangers = [p.name for p in store.root.iterdir() if p.name != ".lock"]
+    if strangers:
+        raise StoreError(
+            f"{store.root} is not empty and no campaign (it holds {strangers[0]}): "
+            "choose another folder with --out"
+        )
+    toml = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    write_bytes(store.root / "config.toml", toml.encode())
+    write_json(
+        store.root / "provenance.json",
+        {
+            "system": config.name,
+            "scheme": scheme,
+            "seed": config.seed,
+            "config": settings,
+            "inputs": inputs,
+            "versions": {name: version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "commit": git_commit(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+            "command": sys.argv,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _check_same(
+    store: Store, settings: dict[str, Any], inputs: dict[str, str], scheme: str
+) -> None:
+    before = store.provenance
+    changed = _differences(
+        {k: v for k, v in before["config"].items() if k != "budget"},
+        {k: v for k, v in settings.items() if k != "budget"},
+    )
+    if before["inputs"] != inputs:
+        changed.append("the contents of the input files")
+    if before["scheme"] != scheme:
+        changed.append(f"energy scheme: {before['scheme']} before, {scheme} now")
+    if changed:
+        raise StoreError(
+            f"{store.root} holds a campaign of other settings ({'; '.join(changed)}): "
+            "choose another folder with --out, or repeat its settings (only [budget] may change)"
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict) and key != "options":
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} before, {b} now")
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"the input {path} cannot be read: {error.strerror}") from error
+
+
+# --- phases -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """The converged evaluations of a campaign, in the order in which they were made.
+
+    Attributes:
+        ids: of the candidates.
+        initial: crystals as proposed.
+        relaxed: crystals as relaxed.
+        energy_per_atom: eV/atom in the campaign's scheme.
+        rounds: in which each was evaluated.
+    """
+
+    ids: Shaped[np.ndarray, " n"]
+    initial: Crystals
+    relaxed: Crystals
+    energy_per_atom: Float64[np.ndarray, " n"]
+    rounds: Int64[np.ndarray, " n"]
+
+
+def evaluated(store: Store) -> Evaluated:
+    """All converged evaluations.
+
+    Raises:
+        StoreError: if the evaluations are of more than one energy scheme.
+    """
+    rows = store.table("evaluations")
+    schemes = sorted(set(rows["scheme"].to_pylist()))
+    if len(schemes) > 1:
+        raise StoreError(
+            f"{store.root} mixes evaluations of the energy schemes {' and '.join(schemes)}: "
+            "their energies cannot share a hull"
+        )
+    rows = rows.filter(pa.array([s == Status.CONVERGED for s in rows["status"].to_pylist()]))
+    crystals = store.table("crystals")
+    position = {key: i for i, key in enumerate(crystals["id"].to_pylist())}
+    ids = rows["id"].to_pylist()
+    return Evaluated(
+        ids=np.array(ids, dtype=object),
+        initial=from_arrow(crystals.take([position[key] for key in ids])),
+        relaxed=from_arrow(rows),
+        energy_per_atom=rows["energy_per_atom"].to_numpy().astype(np.float64),
+        rounds=rows["round"].to_numpy().astype(np.int64),
+    )
+
+
+def references_of(found: Evaluated, system: tuple[str, ...]) -> dict[str, float]:
+    """Fixed elemental references, eV/atom: the lowest of round 0 for each element.
+
+    Raises:
+        StoreError: if an element has none.
+    """
+    first = found.rounds == 0
+    references = elemental_references(
+        found.relaxed[first].composition, found.energy_per_atom[first]
+    )
+    missing = [symbol for symbol in system if symbol not in references]
+    if missing:
+        raise StoreError(
+            f"no structure of {', '.join(missing)} could be relaxed, so there is no elemental "
+            "reference: does the evaluator know this element? (`gnomon report` lists the failures)"
+        )
+    return references
+
+
+def phases_of(found: Evaluated, references: Mapping[str, float], scheme: str) -> Phases:
+    """All converged evaluations as phases of one scheme."""
+    composition = found.relaxed.composition
+    energies = formation_energies(composition, found.energy_per_atom, references)
+    return Phases(found.ids, composition, energies, scheme)
+
+
+HULL = pa.schema(
+    [
+        ("id", pa.string()),
+        ("relaxed_id", pa.string()),
+        ("reduced_formula", pa.string()),
+        ("chemical_system", pa.string()),
+        ("formation_energy_per_atom", pa.float64()),
+        ("e_above_hull", pa.float64()),
+        ("stable", pa.bool_()),
+        ("space_group", pa.int64()),
+        ("decomposition", pa.string()),
+        ("round", pa.int64()),
+        ("is_reference", pa.bool_()),
+    ]
+)
+"""Columns of hull.parquet: every converged phase and its place on the hull."""
+
+
+def hull_table(store: Store) -> pa.Table:
+    """Every converged phase with its formation energy and e_above_hull (schema ``HULL``)."""
+    found = evaluated(store)
+    provenance = store.provenance
+    if not len(found.ids):
+        return HULL.empty_table()
+    system = tuple(provenance["system"].split("-"))
+    phases = phases_of(found, references_of(found, system), provenance["scheme"])
+    hull = Hull(phases)
+    e_above_hull = hull.e_above_hull(phases.composition, phases.formation_energy_per_atom)
+    formulas = dict(zip(found.ids, found.relaxed.reduced_formulas, strict=True))
+    mixtures = hull.decomposition(phases.composition)
+    return pa.table(
+        {
+            "id": found.ids.tolist(),
+            "relaxed_id": found.relaxed.ids.tolist(),
+            "reduced_formula": found.relaxed.reduced_formulas.tolist(),
+            "chemical_system": found.relaxed.chemical_systems.tolist(),
+            "formation_energy_per_atom": phases.formation_energy_per_atom,
+            "e_above_hull": e_above_hull,
+            "stable": e_above_hull <= ON_HULL,
+            "space_group": space_groups(found.relaxed, RELAXED_SYMPREC),
+            "decomposition": [
+                json.dumps({formulas[key]: round(share, 6) for key, share in mixture.items()})
+                for mixture in mixtures
+            ],
+            "round": found.rounds,
+            "is_reference": found.rounds == 0,
+        },
+        schema=HULL,
+    )
+
+
+def campaign_tables(store: Store) -> CampaignTables:
+    """All that a report is made of."""
+    evaluations, provenance = store.table("evaluations"), store.provenance
+    finished = [
+        (r, facts) for r in _rounds(store) if (facts := store.finished(r, "screen")) is not None
+    ]
+    return CampaignTables(
+        candidates=store.table("crystals"),
+        lineage=store.table("lineage"),
+        screening=store.table("screening"),
+        evaluations=evaluations,
+        relaxed=_relaxed(evaluations),
+        hull=hull_table(store),
+        rounds=pa.table(
+            {
+                "round": pa.array([r for r, _ in finished], pa.int64()),
+                "model": pa.array([facts["model"] for _, facts in finished], pa.string()),
+                "n_labels": pa.array([facts["n_labels"] for _, facts in finished], pa.int64()),
+                "message": pa.array([facts["message"] for _, facts in finished], pa.string()),
+            }
+        ),
+        provenance=provenance,
+        title=f"Discovery in {provenance['system']}",
+    )
+
+
+def _relaxed(evaluations: pa.Table) -> pa.Table:
+    """Relaxed crystals, once each, with the columns of ``crystals``."""
+    having = evaluations.filter(evaluations["relaxed_id"].is_valid())
+    crystals = from_arrow(having)
+    first = np.unique(crystals.ids.astype(str), return_index=True)[1]
+    return structure_table(crystals[np.sort(first)])
+
+
+def structure_table(crystals: Crystals) -> pa.Table:
+    """Crystals as rows with id, formula, system, atoms and structure."""
+    table = to_arrow(crystals)
+    table = table.append_column("chemical_system", pa.array(crystals.chemical_systems, pa.string()))
+    return table.append_column("n_atoms", pa.array(crystals.n_atoms))
+
+
+def _rounds(store: Store) -> list[int]:
+    return sorted(int(p.name.removeprefix("round=")) for p in store.root.glob("stages/round=*"))

@@ -1,0 +1,161 @@
+"""A pool of worker processes in which a task that hangs or kills its worker costs only itself."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables by which the common linear algebra libraries are told how many threads to take."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task without a result: its worker died, or ran past the limit and was stopped."""
+
+    reason: str
+    timed_out: bool
+    seconds: float
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    task: int = -1
+    began: float = field(default=0.0)
+
+
+class Pool(Generic[Task, Result]):
+    """Runs ``function(*shared, task)`` for many tasks in processes of their own.
+
+    ``function`` and ``shared`` must be picklable: they travel to freshly spawned interpreters.
+    Used as a context, so that no worker outlives it.
+    """
+
+    def __init__(
+        self, function: Callable[..., Result], shared: tuple[Any, ...], workers: int, limit: float
+    ) -> None:
+        """``limit`` is in seconds of wall time for one task, the start of a worker not counted."""
+        self._function, self._shared = function, shared
+        self._count, self._limit = workers, limit
+        self._workers: list[_Worker] = []
+        # fork would copy JAX's threads half-way
+        self._context = mp.get_context("spawn")
+
+    def __enter__(self) -> Pool[Task, Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            _stop(worker)
+        self._workers.clear()
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Result | Lost]:
+        """Results in the order of the tasks."""
+        queue = deque(range(len(tasks)))
+        done: dict[int, Result | Lost] = {}
+        for i in range(len(tasks)):
+            while i not in done:
+                self._hand_out(tasks, queue)
+                done.update(self._collect())
+            yield done.pop(i)
+
+    def _hand_out(self, tasks: Sequence[Task], queue: deque[int]) -> None:
+        while len(self._workers) < min(self._count, len(self._workers) + len(queue)):
+            self._workers.append(self._start())
+        for worker in self._workers:
+            if worker.task < 0 and queue:
+                worker.task, worker.began = queue.popleft(), time.monotonic()
+                worker.pipe.send(tasks[worker.task])
+
+    def _collect(self) -> dict[int, Result | Lost]:
+        """Wait for something to happen, and say what."""
+        busy = [worker for worker in self._workers if worker.task >= 0]
+        due = min(worker.began for worker in busy) + self._limit - time.monotonic()
+        ready = wait([worker.pipe for worker in busy], timeout=max(due, 0.0))
+        found: dict[int, Result | Lost] = {}
+        for worker in busy:
+            seconds = time.monotonic() - worker.began
+            if worker.pipe in ready:
+                try:
+                    found[worker.task] = worker.pipe.recv()
+                    worker.task = -1
+                    continue
+                except EOFError:
+                    worker.process.join()
+                    reason = f"its process ended with exit code {worker.process.exitcode}"
+            elif seconds >= self._limit:
+                reason = f"stopped after {seconds:.0f} s without an answer"
+            else:
+                continue
+            found[worker.task] = Lost(reason, worker.pipe not in ready, seconds)
+            _stop(worker)
+            self._workers.remove(worker)
+        return found
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._function, self._shared), daemon=True
+        )
+        with _single_threaded():
+            process.start()
+        theirs.close()
+        # imports can take seconds: they do not count against a task's limit
+        if not ours.poll(60.0):
+            raise RuntimeError("a worker process did not start within a minute")
+        try:
+            ours.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(
+                f"a worker process ended at its start with exit code {process.exitcode} "
+                "(a script that uses worker processes needs `if __name__ == '__main__':`)"
+            ) from None
+        return _Worker(process, ours)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let processes started here begin with one thread for linear algebra.
+
+    The workers share the cores already; threads on top made relaxations ten times slower.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
+    pipe.send("ready")
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        pipe.send(function(*shared, task))
+
+
+def _stop(worker: _Worker) -> None:
+    worker.pipe.close()
+    worker.process.kill()
+    worker.process.join()

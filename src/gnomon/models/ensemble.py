@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Shaped
-from pydantic import BaseModel, ConfigDict
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.models import Predictions
+from gnomon.models.card import ModelCard
 from gnomon.models.checkpoint import load_arrays, load_header, save_arrays, write_atomically
 from gnomon.models.structural import Structural, StructuralConfig
 
@@ -23,42 +23,6 @@ CHUNK = 4096
 
 BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
-
-
-class Validation(BaseModel):
-    """Mean absolute errors on the validation rows, eV/atom, and of two simple predictors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mae: float
-    mae_of_members: tuple[float, ...]
-    mae_of_mean: float
-    mae_of_elements: float
-
-
-class ModelCard(BaseModel):
-    """What a trained model is and what it was measured to do; energies in eV/atom."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
-    scheme: str
-    data: str
-    data_sha256: str
-    rows: int
-    train_rows: int
-    validation_rows: int
-    split: str
-    seed: int
-    members: int
-    train_mae: float
-    validation: Validation | None
-    config: dict[str, Any]
-    gnomon_version: str
-    git_commit: str | None
-    wall_seconds: float
-    machine: str
-    trained_at: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +105,7 @@ def run(
 def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
     """Every member on one batch, one after the other.
 
-    XLA multiplies stacked small matrices three times slower on CPUs than one at a time; measured.
+    Stacked under ``vmap``, XLA multiplies small matrices three times slower on CPUs (measured).
     """
     arrays, rest = eqx.partition(networks, eqx.is_array)
     return jax.lax.map(lambda member: eqx.combine(member, rest)(batch), arrays)
@@ -152,7 +116,7 @@ def initial_networks(
 ) -> Structural:
     """Untrained networks, each from its own key."""
     keys = jax.random.split(jax.random.key(seed), members)
-    return eqx.filter_vmap(lambda key: Structural(config, coordination, key))(keys)
+    return eqx.filter_vmap(lambda key: Structural(config, coordination, key=key))(keys)
 
 
 # --- files ----------------------------------------------------------------------------------------

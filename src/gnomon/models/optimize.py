@@ -1,5 +1,6 @@
 """Steps of training: loss, AdamW with a moving average, batches in a random order."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Float32, Int, Int64
+from jaxtyping import Array, Float, Float32, Int
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, pack
@@ -26,19 +27,32 @@ class OptimizerConfig(BaseModel):
     batch: int = Field(default=64, ge=1, description="crystals in a step, about")
     learning_rate: float = Field(default=2e-3, gt=0, description="at its peak")
     decay: Literal["cosine", "linear"] = "cosine"
-    warm_up: float = Field(default=0.03, ge=0, lt=1, description="share of the training that warms up")
+    warm_up: float = Field(
+        default=0.03, ge=0, lt=1, description="share of the training that warms up"
+    )
     weight_decay: float = Field(default=1e-4, ge=0, description="AdamW's, on matrices only")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
-    averaging: float = Field(default=0.998, ge=0, lt=1, description="decay of the moving average kept")
+    averaging: float = Field(
+        default=0.998, ge=0, lt=1, description="decay of the moving average kept"
+    )
     loss: Literal["l1", "huber"] = "l1"
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Graphs that train, their shifted and scaled energies, and the shape of a batch."""
+
+    graphs: Graphs
+    labels: Float32[np.ndarray, " n"]
+    size: BatchSize
+
+
 class State(NamedTuple):
-    """All that a step changes; every array has a leading axis of members."""
+    """All that a step changes; every array but ``steps`` has a leading axis of members."""
 
     params: Structural
     average: Structural
-    optimizer: Any
+    optimizer: Any  # optax
     steps: Int[Array, ""]
 
 
@@ -52,35 +66,26 @@ def initial_state(networks: Structural, config: OptimizerConfig) -> tuple[State,
 def run_epoch(
     state: State,
     static: Structural,
-    graphs: Graphs,
-    labels: Float32[np.ndarray, " n"],
-    order: Int64[np.ndarray, " k"],
-    size: BatchSize,
-    done: float,
+    data: TrainingSet,
     config: OptimizerConfig,
+    epoch: int,
+    seed: int,
 ) -> tuple[State, float]:
-    """Every crystal of ``order`` once; the new state and the mean loss.
-
-    Args:
-        state: before the epoch.
-        static: as from ``initial_state``.
-        graphs: of all crystals.
-        labels: shifted and scaled, for each graph.
-        order: indices of the training rows as they shall come.
-        size: room in a batch.
-        done: epochs behind.
-        config: settings.
-    """
-    losses, seen = [], 0
-    for index, batch in pack(graphs, order, size):
+    """Every crystal once, in an order drawn from seed and epoch; new state and mean loss."""
+    n = len(data.labels)
+    order = np.random.default_rng([seed, epoch]).permutation(n)
+    losses: list[Float[Array, ""]] = []
+    counts: list[int] = []
+    for index, batch in pack(data.graphs, order, data.size):
         target = np.zeros(len(batch.real), np.float32)
-        target[: len(index)] = labels[index]
-        fraction = (done + seen / len(order)) / config.epochs
-        rate = np.float32(learning_rate(fraction, config))
-        state, loss = _step(state, static, batch, target, rate, config)
-        losses.append(loss * len(index))
-        seen += len(index)
-    return state, float(sum(losses)) / len(order)
+        target[: len(index)] = data.labels[index]
+        rate = learning_rate((epoch + sum(counts) / n) / config.epochs, config)
+        state, loss = _step(
+            state, static, batch, jnp.asarray(target), jnp.asarray(rate, jnp.float32), config
+        )
+        losses.append(loss)
+        counts.append(len(index))
+    return state, float(np.average(np.array(losses), weights=counts))
 
 
 def learning_rate(fraction: float, config: OptimizerConfig) -> float:
@@ -111,7 +116,8 @@ def _step(
         return (params, average, optimizer), loss
 
     parts, losses = jax.lax.map(member, (state.params, state.average, state.optimizer))
-    return State(*parts, state.steps + 1), jnp.mean(losses)
+    params, average, optimizer = parts
+    return State(params, average, optimizer, state.steps + 1), jnp.mean(losses)
 
 
 def _loss(

@@ -1,9 +1,6 @@
 """Training of the structural ensemble: split, batches, optimiser, resume, model card."""
 
 import hashlib
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,25 +14,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64, Int64
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
 from gnomon.graphs import batch_size, build_graphs
+from gnomon.models import Predictions
+from gnomon.models.card import ModelCard, Validation, machine
 from gnomon.models.checkpoint import load_arrays, load_header, save_arrays
 from gnomon.models.ensemble import (
     EnsembleEnergyModel,
-    ModelCard,
     Target,
-    Validation,
     initial_networks,
     load_model,
-    run,
     save_model,
 )
-from gnomon.models.optimize import OptimizerConfig, State, initial_state, run_epoch
+from gnomon.models.optimize import OptimizerConfig, State, TrainingSet, initial_state, run_epoch
 from gnomon.models.split import formula_hashes
 from gnomon.models.structural import StructuralConfig
+from gnomon.provenance import git_commit
 
 SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""
@@ -54,19 +51,37 @@ class TrainConfig(BaseModel):
 
     network: StructuralConfig = StructuralConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    members: int = Field(default=2, ge=1, description="networks in the ensemble, each from its own seed")
-    train_below: int = Field(default=75, ge=1, le=100, description="formula hashes below this train")
-    validate_below: int = Field(default=85, ge=1, le=100, description="from there to below this validate")
-    seed: int = Field(default=0, ge=0, description="of the initial networks and the order of the rows")
+    members: int = Field(default=2, ge=1, description="networks, each from its own seed")
+    train_below: int = Field(
+        default=75, ge=1, le=100, description="formula hashes under this train"
+    )
+    validate_below: int = Field(
+        default=85, ge=1, le=100, description="and from there under this validate"
+    )
+    seed: int = Field(
+        default=0, ge=0, description="of the initial networks and the order of the rows"
+    )
+
+    @model_validator(mode="after")
+    def _split_is_possible(self) -> "TrainConfig":
+        if self.validate_below < self.train_below:
+            raise ValueError(
+                f"validate_below ({self.validate_below}) is less than train_below "
+                f"({self.train_below}): validation takes the hashes in between"
+            )
+        return self
 
     @classmethod
     def small(cls, seed: int = 0) -> "TrainConfig":
-        """For 50 to 500 rows in some 10 s, as a discovery loop retrains every round."""
+        """For 50 to 500 rows in some 10 s, as a discovery loop retrains every round.
+
+        Every row trains: what the next round's evaluations say is the better test.
+        """
         return cls(
             network=StructuralConfig(width=32, passes=2),
             optimizer=OptimizerConfig(epochs=80, batch=16),
             members=4,
-            train_below=90,
+            train_below=100,
             validate_below=100,
             seed=seed,
         )
@@ -121,28 +136,25 @@ def train(
     target = _fit_target(crystals[train_rows], energies[train_rows])
     graphs = build_graphs(crystals, config.network.cutoff, config.network.max_neighbors)
     labels = ((energies - target.baseline(crystals)) / target.scale).astype(np.float32)
+    training = graphs.take(train_rows)
+    data = TrainingSet(training, labels[train_rows], batch_size(training, config.optimizer.batch))
 
-    size = batch_size(graphs.take(train_rows), config.optimizer.batch)
-    coordination = graphs.take(train_rows).coordination
-    networks = initial_networks(config.network, coordination, config.members, config.seed)
+    networks = initial_networks(config.network, training.coordination, config.members, config.seed)
     state, static = initial_state(networks, config.optimizer)
     partial = out.with_name(out.name + ".partial")
     state, first, spent = _resume(partial, run_key, state)
     began, saved = began - spent, time.monotonic()
     for epoch in range(first, config.optimizer.epochs):
-        order = np.random.default_rng([config.seed, epoch]).permutation(train_rows)
-        state, loss = run_epoch(state, static, graphs, labels, order, size, epoch, config.optimizer)
+        state, loss = run_epoch(state, static, data, config.optimizer, epoch, config.seed)
+        seconds = time.monotonic() - began
         if progress is not None:
-            seconds = time.monotonic() - began
             progress(Progress(epoch + 1, config.optimizer.epochs, loss * target.scale, seconds))
         if time.monotonic() - saved > SAVE_EVERY:
-            header = {"run": run_key, "epoch": epoch + 1, "seconds": time.monotonic() - began}
-            save_arrays(partial, header, state)
+            save_arrays(partial, {"run": run_key, "epoch": epoch + 1, "seconds": seconds}, state)
             saved = time.monotonic()
 
-    networks = eqx.combine(state.average, static)
-    outputs = run(networks, graphs, np.arange(len(graphs)))
-    errors = target.baseline(crystals) + target.scale * outputs - energies
+    model = EnsembleEnergyModel(eqx.combine(state.average, static), target)
+    predicted = model.predict(crystals)
     card = ModelCard(
         kind="structural",
         scheme=scheme,
@@ -150,23 +162,22 @@ def train(
         data_sha256=run_key["data_sha256"],
         rows=len(crystals),
         train_rows=len(train_rows),
-        validation_rows=len(validation_rows),
         split=(
-            f"MD5(reduced formula) mod 100: below {config.train_below} trains, "
-            f"then below {config.validate_below} validates"
+            f"MD5(reduced formula) mod 100: under {config.train_below} trains, "
+            f"from there under {config.validate_below} validates"
         ),
         seed=config.seed,
         members=config.members,
-        train_mae=_mae(errors, train_rows),
-        validation=_validation(errors, energies, train_rows, validation_rows, target, crystals),
+        train_mae=float(np.nanmean(np.abs(predicted.median - energies)[train_rows])),
+        validation=_validation(model, predicted, crystals, energies, validation_rows),
         config=run_key["config"],
-        gnomon_version=version("gnomon"),
-        git_commit=_git_commit(),
         wall_seconds=round(time.monotonic() - began, 1),
-        machine=_machine(),
+        gnomon_version=version("gnomon"),
+        git_commit=git_commit(),
+        machine=machine(),
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    save_model(out, EnsembleEnergyModel(networks, target, card))
+    save_model(out, EnsembleEnergyModel(model.networks, target, card))
     partial.unlink(missing_ok=True)
     return card
 
@@ -185,11 +196,6 @@ def _split(
     crystals: Crystals, config: TrainConfig
 ) -> tuple[Int64[np.ndarray, " t"], Int64[np.ndarray, " v"]]:
     """Rows that train and rows that validate."""
-    if config.validate_below < config.train_below:
-        raise ValueError(
-            f"validate_below ({config.validate_below}) is less than train_below "
-            f"({config.train_below})"
-        )
     hashes = formula_hashes(crystals.reduced_formulas)
     train_rows = np.flatnonzero(hashes < config.train_below)
     if len(train_rows) < MIN_ROWS:
@@ -257,44 +263,24 @@ def _resume(partial: Path, run_key: dict[str, Any], state: State) -> tuple[State
     return arrays, int(header["epoch"]), float(header["seconds"])
 
 
-def _mae(errors: Float64[np.ndarray, "m n"], rows: Int64[np.ndarray, " k"]) -> float:
-    """Mean absolute error of the median, which counts rows without a prediction never."""
-    return float(np.abs(np.median(errors[:, rows], axis=0)).mean())
-
-
 def _validation(
-    errors: Float64[np.ndarray, "m n"],
-    energies: Float64[np.ndarray, " n"],
-    train_rows: Int64[np.ndarray, " t"],
-    rows: Int64[np.ndarray, " v"],
-    target: Target,
+    model: EnsembleEnergyModel,
+    predicted: Predictions,
     crystals: Crystals,
+    energies: Float64[np.ndarray, " n"],
+    validation_rows: Int64[np.ndarray, " v"],
 ) -> Validation | None:
+    """Errors on the rows that have a prediction, None if there are none."""
+    rows = validation_rows[predicted.predicted[validation_rows]]
     if not len(rows):
         return None
-    baseline = target.baseline(crystals[rows]) - energies[rows]
+    truth = energies[rows]
     return Validation(
-        mae=_mae(errors, rows),
-        mae_of_members=tuple(float(e) for e in np.abs(errors[:, rows]).mean(axis=1)),
-        mae_of_mean=float(np.abs(energies[rows] - energies[train_rows].mean()).mean()),
-        mae_of_elements=float(np.abs(baseline).mean()),
+        rows=len(validation_rows),
+        unpredicted=len(validation_rows) - len(rows),
+        mae=float(np.abs(predicted.median[rows] - truth).mean()),
+        mae_of_members=tuple(np.abs(predicted.members[:, rows] - truth).mean(axis=1).tolist()),
+        median_iqr=float(np.median(predicted.iqr[rows])),
+        mae_of_elements=float(np.abs(model.target.baseline(crystals[rows]) - truth).mean()),
+        mae_of_mean=float(np.abs(model.target.shift - truth).mean()),
     )
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree that runs, None where it is no checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}"

@@ -353,7 +353,8 @@ def test_the_learning_rate_rises_and_falls_to_zero(decay):
     assert 0.9 <= max(rates) <= 1
 
 
-def test_small_trains_on_everything():
-    config = TrainConfig.small(seed=3)
+def test_small_trains_on_every_row_and_takes_no_longer_for_more():
+    config, larger = TrainConfig.small(rows=200, seed=3), TrainConfig.small(rows=800)
     assert (config.train_below, config.seed) == (100, 3)
     assert config.members >= 2
+    assert larger.optimizer.epochs * 800 == pytest.approx(config.optimizer.epochs * 200, rel=0.1)

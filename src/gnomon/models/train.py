@@ -40,6 +40,9 @@ SAVE_EVERY = 60.0
 MIN_ROWS = 8
 """Fewer rows than this train nothing worth having."""
 
+SMALL_VISITS = 16_000
+"""Rows seen in a small training, each as often as there are epochs: some 10 s on two cores."""
+
 ELEMENT_RIDGE = 0.1
 """Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
 
@@ -72,14 +75,16 @@ class TrainConfig(BaseModel):
         return self
 
     @classmethod
-    def small(cls, seed: int = 0) -> "TrainConfig":
-        """For 50 to 500 rows in some 10 s, as a discovery loop retrains every round.
+    def small(cls, rows: int = 200, seed: int = 0) -> "TrainConfig":
+        """For tens to a thousand rows in some 10 s, as a discovery loop retrains every round.
 
         Every row trains: what the next round's evaluations say is the better test.
         """
         return cls(
             network=StructuralConfig(width=32, passes=2),
-            optimizer=OptimizerConfig(epochs=80, batch=16),
+            optimizer=OptimizerConfig(
+                epochs=min(120, max(20, SMALL_VISITS // rows)), batch=16, learning_rate=1e-2
+            ),
             members=4,
             train_below=100,
             validate_below=100,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tomli_w
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
@@ -30,7 +30,7 @@ from gnomon.io import from_arrow, to_arrow
 from gnomon.provenance import git_commit
 from gnomon.report.inputs import CampaignTables
 from gnomon.store import Store, StoreError, write_bytes, write_json
-from gnomon.symmetry import space_groups
+from gnomon.symmetry import primitive, space_groups
 
 RELAXED_SYMPREC = 0.1
 """Tolerance in Å for the space group of a relaxed crystal (that of the Materials Project)."""
@@ -116,6 +116,10 @@ def _sha256(path: Path) -> str:
 # --- phases -----------------------------------------------------------------------------------
 
 
+GROUND_STATES = {"fcc": (225, 1), "bcc": (229, 1), "hcp": (194, 2), "diamond": (227, 2)}
+"""Space group and atoms of the primitive cell of the common structures of elements."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluated:
     """The converged evaluations of a campaign, in the order in which they were made.
@@ -161,16 +165,27 @@ def evaluated(store: Store) -> Evaluated:
     )
 
 
+def scheme_of(store: Store) -> str:
+    """The campaign's energy scheme."""
+    return str(store.provenance["scheme"])
+
+
 def references_of(found: Evaluated, system: tuple[str, ...]) -> dict[str, float]:
-    """Fixed elemental references, eV/atom: the lowest of round 0 for each element.
+    """Fixed elemental references, eV/atom, from the elements of round 0.
+
+    The experimental ground-state structure where it is a common one (fcc, bcc, hcp or diamond, by
+    ASE's reference states) and was among them, else the lowest.  An evaluator may hold another
+    structure for lower: that one then lies below zero, on the hull, and e_above_hull counts it.
 
     Raises:
         StoreError: if an element has none.
     """
-    first = found.rounds == 0
-    references = elemental_references(
-        found.relaxed[first].composition, found.energy_per_atom[first]
-    )
+    first = np.flatnonzero(found.rounds == 0)
+    elements = first[(found.relaxed.composition[first] > 0).sum(axis=1) == 1]
+    crystals, energies = found.relaxed[elements], found.energy_per_atom[elements]
+    references = elemental_references(crystals.composition, energies)
+    usual = in_ground_state(crystals)
+    references |= elemental_references(crystals.composition[usual], energies[usual])
     missing = [symbol for symbol in system if symbol not in references]
     if missing:
         raise StoreError(
@@ -178,6 +193,23 @@ def references_of(found: Evaluated, system: tuple[str, ...]) -> dict[str, float]
             "reference: does the evaluator know this element? (`gnomon report` lists the failures)"
         )
     return references
+
+
+def in_ground_state(elements: Crystals) -> Bool[np.ndarray, " n"]:
+    """Which elemental crystals have the structure of the element's experimental ground state.
+
+    False where that structure is none of ``GROUND_STATES``.
+    """
+    from ase.data import reference_states  # noqa: PLC0415
+
+    groups = space_groups(elements, RELAXED_SYMPREC)
+    found = np.zeros(len(elements), dtype=bool)
+    for i, one in enumerate(elements):
+        state = reference_states[int(one.atomic_numbers[0])]
+        group, atoms = GROUND_STATES.get(state["symmetry"] if state else "", (0, 0))
+        if group and groups[i] == group:
+            found[i] = primitive(one, RELAXED_SYMPREC).n_atoms[0] == atoms
+    return found
 
 
 def phases_of(found: Evaluated, references: Mapping[str, float], scheme: str) -> Phases:

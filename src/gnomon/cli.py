@@ -367,13 +367,13 @@ def train_structural(
     if json:
         put_json(card.model_dump(mode="json"))
         return
-    mae = card.validation.mae if card.validation else None
+    held = card.validation
     put_table(
         [
             {
                 "rows": card.train_rows,
-                "validation rows": card.validation_rows,
-                "validation MAE (eV/atom)": mae,
+                "validation rows": held.rows if held else 0,
+                "validation MAE (eV/atom)": held.mae if held else None,
                 "seconds": card.wall_seconds,
             }
         ]

@@ -64,7 +64,9 @@ class LearnConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_labels: int = Field(default=50, ge=10, description="converged evaluations before training")
+    min_labels: int = Field(
+        default=50, ge=10, description="converged compounds before a network is trained"
+    )
 
 
 class BudgetConfig(BaseModel):
@@ -76,8 +78,11 @@ class BudgetConfig(BaseModel):
         default=240, ge=1, description="evaluations of candidates, references not counted"
     )
     minutes: float = Field(default=60.0, gt=0, description="wall time of one command")
-    rounds: int = Field(default=8, ge=1, description="rounds of the loop")
-    per_round: int = Field(default=60, ge=1, description="evaluations in a round")
+    rounds: int = Field(default=4, ge=1, description="rounds of the loop")
+    first_round: int = Field(
+        default=120, ge=1, description="evaluations in a round without a network"
+    )
+    per_round: int = Field(default=60, ge=1, description="evaluations in a round with a network")
 
 
 System = Annotated[

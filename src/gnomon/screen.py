@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -82,7 +83,8 @@ def screen(
     if predicted_e_above_hull is not None and uncertainty is not None:
         if unpredicted is not None:
             for text in sorted(set(unpredicted) - {""}):
-                _close(reason, np.asarray(unpredicted == text), f"no prediction: {text}")
+                here = np.array([given == text for given in unpredicted], dtype=bool)
+                _close(reason, here, f"no prediction: {text}")
         _close(
             reason,
             ~(predicted_e_above_hull <= config.threshold),
@@ -96,7 +98,7 @@ def screen(
     return Verdicts(kept=reason == "", eligible=eligible, reason=reason)
 
 
-def _close(reason: Shaped[np.ndarray, " n"], closed: Bool[np.ndarray, " n"], why: str) -> None:
+def _close(reason: Shaped[np.ndarray, " n"], closed: Any, why: str) -> None:
     """Note why the gate closed on those that had passed so far."""
     reason[closed & (reason == "")] = why
 

@@ -185,7 +185,7 @@ class Store:
                 connection.register(name, self.table(name))
             if self.hull_path.is_file():
                 connection.register("hull", pq.read_table(self.hull_path))
-            return connection.execute(sql).to_arrow_table()
+            return connection.sql(sql).to_arrow_table()
 
     # --- stages, models, single files -------------------------------------------------------------
 

@@ -54,6 +54,12 @@ class Prototype:
         """Atoms in the primitive cell."""
         return int(self.crystal.n_atoms[0])
 
+    @property
+    def simplicity(self) -> float:
+        """Small cells first, of equals those of high symmetry: what nature prefers, too."""
+        space_group = int(self.label.split("_")[2])
+        return -self.n_atoms + space_group / 1000
+
     def decorate(self, elements: Int64[np.ndarray, "k m"]) -> Crystals:
         """Crystals in which letter i is ``elements[:, i]``, scaled until covalent spheres touch."""
         lattice, letters, frac_coords = self.crystal.arrays(0)
@@ -124,7 +130,7 @@ class PrototypeGenerator:
                 "parent_id": [None] * len(crystals),
                 "generator": [self.name] * len(crystals),
                 "change": changes,
-                "score": [-float(prototype.n_atoms)] * len(crystals),
+                "score": [prototype.simplicity] * len(crystals),
             },
             schema=LINEAGE,
         )

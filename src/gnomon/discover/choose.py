@@ -1,0 +1,206 @@
+"""Stage two of a round: a network ranks the open candidates, the screen says which to evaluate."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float64, Shaped
+
+from gnomon.campaign import Evaluated, evaluated, phases_of, references_of, scheme_of
+from gnomon.config import CampaignConfig
+from gnomon.crystals import Crystals
+from gnomon.discover.inputs import Inputs
+from gnomon.hull import Hull
+from gnomon.io import from_arrow
+from gnomon.models import EnergyModel
+from gnomon.screen import Verdicts, screen, select
+from gnomon.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What is known about n candidates before they are evaluated; eV/atom.
+
+    Attributes:
+        merit: to rank by, lower first.
+        model: what ranked them, for people to read.
+        n_labels: converged compounds that it learned from, or could have.
+        formation_energy: predicted, NaN where there is no prediction; None without a network.
+        uncertainty: of it, the inter-quartile range; None without a network.
+        e_above_hull: predicted; None without a network.
+        unpredicted: why there is no prediction, or empty; None without a network.
+    """
+
+    merit: Float64[np.ndarray, " n"]
+    model: str
+    n_labels: int
+    formation_energy: Float64[np.ndarray, " n"] | None = None
+    uncertainty: Float64[np.ndarray, " n"] | None = None
+    e_above_hull: Float64[np.ndarray, " n"] | None = None
+    unpredicted: Shaped[np.ndarray, " n"] | None = None
+
+
+def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -> str:
+    """Choose what to evaluate, and note for every other candidate why not."""
+    table = _open(number, store)
+    crystals, ids = from_arrow(table), table["id"].to_pylist()
+    if number == 0:
+        ranking = Ranking(np.zeros(len(ids)), "none: reference phases", 0)
+        every = np.ones(len(ids), dtype=bool)
+        verdicts = Verdicts(every, every, np.full(len(ids), "", dtype=object))
+        selection = np.full(len(ids), "reference", dtype=object)
+        ending = "ended: there are no reference phases"
+    else:
+        ranking = _rank(number, config, store, crystals, ids)
+        verdicts = screen(
+            crystals,
+            config.screen,
+            known=inputs.known_formulas,
+            predicted_e_above_hull=ranking.e_above_hull,
+            uncertainty=ranking.uncertainty,
+            unpredicted=ranking.unpredicted,
+        )
+        trained = ranking.e_above_hull is not None
+        room, ending = _room(config, store, verdicts, trained)
+        selection = select(
+            crystals.reduced_formulas,
+            ranking.merit,
+            verdicts,
+            count=room,
+            random_share=config.screen.random_share,
+            one_each=trained,
+            rng=np.random.default_rng([config.seed, number]),
+        )
+        if not (selection == "ranked").any():
+            selection[:] = None  # a baseline alone finds nothing: the campaign ends
+    store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))
+    n_selected = sum(how is not None for how in selection)
+    message = f"{n_selected} of {len(ids)} open candidates selected"
+    facts = {
+        "model": ranking.model,
+        "n_labels": ranking.n_labels,
+        "message": message,
+        "ending": ending,
+    }
+    store.finish(number, "screen", facts)
+    return f"round {number}: {ranking.model}; {message}"
+
+
+def _open(number: int, store: Store) -> pa.Table:
+    """Candidates not evaluated yet; references are up for selection in round 0 only."""
+    table = store.table("crystals")
+    if number > 0:
+        table = table.filter(pc.greater(table["round"], 0))
+    return table.filter(pc.invert(pc.is_in(table["id"], store.table("evaluations")["id"])))
+
+
+def _verdict_rows(
+    ids: list[str],
+    verdicts: Verdicts,
+    ranking: Ranking,
+    selection: Shaped[np.ndarray, " n"],
+) -> pa.Table:
+    passed_over = [bool(k) and how is None for k, how in zip(verdicts.kept, selection, strict=True)]
+    reason = np.where(passed_over, "not among the best of this round", verdicts.reason)
+
+    def column(values: Float64[np.ndarray, " n"] | None) -> pa.Array:
+        if values is None:
+            return pa.nulls(len(ids), pa.float64())
+        return pa.array(values, pa.float64(), from_pandas=True)
+
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "kept": verdicts.kept,
+            "reason": pa.array(reason.tolist(), pa.string()),
+            "predicted_formation_energy_per_atom": column(ranking.formation_energy),
+            "uncertainty": column(ranking.uncertainty),
+            "predicted_e_above_hull": column(ranking.e_above_hull),
+            "selection": pa.array(selection.tolist(), pa.string()),
+        }
+    )
+
+
+def _rank(
+    number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str]
+) -> Ranking:
+    """Train on all labels and predict; without enough labels, by the generators' preference."""
+    found = evaluated(store)
+    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
+    n_labels = int(((phases.composition > 0).sum(axis=1) > 1).sum())
+    if n_labels < config.learn.min_labels:
+        lineage = store.table("lineage")
+        score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
+        return Ranking(
+            merit=np.array([-(score[key] or 0.0) for key in ids], dtype=np.float64),
+            model=f"none: ranked by the generators, {n_labels} labels of the "
+            f"{config.learn.min_labels} that a network needs",
+            n_labels=n_labels,
+        )
+    model, network = _train(number, config, store, found, phases.formation_energy_per_atom)
+    predictions = network.predict(crystals)
+    energy = predictions.median
+    sure = np.isfinite(energy)
+    above = np.full(len(crystals), np.nan)
+    if sure.any():
+        above[sure] = Hull(phases).e_above_hull(crystals.composition[sure], energy[sure])
+    return Ranking(
+        merit=np.where(sure, above, np.inf),
+        model=model,
+        n_labels=n_labels,
+        formation_energy=energy,
+        uncertainty=predictions.iqr,
+        e_above_hull=above,
+        unpredicted=predictions.reasons,
+    )
+
+
+def _train(
+    number: int,
+    config: CampaignConfig,
+    store: Store,
+    found: Evaluated,
+    formation_energy: Float64[np.ndarray, " n"],
+) -> tuple[str, EnergyModel]:
+    """An ensemble from the campaign's own labels: crystals as proposed and as relaxed.
+
+    A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
+    """
+    from gnomon.models.ensemble import load_model  # noqa: PLC0415  (JAX: seconds to import)
+    from gnomon.models.train import TrainConfig, train  # noqa: PLC0415
+
+    path = store.model_path(number)
+    card = train(
+        Crystals.concatenate([found.initial, found.relaxed]),
+        np.concatenate([formation_energy, formation_energy]),
+        TrainConfig.small(seed=config.seed),
+        out=path,
+        scheme=scheme_of(store),
+        data_name=f"{config.name}, rounds 0 to {number - 1}",
+    )
+    text = f"ensemble of {card.members} networks"
+    if card.validation is not None:
+        text += f", validation MAE {1000 * card.validation.mae:.0f} meV/atom"
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return f"{text} (sha256 {sha}...)", load_model(path)
+
+
+def _room(
+    config: CampaignConfig, store: Store, verdicts: Verdicts, trained: bool
+) -> tuple[int, str]:
+    """How many evaluations this round may take, and why the campaign ends if it takes none."""
+    budget = config.budget
+    spent = pc.sum(pc.greater(store.table("evaluations")["round"], 0)).as_py() or 0
+    room = min(budget.per_round if trained else budget.first_round, budget.evaluations - spent)
+    if room <= 0:
+        return 0, f"ended: the budget of {budget.evaluations} evaluations is used"
+    if not verdicts.eligible.any():
+        return room, "ended: every candidate has been evaluated or ruled out"
+    return room, (
+        "ended: no open candidate is predicted within "
+        f"{config.screen.threshold:g} eV/atom of the hull"
+    )

@@ -1,0 +1,115 @@
+"""Stage one of a round: the generators propose candidates that no round has proposed before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from gnomon.campaign import evaluated, phases_of, references_of, scheme_of, structure_table
+from gnomon.config import CampaignConfig
+from gnomon.crystals import Crystals
+from gnomon.discover.inputs import Inputs
+from gnomon.generate import Candidates
+from gnomon.generate.registry import GeneratorSettings, make_generator
+from gnomon.hull import ON_HULL, Hull
+from gnomon.store import Store
+from gnomon.symmetry import canonical_ids
+
+KNOWN = "known"
+"""Generator name of crystals that the user gave as known."""
+
+
+def propose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -> str:
+    """Propose candidates that no round has proposed before."""
+    seen = set(store.table("crystals")["canonical_id"].to_pylist())
+    counts: dict[str, int] = {}
+    notes: list[str] = []
+    sources = (
+        _references(config, inputs)
+        if number == 0
+        else _proposals(number, config, store, inputs, notes)
+    )
+    for name, chunk in sources:
+        small = chunk.crystals.n_atoms <= (config.generate.max_atoms if name != KNOWN else np.inf)
+        keys = canonical_ids(chunk.crystals)
+        new = np.zeros(len(keys), dtype=bool)
+        for i, key in enumerate(keys):
+            new[i] = bool(small[i]) and key not in seen
+            if new[i]:
+                seen.add(key)
+        counts[name] = counts.get(name, 0) + int(new.sum())
+        if new.any():
+            table = structure_table(chunk.crystals[new])
+            table = table.append_column("canonical_id", pa.array(keys[new], pa.string()))
+            store.append("crystals", number, table)
+            store.append("lineage", number, chunk.lineage.filter(pa.array(new)))
+    store.finish(number, "generate", {"candidates": counts, "notes": notes})
+    total = ", ".join(f"{n} from {name}" for name, n in counts.items()) or "none"
+    what = "reference phases" if number == 0 else "new candidates"
+    return "; ".join([f"round {number}: {what}: {total}", *notes])
+
+
+def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, Candidates]]:
+    """The elements in all prototypes of one species, and the known crystals of the system."""
+    for symbol in config.system:
+        settings = GeneratorSettings((symbol,), config.generate.max_atoms, (), frozenset())
+        generator = make_generator("prototypes", settings)
+        for chunk in generator.generate(Crystals.empty(), seed=config.seed):
+            yield generator.name, chunk
+    inside = [set(s.split("-")) <= set(config.system) for s in inputs.known.chemical_systems]
+    known = inputs.known[np.array(inside, dtype=bool)]
+    if len(known):
+        yield KNOWN, Candidates(known, _given(known))
+
+
+def _given(crystals: Crystals) -> pa.Table:
+    n = len(crystals)
+    return pa.table(
+        {
+            "id": crystals.ids.tolist(),
+            "parent_id": pa.nulls(n, pa.string()),
+            "generator": [KNOWN] * n,
+            "change": ["as given"] * n,
+            "score": pa.nulls(n, pa.float64()),
+        }
+    )
+
+
+def _proposals(
+    number: int, config: CampaignConfig, store: Store, inputs: Inputs, notes: list[str]
+) -> Iterator[tuple[str, Candidates]]:
+    """What the generators make of the parents: the user's in round 1, then the new stable finds."""
+    parents = inputs.parents if number == 1 else _new_stable(number, config, store)
+    settings = GeneratorSettings(
+        config.system, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
+    )
+    for name in config.generate.generators:
+        generator = make_generator(name, settings)
+        if skipped := getattr(generator, "skipped", None):
+            missing = skipped(parents)
+            if len(missing):
+                reasons = sorted(set(missing["reason"].to_pylist()))
+                notes.append(
+                    f"{name}: {len(missing)} of {len(parents)} parents left out ({reasons[0]}"
+                    + (" and other reasons)" if len(reasons) > 1 else ")")
+                )
+        taken = 0
+        for chunk in generator.generate(parents, seed=config.seed + number):
+            room = config.generate.max_candidates - taken
+            part = Candidates(chunk.crystals[:room], chunk.lineage.slice(0, room))
+            taken += len(part.crystals)
+            yield name, part
+            if taken >= config.generate.max_candidates:
+                notes.append(f"{name}: stopped at {taken} candidates (generate.max_candidates)")
+                break
+
+
+def _new_stable(number: int, config: CampaignConfig, store: Store) -> Crystals:
+    """Compounds that the round before found on the hull, as relaxed."""
+    found = evaluated(store)
+    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
+    above = Hull(phases).e_above_hull(phases.composition, phases.formation_energy_per_atom)
+    compound = (found.relaxed.composition > 0).sum(axis=1) > 1
+    return found.relaxed[(found.rounds == number - 1) & compound & (above <= ON_HULL)]

@@ -1,0 +1,68 @@
+"""Stage three of a round: the evaluator relaxes what was selected, shard by shard."""
+
+from __future__ import annotations
+
+import time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gnomon.campaign import evaluated, phases_of, references_of, scheme_of
+from gnomon.config import CampaignConfig
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.table import rows_of
+from gnomon.hull import ON_HULL, Hull
+from gnomon.io import from_arrow
+from gnomon.listener import Listener
+from gnomon.store import Store
+
+SHARD = 16
+"""Evaluations in a shard: what a kill may cost."""
+
+
+def selected(store: Store, number: int) -> pa.Table:
+    """Rows of the candidates selected in a round, in the order of the screening."""
+    chosen = store.table("screening", number)
+    chosen = chosen.filter(pc.is_valid(chosen["selection"]))["id"].to_pylist()
+    crystals = store.table("crystals")
+    position = {key: i for i, key in enumerate(crystals["id"].to_pylist())}
+    return crystals.take([position[key] for key in chosen])
+
+
+def verify(
+    number: int,
+    store: Store,
+    evaluator: Evaluator,
+    selected: pa.Table,
+    listener: Listener,
+    deadline: float,
+) -> bool:
+    """Evaluate what this round has not evaluated yet; False if time ran out before the end."""
+    done = set(store.table("evaluations", number)["id"].to_pylist())
+    left = selected.filter(pa.array([key not in done for key in selected["id"].to_pylist()]))
+    crystals, ids = from_arrow(left), left["id"].to_pylist()
+    total, start = len(selected), 0
+    listener.tick(f"round {number}: evaluating", total - len(ids), total)
+    results = evaluator.evaluate(crystals, chunk=SHARD)
+    for part in results:
+        stop = start + len(part.relaxed)
+        store.append("evaluations", number, rows_of(ids[start:stop], part, evaluator.scheme))
+        start = stop
+        listener.tick(f"round {number}: evaluating", total - len(ids) + start, total)
+        if time.monotonic() > deadline and start < len(ids):
+            return False
+    store.finish(number, "evaluate", {"evaluated": total})
+    return True
+
+
+def summarise(number: int, config: CampaignConfig, store: Store) -> str:
+    """One line on what the round brought."""
+    found = evaluated(store)
+    statuses = store.table("evaluations", number)["status"].to_pylist()
+    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
+    above = Hull(phases).e_above_hull(phases.composition, phases.formation_energy_per_atom)
+    compound = (phases.composition > 0).sum(axis=1) > 1
+    stable = sorted(set(found.relaxed[(above <= ON_HULL) & compound].reduced_formulas))
+    converged = sum(status == "converged" for status in statuses)
+    names = ", ".join(stable) if stable else "no compound"
+    return f"round {number}: {converged} of {len(statuses)} converged; on the hull: {names}"

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Float32, Int
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, pack
+from gnomon.models.ensemble import each_member
 from gnomon.models.structural import Structural
 
 HUBER_DELTA = 0.1
@@ -104,7 +105,7 @@ def _step(
     rate: Float[Array, ""],
     config: OptimizerConfig,
 ) -> tuple[State, Float[Array, ""]]:
-    """One step of every member on the same batch, one member after the other (``apply``)."""
+    """One step of every member on the same batch."""
     decay = jnp.minimum(config.averaging, (1 + state.steps) / (10 + state.steps))
 
     def member(part: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
@@ -115,7 +116,7 @@ def _step(
         average = jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
         return (params, average, optimizer), loss
 
-    parts, losses = jax.lax.map(member, (state.params, state.average, state.optimizer))
+    parts, losses = each_member(member, (state.params, state.average, state.optimizer))
     params, average, optimizer = parts
     return State(params, average, optimizer, state.steps + 1), jnp.mean(losses)
 

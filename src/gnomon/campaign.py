@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tomli_w
 from jaxtyping import Bool, Float64, Int64, Shaped
 
@@ -279,7 +280,7 @@ def campaign_tables(store: Store) -> CampaignTables:
     return CampaignTables(
         candidates=store.table("crystals"),
         lineage=store.table("lineage"),
-        screening=store.table("screening"),
+        screening=_of_candidates(store.table("screening")),
         evaluations=evaluations,
         relaxed=_relaxed(evaluations),
         hull=hull_table(store),
@@ -294,6 +295,11 @@ def campaign_tables(store: Store) -> CampaignTables:
         provenance=provenance,
         title=f"Discovery in {provenance['system']}",
     )
+
+
+def _of_candidates(screening: pa.Table) -> pa.Table:
+    """Verdicts on candidates: references are evaluated without one."""
+    return screening.filter(pc.greater(screening["round"], 0))
 
 
 def _relaxed(evaluations: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
@@ -120,23 +120,36 @@ def select(
         merit: (n,), lower is better, such as the predicted e_above_hull.
         verdicts: of ``screen``.
         count: how many to choose in all.
-        random_share: share of them drawn at random among the eligible.
+        random_share: share of the chosen drawn at random among the eligible.
         one_each: take only the best of each composition; otherwise all compositions in turn, the
             best of each first, until the count is reached.
         rng: source of the random draw.
     """
+    share = random_share / (1.0 - random_share)
+    n_ranked = len(_best(formulas, merit, verdicts.kept, one_each)[: round(count / (1.0 + share))])
+    n_random = min(round(n_ranked * share), int(verdicts.eligible.sum()))
     selection = np.full(len(merit), None, dtype=object)
-    n_random = min(round(count * random_share), int(verdicts.eligible.sum()))
-    drawn = rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)
-    selection[drawn] = "random"
-    free = np.flatnonzero(verdicts.kept & (selection == None))  # noqa: E711  (element-wise)
-    turn = np.zeros(len(merit), dtype=np.int64)
-    seen: dict[str, int] = {}
-    for i in free[np.argsort(merit[free], kind="stable")]:
-        turn[i] = seen.get(formulas[i], 0)
-        seen[formulas[i]] = int(turn[i]) + 1
-    if one_each:
-        free = free[turn[free] == 0]
-    ranked = free[np.lexsort((merit[free], turn[free]))][: count - n_random]
-    selection[ranked] = "ranked"
+    # drawn first, so that the baseline does not depend on the ranking
+    selection[rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)] = "random"
+    free = verdicts.kept & np.array([how is None for how in selection], dtype=bool)
+    selection[_best(formulas, merit, free, one_each)[:n_ranked]] = "ranked"
     return selection
+
+
+def _best(
+    formulas: Sequence[str] | Shaped[np.ndarray, " n"],
+    merit: Float64[np.ndarray, " n"],
+    free: Bool[np.ndarray, " n"],
+    one_each: bool,
+) -> Int64[np.ndarray, " k"]:
+    """Indices of the free candidates, the best of every composition before any second-best."""
+    rows = np.flatnonzero(free)
+    rows = rows[np.argsort(merit[rows], kind="stable")]
+    turns = np.zeros(len(rows), dtype=np.int64)
+    seen: dict[str, int] = {}
+    for k, i in enumerate(rows.tolist()):
+        turns[k] = seen.get(formulas[i], 0)
+        seen[formulas[i]] = int(turns[k]) + 1
+    if one_each:
+        return rows[turns == 0]
+    return rows[np.argsort(turns, kind="stable")]

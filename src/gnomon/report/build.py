@@ -19,6 +19,7 @@ from gnomon.report.tables import (
     element_rows,
     failures,
     lowest_phases,
+    near_hull_phases,
     new_stable_phases,
     phase_rows,
     screening_counts,
@@ -54,6 +55,7 @@ class Report:
         headline: the result in a sentence.
         stable: the new stable phases.
         lowest: the lowest phase of every composition, known ones included.
+        near: every distinct compound near the hull, polymorphs included.
         phases: every phase on or above the hull.
         hull_shown: whether the hull can be drawn (two or three elements).
     """
@@ -67,6 +69,7 @@ class Report:
     n_evaluated: int
     stable: tuple[PhaseRow, ...]
     lowest: tuple[PhaseRow, ...]
+    near: tuple[PhaseRow, ...]
     phases: tuple[PhaseRow, ...]
     elements: tuple[ElementRow, ...]
     hits: tuple[HitRate, ...]
@@ -107,6 +110,7 @@ def build_report(tables: CampaignTables) -> Report:
         n_evaluated=len(evaluated),
         stable=tuple(stable),
         lowest=tuple(lowest),
+        near=tuple(near_hull_phases(phases)),
         phases=tuple(phases),
         elements=tuple(element_rows(tables, phases)),
         hits=tuple(hits),

@@ -21,6 +21,12 @@ from gnomon.symmetry import space_group_symbol
 SAME_ENERGY = 1e-3
 """eV/atom: phases of one composition and space group this close are one phase, relaxed twice."""
 
+NEAR_HULL = 0.05
+"""eV/atom: metastable phases up to here are listed (the screening threshold of GNoME)."""
+
+GIVEN = "known"
+"""Generator named in the lineage of crystals that the user gave."""
+
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
 
@@ -32,7 +38,7 @@ class PhaseRow:
     Attributes:
         space_group: number, 0 where none was found; ``space_group_symbol`` is then empty.
         known: an elemental reference or a phase that the user gave, not a find.
-        lineage: the steps that led to it, the last one first; empty for a known phase.
+        lineage: the steps that led to it, the last one first.
         shares: fraction of the atoms of each phase (reduced formula) that competes with it.
         reaction: the same as a balanced reaction, None where there is none.
         distance_to_rest: to the hull without the finds of this composition; negative when stable.
@@ -59,7 +65,14 @@ class PhaseRow:
     @property
     def origin(self) -> str:
         """What was done last to make it, in a line."""
-        return "known phase" if self.known else self.lineage[0].change if self.lineage else ""
+        if self.lineage and self.lineage[0].generator != GIVEN:
+            return self.lineage[0].change
+        return "known phase" if self.known else ""
+
+    @property
+    def kept_symmetry(self) -> bool:
+        """Whether it comes from a prototype of the space group that it has."""
+        return f"_{self.space_group}_" in self.origin
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -112,8 +125,7 @@ def phase_rows(tables: CampaignTables) -> list[PhaseRow]:
         strict=True,
     )
     candidate_of = {relaxed: name for name, relaxed in pairs if relaxed is not None}
-    finds = [row["id"] for row in rows if not row["is_reference"]]
-    steps = traces(tables.lineage, finds, candidate_of, known)
+    steps = traces(tables.lineage, [row["id"] for row in rows], candidate_of, known)
     phases = [_phase_row(row, steps.get(row["id"], ())) for row in rows]
     return sorted(phases, key=lambda p: (p.reduced_formula, p.formation_energy_per_atom, p.id))
 
@@ -154,6 +166,29 @@ def lowest_phases(phases: Iterable[PhaseRow]) -> list[PhaseRow]:
         level = [phase for phase in group if phase.formation_energy_per_atom <= floor]
         best.append(next((phase for phase in level if phase.known), group[0]))
     return sorted(best, key=lambda p: (p.e_above_hull, p.reduced_formula))
+
+
+def near_hull_phases(phases: Iterable[PhaseRow]) -> list[PhaseRow]:
+    """Every distinct compound within ``NEAR_HULL``, by composition and energy.
+
+    Of candidates that ended in the same phase the one shown comes from a prototype that kept its
+    space group, if there is one: its name says most.
+    """
+    found: list[PhaseRow] = []
+    for group in _by_formula(p for p in phases if len(p.elements) > 1).values():
+        distinct: list[list[PhaseRow]] = []
+        for phase in group:
+            if phase.e_above_hull > NEAR_HULL:
+                break
+            twins = next((rows for rows in distinct if _same(phase, rows[0])), None)
+            if twins is None:
+                distinct.append([phase])
+            else:
+                twins.append(phase)
+        for rows in distinct:
+            best = next((row for row in rows if row.kept_symmetry), rows[0])
+            found.append(replace(best, copies=len(rows) - 1))
+    return found
 
 
 def _by_formula(phases: Iterable[PhaseRow]) -> dict[str, list[PhaseRow]]:
@@ -222,6 +257,10 @@ def _same(a: PhaseRow, b: PhaseRow) -> bool:
     return gap <= ON_HULL or (a.space_group == b.space_group and gap <= SAME_ENERGY)
 
 
+def _alike(a: PhaseRow, b: PhaseRow) -> bool:
+    return a.reduced_formula == b.reduced_formula
+
+
 def _as_phases(phases: Sequence[PhaseRow], scheme: str) -> Phases:
     return Phases(
         np.array([phase.id for phase in phases], dtype=object),
@@ -251,7 +290,12 @@ def tie_lines(phases: Sequence[PhaseRow]) -> list[tuple[PhaseRow, PhaseRow]]:
 
 def element_rows(tables: CampaignTables, phases: Sequence[PhaseRow]) -> list[ElementRow]:
     """The elemental references with their cells."""
-    references = [phase for phase in phases if phase.known and len(phase.elements) == 1]
+    every = [phase for phase in phases if phase.known and len(phase.elements) == 1]
+    references: list[PhaseRow] = []
+    for phase in sorted(every, key=lambda p: (p.reduced_formula, not p.kept_symmetry)):
+        if not any(_same(phase, other) for other in references if _alike(phase, other)):
+            references.append(phase)
+    references.sort(key=lambda p: (p.reduced_formula, p.formation_energy_per_atom))
     wanted = {phase.relaxed_id for phase in references if phase.relaxed_id}
     cells = {row["id"]: row for row in rows_with(tables.relaxed, "id", wanted)}
     done = rows_with(tables.evaluations, "id", {phase.id for phase in references})

@@ -172,12 +172,14 @@ def test_what_cannot_be_predicted_is_a_row_with_a_reason(model):
     good = Crystals.single(3 * np.eye(3), [29], [[0, 0, 0]])
     lonely = good.scale_volume(50.0)
     unseen = good.substitute({"Cu": "Po"})
-    found = model.predict(Crystals.concatenate([unseen, good, lonely]))
-    assert len(found) == 3
-    assert found.predicted.tolist() == [False, True, False]
+    flat = good.scale_volume(1e-6)
+    found = model.predict(Crystals.concatenate([unseen, good, lonely, flat]))
+    assert len(found) == 4
+    assert found.predicted.tolist() == [False, True, False, False]
     assert found.reasons[0] == "not in the training data: Po"
     assert "no two atoms within" in found.reasons[2]
-    assert np.isnan(found.members[:, [0, 2]]).all()
+    assert found.reasons[3] == "less than 1 Å^3 an atom"
+    assert np.isnan(found.members[:, [0, 2, 3]]).all()
     assert np.isfinite(found.members[:, 1]).all()
     assert np.isnan(found.median[[0, 2]]).all()
     assert np.isnan(found.iqr[[0, 2]]).all()

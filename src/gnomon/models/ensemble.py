@@ -22,6 +22,9 @@ from gnomon.models.structural import Structural, StructuralConfig
 CHUNK = 4096
 """Crystals whose graphs are in memory at a time in a prediction."""
 
+MIN_VOLUME = 1.0
+"""Å^3 an atom, half of hydrogen's in its densest compounds; the neighbours would be countless."""
+
 BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
 
@@ -59,8 +62,9 @@ class EnsembleEnergyModel:
     def predict(self, crystals: Crystals) -> Predictions:
         """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
 
-        There is none for a crystal with an element that the training data lacks, or without any
-        two atoms within the cutoff: the network has learned nothing that applies.
+        There is none for a crystal with an element that the training data lacks, without any two
+        atoms within the cutoff, or denser than any matter on Earth (``MIN_VOLUME``): the network
+        has learned nothing that applies.
         """
         parts = [
             self._predict(crystals[i : i + CHUNK]) for i in range(0, max(len(crystals), 1), CHUNK)
@@ -72,17 +76,22 @@ class EnsembleEnergyModel:
 
     def _predict(self, crystals: Crystals) -> Predictions:
         config = self.networks.config
-        graphs = build_graphs(crystals, config.cutoff, config.max_neighbors)
-        reasons = self._reasons(crystals, graphs)
-        out = run(self.networks, graphs, np.flatnonzero(reasons == ""))
-        energies = self.target.baseline(crystals) + self.target.scale * out
-        energies[:, reasons != ""] = np.nan
+        reasons = self._refusals(crystals)
+        rows = np.flatnonzero(reasons == "")
+        graphs = build_graphs(crystals[rows], config.cutoff, config.max_neighbors)
+        connected = graphs.n_edges > 0
+        reasons[rows[~connected]] = f"no two atoms within {config.cutoff:g} Å"
+        outputs = run(self.networks, graphs, np.flatnonzero(connected))
+        energies = np.full((len(outputs), len(crystals)), np.nan)
+        energies[:, rows] = self.target.baseline(crystals[rows]) + self.target.scale * outputs
         return Predictions(energies, reasons)
 
-    def _reasons(self, crystals: Crystals, graphs: Graphs) -> Shaped[np.ndarray, " n"]:
+    def _refusals(self, crystals: Crystals) -> Shaped[np.ndarray, " n"]:
+        """Why a crystal is not looked at, empty where it is."""
         reasons = np.full(len(crystals), "", dtype=object)
-        cutoff = self.networks.config.cutoff
-        reasons[graphs.n_edges == 0] = f"no two atoms within {cutoff:g} Å"
+        reasons[crystals.volumes < MIN_VOLUME * crystals.n_atoms] = (
+            f"less than {MIN_VOLUME:g} Å^3 an atom"
+        )
         unseen = (crystals.composition > 0) & ~self.target.seen
         for i in np.flatnonzero(unseen.any(axis=1)):
             names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))

@@ -45,6 +45,7 @@ NETWORK = StructuralConfig(width=16, passes=2)
 TINY = TrainConfig(
     network=StructuralConfig(width=8, passes=1),
     optimizer=OptimizerConfig(epochs=4, batch=8, learning_rate=1e-2),
+    members=2,
 )
 
 
@@ -215,7 +216,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_training_beats_the_elements_alone(tmp_path):
     batch, energies = synthetic(200)
-    config = TINY.model_copy(update={"optimizer": OptimizerConfig(epochs=40, batch=16)})
+    config = TINY.model_copy(update={"optimizer": OptimizerConfig(epochs=20, batch=16)})
     card = train(batch, energies, config, out=tmp_path / "m", scheme="synthetic")
     assert card.validation is not None
     assert card.validation.mae < 0.6 * card.validation.mae_of_elements

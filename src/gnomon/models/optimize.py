@@ -24,9 +24,9 @@ class OptimizerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=60, ge=1, description="passes over the training rows")
+    epochs: int = Field(default=50, ge=1, description="passes over the training rows")
     batch: int = Field(default=64, ge=1, description="crystals in a step, about")
-    learning_rate: float = Field(default=2e-3, gt=0, description="at its peak")
+    learning_rate: float = Field(default=4e-3, gt=0, description="at its peak")
     decay: Literal["cosine", "linear"] = "cosine"
     warm_up: float = Field(
         default=0.03, ge=0, lt=1, description="share of the training that warms up"

@@ -54,7 +54,7 @@ class TrainConfig(BaseModel):
 
     network: StructuralConfig = StructuralConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    members: int = Field(default=2, ge=1, description="networks, each from its own seed")
+    members: int = Field(default=4, ge=1, description="networks, each from its own seed")
     train_below: int = Field(
         default=75, ge=1, le=100, description="formula hashes under this train"
     )

@@ -67,7 +67,8 @@ class Crystals:
         for name, array in columns.items():
             frozen = np.ascontiguousarray(array)
             if frozen.flags.writeable:
-                frozen = frozen.copy() if frozen is getattr(self, name) else frozen
+                given = np.asarray(getattr(self, name))
+                frozen = frozen.copy() if np.may_share_memory(frozen, given) else frozen
                 frozen.setflags(write=False)
             object.__setattr__(self, name, frozen)
         _check(self)
@@ -133,6 +134,8 @@ class Crystals:
             if chosen.shape != (len(self),):
                 raise IndexError(f"a mask of {chosen.shape} for a batch of {len(self)}")
             chosen = np.flatnonzero(chosen)
+        if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
+            raise IndexError(f"crystals are taken by integers or a mask, not by {chosen.dtype}")
         chosen = np.arange(len(self))[chosen.astype(np.int64)]
         atoms, offsets = ragged_take(self.offsets, chosen)
         return Crystals(

@@ -158,10 +158,11 @@ def relax_one(
 
 
 def _relax(atoms: Any, config: RelaxConfig, began: float) -> tuple[Status, int, float]:
-    from ase.filters import FrechetCellFilter  # noqa: PLC0415
     from ase.optimize import FIRE  # noqa: PLC0415
 
-    subject = FrechetCellFilter(atoms) if config.relax_cell else atoms
+    from gnomon.evaluate.cell_filter import CellFilter  # noqa: PLC0415
+
+    subject = CellFilter(atoms) if config.relax_cell else atoms
     optimizer = FIRE(subject, logfile=None)
     status = Status.NOT_CONVERGED
     for converged in optimizer.irun(fmax=config.fmax, steps=config.max_steps):

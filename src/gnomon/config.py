@@ -15,10 +15,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from gnomon.elements import parse_system
 from gnomon.evaluate.ase import RelaxConfig
+from gnomon.generate.registry import check_generator
 from gnomon.screen import ScreenConfig
 
 DEFAULT_EVALUATOR = "ase:ase.calculators.emt.EMT"
@@ -44,7 +52,9 @@ class GenerateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    generators: tuple[str, ...] = Field(default=("prototypes", "substitution"))
+    generators: tuple[str, ...] = Field(
+        default=("prototypes", "substitution"), min_length=1, description="built in or plug-ins"
+    )
     max_atoms: int = Field(default=16, ge=1, description="atoms in a candidate's primitive cell")
     max_candidates: int = Field(
         default=100_000, ge=1, description="candidates taken from each generator in a round"
@@ -57,6 +67,13 @@ class GenerateConfig(BaseModel):
         description="files of known crystals: their compositions are not new, and those within the "
         "system are evaluated first, as competing phases",
     )
+
+    @field_validator("generators")
+    @classmethod
+    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            check_generator(name)
+        return names
 
 
 class LearnConfig(BaseModel):
@@ -85,10 +102,14 @@ class BudgetConfig(BaseModel):
     per_round: int = Field(default=60, ge=1, description="evaluations in a round with a network")
 
 
-System = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda v: parse_system(v) if isinstance(v, str) else parse_system("-".join(v))),
-]
+def _elements(given: Any) -> tuple[str, ...]:
+    symbols = [given] if isinstance(given, str) else given
+    if not isinstance(symbols, list | tuple) or not all(isinstance(s, str) for s in symbols):
+        raise ValueError("write a chemical system as 'Au-Cu' or ['Au', 'Cu']")
+    return parse_system("-".join(symbols))
+
+
+System = Annotated[tuple[str, ...], BeforeValidator(_elements)]
 
 
 class CampaignConfig(BaseModel):

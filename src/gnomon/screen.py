@@ -1,6 +1,6 @@
 """Screening: which candidates are worth an evaluation, and for each of the others the reason.
 
-Candidates pass gates that need no model (elements, novelty of the composition, contacts), then,
+Candidates pass gates that need no model (elements, novelty of the composition), then,
 where there is a network, those of predicted stability and uncertainty.  Of what is left the best of
 each composition is taken (Merchant et al., Nature 624, 80 (2023), Methods), and a share of the
 budget is drawn at random from all that passed the first gates: the baseline of the hit rate.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED, atomic_number
@@ -26,7 +26,9 @@ class ScreenConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float = Field(
-        default=0.05, description="predicted e_above_hull that is still worth a look, eV/atom"
+        default=0.05,
+        allow_inf_nan=False,
+        description="predicted e_above_hull that is still worth a look, eV/atom",
     )
     max_uncertainty: float = Field(
         default=0.2, gt=0, description="inter-quartile range beyond which no prediction counts"
@@ -37,6 +39,13 @@ class ScreenConfig(BaseModel):
     exclude: tuple[str, ...] = Field(
         default=DEFAULT_EXCLUDED, description="elements that no candidate may hold"
     )
+
+    @field_validator("exclude")
+    @classmethod
+    def _are_elements(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            atomic_number(symbol)
+        return symbols
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +94,7 @@ def screen(
             for text in sorted(set(unpredicted) - {""}):
                 here = np.array([given == text for given in unpredicted], dtype=bool)
                 _close(reason, here, f"no prediction: {text}")
+        _close(reason, np.isnan(predicted_e_above_hull), "no prediction")
         _close(
             reason,
             ~(predicted_e_above_hull <= config.threshold),
@@ -125,9 +135,11 @@ def select(
             best of each first, until the count is reached.
         rng: source of the random draw.
     """
-    share = random_share / (1.0 - random_share)
-    n_ranked = len(_best(formulas, merit, verdicts.kept, one_each)[: round(count / (1.0 + share))])
-    n_random = min(round(n_ranked * share), int(verdicts.eligible.sum()))
+    # the baseline is in proportion to what is ranked, and never all there is
+    most = min(count, max(1, round(count * (1.0 - random_share))))
+    n_ranked = len(_best(formulas, merit, verdicts.kept, one_each)[:most])
+    n_random = round(n_ranked * random_share / (1.0 - random_share))
+    n_random = min(n_random, count - n_ranked, int(verdicts.eligible.sum()))
     selection = np.full(len(merit), None, dtype=object)
     # drawn first, so that the baseline does not depend on the ranking
     selection[rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)] = "random"

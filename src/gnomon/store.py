@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,14 @@ class Store:
             handle.truncate()
             handle.write(str(os.getpid()))
             handle.flush()
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed had not yet renamed."""
+        for folder in (*SCHEMAS, "stages"):
+            for path in (self.root / folder).glob("round=*/.*.tmp"):
+                path.unlink(missing_ok=True)
 
     def log(self, message: str) -> None:
         """Add a line to campaign.log."""
@@ -238,7 +245,8 @@ def write_bytes(path: Path, data: bytes) -> Path:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
         raise _write_error(path, error) from error
     return path
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
@@ -44,6 +44,7 @@ class Evaluations:
     seconds: Float64[np.ndarray, " n"]
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """Anything that verifies candidates."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ class Candidates:
     lineage: pa.Table
 
 
+@runtime_checkable
 class Generator(Protocol):
     """Anything that turns parents into candidates."""
 

@@ -36,13 +36,23 @@ def make_generator(name: str, settings: GeneratorSettings) -> Generator:
     Raises:
         ValueError: if there is none.
     """
-    plugins = {point.name: point for point in entry_points(group=GROUP)}
+    check_generator(name)
     if name in BUILT_IN:
         return BUILT_IN[name](settings)
-    if name in plugins:
-        made: Generator = plugins[name].load()(settings)
-        return made
-    raise ValueError(f"no generator {name!r}: there are {', '.join(sorted({*BUILT_IN, *plugins}))}")
+    [plugin, *_] = entry_points(group=GROUP, name=name)
+    made: Generator = plugin.load()(settings)
+    return made
+
+
+def check_generator(name: str) -> None:
+    """Nothing, if there is a generator of this name; it is not loaded.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    names = {*BUILT_IN, *entry_points(group=GROUP).names}
+    if name not in names:
+        raise ValueError(f"no generator {name!r}: there are {', '.join(sorted(names))}")
 
 
 def _prototypes(settings: GeneratorSettings) -> Generator:

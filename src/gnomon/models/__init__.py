@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -46,6 +46,7 @@ class Predictions:
         return high - low
 
 
+@runtime_checkable
 class EnergyModel(Protocol):
     """Anything that predicts formation energies per atom, of one energy scheme."""
 

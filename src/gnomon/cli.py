@@ -113,7 +113,7 @@ def discover(
     if json:
         put_json({"system": settings.name, "ending": ending, "report": str(page), "stable": stable})
         return
-    put_table(stable, empty=f"No new stable phase of {settings.name} was found.")
+    put_table(_brief(stable), empty=f"No new stable phase of {settings.name} was found.")
     say(f"report: {page}")
 
 
@@ -133,7 +133,7 @@ def report(
     if json:
         put_json({"report": str(page), "stable": stable})
         return
-    put_table(stable, empty="No new stable phase was found.")
+    put_table(_brief(stable), empty="No new stable phase was found.")
     say(f"report: {page}")
 
 
@@ -424,6 +424,20 @@ def _write_report(store: Any) -> tuple[Path, list[dict[str, Any]]]:
     built = build_report(tables)
     page = write_report(built, store.root / "report")
     return page, stable_table(built).to_pylist()
+
+
+def _brief(stable: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What of the new stable phases fits a terminal; stable.csv and --json have the rest."""
+    return [
+        {
+            "formula": row["reduced_formula"],
+            "space group": f"{row['space_group_symbol']} ({row['space_group']})",
+            "formation energy (eV/atom)": row["formation_energy_per_atom"],
+            "distance to the rest": row["distance_to_rest"],
+            "origin": row["lineage"],
+        }
+        for row in stable
+    ]
 
 
 def _write_candidates(out: Path, chunks: Any) -> None:

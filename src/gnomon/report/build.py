@@ -54,6 +54,7 @@ class Report:
         scheme: of the energies; None where nothing was evaluated.
         headline: the result in a sentence.
         stable: the new stable phases.
+        n_known: compounds that were given as known; a find is new to these.
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
         phases: every phase on or above the hull.
@@ -67,6 +68,7 @@ class Report:
     n_candidates: int
     n_kept: int
     n_evaluated: int
+    n_known: int
     stable: tuple[PhaseRow, ...]
     lowest: tuple[PhaseRow, ...]
     near: tuple[PhaseRow, ...]
@@ -108,6 +110,7 @@ def build_report(tables: CampaignTables) -> Report:
         n_candidates=len(tables.candidates),
         n_kept=pc.count_distinct(tables.screening["id"].filter(tables.screening["kept"])).as_py(),
         n_evaluated=len(evaluated),
+        n_known=sum(phase.known and len(phase.elements) > 1 for phase in phases),
         stable=tuple(stable),
         lowest=tuple(lowest),
         near=tuple(near_hull_phases(phases)),

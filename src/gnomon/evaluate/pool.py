@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -73,12 +73,16 @@ class Pool(Generic[Task, Result]):
             yield done.pop(i)
 
     def _hand_out(self, tasks: Sequence[Task], queue: deque[int]) -> None:
+        for worker in [w for w in self._workers if w.task < 0 and not w.process.is_alive()]:
+            _stop(worker)  # it died after its last answer: no task of ours is to pay for that
+            self._workers.remove(worker)
         while len(self._workers) < min(self._count, len(self._workers) + len(queue)):
             self._workers.append(self._start())
         for worker in self._workers:
             if worker.task < 0 and queue:
                 worker.task, worker.began = queue.popleft(), time.monotonic()
-                worker.pipe.send(tasks[worker.task])
+                with suppress(OSError):  # if it died this very moment, `_collect` will find out
+                    worker.pipe.send(tasks[worker.task])
 
     def _collect(self) -> dict[int, Result | Lost]:
         """Wait for something to happen, and say what."""
@@ -93,7 +97,7 @@ class Pool(Generic[Task, Result]):
                     found[worker.task] = worker.pipe.recv()
                     worker.task = -1
                     continue
-                except EOFError:
+                except (EOFError, OSError):  # nothing, or the beginning of an answer
                     worker.process.join()
                     reason = f"its process ended with exit code {worker.process.exitcode}"
             elif seconds >= self._limit:

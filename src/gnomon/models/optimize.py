@@ -24,7 +24,7 @@ class OptimizerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=50, ge=1, description="passes over the training rows")
+    epochs: int = Field(default=40, ge=1, description="passes over the training rows")
     batch: int = Field(default=64, ge=1, description="crystals in a step, about")
     learning_rate: float = Field(default=4e-3, gt=0, description="at its peak")
     decay: Literal["cosine", "linear"] = "cosine"

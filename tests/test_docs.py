@@ -93,6 +93,23 @@ def test_every_command_has_an_example_and_a_place_in_the_guides(reference):
         assert command.name in guides, f"no guide mentions {command.name}"
 
 
+def test_modules_import_only_those_above_them_in_the_architecture():
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.+?`) \|", page.partition("## Plug points")[0], re.MULTILINE)
+    order = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    package = SOURCE / "gnomon"
+    there = {p.stem for p in package.glob("*.py")} | {p.parent.name for p in package.glob("*/*.py")}
+    assert set(order) == there - {"__init__", "__main__", "__pycache__"}
+    for path in package.rglob("*.py"):
+        own = path.relative_to(package).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if own in order and isinstance(node, ast.ImportFrom):
+                _, _, imported = (node.module or "").partition("gnomon.")
+                used = imported.partition(".")[0]
+                if used and used != own:
+                    assert order.index(used) < order.index(own), f"{path} imports {used}"
+
+
 # --- links, code, settings, commands --------------------------------------------------------------
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 INK, MUTED, GRID, NEW = "#1c2733", "#6b7683", "#e4e8ec", "#b3470b"
 
 HIGHEST_SHOWN = 0.3
-"""eV/atom above the highest stable phase up to which the first view of a binary diagram goes."""
+"""eV/atom above the highest stable phase beyond which the first view of a binary never goes."""
+
+DEPTHS_SHOWN = 5.0
+"""Depths of the hull that the first view leaves above it, so that a shallow hull can be seen."""
 
 COLOR_LIMIT = 100
 """meV/atom above the hull where the colours of a ternary diagram end."""
@@ -217,7 +220,8 @@ def _energy_range(phases: Sequence[PhaseRow]) -> tuple[float, float]:
     """The hull and what lies near it; a phase far above it is reached by zooming out."""
     energies = [p.formation_energy_per_atom for p in phases]
     stable = [p.formation_energy_per_atom for p in phases if p.stable] or [0.0]
-    top = min(max(energies), max(stable) + HIGHEST_SHOWN)
+    above = min(HIGHEST_SHOWN, max(0.02, -DEPTHS_SHOWN * min(stable)))
+    top = min(max(energies), max(stable) + above)
     span = max(top - min(energies), 0.01)
     return min(energies) - 0.12 * span, top + 0.08 * span
 

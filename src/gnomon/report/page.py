@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gnomon.hull import ON_HULL
 from gnomon.report.build import Report
-from gnomon.report.figures import HIGHEST_SHOWN, MAX_POINTS, formula_html, hull_figure
+from gnomon.report.figures import MAX_POINTS, formula_html, hull_figure
 from gnomon.report.files import cif_names
 from gnomon.report.statistics import CONFIDENCE, NEAR_HULL
 from gnomon.report.tables import SAME_ENERGY
@@ -42,7 +42,6 @@ def render_html(report: Report) -> str:
         cifs=cif_names(report),
         max_rows=MAX_ROWS,
         max_points=MAX_POINTS,
-        highest_shown=HIGHEST_SHOWN,
         near_hull=NEAR_HULL,
         on_hull=ON_HULL,
         same_energy=SAME_ENERGY,

@@ -161,10 +161,12 @@ def hull(
     from gnomon.hull import Hull, phases_from_table, query  # noqa: PLC0415
     from gnomon.terminal import put_json  # noqa: PLC0415
 
+    if not phases.is_file():
+        raise ValueError(f"{phases} is no file: give a Parquet table of phases")
     try:
         table = pq.read_table(phases)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{phases} cannot be read as Parquet: {error}") from error
+        raise ValueError(f"{phases} cannot be read as Parquet ({error})") from error
     surface = Hull(phases_from_table(table, scheme))
     answers = [query(surface, text, window=window) for text in queries]
     if json:
@@ -183,6 +185,9 @@ def evaluate(
     fmax: Annotated[float, typer.Option(help="Force that counts as converged, eV/Å.")] = 0.02,
     steps: Annotated[int, typer.Option(help="Relaxation steps; 0 takes single points.")] = 300,
     seconds: Annotated[float, typer.Option(help="Wall time for one crystal.")] = 120.0,
+    options: Annotated[
+        str, typer.Option(help="JSON of the calculator's arguments, as in '{\"cutoff\": 6}'.")
+    ] = "{}",
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -196,7 +201,7 @@ def evaluate(
 
     _refuse_existing(out)
     relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds)
-    verifier = _evaluator(evaluator, {}, relax, workers)
+    verifier = _evaluator(evaluator, _json_object(options), relax, workers)
     found = _read(structures, strict)
     with listening() as listener:
         rows = evaluation_rows(found.crystals, found.rows, verifier, listener)
@@ -287,7 +292,7 @@ def generate_substitution(
 ) -> None:
     """Substitute likely ions into parents (Hautier et al. 2011); compositions must be new.
 
-    Example: gnomon generate substitution mp/*.cif --known mp/*.cif --out candidates.parquet
+    Example: gnomon generate substitution mp/*.cif --known mp --out candidates.parquet
     """
     from gnomon.elements import parse_system  # noqa: PLC0415
     from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
@@ -337,6 +342,11 @@ def train_structural(
     found = _read(data, strict=False)
     energies = found.rows["formation_energy_per_atom"].to_numpy(zero_copy_only=False)
     labelled = np.isfinite(energies.astype(np.float64))
+    if not labelled.any():
+        raise ValueError(
+            f"no crystal in {', '.join(data)} has a formation_energy_per_atom (eV/atom): "
+            "training needs that column"
+        )
     if not labelled.all():
         say(
             f"{int((~labelled).sum())} of {len(labelled)} crystals have no "
@@ -397,6 +407,18 @@ def _read(sources: list[str], strict: bool) -> Any:
     if not len(result.crystals):
         raise ValueError(f"no usable crystal in {', '.join(sources)}")
     return result
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    import json  # noqa: PLC0415
+
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"--options {text!r} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CommandError(f"--options {text!r} must be an object, as in '{{\"cutoff\": 6}}'")
+    return found
 
 
 def _evaluator(name: str, options: dict[str, Any], relax: Any, workers: int) -> Any:
@@ -481,6 +503,10 @@ def _write_table(out: Path, table: Any) -> None:
 def _refuse_existing(out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"{out} exists: choose another --out, or delete it first")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(
+            f"{out.parent} is no folder: make it first, or choose another --out"
+        )
 
 
 def _finite(value: Any) -> Any:
@@ -497,7 +523,7 @@ def _finite(value: Any) -> Any:
 def _put_answer(answer: Any) -> None:
     from gnomon.terminal import put_table  # noqa: PLC0415
 
-    print(f"{answer.query} ({answer.n_phases} phases in the system; scheme: {answer.scheme})")
+    print(f"{answer.query} (phases in the system: {answer.n_phases}; scheme: {answer.scheme})")
     put_table(
         [
             {
@@ -520,7 +546,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     given = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
-    help_hint = "hint: `gnomon --help` lists the commands, `gnomon COMMAND --help` shows examples"
     try:
         return int(command.main(given, prog_name="gnomon", standalone_mode=False) or 0)
     except typer.Abort:
@@ -529,27 +554,31 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("error: interrupted\nhint: the same command goes on where it stopped")
         return 1
-    except CommandError as error:
-        say(f"error: {error}\n{help_hint}")
-        return 2
     except Exception as error:
-        return _explain(error, help_hint, say)
+        verb = given[0] if given and given[0] in getattr(command, "commands", {}) else ""
+        hint = f"hint: `{f'gnomon {verb}'.strip()} --help` shows options and an example"
+        return _explain(error, hint, say)
 
 
-def _explain(error: Exception, help_hint: str, say: Any) -> int:
+def _explain(error: Exception, hint: str, say: Any) -> int:
     """Say what went wrong; an error that gnomon did not foresee keeps its traceback."""
     from gnomon.config import ConfigError  # noqa: PLC0415
     from gnomon.store import StoreError  # noqa: PLC0415
 
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(str(error))
+        return 2
     if hasattr(error, "format_message"):  # a usage error of the argument parser
-        say(f"error: {error.format_message()}\n{help_hint}")
+        say(f"error: {error.format_message()}\n{hint}")
         return 2
-    if isinstance(error, ConfigError):
-        say(f"error: {error}\nhint: docs/reference/config.md lists every setting")
+    if isinstance(error, (CommandError, ConfigError)):
+        say(f"error: {error}\n{hint}")
         return 2
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        say(f"error: {error.filename}: {error.strerror}\n{hint}")
+        return 1
     if isinstance(error, (ValueError, StoreError, OSError)):
-        problem, _, remedy = str(error).rpartition(": ")
-        say(f"error: {problem}\nhint: {remedy}" if problem else f"error: {error}")
+        say(f"error: {error}\n{hint}")
         return 1
     raise error
 

@@ -117,8 +117,8 @@ class CampaignConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    system: System
-    seed: int = Field(default=0, ge=0)
+    system: System = Field(description="elements of the chemical system, as in Au-Cu")
+    seed: int = Field(default=0, ge=0, description="of every random choice")
     generate: GenerateConfig = GenerateConfig()
     screen: ScreenConfig = ScreenConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
@@ -178,7 +178,7 @@ def _explain(error: Any) -> str:
         return f"unknown setting {name} ({known})"
     if error["type"] == "missing":
         return f"the setting {name} is missing"
-    return f"{name} = {error['input']!r}: {error['msg']}"
+    return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _keys(sections: Iterable[str]) -> list[str]:

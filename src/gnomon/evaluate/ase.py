@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ def relax_one(
     began = time.monotonic()
     lattice, numbers, frac_coords = crystal
     atoms = Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True)
-    atoms.calc = make_calculator(calculator, options)
+    atoms.calc = _ready_calculator(calculator, json.dumps(options, sort_keys=True))
     energy, steps, fmax, message = np.nan, 0, np.nan, ""
     try:
         status, steps, fmax = _relax(atoms, config, began)
@@ -155,6 +156,20 @@ def relax_one(
         np.array(atoms.cell[:]),
         np.array(atoms.get_scaled_positions(wrap=True)),
     )
+
+
+def _ready_calculator(name: str, options: str) -> Any:
+    """A calculator that remembers no crystal; learned potentials take seconds to load, so kept."""
+    calculator = _kept_calculator(name, options)
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+        return calculator
+    return make_calculator(name, json.loads(options))
+
+
+@lru_cache(maxsize=1)
+def _kept_calculator(name: str, options: str) -> Any:
+    return make_calculator(name, json.loads(options))
 
 
 def _relax(atoms: Any, config: RelaxConfig, began: float) -> tuple[Status, int, float]:

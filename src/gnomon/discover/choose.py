@@ -55,7 +55,8 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
         selection = np.full(len(ids), "reference", dtype=object)
         ending = "ended: there are no reference phases"
     else:
-        ranking = _rank(number, config, store, crystals, ids)
+        left = config.budget.evaluations - _spent(store)
+        ranking = _rank(number, config, store, crystals, ids, left)
         verdicts = screen(
             crystals,
             config.screen,
@@ -65,18 +66,19 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
             unpredicted=ranking.unpredicted,
         )
         trained = ranking.e_above_hull is not None
-        room, ending = _room(config, store, verdicts, trained)
+        per_round = config.budget.per_round if trained else config.budget.first_round
         selection = select(
             crystals.reduced_formulas,
             ranking.merit,
             verdicts,
-            count=room,
+            count=max(0, min(per_round, left)),
             random_share=config.screen.random_share,
             one_each=trained,
             rng=np.random.default_rng([config.seed, number]),
         )
         if not (selection == "ranked").any():
             selection[:] = None  # a baseline alone finds nothing: the campaign ends
+        ending = _ending(config, verdicts, left)
     store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))
     n_selected = sum(how is not None for how in selection)
     message = f"{n_selected} of {len(ids)} open candidates selected"
@@ -126,12 +128,14 @@ def _verdict_rows(
 
 
 def _rank(
-    number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str]
+    number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str], left: int
 ) -> Ranking:
     """Train on all labels and predict; without enough labels, by the generators' preference."""
     found = evaluated(store)
     phases = phases_of(found, references_of(found, config.system), scheme_of(store))
     n_labels = int(((phases.composition > 0).sum(axis=1) > 1).sum())
+    if left <= 0 or not len(crystals):
+        return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     if n_labels < config.learn.min_labels:
         lineage = store.table("lineage")
         score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
@@ -189,18 +193,18 @@ def _train(
     return f"{text} (sha256 {sha}...)", load_model(path)
 
 
-def _room(
-    config: CampaignConfig, store: Store, verdicts: Verdicts, trained: bool
-) -> tuple[int, str]:
-    """How many evaluations this round may take, and why the campaign ends if it takes none."""
-    budget = config.budget
-    spent = pc.sum(pc.greater(store.table("evaluations")["round"], 0)).as_py() or 0
-    room = min(budget.per_round if trained else budget.first_round, budget.evaluations - spent)
-    if room <= 0:
-        return 0, f"ended: the budget of {budget.evaluations} evaluations is used"
+def _spent(store: Store) -> int:
+    """Evaluations of candidates so far; references do not count."""
+    return int(pc.sum(pc.greater(store.table("evaluations")["round"], 0)).as_py() or 0)
+
+
+def _ending(config: CampaignConfig, verdicts: Verdicts, left: int) -> str:
+    """Why the campaign ends in this round, if it selects nothing."""
+    if left <= 0:
+        return f"ended: the budget of {config.budget.evaluations} evaluations is used"
     if not verdicts.eligible.any():
-        return room, "ended: every candidate has been evaluated or ruled out"
-    return room, (
+        return "ended: every candidate has been evaluated or ruled out"
+    return (
         "ended: no open candidate is predicted within "
         f"{config.screen.threshold:g} eV/atom of the hull"
     )

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate import Status
 from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
 from gnomon.io import from_arrow, to_arrow
@@ -50,15 +51,13 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
     inputs = {str(p): _sha256(p) for p in (*config.generate.parents, *config.generate.known)}
     if store.exists:
         _check_same(store, settings, inputs, scheme)
+        _write_config(store, store.provenance["config"])  # a kill may have come between the two
         return
-    strangers = [p.name for p in store.root.iterdir() if p.name != ".lock"]
-    if strangers:
+    if strangers := [p.name for p in store.root.iterdir() if not _left_by_a_kill(p)]:
         raise StoreError(
             f"{store.root} is not empty and no campaign (it holds {strangers[0]}): "
             "choose another folder with --out"
         )
-    toml = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-    write_bytes(store.root / "config.toml", toml.encode())
     write_json(
         store.root / "provenance.json",
         {
@@ -75,6 +74,21 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+    _write_config(store, settings)
+
+
+def _left_by_a_kill(path: Path) -> bool:
+    """Whether a campaign that had hardly begun leaves such a file: the lock, a half provenance."""
+    return path.name == ".lock" or (path.name.startswith(".prov") and path.suffix == ".tmp")
+
+
+def _write_config(store: Store, settings: Mapping[str, Any]) -> None:
+    """The settings as TOML for people, once."""
+    path = store.root / "config.toml"
+    if not path.exists():
+        config = CampaignConfig.model_validate(settings)
+        toml = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+        write_bytes(path, toml.encode())
 
 
 def _check_same(
@@ -139,27 +153,37 @@ class Evaluated:
     energy_per_atom: Float64[np.ndarray, " n"]
     rounds: Int64[np.ndarray, " n"]
 
+    def take(self, mask: Bool[np.ndarray, " n"]) -> Evaluated:
+        """Those where the mask is true."""
+        return Evaluated(
+            self.ids[mask],
+            self.initial[mask],
+            self.relaxed[mask],
+            self.energy_per_atom[mask],
+            self.rounds[mask],
+        )
+
 
 def evaluated(store: Store) -> Evaluated:
     """All converged evaluations.
 
     Raises:
-        StoreError: if the evaluations are of more than one energy scheme.
+        StoreError: if an evaluation is of another energy scheme than the campaign.
     """
     rows = store.table("evaluations")
-    schemes = sorted(set(rows["scheme"].to_pylist()))
+    schemes = sorted({scheme_of(store), *rows["scheme"].to_pylist()})
     if len(schemes) > 1:
         raise StoreError(
-            f"{store.root} mixes evaluations of the energy schemes {' and '.join(schemes)}: "
+            f"{store.root} mixes the energy schemes {' and '.join(schemes)}: "
             "their energies cannot share a hull"
         )
-    rows = rows.filter(pa.array([s == Status.CONVERGED for s in rows["status"].to_pylist()]))
+    rows = rows.filter(pc.equal(rows["status"], Status.CONVERGED.value))
     crystals = store.table("crystals")
     position = {key: i for i, key in enumerate(crystals["id"].to_pylist())}
     ids = rows["id"].to_pylist()
     return Evaluated(
         ids=np.array(ids, dtype=object),
-        initial=from_arrow(crystals.take([position[key] for key in ids])),
+        initial=from_arrow(crystals.take(pa.array([position[key] for key in ids], pa.int64()))),
         relaxed=from_arrow(rows),
         energy_per_atom=rows["energy_per_atom"].to_numpy().astype(np.float64),
         rounds=rows["round"].to_numpy().astype(np.int64),
@@ -171,7 +195,7 @@ def scheme_of(store: Store) -> str:
     return str(store.provenance["scheme"])
 
 
-def references_of(found: Evaluated, system: tuple[str, ...]) -> dict[str, float]:
+def references_of(found: Evaluated, system: Collection[str]) -> dict[str, float]:
     """Fixed elemental references, eV/atom, from the elements of round 0.
 
     The experimental ground-state structure where it is a common one (fcc, bcc, hcp or diamond, by
@@ -239,13 +263,18 @@ HULL = pa.schema(
 
 
 def hull_table(store: Store) -> pa.Table:
-    """Every converged phase with its formation energy and e_above_hull (schema ``HULL``)."""
+    """Every converged phase with its formation energy and e_above_hull (schema ``HULL``).
+
+    Phases of an element none of whose structures converged have no such energy: they are left out.
+    """
     found = evaluated(store)
-    provenance = store.provenance
+    references = references_of(found, ())
+    unknown = [z for z in range(1, MAX_Z + 1) if SYMBOLS[z] not in references]
+    placeless = np.asarray(found.relaxed.composition[:, unknown].any(axis=1))
+    found = found.take(~placeless)
     if not len(found.ids):
         return HULL.empty_table()
-    system = tuple(provenance["system"].split("-"))
-    phases = phases_of(found, references_of(found, system), provenance["scheme"])
+    phases = phases_of(found, references, scheme_of(store))
     hull = Hull(phases)
     e_above_hull = hull.e_above_hull(phases.composition, phases.formation_energy_per_atom)
     formulas = dict(zip(found.ids, found.relaxed.reduced_formulas, strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from gnomon.campaign import begin
 from gnomon.config import CampaignConfig
@@ -44,8 +45,9 @@ def discover(config: CampaignConfig, store: Store, evaluator: Evaluator, listene
     """
     deadline = time.monotonic() + 60.0 * config.budget.minutes
     with store.locked():
+        inputs = read_inputs(config.generate, listener)  # first: what fails here begins nothing
         begin(store, config, evaluator.scheme)
-        inputs = read_inputs(config.generate, listener)
+        listener = _logging(store, listener)
         campaign = Campaign(config, store, evaluator, inputs, listener, deadline)
         ending = ""
         for number in range(config.budget.rounds + 1):
@@ -57,6 +59,16 @@ def discover(config: CampaignConfig, store: Store, evaluator: Evaluator, listene
         return ending
 
 
+def _logging(store: Store, listener: Listener) -> Listener:
+    """A listener whose lines also go to campaign.log, with the time."""
+
+    def say(text: str) -> None:
+        store.log(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}")
+        listener.say(text)
+
+    return Listener(say=say, tick=listener.tick)
+
+
 def step(number: int, campaign: Campaign) -> str:
     """One round, from whatever state it is in; returns why the campaign ends here, or nothing."""
     config, store, say = campaign.config, campaign.store, campaign.listener.say
@@ -64,7 +76,8 @@ def step(number: int, campaign: Campaign) -> str:
         for table in ("crystals", "lineage"):
             store.discard(table, number)
         say(propose(number, config, store, campaign.inputs))
-    if store.finished(number, "screen") is None:
+    # a round that selected nothing ended the campaign: larger budgets may reopen it
+    if store.finished(number, "screen") is None or not len(selected(store, number)):
         store.discard("screening", number)
         say(choose(number, config, store, campaign.inputs))
     chosen = selected(store, number)

@@ -76,7 +76,7 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
             one_each=trained,
             rng=np.random.default_rng([config.seed, number]),
         )
-        if not (selection == "ranked").any():
+        if not verdicts.kept.any():
             selection[:] = None  # a baseline alone finds nothing: the campaign ends
         ending = _ending(config, verdicts, left)
     store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from gnomon.config import GenerateConfig
 from gnomon.crystals import Crystals
-from gnomon.io import read
+from gnomon.io import InputError, read
 from gnomon.listener import Listener
 
 
@@ -39,9 +41,15 @@ def _read(paths: Sequence[Path], listener: Listener) -> Crystals:
         return Crystals.empty()
     result = read(list(paths))
     if len(result.rejects):
-        first = result.rejects.slice(0, 1).to_pylist()[0]
-        listener.say(
-            f"{len(result.rejects)} records left out, the first: {first['source']}: "
-            f"{first['reason']} ({first['detail']})"
-        )
+        listener.say(f"{len(result.rejects)} records left out, {_first(result.rejects)}")
+    if not len(result.crystals):
+        names = ", ".join(map(str, paths))
+        raise InputError(f"no crystal of {names} can be used: {_first(result.rejects)}")
     return result.crystals
+
+
+def _first(rejects: pa.Table) -> str:
+    first = [
+        f"{r['source']}: {r['reason']} ({r['detail']})" for r in rejects.slice(0, 1).to_pylist()
+    ]
+    return f"the first: {first[0]}" if first else "there are no records"

@@ -26,7 +26,7 @@ def selected(store: Store, number: int) -> pa.Table:
     chosen = chosen.filter(pc.is_valid(chosen["selection"]))["id"].to_pylist()
     crystals = store.table("crystals")
     position = {key: i for i, key in enumerate(crystals["id"].to_pylist())}
-    return crystals.take([position[key] for key in chosen])
+    return crystals.take(pa.array([position[key] for key in chosen], pa.int64()))
 
 
 def verify(
@@ -38,8 +38,8 @@ def verify(
     deadline: float,
 ) -> bool:
     """Evaluate what this round has not evaluated yet; False if time ran out before the end."""
-    done = set(store.table("evaluations", number)["id"].to_pylist())
-    left = selected.filter(pa.array([key not in done for key in selected["id"].to_pylist()]))
+    done = store.table("evaluations", number)["id"]
+    left = selected.filter(pc.invert(pc.is_in(selected["id"], done)))
     crystals, ids = from_arrow(left), left["id"].to_pylist()
     total, start = len(selected), 0
     listener.tick(f"round {number}: evaluating", total - len(ids), total)

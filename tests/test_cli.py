@@ -82,6 +82,18 @@ def test_a_command_that_fails_is_an_error_with_exit_code_1(capsys, tmp_path, pha
         assert message in err, err
 
 
+def test_no_command_overwrites(capsys, tmp_path, crystals):
+    there = tmp_path / "there.parquet"
+    there.write_text("precious")
+    evaluate = ["evaluate", str(crystals), "--evaluator", EMT]
+    predict = ["predict", "any.gnomon", str(crystals)]
+    substitution = ["generate", "substitution", str(crystals)]
+    for command in (evaluate, predict, substitution, ["generate", "prototypes", "Cu"]):
+        assert main([*command, "--out", str(there)]) == 1, command
+        assert "there.parquet exists" in capsys.readouterr().err
+        assert there.read_text() == "precious"
+
+
 def test_help_of_every_command_ends_with_an_example(capsys):
     for command in (
         "discover", "report", "hull", "evaluate", "predict",

@@ -84,9 +84,9 @@ def test_a_system_is_written_in_either_way(system: Any) -> None:
     ],
 )
 def test_settings_that_cannot_be_used(settings: dict[str, Any], why: str) -> None:
-    system = {} if any(key in settings for key in ("system", "sytem")) or not settings else None
+    complete = not settings or not {"system", "sytem"}.isdisjoint(settings)
     with pytest.raises(ConfigError, match=why):
-        load_config(None, ({"system": "Au-Cu"} if system is None else {}) | settings)
+        load_config(None, settings if complete else {"system": "Au-Cu"} | settings)
 
 
 def test_every_mistake_is_named_at_once_with_the_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The loop: what a campaign holds at its end, whatever killed it on the way; what it refuses."""
 
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from gnomon import campaign
 from gnomon.campaign import campaign_tables, hull_table
+from gnomon.cli import main
 from gnomon.config import CampaignConfig, ConfigError, load_config
 from gnomon.crystals import Crystals
 from gnomon.discover import discover
@@ -312,7 +314,9 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "gnomon", *arguments]
 
 
-def test_kill_minus_nine_and_the_same_command_again(tmp_path: Path) -> None:
+def test_kill_minus_nine_and_the_same_command_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "campaign"
     evaluations = folder / "evaluations" / "round=000"
     with subprocess.Popen(command(folder), stderr=subprocess.PIPE) as process:
@@ -330,7 +334,12 @@ def test_kill_minus_nine_and_the_same_command_again(tmp_path: Path) -> None:
     assert "ended: the budget of 1 rounds is used" in again.stderr
     assert_whole(folder)
     assert Store(folder).table("evaluations")["id"].to_pylist()[: len(stored)] == stored
-    assert (folder / "report" / "index.html").is_file()
+    page = folder / "report" / "index.html"
+    words = page.read_text("utf-8")
+    page.unlink()
+    assert main(["report", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == str(page)
+    assert page.read_text("utf-8") == words
 
 
 # --- budgets --------------------------------------------------------------------------------------

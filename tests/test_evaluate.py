@@ -126,6 +126,18 @@ def test_energy_per_atom_does_not_depend_on_how_a_crystal_is_written(seed: int) 
         assert single_point(other) == pytest.approx(energy, abs=EMT_NOISE)
 
 
+def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options() -> None:
+    """Results are those of a process in which nothing was evaluated before."""
+    batch = [fcc(CU, 3.8), fcc(79, 4.0), fcc(CU, 3.8).supercell(2), fcc(CU, 3.8)]
+    found = [relax_one(EMT_NAME, {}, RelaxConfig(max_steps=5), c.arrays(0)) for c in batch]
+    assert found[3].energy_per_atom == found[0].energy_per_atom
+    assert np.array_equal(found[3].lattice, found[0].lattice)
+    for energy in (-1.0, -2.0, -1.0):
+        name, options = "tests.calculators.Quick", {"energy": energy}
+        result = relax_one(name, options, RelaxConfig(), fcc(CU).arrays(0))
+        assert result.energy_per_atom == energy
+
+
 # --- statuses -------------------------------------------------------------------------------------
 
 

@@ -33,7 +33,7 @@ def test_each_library_is_imported_where_it_is_used(path):
         assert where == "io", "pymatgen is a converter at the edge: import it in the function"
 
 
-HEAVY = "jax pymatgen ase.optimize pandas duckdb pyarrow scipy plotly"
+HEAVY = "numpy ase jax pymatgen pandas duckdb pyarrow scipy plotly"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["hull", "--help"], ["--version"]], ids=" ".join)

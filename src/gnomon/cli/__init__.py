@@ -1,0 +1,91 @@
+"""The command line: thin verbs over the modules of the same names, one file for each family.
+
+Data goes to stdout, messages and progress bars to stderr.  Exit codes: 0 success, 1 failure, 2 a
+command that is not understood.  Heavy libraries are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from gnomon import __version__
+from gnomon.cli.campaigns import discover, report
+from gnomon.cli.candidates import generate_prototypes, generate_substitution
+from gnomon.cli.energies import evaluate, predict, train_structural
+from gnomon.cli.shared import CommandError
+from gnomon.cli.stability import hull
+
+app = typer.Typer(
+    name="gnomon",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Find stable inorganic crystals: propose, rank, verify, learn, repeat.\n\n"
+    "Example: gnomon discover Au-Cu",
+)
+generate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Propose candidates.")
+train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train energy models.")
+app.add_typer(generate_app, name="generate")
+app.add_typer(train_app, name="train")
+
+for command in (discover, report, hull, evaluate, predict):
+    app.command()(command)
+generate_app.command("prototypes")(generate_prototypes)
+generate_app.command("substitution")(generate_substitution)
+train_app.command("structural")(train_structural)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"gnomon {__version__}")
+        raise typer.Exit()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    given = sys.argv[1:] if arguments is None else arguments
+    command = typer.main.get_command(app)
+    try:
+        return int(command.main(given, prog_name="gnomon", standalone_mode=False) or 0)
+    except typer.Abort:
+        say("error: stopped")
+        return 1
+    except KeyboardInterrupt:
+        say("error: interrupted\nhint: the same command goes on where it stopped")
+        return 1
+    except Exception as error:
+        verb = given[0] if given and given[0] in getattr(command, "commands", {}) else ""
+        hint = f"hint: `{f'gnomon {verb}'.strip()} --help` shows options and an example"
+        return _explain(error, hint, say)
+
+
+def _explain(error: Exception, hint: str, say: Any) -> int:
+    """Say what went wrong; an error that gnomon did not foresee keeps its traceback."""
+    from gnomon.config import ConfigError  # noqa: PLC0415
+    from gnomon.store import StoreError  # noqa: PLC0415
+
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(str(error))
+        return 2
+    if hasattr(error, "format_message"):  # a usage error of the argument parser
+        say(f"error: {error.format_message()}\n{hint}")
+        return 2
+    if isinstance(error, (CommandError, ConfigError)):
+        say(f"error: {error}\n{hint}")
+        return 2
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        say(f"error: {error.filename}: {error.strerror}\n{hint}")
+        return 1
+    if isinstance(error, (ValueError, StoreError, OSError)):
+        say(f"error: {error}\n{hint}")
+        return 1
+    raise error

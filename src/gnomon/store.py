@@ -123,10 +123,13 @@ class Store:
                     f"another process (pid {owner}) works on the campaign {self.root}: "
                     "wait for it, stop it, or choose another folder with --out"
                 ) from error
-            handle.seek(0)
-            handle.truncate()
-            handle.write(str(os.getpid()))
-            handle.flush()
+            try:
+                handle.seek(0)
+                handle.truncate()
+                handle.write(str(os.getpid()))
+                handle.flush()
+            except OSError as error:
+                raise _write_error(self.root / ".lock", error) from error
             self._sweep()
             yield
 

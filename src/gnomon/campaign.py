@@ -237,11 +237,49 @@ def in_ground_state(elements: Crystals) -> Bool[np.ndarray, " n"]:
     return found
 
 
-def phases_of(found: Evaluated, references: Mapping[str, float], scheme: str) -> Phases:
-    """All converged evaluations as phases of one scheme."""
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """The converged phases of a campaign and their place on the hull.
+
+    Attributes:
+        found: n evaluations.
+        phases: the same as phases of the campaign's scheme.
+        hull: of these phases.
+        e_above_hull: (n,), eV/atom.
+    """
+
+    found: Evaluated
+    phases: Phases
+    hull: Hull
+    e_above_hull: Float64[np.ndarray, " n"]
+
+    @property
+    def compound(self) -> Bool[np.ndarray, " n"]:
+        """Which hold more than one element."""
+        return np.asarray((self.phases.composition > 0).sum(axis=1) > 1)
+
+    @property
+    def stable(self) -> Bool[np.ndarray, " n"]:
+        """Which are on the hull."""
+        return np.asarray(self.e_above_hull <= ON_HULL)
+
+
+def place(store: Store, system: Collection[str]) -> Placed:
+    """Put all converged evaluations on their hull.
+
+    Raises:
+        StoreError: if an element of the system has no reference.
+    """
+    found = evaluated(store)
+    return _place(found, references_of(found, system), scheme_of(store))
+
+
+def _place(found: Evaluated, references: Mapping[str, float], scheme: str) -> Placed:
     composition = found.relaxed.composition
     energies = formation_energies(composition, found.energy_per_atom, references)
-    return Phases(found.ids, composition, energies, scheme)
+    phases = Phases(found.ids, composition, energies, scheme)
+    hull = Hull(phases)
+    return Placed(found, phases, hull, hull.e_above_hull(composition, energies))
 
 
 HULL = pa.schema(
@@ -274,20 +312,18 @@ def hull_table(store: Store) -> pa.Table:
     found = found.take(~placeless)
     if not len(found.ids):
         return HULL.empty_table()
-    phases = phases_of(found, references, scheme_of(store))
-    hull = Hull(phases)
-    e_above_hull = hull.e_above_hull(phases.composition, phases.formation_energy_per_atom)
+    placed = _place(found, references, scheme_of(store))
     formulas = dict(zip(found.ids, found.relaxed.reduced_formulas, strict=True))
-    mixtures = hull.decomposition(phases.composition)
+    mixtures = placed.hull.decomposition(placed.phases.composition)
     return pa.table(
         {
             "id": found.ids.tolist(),
             "relaxed_id": found.relaxed.ids.tolist(),
             "reduced_formula": found.relaxed.reduced_formulas.tolist(),
             "chemical_system": found.relaxed.chemical_systems.tolist(),
-            "formation_energy_per_atom": phases.formation_energy_per_atom,
-            "e_above_hull": e_above_hull,
-            "stable": e_above_hull <= ON_HULL,
+            "formation_energy_per_atom": placed.phases.formation_energy_per_atom,
+            "e_above_hull": placed.e_above_hull,
+            "stable": placed.stable,
             "space_group": space_groups(found.relaxed, RELAXED_SYMPREC),
             "decomposition": [
                 json.dumps({formulas[key]: round(share, 6) for key, share in mixture.items()})

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Shaped
 
-from gnomon.campaign import Evaluated, evaluated, phases_of, references_of, scheme_of
+from gnomon.campaign import Placed, place, scheme_of
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.discover.inputs import Inputs
-from gnomon.hull import Hull
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel
 from gnomon.screen import Verdicts, screen, select
@@ -131,9 +130,8 @@ def _rank(
     number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str], left: int
 ) -> Ranking:
     """Train on all labels and predict; without enough labels, by the generators' preference."""
-    found = evaluated(store)
-    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
-    n_labels = int(((phases.composition > 0).sum(axis=1) > 1).sum())
+    placed = place(store, config.system)
+    n_labels = int(placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     if n_labels < config.learn.min_labels:
@@ -145,13 +143,13 @@ def _rank(
             f"{config.learn.min_labels} that a network needs",
             n_labels=n_labels,
         )
-    model, network = _train(number, config, store, found, phases.formation_energy_per_atom)
+    model, network = _train(number, config, store, placed)
     predictions = network.predict(crystals)
     energy = predictions.median
     sure = np.isfinite(energy)
     above = np.full(len(crystals), np.nan)
     if sure.any():
-        above[sure] = Hull(phases).e_above_hull(crystals.composition[sure], energy[sure])
+        above[sure] = placed.hull.e_above_hull(crystals.composition[sure], energy[sure])
     return Ranking(
         merit=np.where(sure, above, np.inf),
         model=model,
@@ -164,11 +162,7 @@ def _rank(
 
 
 def _train(
-    number: int,
-    config: CampaignConfig,
-    store: Store,
-    found: Evaluated,
-    formation_energy: Float64[np.ndarray, " n"],
+    number: int, config: CampaignConfig, store: Store, placed: Placed
 ) -> tuple[str, EnergyModel]:
     """An ensemble from the campaign's own labels: crystals as proposed and as relaxed.
 
@@ -177,10 +171,11 @@ def _train(
     from gnomon.models.ensemble import load_model  # noqa: PLC0415  (JAX: seconds to import)
     from gnomon.models.train import TrainConfig, train  # noqa: PLC0415
 
-    path = store.model_path(number)
+    path, found = store.model_path(number), placed.found
+    labels = placed.phases.formation_energy_per_atom
     card = train(
         Crystals.concatenate([found.initial, found.relaxed]),
-        np.concatenate([formation_energy, formation_energy]),
+        np.concatenate([labels, labels]),
         TrainConfig.small(seed=config.seed),
         out=path,
         scheme=scheme_of(store),

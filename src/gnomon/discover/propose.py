@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from gnomon.campaign import evaluated, phases_of, references_of, scheme_of, structure_table
+from gnomon.campaign import place, structure_table
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.discover.inputs import Inputs
 from gnomon.generate import Candidates
 from gnomon.generate.registry import GeneratorSettings, make_generator
-from gnomon.hull import ON_HULL, Hull
 from gnomon.store import Store
 from gnomon.symmetry import canonical_ids
 
@@ -108,8 +107,6 @@ def _proposals(
 
 def _new_stable(number: int, config: CampaignConfig, store: Store) -> Crystals:
     """Compounds that the round before found on the hull, as relaxed."""
-    found = evaluated(store)
-    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
-    above = Hull(phases).e_above_hull(phases.composition, phases.formation_energy_per_atom)
-    compound = (found.relaxed.composition > 0).sum(axis=1) > 1
-    return found.relaxed[(found.rounds == number - 1) & compound & (above <= ON_HULL)]
+    placed = place(store, config.system)
+    new = placed.found.rounds == number - 1
+    return placed.found.relaxed[new & placed.compound & placed.stable]

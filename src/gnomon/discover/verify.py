@@ -7,11 +7,10 @@ import time
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon.campaign import evaluated, phases_of, references_of, scheme_of
+from gnomon.campaign import place
 from gnomon.config import CampaignConfig
-from gnomon.evaluate import Evaluator
+from gnomon.evaluate import Evaluator, Status
 from gnomon.evaluate.table import rows_of
-from gnomon.hull import ON_HULL, Hull
 from gnomon.io import from_arrow
 from gnomon.listener import Listener
 from gnomon.store import Store
@@ -57,12 +56,9 @@ def verify(
 
 def summarise(number: int, config: CampaignConfig, store: Store) -> str:
     """One line on what the round brought."""
-    found = evaluated(store)
+    placed = place(store, config.system)
     statuses = store.table("evaluations", number)["status"].to_pylist()
-    phases = phases_of(found, references_of(found, config.system), scheme_of(store))
-    above = Hull(phases).e_above_hull(phases.composition, phases.formation_energy_per_atom)
-    compound = (phases.composition > 0).sum(axis=1) > 1
-    stable = sorted(set(found.relaxed[(above <= ON_HULL) & compound].reduced_formulas))
-    converged = sum(status == "converged" for status in statuses)
-    names = ", ".join(stable) if stable else "no compound"
+    finds = placed.found.relaxed[placed.stable & placed.compound]
+    names = ", ".join(sorted(set(finds.reduced_formulas))) or "no compound"
+    converged = statuses.count(Status.CONVERGED)
     return f"round {number}: {converged} of {len(statuses)} converged; on the hull: {names}"

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from gnomon.files import write_atomically
 from gnomon.models.checkpoint import (
     CheckpointError,
     load_arrays,
     load_header,
     save_arrays,
-    write_atomically,
 )
 
 TREE = {
@@ -95,7 +95,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("gnomon.models.checkpoint.os.fsync", fail)
+    monkeypatch.setattr("gnomon.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

@@ -15,12 +15,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from gnomon.files import write_atomically
 
 STRUCTURE_FIELDS = [
     pa.field("lattice", pa.list_(pa.float64(), 9)),  # Å, rows a, b, c
@@ -239,17 +241,9 @@ def write_bytes(path: Path, data: bytes) -> Path:
     Raises:
         StoreError: if the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, data)
     except OSError as error:
-        with suppress(OSError):  # the first error is the one to tell
-            temporary.unlink(missing_ok=True)
         raise _write_error(path, error) from error
     return path
 

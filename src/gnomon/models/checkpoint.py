@@ -6,12 +6,13 @@ does not match its header to the byte is refused.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+from gnomon.files import write_atomically
 
 FORMAT = "gnomon arrays 1"
 """First field of the header: the name and version of the format."""
@@ -82,17 +83,6 @@ def load_arrays(path: Path, like: Tree) -> Tree:
         for a, b, (_, kind, shape) in zip(ends[:-1], ends[1:], found, strict=True)
     ]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the file, then rename: readers and a kill see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _header(path: Path, line: bytes) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from jaxtyping import Array, Bool, Float, Float64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.files import write_atomically
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard
-from gnomon.models.checkpoint import load_arrays, load_header, save_arrays, write_atomically
+from gnomon.models.checkpoint import load_arrays, load_header, save_arrays
 from gnomon.models.structural import Structural, StructuralConfig
 
 CHUNK = 4096

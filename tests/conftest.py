@@ -9,10 +9,15 @@ from jaxtyping import install_import_hook
 
 install_import_hook("gnomon", "beartype.beartype")
 
+# the same examples every time where a failure would block others, fresh ones for who develops
 settings.register_profile(
-    "default", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "gnomon",
+    max_examples=25,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("default")
+settings.load_profile("gnomon")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -24,7 +24,9 @@ CHUNK = 4096
 """Crystals whose graphs are in memory at a time in a prediction."""
 
 MIN_VOLUME = 1.0
-"""Å^3 an atom, half of hydrogen's in its densest compounds; the neighbours would be countless."""
+"""Å^3 an atom; the densest of 24,440 Materials Project crystals has 5.7.
+
+Below it lie cells of almost no volume, whose neighbours would fill the memory."""
 
 BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
@@ -64,8 +66,8 @@ class EnsembleEnergyModel:
         """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
 
         There is none for a crystal with an element that the training data lacks, without any two
-        atoms within the cutoff, or denser than any matter on Earth (``MIN_VOLUME``): the network
-        has learned nothing that applies.
+        atoms within the cutoff, or with less than ``MIN_VOLUME`` an atom: the network has
+        learned nothing that applies.
         """
         parts = [
             self._predict(crystals[i : i + CHUNK]) for i in range(0, max(len(crystals), 1), CHUNK)

@@ -5,11 +5,14 @@ Methods: one-hot elements, distances in Gaussians, a global node, swish perceptr
 apart for the atoms that receive and that send them and divided by the data's mean coordination,
 three passes, the last one read out.
 
-Own choices, each measured on Materials Project crystals on two CPU cores: edges are not carried
-from pass to pass but made anew from their distance and their ends (a tenth more accurate and half
-the time); nodes and the global node are added to, not replaced; nodes are normalised; messages fade
-to zero at the cutoff, which makes the energy continuous at no cost; equal atoms are computed once
-(``gnomon.graphs``).
+Own choices: nodes and the global node are added to, not replaced; nodes are normalised; edges are
+not carried from pass to pass but made anew from their distance and their ends; messages fade to
+zero at the cutoff, which makes the energy continuous; equal atoms are computed once
+(``gnomon.graphs``).  In trainings of ten epochs on Materials Project crystals, one seed each, edges
+made anew took a quarter less time a step, and were 4.7 meV/atom better with a fade over the whole
+reach and 1.3 worse with none; a fade over ``FADE`` was 2 better than none.  Wider networks, a
+fourth pass, a gate, a longer cutoff or sharper Gaussians gained nothing beyond the noise of a seed
+(0.8).
 """
 
 import equinox as eqx
@@ -32,7 +35,7 @@ FADE = 0.5
 
 
 class StructuralConfig(BaseModel):
-    """Shape of the structural network; the defaults are what trains best on two CPU cores."""
+    """Shape of the structural network; the defaults are the cheapest of those that trained best."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -41,7 +41,7 @@ MIN_ROWS = 8
 """Fewer rows than this train nothing worth having."""
 
 SMALL_VISITS = 16_000
-"""Rows seen in a small training, each as often as there are epochs: some 10 s on two cores."""
+"""Rows seen in a small training, each as often as there are epochs: some 10 s on two cores once compiled."""
 
 ELEMENT_RIDGE = 0.1
 """Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
@@ -76,7 +76,7 @@ class TrainConfig(BaseModel):
 
     @classmethod
     def small(cls, rows: int = 200, seed: int = 0) -> "TrainConfig":
-        """For tens to a thousand rows in some 10 s, as a discovery loop retrains every round.
+        """For tens to a thousand rows in 10 to 20 s, as a discovery loop retrains every round.
 
         Every row trains: what the next round's evaluations say is the better test.
         """

@@ -5,7 +5,8 @@ gnomon-1 on uncorrected ones, and the frames of MPtrj hold uncorrected ones (mea
 halides CHGNet is off by 390 meV/atom with its corrections and by 26 without).  The comparisons are
 of uncorrected energies, so the correction is taken off CHGNet's.  It is what the Materials Project
 would apply to the cell: +U where its settings ask for it.  On the 972 crystals of the WBM file it
-is the file's own difference of corrected and uncorrected energies to 1e-6 eV/atom.
+is the file's own difference of corrected and uncorrected energies, two silicides (ErCuSi2 and
+Eu3(Cu2Si)2) excepted.
 """
 
 import warnings

@@ -59,9 +59,9 @@ class Gnomon:
     def __init__(self, weights: str, name: str | None = None) -> None:
         """Load it."""
         import equinox as eqx  # noqa: PLC0415
-        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
 
         from gnomon.models.potential.network import energy_forces_stress  # noqa: PLC0415
+        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
 
         self.loaded = load_potential(weights)
         self.name = name or self.loaded.name

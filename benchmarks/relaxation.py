@@ -61,11 +61,10 @@ def spoiled(crystals: Crystals, seed: int) -> Crystals:
 
 def batched(potential: str) -> Callable[[Crystals], Outcome]:
     """gnomon's own relaxation in batches."""
+    from gnomon.evaluate import Status  # noqa: PLC0415
     from gnomon.evaluate.ase import RelaxConfig  # noqa: PLC0415
     from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415
     from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
-
-    from gnomon.evaluate import Status  # noqa: PLC0415
 
     config = RelaxConfig(fmax=FMAX, max_steps=STEPS, max_seconds=3600)  # steps limit all three
     evaluator = BatchedEvaluator(load_potential(potential), config)

@@ -1,0 +1,1 @@
+"""The interatomic potential: network, weights, prediction, training."""

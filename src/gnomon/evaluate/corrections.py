@@ -1,0 +1,217 @@
+"""Materials Project 2020 corrections: uncorrected PBE(+U) energies made comparable with that hull.
+
+Potentials trained on raw PBE(+U) energies of the Materials Project predict oxides, sulfides,
+halides ... and what it calculates with +U too high against the elements.  The scheme adds a fitted
+energy for each anion, and for each +U metal in an oxide or a fluoride (Wang et al., Sci. Rep. 11,
+15496 (2021)).  The numbers and the rules are pymatgen's, its option ``require_bound`` included.
+
+Whether an element counts as an anion, pymatgen reads off oxidation states.  Here they are always
+worked out first, as the Materials Project does, from the reduced formula.  Where no set of states
+balances the charges, or none is sought as the formula is too large, the scheme's second rule
+holds: the most electronegative element is the anion; ``Corrections.anions_by`` says so.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.evaluate import Evaluations, Evaluator
+from gnomon.io import to_pymatgen
+
+if TYPE_CHECKING:
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+SCHEME_SUFFIX = ", MP2020 corrections"
+"""What a corrected energy scheme is called after the name of the scheme without corrections."""
+
+OXYGEN, SULFUR = 8, 16
+
+OXIDE_CUTOFF = 1.05
+"""Of pymatgen's O-O distances that tell oxides from peroxides: as its scheme calls it."""
+
+MAX_SITES = 20
+"""Atoms of the largest reduced formula whose oxidation states pymatgen's scheme works out."""
+
+
+class AnionRule(StrEnum):
+    """How the anions of a compound were found."""
+
+    NONE_NEEDED = "none_needed"
+    OXIDATION_STATES = "oxidation_states"
+    ELECTRONEGATIVITY = "electronegativity"
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """One correction of one crystal: its name in the scheme and its value, eV/atom."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """Corrections of n crystals.
+
+    Attributes:
+        per_atom: (n,), eV/atom, to be added to an uncorrected PBE(+U) energy.
+        adjustments: what each is the sum of.
+        anions_by: (n,), ``AnionRule`` values; none is needed for an element.
+    """
+
+    per_atom: Float64[np.ndarray, " n"]
+    adjustments: tuple[tuple[Adjustment, ...], ...]
+    anions_by: Shaped[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """An evaluator whose energies are those of another, MP2020 corrections added.
+
+    The corrections are those of the relaxed crystals.  Evaluations without an energy stay so.
+
+    Attributes:
+        evaluator: its energies are uncorrected PBE(+U) energies as the Materials Project mixes
+            them: +U for Co, Cr, Fe, Mn, Mo, Ni, V and W in oxides and fluorides.
+
+    Raises:
+        ValueError: if its scheme has the corrections already.
+    """
+
+    evaluator: Evaluator
+
+    def __post_init__(self) -> None:
+        if "MP2020" in self.evaluator.scheme:
+            raise ValueError(
+                f"the energies of {self.evaluator.scheme!r} hold the MP2020 corrections already: "
+                "correct an evaluator of uncorrected energies, or use this one as it is"
+            )
+
+    @property
+    def scheme(self) -> str:
+        """The inner scheme and the corrections."""
+        return self.evaluator.scheme + SCHEME_SUFFIX
+
+    def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
+        """Yield the inner results, their energies corrected, in the same chunks."""
+        for part in self.evaluator.evaluate(crystals, chunk=chunk):
+            energies = part.energy_per_atom.copy()
+            known = np.flatnonzero(np.isfinite(energies))
+            energies[known] += mp2020_correction_per_atom(part.relaxed.take(known))
+            yield replace(part, energy_per_atom=energies)
+
+
+def mp2020_correction_per_atom(crystals: Crystals) -> Float64[np.ndarray, " n"]:
+    """Correction of each crystal, eV/atom, to be added to an uncorrected PBE(+U) energy."""
+    return mp2020_corrections(crystals).per_atom
+
+
+def mp2020_corrections(crystals: Crystals) -> Corrections:
+    """Corrections of all crystals, and what each consists of.
+
+    Only O and S need the structure, by pymatgen's distances: oxide, hydroxide (corrected as an
+    oxide), peroxide, superoxide, ozonide; sulfide, polysulfide (as a sulfide), sulfate (none).
+    """
+    composition = crystals.composition
+    oxides = _types(crystals, composition[:, OXYGEN] > 0, _oxide_type)
+    sulfides = _types(crystals, composition[:, SULFUR] > 0, _sulfide_type)
+    found = []
+    for counts, oxide, sulfide in zip(composition, oxides, sulfides, strict=True):
+        elements = np.flatnonzero(counts)
+        reduced = counts[elements] // np.gcd.reduce(counts[elements])
+        key = tuple(zip(elements.tolist(), reduced.tolist(), strict=True))
+        found.append(_adjustments(key, str(oxide), str(sulfide)))
+    return Corrections(
+        per_atom=np.array([sum(a.value for a in each) for each, _ in found], dtype=np.float64),
+        adjustments=tuple(each for each, _ in found),
+        anions_by=np.array([rule for _, rule in found], dtype=object),
+    )
+
+
+@lru_cache(maxsize=200_000)
+def _adjustments(
+    counts: tuple[tuple[int, int], ...], oxide: str, sulfide: str
+) -> tuple[tuple[Adjustment, ...], AnionRule]:
+    """Of one reduced formula, as (atomic number, atoms), with its types of oxide and sulfide."""
+    if len(counts) < 2:
+        return (), AnionRule.NONE_NEEDED
+    from pymatgen.core import Composition, Element  # noqa: PLC0415
+    from pymatgen.entries.computed_entries import ComputedEntry  # noqa: PLC0415
+
+    scheme = _scheme()
+    with warnings.catch_warnings():
+        # some elements (He, Ne, ...) have no electronegativity; a lack of states is returned
+        warnings.simplefilter("ignore", UserWarning)
+        # pymatgen's own sort leaves a list in order as it is, but would be spoilt by the nan of
+        # these elements, and at ties (CuSi, PdH) go by the order of the atoms: here the anion wins
+        rank = {
+            z: (np.nan_to_num(float(Element(SYMBOLS[z]).X)), SYMBOLS[z] in scheme.comp_correction)
+            for z, _ in counts
+        }
+        ordered = sorted(counts, key=lambda count: rank[count[0]])
+        composition = Composition({SYMBOLS[z]: n for z, n in ordered})
+        states = _oxidation_states(composition)
+        settings = scheme.u_settings.get(SYMBOLS[ordered[-1][0]], {})
+        hubbards = {SYMBOLS[z]: settings[SYMBOLS[z]] for z, _ in counts if SYMBOLS[z] in settings}
+        entry = ComputedEntry(
+            composition,
+            0.0,
+            parameters={"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards},
+            data={"oxidation_states": states, "oxide_type": oxide, "sulfide_type": sulfide},
+        )
+        parts = scheme.get_adjustments(entry)
+    n_atoms = sum(n for _, n in counts)
+    found = tuple(Adjustment(part.name, float(part.value) / n_atoms) for part in parts)
+    return found, AnionRule.OXIDATION_STATES if states else AnionRule.ELECTRONEGATIVITY
+
+
+def _oxidation_states(composition: object) -> dict[str, float]:
+    """The most likely states, averaged by element; empty where there are none or none is sought."""
+    try:
+        guesses = composition.oxi_state_guesses(max_sites=-MAX_SITES)  # type: ignore[attr-defined]
+    except ValueError:  # more than MAX_SITES atoms in the reduced formula
+        return {}
+    return dict(guesses[0]) if guesses else {}
+
+
+@cache
+def _scheme() -> "MaterialsProject2020Compatibility":
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility  # noqa: PLC0415
+
+    # pseudopotentials cannot be checked: a potential names none
+    return MaterialsProject2020Compatibility(check_potcar=False)
+
+
+def _oxide_type(structure: object) -> str:
+    from pymatgen.core.structure_analyzer import oxide_type  # noqa: PLC0415
+
+    return str(oxide_type(structure, OXIDE_CUTOFF))
+
+
+def _sulfide_type(structure: object) -> str:
+    from pymatgen.core.structure_analyzer import sulfide_type  # noqa: PLC0415
+
+    # pymatgen's None must not reach the entry: what is not said counts as a sulfide there
+    return sulfide_type(structure) or "sulfate"
+
+
+def _types(
+    crystals: Crystals,
+    holding: Shaped[np.ndarray, " n"],
+    type_of: Callable[[object], str],
+) -> Shaped[np.ndarray, " n"]:
+    """Types of the compounds that hold the anion; elements and all others have none."""
+    compound = (crystals.composition > 0).sum(axis=1) > 1
+    types = np.full(len(crystals), "none", dtype=object)
+    for i in np.flatnonzero(holding & compound):
+        (structure,) = to_pymatgen(crystals.take(np.array([i])))
+        types[i] = type_of(structure)
+    return types

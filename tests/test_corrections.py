@@ -1,0 +1,233 @@
+"""MP2020 corrections: pymatgen's own numbers, each rule of the scheme, nothing silently skipped."""
+
+import gzip
+import json
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from pymatgen.core import Structure
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.vasp.sets import MPRelaxSet
+
+from gnomon.crystals import Crystals
+from gnomon.elements import atomic_number
+from gnomon.evaluate import Evaluations, Evaluator, Status
+from gnomon.evaluate.corrections import (
+    AnionRule,
+    Corrected,
+    mp2020_correction_per_atom,
+    mp2020_corrections,
+)
+from gnomon.io import from_pymatgen, to_pymatgen
+from tests.strategies import crystals, rewritten, rngs
+
+ROUND_OFF = 1e-6  # eV/atom
+
+# Scheme values, eV per atom of the element: Wang et al., Sci. Rep. 11, 15496 (2021), Table 1
+OXIDE, PEROXIDE, SUPEROXIDE, CHLORIDE, SULFIDE = -0.687, -0.465, -0.161, -0.614, -0.503
+FLUORIDE, HYDRIDE, NITRIDE = -0.462, -0.179, -0.361
+SILICIDE = 0.071
+IRON = -2.256
+
+
+def crystal(*symbols: str, distance: float = 2.5) -> Crystals:
+    """Atoms in a row, so far apart that none is bonded unless the distance is short."""
+    n = len(symbols)
+    frac_coords = np.zeros((n, 3))
+    frac_coords[:, 0] = np.arange(n) / n
+    numbers = [atomic_number(s) for s in symbols]
+    return Crystals.single(np.diag([n * distance, 4.0, 4.0]), numbers, frac_coords)
+
+
+def total(structure: Crystals) -> float:
+    return float(mp2020_correction_per_atom(structure)[0] * structure.n_atoms[0])
+
+
+@pytest.mark.parametrize(
+    ("structure", "expected"),
+    [
+        (crystal("Na", "Cl"), CHLORIDE),
+        (crystal(*["Fe"] * 2, *["O"] * 3), 2 * IRON + 3 * OXIDE),
+        (crystal("Fe", "F", "F"), IRON + 2 * FLUORIDE),
+        (crystal("Fe", "S"), SULFIDE),  # +U in oxides and fluorides only
+        (crystal("Fe", "Cl", "Cl"), 2 * CHLORIDE),
+        (crystal("Mg", "O"), OXIDE),
+        (crystal("Li", "H"), HYDRIDE),
+        (crystal("Al", "N"), NITRIDE),
+        (crystal("Cu", "Au"), 0.0),
+        (crystal("Fe", "Ni"), 0.0),
+        (crystal("Fe"), 0.0),
+        (crystal("O", "O", distance=1.2), 0.0),
+        (crystal("Cl"), 0.0),
+    ],
+    ids=lambda value: value.reduced_formulas[0] if isinstance(value, Crystals) else "",
+)
+def test_each_rule_of_the_scheme(structure, expected):
+    assert total(structure) == pytest.approx(expected, abs=ROUND_OFF)
+
+
+@pytest.mark.parametrize(
+    ("bond", "expected"),
+    [(1.45, PEROXIDE), (1.28, SUPEROXIDE), (2.60, OXIDE)],
+    ids=["peroxide", "superoxide", "oxide"],
+)
+def test_the_structure_tells_peroxides_from_oxides(bond, expected):
+    frac_coords = [[0, 0, 0], [0.5, 0, 0], [0.2, 0.5, 0.5], [0.2 + bond / 8, 0.5, 0.5]]
+    dimer = Crystals.single(8 * np.eye(3), [11, 11, 8, 8], np.array(frac_coords))
+    assert total(dimer) == pytest.approx(2 * expected, abs=ROUND_OFF)
+
+
+def test_sulfates_take_no_sulfide_correction():
+    """pymatgen would take a type of None for a sulfide."""
+    frac_coords = np.array(
+        [[0, 0, 0], [0.5, 0.5, 0.5], *(np.array([0.5, 0.5, 0.5]) + 0.12 * s for s in TETRAHEDRON)]
+    )
+    sulfate = Crystals.single(7 * np.eye(3), [56, 16, 8, 8, 8, 8], frac_coords)
+    (names,) = [[a.name for a in each] for each in mp2020_corrections(sulfate).adjustments]
+    assert names == ["MP2020 anion correction (oxide)"]
+
+
+TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+
+
+def test_the_rule_that_found_the_anions_is_said():
+    batch = Crystals.concatenate(
+        [crystal("Na", "Cl"), crystal(*["Na"] * 3, *["Cl"] * 7), crystal("Cu")]
+    )
+    found = mp2020_corrections(batch)
+    assert found.anions_by.tolist() == [
+        AnionRule.OXIDATION_STATES,
+        AnionRule.ELECTRONEGATIVITY,  # no states balance Na3Cl7
+        AnionRule.NONE_NEEDED,
+    ]
+    assert found.per_atom[1] == pytest.approx(0.7 * CHLORIDE, abs=ROUND_OFF)
+
+
+@pytest.mark.parametrize("symbols", [("Eu", "Cu", "Si"), ("Si", "Cu", "Eu")])
+def test_of_equal_electronegativities_the_anion_wins_in_every_order(symbols):
+    """Copper and silicon have 1.90 both; copper is none in any entry."""
+    assert total(crystal(*symbols, *symbols, "Eu")) == pytest.approx(2 * SILICIDE, abs=ROUND_OFF)
+
+
+def test_an_element_without_electronegativity_does_not_hide_the_anion():
+    """The nan of argon would put iron last in pymatgen's order."""
+    assert total(crystal("O", "Ar", "Fe")) == pytest.approx(IRON + OXIDE, abs=ROUND_OFF)
+
+
+@given(crystals, rngs)
+def test_the_way_a_crystal_is_written_does_not_matter(structure, rng):
+    again = mp2020_correction_per_atom(rewritten(structure, rng))
+    np.testing.assert_allclose(again, mp2020_correction_per_atom(structure), atol=ROUND_OFF)
+
+
+@given(crystals)
+def test_the_correction_is_the_sum_of_its_parts(structure):
+    found = mp2020_corrections(structure)
+    parts = [sum(a.value for a in each) for each in found.adjustments]
+    np.testing.assert_allclose(found.per_atom, parts, atol=ROUND_OFF)
+    assert np.isfinite(found.per_atom).all()
+
+
+class Given:
+    """An evaluator that returns given energies, NaN with a status where it failed."""
+
+    scheme = "PBE(+U) by nobody"
+
+    def __init__(self, energies: list[float]) -> None:
+        self.energies = np.array(energies)
+
+    def evaluate(self, crystals: Crystals, *, chunk: int) -> Iterator[Evaluations]:
+        for start in range(0, len(crystals), chunk):
+            part = crystals[start : start + chunk]
+            energies, n = self.energies[start : start + chunk], len(part)
+            status = np.where(np.isnan(energies), Status.EXPLODED, Status.CONVERGED)
+            yield Evaluations(
+                relaxed=part,
+                status=status.astype(object),
+                message=np.full(n, "", dtype=object),
+                energy_per_atom=energies,
+                steps=np.zeros(n, np.int64),
+                fmax=np.zeros(n),
+                seconds=np.zeros(n),
+            )
+
+
+def test_corrected_energies_are_the_sum_and_failures_stay():
+    batch = Crystals.concatenate(
+        [crystal("Na", "Cl"), crystal("Mg", "O"), crystal("Cu"), crystal("Li", "H")]
+    )
+    inner = Given([-3.0, np.nan, -4.0, -2.0])
+    evaluator: Evaluator = Corrected(inner)
+    assert evaluator.scheme == "PBE(+U) by nobody, MP2020 corrections"
+    parts = list(evaluator.evaluate(batch, chunk=3))
+    assert [len(part.status) for part in parts] == [3, 1]
+    energies = np.concatenate([part.energy_per_atom for part in parts])
+    expected = [-3 + CHLORIDE / 2, np.nan, -4.0, -2 + HYDRIDE / 2]
+    np.testing.assert_allclose(energies, expected, atol=ROUND_OFF)
+    assert parts[0].status.tolist() == [Status.CONVERGED, Status.EXPLODED, Status.CONVERGED]
+
+
+def test_nothing_is_corrected_twice():
+    with pytest.raises(ValueError, match="already"):
+        Corrected(Corrected(Given([])))
+
+
+def pymatgen_correction(structure) -> float:
+    """eV/atom by pymatgen on the structure itself, its oxidation states and +U values given."""
+    symbols = {e.symbol for e in structure.elements}
+    anion = max(structure.elements, key=lambda e: e.X).symbol
+    all_u = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(anion, {})
+    hubbards = {s: all_u[s] for s in symbols if s in all_u}
+    try:
+        states = (structure.composition.oxi_state_guesses(max_sites=-20) or ({},))[0]
+    except ValueError:
+        states = {}
+    parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
+    entry = ComputedStructureEntry(
+        structure, 0.0, parameters=parameters, data={"oxidation_states": states}
+    )
+    scheme = MaterialsProject2020Compatibility(check_potcar=False)
+    return sum(a.value for a in scheme.get_adjustments(entry)) / len(structure)
+
+
+def test_six_hundred_real_crystals_agree_with_pymatgen(shared_data):
+    table = pq.read_table(shared_data / "materials_project" / "structures.parquet")
+    rows = table.take(np.linspace(0, len(table) - 1, 600).astype(int)).to_pylist()
+    batch = Crystals.concatenate(
+        [
+            Crystals.single(
+                np.reshape(row["lattice"], (3, 3)),
+                row["atomic_numbers"],
+                np.reshape(row["frac_coords"], (-1, 3)),
+            )
+            for row in rows
+        ]
+    )
+    found = mp2020_correction_per_atom(batch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no oxidation states balance: said there
+        expected = [pymatgen_correction(s) for s in to_pymatgen(batch)]
+    np.testing.assert_allclose(found, expected, atol=ROUND_OFF)
+    assert (np.abs(found) > ROUND_OFF).sum() > 200
+
+
+def test_wbm_corrections_are_those_published(shared_data):
+    """The file's own corrected minus uncorrected energies, made by the authors of the set.
+
+    Where the two most electronegative elements are equal, those depend on the order of the atoms.
+    """
+    file = shared_data / "wbm" / "wbm-random-pbe52-equilibrium-2025.1.json.gz"
+    rows = json.loads(gzip.decompress(file.read_bytes()))
+    structures = [Structure.from_dict(row["structure"]) for row in rows]
+    batch = from_pymatgen(structures)
+    published = np.array([row["corrected_energy"] - row["energy"] for row in rows])
+    highest = [sorted(e.X for e in s.elements)[-2:] for s in structures]
+    tied = np.array([len(pair) == 2 and pair[0] == pair[1] for pair in highest])
+    difference = np.abs(mp2020_correction_per_atom(batch) - published / batch.n_atoms)
+    assert (difference[~tied] < ROUND_OFF).all()
+    assert (difference[tied] > ROUND_OFF).sum() <= 1  # k of 972: one with copper after silicon

@@ -15,6 +15,7 @@ from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
 from gnomon.cli.energies import evaluate, predict, train_structural
+from gnomon.cli.label import label
 from gnomon.cli.shared import CommandError
 from gnomon.cli.stability import hull
 
@@ -32,7 +33,7 @@ train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train
 app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
 
-for command in (discover, report, hull, evaluate, predict):
+for command in (discover, report, hull, evaluate, predict, label):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)

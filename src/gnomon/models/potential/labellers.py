@@ -51,9 +51,20 @@ class Labeller(Protocol):
 class Prediction(Protocol):
     """What a potential says of n crystals, in the units of ``Labels``."""
 
-    energy: Any
-    forces: Any
-    stress: Any
+    @property
+    def energy(self) -> Float64[np.ndarray, " n"]:
+        """Total, eV."""
+        ...
+
+    @property
+    def forces(self) -> Float64[np.ndarray, "atoms 3"]:
+        """eV/Å."""
+        ...
+
+    @property
+    def stress(self) -> Float64[np.ndarray, "n 3 3"]:
+        """eV/Å^3."""
+        ...
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ Against DFT: random frames of MPtrj and frames at high temperature and pressure 
 stresses), and relaxed WBM crystals (energies).  Against nequix-oam-1-pft: relaxed Materials Project
 crystals of held-out formulas (formula hash 75 to 84) and mild perturbations of them, those where
 the reference finds an rms force below 1 eV/Å.  All energies are compared before corrections:
-CHGNet's lose the MP2020 correction that it was trained with (``mp2020.py``).
+CHGNet's lose the MP2020 correction that it was trained with.
 
 Errors are means over crystals (energy) and over components (forces; nine of the stress), of the
 crystals that every model answers; failures of each are counted beside.
@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gnomon.crystals import Crystals, ragged_take
+from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.io import from_pymatgen
 from gnomon.models.potential.frames import read_frames
-from mp2020 import mp2020_corrections
 from peers import GPA, Chgnet, Gnomon, Labels, Model, NequixAuthors, label
 from record import RESULTS, quiet, save
 from samples import HELD_OUT, held_out, perturbations
@@ -126,7 +126,7 @@ def compare(case: Case, models: list[Model]) -> dict[str, Any]:
     crystals, truth = case.crystals, case.truth
     corrections = np.zeros(len(crystals))
     if any(model.mp2020_corrected for model in models):
-        corrections = mp2020_corrections(crystals)
+        corrections = mp2020_correction_per_atom(crystals) * crystals.n_atoms
     said, failures = {}, {}
     for model in models:
         labels, failures[model.name] = label(model, crystals)
@@ -141,7 +141,6 @@ def compare(case: Case, models: list[Model]) -> dict[str, Any]:
         "reference": case.reference,
         "n": len(crystals),
         "n_compared": int(common.sum()),
-        "n_without_mp2020_correction": int(np.isnan(corrections).sum()),
         "rms_force_eV_per_angstrom": spread(rms),
         "largest_force_eV_per_angstrom": spread(largest)[-1:],
         "models": {

@@ -13,7 +13,9 @@ HELD_OUT = (75, 84)
 
 
 def held_out(data: Path, n: int, atoms: tuple[int, int], seed: int) -> Crystals:
-    """Relaxed crystals of held-out formulas with so many atoms, drawn at random.
+    """Relaxed compounds of held-out formulas with so many atoms, drawn at random.
+
+    Elements are left out: gnomon-1 is trained on all of them.
 
     Args:
         data: folder with ``materials_project/structures.parquet`` (columns lattice, atomic_numbers,
@@ -29,6 +31,7 @@ def held_out(data: Path, n: int, atoms: tuple[int, int], seed: int) -> Crystals:
         filters=[("formula_hash", ">=", low), ("formula_hash", "<=", high)],
     ).to_pylist()
     rows = [r for r in rows if atoms[0] <= len(r["atomic_numbers"]) <= atoms[1]]
+    rows = [r for r in rows if len(set(r["atomic_numbers"])) > 1]
     chosen = np.random.default_rng(seed).permutation(len(rows))[:n]
     return Crystals.concatenate(
         [

@@ -18,6 +18,7 @@ from gnomon.cli.energies import evaluate, predict, train_structural
 from gnomon.cli.label import label
 from gnomon.cli.shared import CommandError
 from gnomon.cli.stability import hull
+from gnomon.cli.weights import weights_fetch, weights_list
 
 app = typer.Typer(
     name="gnomon",
@@ -30,14 +31,18 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Propose candidates.")
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train energy models.")
+weights_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Potentials by name.")
 app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
+app.add_typer(weights_app, name="weights")
 
 for command in (discover, report, hull, evaluate, predict, label):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)
 train_app.command("structural")(train_structural)
+weights_app.command("list")(weights_list)
+weights_app.command("fetch")(weights_fetch)
 
 
 @app.callback(invoke_without_command=True)

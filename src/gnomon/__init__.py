@@ -4,16 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnomon.crystals import Crystals
+    from gnomon.models.potential.calculator import Calculator
 
-__all__ = ["Crystals", "__version__"]
+__all__ = ["Calculator", "Crystals", "__version__"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``gnomon.Crystals``, imported when asked for: ``gnomon --help`` can do without NumPy."""
+    """Public classes, imported when asked for: ``gnomon --help`` can do without NumPy."""
     if name == "Crystals":
         from gnomon.crystals import Crystals  # noqa: PLC0415
 
         return Crystals
+    if name == "Calculator":
+        from gnomon.models.potential.calculator import Calculator  # noqa: PLC0415
+
+        return Calculator
     raise AttributeError(f"module 'gnomon' has no attribute {name!r}")

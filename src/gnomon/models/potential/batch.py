@@ -178,6 +178,6 @@ def _in_rows(
     )
 
 
-def _padded(values: np.ndarray, size: int, fill: float) -> np.ndarray:
+def _padded(values: np.ndarray, size: int, fill: int) -> np.ndarray:
     room = np.full((size - len(values), *values.shape[1:]), fill, dtype=values.dtype)
     return np.concatenate([values, room])

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gnomon.models.potential.batch import AtomBatch
 from gnomon.models.potential.repulsion import screened_repulsion
 
-Features = list[Float[Array, "atoms component channel"]]
+Features = list[Float[Array, "atoms _component _channel"]]
 """One array an irrep."""
 
 EPSILON = 1e-12
@@ -135,7 +135,7 @@ class Potential(eqx.Module):
         energies = features[0][:, 0] @ (self.readout / math.sqrt(len(self.readout)))
         energies = energies[:, 0] * config.scale + config.shift + self.atom_energies[species]
         if config.repulsion:
-            energies = energies + screened_repulsion(batch, distances)
+            energies = energies + screened_repulsion(batch, distances, config.cutoff)
         return energies
 
 
@@ -336,6 +336,9 @@ def radial_basis(
 def hidden_irreps(config: PotentialConfig) -> tuple[list[e3nn.Irreps], list[e3nn.Irreps]]:
     """Irreps that go into and come out of each layer.
 
+    Those that no product of features and harmonics gives yet are left out: of scalars alone come no
+    pseudo-vectors, say, so that they begin with the second layer.
+
     Raises:
         ValueError: for irreps that do not parse, lack scalars, or hold pseudo-scalars.
     """
@@ -344,9 +347,17 @@ def hidden_irreps(config: PotentialConfig) -> tuple[list[e3nn.Irreps], list[e3nn
         raise ValueError(
             f"hidden_irreps {config.hidden_irreps!r}: give some 0e and no 0o, as in '64x0e + 32x1o'"
         )
-    first = e3nn.Irreps([(len(config.elements), "0e")])
-    inner = config.n_layers - 1
-    return [first, *[hidden] * inner], [*[hidden] * inner, hidden.filter("0e")]
+    inputs, outputs = [e3nn.Irreps([(len(config.elements), "0e")])], []
+    for _ in range(config.n_layers - 1):
+        products = {
+            product
+            for _, ir in inputs[-1]
+            for _, harmonic in e3nn.s2_irreps(config.lmax)
+            for product in ir * harmonic
+        }
+        outputs.append(e3nn.Irreps([(mul, ir) for mul, ir in hidden if ir in products]))
+        inputs.append(outputs[-1])
+    return inputs, [*outputs, hidden.filter("0e")]
 
 
 def with_gates(irreps: e3nn.Irreps) -> e3nn.Irreps:

@@ -18,17 +18,18 @@ SHARES = (0.1818, 0.5099, 0.2802, 0.02817)
 DECAYS = (3.2, 0.9423, 0.4029, 0.2016)
 
 ENVELOPE = 6
-"""Power of the polynomial that ends the repulsion at the sum of the covalent radii."""
+"""Power of the polynomial that ends the repulsion at the sum of the covalent radii, or at the
+cutoff of the potential where that is less."""
 
 
 def screened_repulsion(
-    batch: AtomBatch, distances: Float[Array, "rows width"]
+    batch: AtomBatch, distances: Float[Array, "rows width"], cutoff: float
 ) -> Float[Array, " atoms"]:
     """Half of the pair energies of each atom, eV.
 
     The universal potential of Ziegler, Biersack and Littmark (The Stopping and Range of Ions in
     Solids (1985)), brought to zero with two derivatives at the sum of the covalent radii, as the
-    repulsion of MACE is (Batatia et al., arXiv:2401.00096).
+    repulsion of MACE is (Batatia et al., arXiv:2401.00096), and never beyond the cutoff (Å).
     """
     numbers = jnp.asarray(batch.atomic_numbers)
     z = numbers.astype(distances.dtype)
@@ -38,7 +39,7 @@ def screened_repulsion(
     x = distances / length
     screening = sum(s * jnp.exp(-d * x) for s, d in zip(SHARES, DECAYS, strict=True))
     pair = COULOMB * z_i * z_j / distances * screening
-    u = distances / (radii[batch.receivers][:, None] + radii[batch.senders])
+    u = distances / jnp.minimum(radii[batch.receivers][:, None] + radii[batch.senders], cutoff)
     p = ENVELOPE
     envelope = (
         1

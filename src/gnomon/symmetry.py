@@ -38,6 +38,24 @@ def space_groups(crystals: Crystals, symprec: float = SYMPREC) -> Int64[np.ndarr
     return numbers
 
 
+def operations(
+    crystals: Crystals, symprec: float = SYMPREC
+) -> list[tuple[Int64[np.ndarray, "k 3 3"], Float64[np.ndarray, "k 3"]]]:
+    """Rotations R and translations t of each crystal's space group, for columns of fractions.
+
+    ``R @ f + t`` takes an atom at f to an equal one; the identity alone where spglib finds none.
+    """
+    found = []
+    for i in range(len(crystals)):
+        symmetry = _ask(spglib.get_symmetry, _cell(crystals, i), symprec=symprec)
+        if symmetry is None:
+            found.append((np.eye(3, dtype=np.int64)[None], np.zeros((1, 3))))
+            continue
+        rotations = np.asarray(symmetry["rotations"], dtype=np.int64)
+        found.append((rotations, np.asarray(symmetry["translations"], dtype=np.float64)))
+    return found
+
+
 def space_group_symbol(number: int) -> str:
     """Hermann-Mauguin symbol of a space group number: 225 → ``Fm-3m``."""
     from pymatgen.symmetry.groups import sg_symbol_from_int_number  # noqa: PLC0415

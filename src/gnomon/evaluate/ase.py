@@ -15,35 +15,18 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
-from gnomon.elements import COVALENT_RADII
 from gnomon.evaluate import Evaluations, Status
+from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.nonsense import nonsense
 from gnomon.evaluate.pool import Lost, Pool
+from gnomon.symmetry import SYMPREC
 
-MAX_ENERGY = 1e3
-"""eV/atom in magnitude: beyond this an energy is numerical nonsense."""
-
-MAX_VOLUME_FACTOR = 8.0
-"""A cell that grows beyond this factor has fallen apart."""
-
-MIN_CONTACT = 0.4
-"""Atoms closer than this share of the sum of their covalent radii have collapsed."""
+__all__ = ["AseEvaluator", "RelaxConfig", "Relaxation", "make_calculator", "relax_one"]
 
 GRACE = 2.0
 """A worker is stopped at this factor of the time limit: the limit itself is kept between steps."""
-
-
-class RelaxConfig(BaseModel):
-    """How crystals are relaxed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fmax: float = Field(default=0.02, gt=0, description="force that counts as converged, eV/Å")
-    max_steps: int = Field(default=300, ge=0, description="steps of FIRE; 0 takes single points")
-    max_seconds: float = Field(default=120.0, gt=0, description="wall time for one crystal")
-    relax_cell: bool = Field(default=True, description="let the cell relax with the positions")
 
 
 @dataclass(frozen=True)
@@ -143,19 +126,12 @@ def relax_one(
     except Exception as error:  # calculators raise anything; the row says what it was
         status = Status.EXPLODED if steps or _computable(atoms) else Status.INVALID_INPUT
         message = f"{type(error).__name__}: {error}"
-    else:
-        if wrong := _nonsense(atoms, energy, lattice):
-            status, message, energy = Status.EXPLODED, wrong, np.nan
-    return Relaxation(
-        status,
-        message,
-        energy,
-        steps,
-        fmax,
-        time.monotonic() - began,
-        np.array(atoms.cell[:]),
-        np.array(atoms.get_scaled_positions(wrap=True)),
-    )
+    relaxed, frac_left = np.array(atoms.cell[:]), np.array(atoms.get_scaled_positions(wrap=True))
+    volume = float(abs(np.linalg.det(lattice)))
+    if not message and (wrong := nonsense(volume, energy, relaxed, numbers, frac_left)):
+        status, message, energy = Status.EXPLODED, wrong, np.nan
+    seconds = time.monotonic() - began
+    return Relaxation(status, message, energy, steps, fmax, seconds, relaxed, frac_left)
 
 
 def _ready_calculator(name: str, options: str) -> Any:
@@ -173,10 +149,13 @@ def _kept_calculator(name: str, options: str) -> Any:
 
 
 def _relax(atoms: Any, config: RelaxConfig, began: float) -> tuple[Status, int, float]:
+    from ase.constraints import FixSymmetry  # noqa: PLC0415
     from ase.optimize import FIRE  # noqa: PLC0415
 
     from gnomon.evaluate.cell_filter import CellFilter  # noqa: PLC0415
 
+    if config.symmetry:
+        atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))
     subject = CellFilter(atoms) if config.relax_cell else atoms
     optimizer = FIRE(subject, logfile=None)
     status = Status.NOT_CONVERGED
@@ -198,21 +177,6 @@ def _computable(atoms: Any) -> bool:
     """Whether the calculator has produced an energy at all for these atoms."""
     results = getattr(atoms.calc, "results", None) or {}
     return bool(np.isfinite(results.get("energy", np.nan)))
-
-
-def _nonsense(atoms: Any, energy: float, lattice: np.ndarray) -> str:
-    """Why the result is none, or empty."""
-    if not np.isfinite(energy) or abs(energy) > MAX_ENERGY:
-        return f"energy {energy:g} eV/atom"
-    growth = atoms.get_volume() / abs(np.linalg.det(lattice))
-    if not growth < MAX_VOLUME_FACTOR:
-        return f"the cell grew by a factor of {growth:.1f}"
-    from ase.neighborlist import neighbor_list  # noqa: PLC0415
-
-    radii = COVALENT_RADII[atoms.numbers]
-    if len(neighbor_list("i", atoms, (MIN_CONTACT * radii).tolist(), self_interaction=False)):
-        return f"two atoms closer than {MIN_CONTACT} of the sum of their covalent radii"
-    return ""
 
 
 def _as_row(task: Arrays, result: Relaxation | Lost) -> Relaxation:

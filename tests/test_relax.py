@@ -1,0 +1,509 @@
+"""Batched relaxation: the minima of ASE, each crystal by itself, no input that harms."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase.calculators.calculator import Calculator, all_changes
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluations, Evaluator, Status
+from gnomon.evaluate import relax as relaxation
+from gnomon.evaluate.ase import AseEvaluator, relax_one
+from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.invariance import Invariance
+from gnomon.evaluate.lanes import Lane, find_pairs, shape_of, to_device
+from gnomon.evaluate.relax import BatchedEvaluator, fitting
+from gnomon.io import to_ase
+from gnomon.models.potential.batch import AtomBatch, Shape, pack
+from gnomon.models.potential.compilation import cache_compilations
+from gnomon.models.potential.descent import Limits, within_reach
+from gnomon.models.potential.network import Potential, PotentialConfig
+from gnomon.models.potential.predict import LoadedPotential, compiled
+from gnomon.neighbors import neighbors
+from gnomon.symmetry import space_groups
+from tests.strategies import crystals, random_crystal, rngs
+
+DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
+"""Of the Morse potential: eV, 1/Å, Å, Å."""
+
+CURSED, REPELLING = 79, 56
+"""Elements whose energy is not a number, and which fly apart."""
+
+SAME_ENERGY = 1e-4
+"""eV/atom; two relaxations to 0.002 eV/Å that met the same minum agree better than this."""
+
+SINGLE = 2e-5
+"""eV/atom and eV/Å: sums of a few hundred terms in single precision."""
+
+SMALL = Shape(32, 256, 8)
+
+
+class Morse(Potential):
+    """A pair potential that is smooth at the cutoff, with two elements of bad character."""
+
+    def __init__(self) -> None:
+        self.atom_energies = jnp.zeros(1)
+        self.layers, self.readout = [], jnp.zeros((1, 1))
+        elements = (3, 8, 11, 13, 14, 17, 22, 26, 29, 47, 56, 79)
+        self.config = PotentialConfig(elements, CUTOFF, "1x0e", 0, 0)
+
+    def energies(self, batch: AtomBatch, vectors: jax.Array) -> jax.Array:
+        safe = jnp.where(batch.mask[..., None], vectors, 1.0)
+        distances = jnp.sqrt((safe**2).sum(axis=-1) + 1e-12)
+        decay = jnp.exp(-WIDTH * (distances - LENGTH))
+        x = jnp.minimum(distances / CUTOFF, 1.0)
+        pair = 0.5 * DEPTH * (decay**2 - 2 * decay) * (1 - x**2) ** 3
+        numbers = jnp.asarray(batch.atomic_numbers)[batch.receivers][:, None]
+        pair = jnp.where(numbers == REPELLING, jnp.abs(pair) + 5 * (1 - x**2) ** 3, pair)
+        pair = pair * jnp.where(numbers == CURSED, jnp.nan, 1.0)
+        rows = jnp.where(batch.mask, pair, 0.0).sum(axis=1)
+        atoms = jax.ops.segment_sum(rows, batch.receivers, len(batch.positions))
+        return jax.ops.segment_sum(atoms, batch.crystal, len(batch.lattice))
+
+
+MORSE = LoadedPotential("morse", "0" * 64, Morse(), {})
+
+
+def tiny_network() -> LoadedPotential:
+    config = PotentialConfig(
+        elements=(3, 8, 11, 13, 14, 17, 22, 26, 29, 47, 56, 79),
+        cutoff=4.0,
+        hidden_irreps="8x0e + 4x1o",
+        lmax=1,
+        n_layers=2,
+        radial_mlp_size=8,
+        repulsion=True,
+    )
+    return LoadedPotential("tiny", "1" * 64, Potential(config, key=jax.random.key(0)), {})
+
+
+class Thin(Calculator):  # type: ignore[misc]  # ASE has no types
+    """A loaded potential as ASE sees it."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+
+    def __init__(self, potential: LoadedPotential) -> None:
+        super().__init__()
+        self.potential = potential
+
+    def calculate(
+        self, atoms: Any = None, properties: Any = (), system_changes: Any = all_changes
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        a = self.atoms
+        one = Crystals.single(a.cell[:], a.numbers, a.get_scaled_positions(wrap=False))
+        batch = pack(one, self.potential.cutoff, shape=Shape(8, 128, 1))
+        energy, forces, stress = (np.asarray(x) for x in compiled(self.potential.potential, batch))
+        s = stress[0]
+        self.results = {
+            "energy": float(energy[0]),
+            "forces": forces[: len(one.atomic_numbers)],
+            "stress": s[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder in which JAX keeps programs, here and not at home, as long as this module runs."""
+    before = jax.config.jax_compilation_cache_dir
+    folder = tmp_path_factory.mktemp("programs")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    yield folder
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def evaluate(
+    batch: Crystals, potential: LoadedPotential = MORSE, chunk: int = 16, **relax: Any
+) -> Evaluations:
+    evaluator = BatchedEvaluator(potential, RelaxConfig(**relax), capacity=SMALL)
+    return whole(list(evaluator.evaluate(batch, chunk=chunk)))
+
+
+def whole(parts: list[Evaluations]) -> Evaluations:
+    columns = ("status", "message", "energy_per_atom", "steps", "fmax", "seconds")
+    return Evaluations(
+        Crystals.concatenate([part.relaxed for part in parts]),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in columns),
+    )
+
+
+def some_crystals(n: int, seed: int = 0, max_atoms: int = 5) -> Crystals:
+    """Random crystals of elements without bad character."""
+    rng = np.random.default_rng(seed)
+    found = Crystals.concatenate([random_crystal(rng, max_atoms) for _ in range(n)])
+    good = np.array([3, 8, 11, 13, 14, 17, 22, 26, 29, 47], np.uint8)
+    return found.with_atomic_numbers(rng.choice(good, len(found.atomic_numbers)))
+
+
+def cubic(z: int = 29, a: float = 3.7) -> Crystals:
+    """Face-centred cubic, with its conventional cell."""
+    sites = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    return Crystals.single(a * np.eye(3), [z] * 4, sites)
+
+
+# --- minima ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("relax_cell", [True, False])
+def test_minima_are_those_of_ase(relax_cell: bool) -> None:
+    batch = some_crystals(6)
+    found = evaluate(batch, fmax=0.002, relax_cell=relax_cell)
+    assert found.status.tolist() == ["converged"] * len(batch)
+    agreed = 0
+    for i, atoms in enumerate(to_ase(found.relaxed)):
+        start = to_ase(batch[i])[0]
+        start.calc = Thin(MORSE)
+        FIRE(FrechetCellFilter(start) if relax_cell else start, logfile=None).run(0.002, 2000)
+        energy = start.get_potential_energy() / len(start)
+        agreed += abs(found.energy_per_atom[i] - energy) < SAME_ENERGY
+        # and where the basins differ, what we call relaxed is relaxed for ASE
+        atoms.calc = Thin(MORSE)
+        subject = FrechetCellFilter(atoms) if relax_cell else atoms
+        largest = np.linalg.norm(np.asarray(subject.get_forces()).reshape(-1, 3), axis=1).max()
+        assert largest == pytest.approx(found.fmax[i], abs=1e-3)
+        assert largest < 0.003
+    assert agreed >= len(batch) - 2
+
+
+def test_energy_and_force_in_a_row_are_those_of_its_relaxed_crystal() -> None:
+    batch = some_crystals(8, seed=1)
+    for steps in (0, 3, 200):
+        found = evaluate(batch, tiny_network(), max_steps=steps)
+        labels = tiny_network().predict(found.relaxed, capacity=SMALL)
+        assert found.energy_per_atom == pytest.approx(labels.energy / batch.n_atoms, abs=SINGLE)
+        volumes = found.relaxed.volumes[:, None, None]
+        pulls = np.linalg.norm(volumes * labels.stress, axis=2).max(axis=1) / batch.n_atoms
+        forces = np.linalg.norm(labels.forces, axis=1)
+        largest = np.maximum(np.maximum.reduceat(forces, batch.offsets[:-1]), pulls)
+        assert found.fmax == pytest.approx(largest, abs=1e-3, rel=1e-3)
+
+
+def test_relaxing_lowers_the_energy() -> None:
+    batch = some_crystals(8, seed=2)
+    before = evaluate(batch, max_steps=0)
+    for steps in (1, 5, 50):
+        after = evaluate(batch, max_steps=steps)
+        assert np.all(after.energy_per_atom <= before.energy_per_atom + SAME_ENERGY)
+        before = after
+    assert np.all(after.steps <= 50)
+
+
+def test_no_steps_take_single_points_and_leave_the_crystals_alone() -> None:
+    batch = some_crystals(5, seed=3)
+    found = evaluate(batch, max_steps=0)
+    assert found.status.tolist() == ["converged"] * 5
+    assert found.steps.tolist() == [0] * 5
+    assert found.relaxed.ids.tolist() == batch.ids.tolist()
+    energy = MORSE.predict(batch, capacity=SMALL).energy / batch.n_atoms
+    assert found.energy_per_atom == pytest.approx(energy, abs=SINGLE)
+
+
+def test_fixed_cells_stay_as_they_are() -> None:
+    batch = some_crystals(5, seed=4)
+    found = evaluate(batch, relax_cell=False)
+    assert np.array_equal(found.relaxed.lattice, batch.lattice)
+    assert np.all(found.steps[batch.n_atoms > 2] > 0)
+
+
+# --- each by itself -------------------------------------------------------------------------------
+
+
+def test_a_crystal_does_not_feel_its_companions() -> None:
+    batch = some_crystals(12, seed=5)
+    together = evaluate(batch, fmax=0.01)
+    order = np.random.default_rng(0).permutation(len(batch))
+    shuffled = evaluate(batch[order], fmax=0.01, chunk=5)
+    alone = whole([evaluate(one, fmax=0.01) for one in batch])
+    for other in (alone, Evaluations(**_reordered(shuffled, np.argsort(order)))):
+        assert other.status.tolist() == together.status.tolist()
+        assert np.array_equal(other.relaxed.atomic_numbers, batch.atomic_numbers)
+        # rounding differs with the place in a batch, and a path may part at a ridge
+        same = np.abs(other.energy_per_atom - together.energy_per_atom) < SAME_ENERGY
+        assert same.sum() >= len(batch) - 1
+
+
+def _reordered(found: Evaluations, order: np.ndarray) -> dict[str, Any]:
+    return {name: getattr(found, name)[order] for name in found.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_chunks_come_in_order(chunk: int) -> None:
+    batch = some_crystals(9, seed=6)
+    parts = list(BatchedEvaluator(MORSE, capacity=SMALL).evaluate(batch, chunk=chunk))
+    sizes = [len(part.relaxed) for part in parts]
+    assert sizes == [len(batch[i : i + chunk]) for i in range(0, 9, chunk)]
+    found = whole(parts)
+    assert np.array_equal(found.relaxed.atomic_numbers, batch.atomic_numbers)
+    assert np.array_equal(found.relaxed.offsets, batch.offsets)
+
+
+def test_nothing_to_relax() -> None:
+    assert list(BatchedEvaluator(MORSE).evaluate(Crystals.empty())) == []
+
+
+def test_it_is_an_evaluator_of_the_scheme_of_its_weights() -> None:
+    evaluator = BatchedEvaluator(MORSE)
+    assert isinstance(evaluator, Evaluator)
+    assert evaluator.scheme == "morse (sha256 000000000000)"
+
+
+# --- statuses -------------------------------------------------------------------------------------
+
+
+def test_too_few_steps() -> None:
+    found = evaluate(some_crystals(4, seed=7), max_steps=2, fmax=1e-3)
+    moved = found.status == Status.NOT_CONVERGED
+    assert moved.any()
+    assert np.all(found.steps[moved] == 2)
+    assert np.all(found.fmax[moved] > 1e-3)
+    assert np.isfinite(found.energy_per_atom).all()
+
+
+def test_too_little_time() -> None:
+    """The first call of a shape compiles and does not count; the second one does."""
+    found = evaluate(cubic(a=4.1), max_seconds=1e-9, fmax=1e-5)
+    assert found.status.tolist() == ["timeout"]
+    assert 0 < found.steps[0] <= 2 * relaxation.STEPS_AT_ONCE
+    assert np.isfinite(found.energy_per_atom).all()
+
+
+def test_energies_that_are_none_end_in_a_row_and_harm_no_other() -> None:
+    good = some_crystals(4, seed=8)
+    batch = Crystals.concatenate([good[:2], cubic(CURSED), good[2:], cubic(CURSED, 3.9)])
+    found, expected = evaluate(batch), evaluate(good)
+    bad = [2, 5]
+    assert found.status[bad].tolist() == ["exploded"] * 2
+    assert "not finite" in found.message[2]
+    assert np.isnan(found.energy_per_atom[bad]).all()
+    assert found.relaxed.ids[bad].tolist() == batch.ids[bad].tolist()
+    assert found.energy_per_atom[[0, 1, 3, 4]] == pytest.approx(
+        expected.energy_per_atom, abs=SAME_ENERGY
+    )
+
+
+def test_what_flies_apart() -> None:
+    found = evaluate(Crystals.concatenate([cubic(REPELLING, 2.4), cubic()]), max_steps=500)
+    assert found.status.tolist() == ["exploded", "converged"]
+    assert found.message[0].startswith("the cell grew by a factor of")
+    assert np.isnan(found.energy_per_atom[0])
+
+
+def test_elements_that_the_potential_does_not_know() -> None:
+    found = evaluate(Crystals.concatenate([cubic(92), cubic(), cubic(118)]))
+    assert found.status.tolist() == ["invalid_input", "converged", "invalid_input"]
+    assert found.message[[0, 2]].tolist() == ["morse does not know U", "morse does not know Og"]
+
+
+def test_atoms_on_top_of_each_other() -> None:
+    found = evaluate(Crystals.single(4 * np.eye(3), [29, 29], [[0, 0, 0], [0, 0, 0.99999]]))
+    assert found.status.tolist() == ["invalid_input"]
+    assert "on top of each other" in found.message[0]
+
+
+@pytest.mark.parametrize(
+    ("lattice", "sites", "reason"),
+    [
+        (np.diag([3.0, 3.0, 5000.0]), 1, "a lattice vector of 5000"),
+        (0.2 * np.eye(3), 1, "too dense"),
+        (np.diag([2.0, 2.0, 900.0]), 450, "rows of 16 neighbours"),
+    ],
+    ids=["long", "dense", "many"],
+)
+def test_what_does_not_fit(
+    lattice: np.ndarray, sites: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaxation, "MAX_ROWS", 800)
+    frac = np.stack([np.zeros(sites), np.zeros(sites), np.arange(sites) / sites], axis=1)
+    found = evaluate(Crystals.single(lattice, [29] * sites, frac))
+    assert found.status.tolist() == ["invalid_input"]
+    assert reason in found.message[0]
+
+
+def absurd() -> list[Crystals]:
+    rng = np.random.default_rng(0)
+    shaken = cubic(a=2.7).supercell(5)
+    return [
+        Crystals.single(4 * np.eye(3), [29, 29], [[0, 0, 0], [0, 0, 0.3 / 4]]),
+        Crystals.single(200 * np.eye(3), [29], [[0.3, 0.3, 0.3]]),
+        Crystals.single(200 * np.eye(3), [29] * 3, rng.uniform(size=(3, 3))),
+        Crystals.single(np.diag([2.0, 2.0, 400.0]), [29] * 2, [[0, 0, 0], [0.5, 0.5, 0.003]]),
+        Crystals.single(0.9 * np.eye(3), [29], [[0, 0, 0]]),
+        cubic(a=1.0),
+        cubic(a=7.0),
+        Crystals.single([[3, 0, 0], [90, 3, 0], [0, -70, 3]], [29], [[0, 0, 0]]),
+        Crystals.single(-3 * np.eye(3), [29, 8], [[0, 0, 0], [1e6, -1e6, 0.5]]),
+        shaken.with_frac_coords(shaken.frac_coords + rng.normal(0, 0.01, (500, 3))),
+    ]
+
+
+@pytest.mark.parametrize("potential", [MORSE, tiny_network()], ids=lambda p: p.name)
+def test_no_crystal_however_absurd_hangs_or_harms_another(potential: LoadedPotential) -> None:
+    good = some_crystals(3, seed=9)
+    batch = Crystals.concatenate([good[:1], *absurd(), good[1:]])
+    found = evaluate(batch, potential, max_steps=15)
+    answered = np.isin(found.status, ["converged", "not_converged"])
+    assert np.array_equal(np.isfinite(found.energy_per_atom), answered)
+    assert np.all(np.isfinite(found.fmax[answered]))
+    assert np.all(found.message[~answered] != "")
+    assert np.isfinite(found.relaxed.lattice).all()
+    expected = evaluate(good, potential, max_steps=15)
+    assert found.energy_per_atom[[0, -2, -1]] == pytest.approx(
+        expected.energy_per_atom, abs=SAME_ENERGY
+    )
+
+
+# --- symmetry -------------------------------------------------------------------------------------
+
+
+def rutile() -> Crystals:
+    u = 0.305
+    sites = [[0, 0, 0], [0.5] * 3, [u, u, 0], [-u, -u, 0], [0.5 + u, 0.5 - u, 0.5]]
+    sites.append([0.5 - u, 0.5 + u, 0.5])
+    return Crystals.single(np.diag([4.7, 4.7, 3.1]), [22, 22, 8, 8, 8, 8], sites)
+
+
+def test_space_groups_are_kept() -> None:
+    batch = Crystals.concatenate([rutile(), cubic(a=3.3), rutile().supercell([1, 1, 2])])
+    batch = batch.with_frac_coords(batch.frac_coords + np.array([0.123, 0.456, 0.789]))
+    for potential in (MORSE, tiny_network()):
+        found = evaluate(batch, potential, fmax=0.005, symmetry=True)
+        assert space_groups(found.relaxed, 1e-6).tolist() == [136, 225, 136]
+        assert np.all(found.steps > 0)
+    assert np.all(np.abs(found.relaxed.volumes / batch.volumes - 1) > 1e-3)
+
+
+def test_symmetry_is_kept_where_its_loss_would_pay() -> None:
+    """A dimer on a ridge: the atom in the middle stays there although it would rather move."""
+    chain = Crystals.single(np.diag([9.0, 9.0, 7.0]), [29, 29], [[0, 0, 0], [0, 0, 0.5]])
+    nudged = chain.with_frac_coords(chain.frac_coords + np.array([[0, 0, 0], [0, 0, 6e-4]]))
+    free = evaluate(nudged, relax_cell=False, fmax=1e-3)
+    kept = evaluate(nudged, relax_cell=False, fmax=1e-3, symmetry=True)
+    assert kept.relaxed.frac_coords[1, 2] - kept.relaxed.frac_coords[0, 2] == pytest.approx(0.5, abs=1e-6)
+    assert free.energy_per_atom[0] < kept.energy_per_atom[0] - 0.01
+
+
+def test_ase_keeps_symmetry_too() -> None:
+    options = {"fmax": 0.05, "max_steps": 40}
+    emt = ("ase.calculators.emt.EMT", {})
+    alloy = Crystals.single(np.diag([3.6, 3.6, 4.0]), [29, 79], [[0.2, 0.1, 0.0], [0.7, 0.6, 0.5]])
+    kept = relax_one(*emt, RelaxConfig(symmetry=True, **options), alloy.arrays(0))
+    relaxed = Crystals.single(kept.lattice, [29, 79], kept.frac_coords)
+    assert kept.steps > 0
+    assert space_groups(relaxed, 1e-6).tolist() == space_groups(alloy).tolist()
+    assert AseEvaluator(emt[0]).scheme
+
+
+@given(rng=rngs, which=st.sampled_from(["rutile", "cubic", "random"]))
+def test_projections_keep_what_is_symmetric_and_remove_the_rest(
+    rng: np.random.Generator, which: str
+) -> None:
+    crystal = {"rutile": rutile, "cubic": cubic, "random": lambda: random_crystal(rng)}[which]()
+    crystal = crystal.with_frac_coords(crystal.frac_coords + rng.uniform(-2, 2, 3))
+    noise = rng.uniform(-1e-4, 1e-4, crystal.frac_coords.shape)
+    group = Invariance.of(crystal)
+    lattice, frac = group.crystal(
+        crystal.lattice[0] @ (np.eye(3) + rng.uniform(-1e-4, 1e-4, (3, 3))),
+        crystal.frac_coords + noise,
+    )
+    numbers = crystal.atomic_numbers
+    ideal = Crystals.single(lattice, numbers, frac)
+    assert space_groups(ideal, 1e-7).tolist() == space_groups(crystal).tolist()
+    again = group.crystal(lattice, frac)
+    assert again[0] == pytest.approx(lattice, abs=1e-12)
+    assert again[1] == pytest.approx(frac, abs=1e-12)
+    strain = rng.normal(0, 0.01, (3, 3))
+    atoms, strain = group.step(lattice, rng.normal(0, 0.02, frac.shape), strain + strain.T)
+    twice = group.step(lattice, atoms, strain)
+    assert twice[0] == pytest.approx(atoms, abs=1e-12)
+    assert twice[1] == pytest.approx(strain, abs=1e-12)
+    new = lattice @ (np.eye(3) + strain)
+    there = (frac @ lattice + atoms) @ (np.eye(3) + strain)
+    moved = Crystals.single(new, numbers, there @ np.linalg.inv(new))
+    left = Invariance.of(moved, 1e-6)
+    assert len(left.rotations) >= len(group.rotations)
+
+
+def test_operations_that_do_not_fit_the_atoms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = (np.eye(3, dtype=np.int64)[None], np.array([[0.5, 0.0, 0.0]]))
+    monkeypatch.setattr("gnomon.evaluate.invariance.operations", lambda *_: [wrong])
+    with pytest.raises(ValueError, match="do not take the atoms to each other"):
+        Invariance.of(cubic())
+    found = evaluate(cubic(), symmetry=True)
+    assert found.status.tolist() == ["invalid_input"]
+
+
+# --- neighbours, sizes, programs ------------------------------------------------------------------
+
+
+@given(crystal=crystals, rng=rngs)
+def test_neighbours_that_are_said_to_serve_are_all_there(
+    crystal: Crystals, rng: np.random.Generator
+) -> None:
+    skin = 0.4
+    lane = Lane.at(0, crystal, None)
+    find_pairs([lane], CUTOFF + skin)
+    lane.step = rng.normal(0, 0.04, lane.step.shape).astype(np.float32)
+    lane.step[-3:] = lane.step[-3:] + lane.step[-3:].T
+    limits = Limits(
+        fmax=np.float32(0.1),
+        calls=np.int32(1),
+        steps=np.int32(1),
+        finished=np.int32(1),
+        cutoff=np.float32(CUTOFF),
+        reach=np.float32(CUTOFF + skin),
+        relax_cell=np.float32(1),
+    )
+    batch, state = to_device([lane], CUTOFF + skin, shape_of([lane]).rounded())
+    if not bool(within_reach(batch, state, limits)[0]):
+        return
+    assert lane.pairs is not None
+    there = _as_set(lane.pairs.found)
+    assert _as_set(neighbors(lane.next_crystal(), CUTOFF)) <= there
+
+
+def _as_set(found: Any) -> set[tuple[int, ...]]:
+    rows = np.column_stack([found.receivers, found.senders, found.shifts])
+    return set(map(tuple, rows.tolist()))
+
+
+def test_the_skin_changes_nothing_but_the_time() -> None:
+    batch = some_crystals(6, seed=10)
+    results = [
+        whole(list(BatchedEvaluator(MORSE, capacity=SMALL, skin=skin).evaluate(batch)))
+        for skin in (0.01, 1.0)
+    ]
+    assert results[0].status.tolist() == results[1].status.tolist()
+    difference = np.abs(results[0].energy_per_atom - results[1].energy_per_atom)
+    assert (difference < SAME_ENERGY).sum() >= 5
+
+
+@given(atoms=st.integers(1, 3000), rows=st.integers(0, 20000), count=st.integers(1, 8))
+def test_batches_have_few_sizes(atoms: int, rows: int, count: int) -> None:
+    needed = Shape(atoms, rows, count)
+    found = fitting(needed, SMALL)
+    assert found.covers(needed)
+    ratio = found.rows / SMALL.rows
+    assert np.log2(ratio) == round(np.log2(ratio))
+    if ratio > 1:
+        assert not Shape(*(size // 2 for size in found)).covers(needed)
+
+
+def test_programs_are_kept_where_people_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled_programs: Path
+) -> None:
+    assert cache_compilations() == compiled_programs  # chosen already: left alone
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for folder, expected in ((None, tmp_path / "gnomon" / "jax"), (tmp_path / "x", tmp_path / "x")):
+        jax.config.update("jax_compilation_cache_dir", None)
+        assert cache_compilations(folder) == expected
+        assert jax.config.jax_compilation_cache_dir == str(expected)
+    jax.config.update("jax_compilation_cache_dir", str(compiled_programs))

@@ -16,6 +16,7 @@ from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
 from gnomon.cli.energies import evaluate, predict, train_structural
 from gnomon.cli.label import label
+from gnomon.cli.potentials import train_potential
 from gnomon.cli.shared import CommandError
 from gnomon.cli.stability import hull
 from gnomon.cli.weights import weights_fetch, weights_list
@@ -41,6 +42,7 @@ for command in (discover, report, hull, evaluate, predict, label):
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)
 train_app.command("structural")(train_structural)
+train_app.command("potential")(train_potential)
 weights_app.command("list")(weights_list)
 weights_app.command("fetch")(weights_fetch)
 

@@ -60,8 +60,8 @@ class State(NamedTuple):
 def initial_state(networks: Structural, config: OptimizerConfig) -> tuple[State, Structural]:
     """State of an untrained ensemble, and the parts of its networks that do not change."""
     params, static = eqx.partition(networks, eqx.is_inexact_array)
-    optimizer = jax.vmap(_optimizer(config).init)(params)
-    return State(params, params, optimizer, jnp.zeros((), jnp.int32)), static
+    memory = jax.vmap(optimizer(config).init)(params)
+    return State(params, params, memory, jnp.zeros((), jnp.int32)), static
 
 
 def run_epoch(
@@ -106,19 +106,18 @@ def _step(
     config: OptimizerConfig,
 ) -> tuple[State, Float[Array, ""]]:
     """One step of every member on the same batch."""
-    decay = jnp.minimum(config.averaging, (1 + state.steps) / (10 + state.steps))
 
     def member(part: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
-        params, average, optimizer = part
+        params, average, memory = part
         loss, gradient = jax.value_and_grad(_loss)(params, static, batch, target, config)
-        updates, optimizer = _optimizer(config).update(gradient, optimizer, params)
+        updates, memory = optimizer(config).update(gradient, memory, params)
         params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
-        average = jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
-        return (params, average, optimizer), loss
+        average = averaged(average, params, state.steps, config)
+        return (params, average, memory), loss
 
     parts, losses = each_member(member, (state.params, state.average, state.optimizer))
-    params, average, optimizer = parts
-    return State(params, average, optimizer, state.steps + 1), jnp.mean(losses)
+    params, average, memory = parts
+    return State(params, average, memory, state.steps + 1), jnp.mean(losses)
 
 
 def _loss(
@@ -136,7 +135,13 @@ def _loss(
     return jnp.sum(jnp.where(batch.real, each, 0)) / jnp.sum(batch.real)
 
 
-def _optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+def averaged(average: Any, params: Any, steps: Int[Array, ""], config: OptimizerConfig) -> Any:
+    """The moving average of the weights, one step on; the first ones are soon forgotten."""
+    decay = jnp.minimum(config.averaging, (1 + steps) / (10 + steps))
+    return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+
+
+def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter 2019) less the learning rate, which each step is given."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip),

@@ -138,7 +138,7 @@ def train(
         return finished
 
     train_rows, validation_rows = _split(crystals, config)
-    target = _fit_target(crystals[train_rows], energies[train_rows])
+    target = fit_target(crystals[train_rows], energies[train_rows])
     graphs = build_graphs(crystals, config.network.cutoff, config.network.max_neighbors)
     labels = ((energies - target.baseline(crystals)) / target.scale).astype(np.float32)
     training = graphs.take(train_rows)
@@ -212,7 +212,7 @@ def _split(
     return train_rows, np.flatnonzero(held)
 
 
-def _fit_target(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> Target:
+def fit_target(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> Target:
     """Shift, element energies by ridge regression and the scale of what is left."""
     fractions = crystals.composition / crystals.n_atoms[:, None]
     shift = float(energies.mean())

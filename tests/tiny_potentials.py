@@ -1,22 +1,23 @@
 """Potentials with random weights, small enough to compile in a second or two."""
 
+from pathlib import Path
+from typing import Any
+
 import jax
 
+from gnomon.models.potential.checkpoint import save
 from gnomon.models.potential.network import Potential, PotentialConfig
 from gnomon.models.potential.predict import LoadedPotential
 from tests.strategies import ELEMENTS
 
-IRREPS = "4x0e + 3x1o + 2x1e + 2x2e + 2x2o"
-"""Every kind of features that the network takes, pseudo-vectors and pseudo-tensors among them."""
 
-
-def tiny_config(**changes) -> PotentialConfig:
-    settings = {
+def tiny_config(**changes: Any) -> PotentialConfig:
+    settings: dict[str, Any] = {
         "elements": ELEMENTS,
         "cutoff": 3.6,
-        "hidden_irreps": IRREPS,
-        "lmax": 2,
-        "n_layers": 3,
+        "hidden_irreps": "4x0e + 3x1o",
+        "lmax": 1,
+        "n_layers": 2,
         "radial_basis_size": 4,
         "radial_mlp_size": 8,
         "radial_mlp_layers": 1,
@@ -27,6 +28,13 @@ def tiny_config(**changes) -> PotentialConfig:
     return PotentialConfig(**(settings | changes))
 
 
-def tiny_potential(seed: int = 0, **changes) -> LoadedPotential:
+def tiny_potential(seed: int = 0, **changes: Any) -> LoadedPotential:
     potential = Potential(tiny_config(**changes), key=jax.random.key(seed))
     return LoadedPotential("tiny", "0" * 64, potential, {})
+
+
+def tiny_file(folder: Path, **changes: Any) -> Path:
+    """A weight file."""
+    path = folder / "tiny.gnomon"
+    save(path, tiny_potential(**changes).potential, {"name": "tiny"})
+    return path

@@ -69,10 +69,10 @@ def _read_own(header: dict[str, Any], file: Any) -> Potential:
     given = {**header["config"], "elements": tuple(header["config"]["elements"])}
     config = PotentialConfig(**given)
     blank = eqx.filter_eval_shape(Potential, config, key=jax.random.key(0))
-    shapes, tree = jax.tree.flatten(eqx.filter(blank, eqx.is_array_like))
+    shapes, tree = jax.tree.flatten(blank)
     leaves = [_array(file, leaf.shape) for leaf in shapes]
     _at_end(file)
-    return eqx.combine(jax.tree.unflatten(tree, leaves), blank)
+    return jax.tree.unflatten(tree, leaves)
 
 
 def _read_nequix(header: dict[str, Any], file: Any) -> Potential:
@@ -119,5 +119,5 @@ def _array(file: Any, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _at_end(file: Any) -> None:
-    if file.read(64).strip():
+    if file.read(1):
         raise ValueError("it holds more arrays than its header names")

@@ -53,6 +53,9 @@ class PotentialConfig:
         avg_n_neighbors: of the training set; sums over neighbours are divided by its square root.
         shift, scale: eV, eV; of the energy of an atom.
         repulsion: whether the screened nuclear repulsion is added (``repulsion.py``).
+
+    Raises:
+        ValueError: for no, repeated or impossible elements, or a size that is not positive.
     """
 
     elements: tuple[int, ...]
@@ -71,6 +74,18 @@ class PotentialConfig:
     shift: float = 0.0
     scale: float = 1.0
     repulsion: bool = False
+
+    def __post_init__(self) -> None:
+        known = set(self.elements)
+        if not known or len(known) != len(self.elements) or not known <= set(range(1, 119)):
+            raise ValueError(
+                "a potential needs elements, each of them once, by atomic numbers from 1 to 118; "
+                f"got {list(self.elements)}"
+            )
+        for name in ("cutoff", "n_layers", "radial_basis_size", "avg_n_neighbors"):
+            size = getattr(self, name)
+            if not (math.isfinite(size) and size > 0):
+                raise ValueError(f"{name} must be positive, not {size}")
 
     @cached_property
     def species(self) -> Int[np.ndarray, " z"]:
@@ -92,10 +107,8 @@ class Potential(eqx.Module):
         """Random weights.
 
         Raises:
-            ValueError: for irreps that the network cannot gate, or a repeated element.
+            ValueError: for irreps that the network cannot gate.
         """
-        if len(set(config.elements)) != len(config.elements) or not config.elements:
-            raise ValueError("a potential needs elements, each of them once")
         *layer_keys, last = jax.random.split(key, config.n_layers + 1)
         inputs, outputs = hidden_irreps(config)
         self.config = config

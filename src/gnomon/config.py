@@ -26,25 +26,13 @@ from pydantic import (
 
 from gnomon.elements import parse_system
 from gnomon.evaluate.ase import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.generate.registry import check_generator
 from gnomon.screen import ScreenConfig
-
-DEFAULT_EVALUATOR = "ase:ase.calculators.emt.EMT"
-"""Effective medium theory: in every installation, real physics for Al Cu Ag Au Ni Pd Pt."""
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message names the key, the value and the remedy."""
-
-
-class EvaluatorConfig(BaseModel):
-    """Who verifies candidates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(default=DEFAULT_EVALUATOR, description="ase:module.Class of a calculator")
-    options: dict[str, Any] = Field(default_factory=dict, description="the calculator's arguments")
-    workers: int = Field(default=0, ge=0, description="processes; 0 takes one a core")
 
 
 class GenerateConfig(BaseModel):

@@ -10,7 +10,6 @@ import typer
 from gnomon.cli.shared import (
     CommandError,
     Json,
-    make_evaluator,
 )
 
 
@@ -19,7 +18,10 @@ def discover(
     config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Campaign folder [campaign-SYSTEM].")] = None,
     evaluator: Annotated[
-        str | None, typer.Option(help="ase:module.Class [ASE's EMT potential].")
+        str | None,
+        typer.Option(
+            "--evaluator", "--weights", help="Potential (name or path) or ase:module.Class."
+        ),
     ] = None,
     evaluations: Annotated[int | None, typer.Option(help="Budget of evaluations.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget of wall time.")] = None,
@@ -42,6 +44,7 @@ def discover(
     """
     from gnomon.config import load_config  # noqa: PLC0415
     from gnomon.discover import discover as run  # noqa: PLC0415
+    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
     from gnomon.store import Store  # noqa: PLC0415
     from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
 
@@ -62,12 +65,7 @@ def discover(
         },
     )
     store = Store(out or Path(f"campaign-{settings.name}"))
-    verifier = make_evaluator(
-        settings.evaluator.name,
-        settings.evaluator.options,
-        settings.relax,
-        settings.evaluator.workers,
-    )
+    verifier = make_evaluator(settings.evaluator, settings.relax)
     with listening() as listener:
         ending = run(settings, store, verifier, listener)
     page, stable = _write_report(store)

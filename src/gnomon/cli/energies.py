@@ -11,8 +11,8 @@ from gnomon.cli.shared import (
     Json,
     Strict,
     Structures,
+    evaluator_config,
     json_object,
-    make_evaluator,
     read_crystals,
     refuse_existing,
     write_table,
@@ -137,7 +137,15 @@ def predict(
 def evaluate(
     structures: Structures,
     out: Annotated[Path, typer.Option(help="Parquet of relaxed crystals and results.")],
-    evaluator: Annotated[str, typer.Option(help="ase:module.Class.")],
+    evaluator: Annotated[
+        str,
+        typer.Option(
+            "--evaluator", "--weights", help="Potential (name or path) or ase:module.Class."
+        ),
+    ],
+    corrections: Annotated[
+        str | None, typer.Option(help="'mp2020' or 'none' [mp2020 for potentials].")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.")] = 0,
     fmax: Annotated[float, typer.Option(help="Force that counts as converged, eV/Å.")] = 0.02,
     steps: Annotated[int, typer.Option(help="Relaxation steps; 0 takes single points.")] = 300,
@@ -148,17 +156,19 @@ def evaluate(
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Relax crystals with any ASE calculator; every failure is a row with a status.
+    """Relax crystals with a potential or an ASE calculator; every failure is a row with a status.
 
     Example: gnomon evaluate *.cif --evaluator ase:ase.calculators.emt.EMT --out relaxed.parquet
     """
     from gnomon.evaluate.ase import RelaxConfig  # noqa: PLC0415
+    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
     from gnomon.evaluate.table import evaluation_rows  # noqa: PLC0415
     from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
 
     refuse_existing(out)
     relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds)
-    verifier = make_evaluator(evaluator, json_object(options), relax, workers)
+    named = evaluator_config(evaluator, json_object(options), corrections, workers)
+    verifier = make_evaluator(named, relax)
     found = read_crystals(structures, strict)
     with listening() as listener:
         rows = evaluation_rows(found.crystals, found.rows, verifier, listener)

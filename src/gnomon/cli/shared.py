@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gnomon.evaluate.registry import EvaluatorConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Structures = Annotated[
@@ -50,18 +53,20 @@ def json_object(text: str) -> dict[str, Any]:
     return found
 
 
-def make_evaluator(name: str, options: dict[str, Any], relax: Any, workers: int) -> Any:
-    """The evaluator of this name; no number of workers takes one a core."""
-    import os  # noqa: PLC0415
+def evaluator_config(
+    name: str, options: dict[str, Any], corrections: str | None, workers: int
+) -> EvaluatorConfig:
+    """What the options of a command say of the evaluator."""
+    from pydantic import ValidationError  # noqa: PLC0415
 
-    from gnomon.evaluate.ase import AseEvaluator  # noqa: PLC0415
+    from gnomon.evaluate.registry import EvaluatorConfig  # noqa: PLC0415
 
-    kind, _, calculator = name.partition(":")
-    if kind != "ase" or not calculator:
-        raise CommandError(
-            f"no evaluator {name!r}: give ase:module.Class, as in ase:ase.calculators.emt.EMT"
-        )
-    return AseEvaluator(calculator, options, relax, workers or os.cpu_count() or 1)
+    given = {"name": name, "options": options, "corrections": corrections, "workers": workers}
+    try:
+        return EvaluatorConfig.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CommandError(first["msg"].removeprefix("Value error, ")) from error
 
 
 def write_table(out: Path, table: Any) -> None:

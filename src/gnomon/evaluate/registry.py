@@ -1,0 +1,87 @@
+"""Evaluators by name: the weights of a potential, or any ASE calculator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.ase import RelaxConfig
+from gnomon.models.potential.weights import BUNDLED, PUBLISHED
+
+ASE = "ase:"
+"""What the name of an ASE calculator begins with."""
+
+NAMES = (*BUNDLED, *PUBLISHED)
+"""Weights that are known by name."""
+
+DEFAULT_EVALUATOR = "ase:ase.calculators.emt.EMT"
+"""Effective medium theory: in every installation, real physics for Al Cu Ag Au Ni Pd Pt."""
+
+
+class EvaluatorConfig(BaseModel):
+    """Who verifies candidates."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        default=DEFAULT_EVALUATOR,
+        description="weights of a potential by name or path, or ase:module.Class of a calculator",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="the ASE calculator's arguments"
+    )
+    corrections: Literal["mp2020", "none"] | None = Field(
+        default=None,
+        description="added to the energies: 'mp2020' or 'none'; by default mp2020 for potentials, "
+        "whose energies are uncorrected PBE(+U), and none for ASE calculators",
+    )
+    workers: int = Field(
+        default=0, ge=0, description="processes of an ASE calculator; 0 takes one a core"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if not name.startswith(ASE) and name not in NAMES and not Path(name).is_file():
+            raise ValueError(
+                f"no evaluator {name!r}: give weights ({', '.join(NAMES)}), the path of a weight "
+                "file, or ase:module.Class, as in ase:ase.calculators.emt.EMT"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _options_are_read(self) -> EvaluatorConfig:
+        if self.options and not self.name.startswith(ASE):
+            raise ValueError(f"options belong to ase: calculators, not to {self.name!r}")
+        return self
+
+
+def make_evaluator(config: EvaluatorConfig, relax: RelaxConfig) -> Evaluator:
+    """The evaluator of this name.
+
+    Raises:
+        ValueError: if there is no such calculator, or no such weights.
+    """
+    corrections = config.corrections
+    found: Evaluator
+    if config.name.startswith(ASE):
+        from gnomon.evaluate.ase import AseEvaluator  # noqa: PLC0415
+
+        workers = config.workers or os.cpu_count() or 1
+        found = AseEvaluator(config.name.removeprefix(ASE), config.options, relax, workers)
+        corrections = corrections or "none"
+    else:
+        from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415
+        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
+
+        found = BatchedEvaluator(load_potential(config.name), relax)
+        corrections = corrections or "mp2020"
+    if corrections == "mp2020":
+        from gnomon.evaluate.corrections import Corrected  # noqa: PLC0415
+
+        return Corrected(found)
+    return found

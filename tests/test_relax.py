@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
-from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +17,10 @@ from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate import relax as relaxation
 from gnomon.evaluate.ase import AseEvaluator, relax_one
+from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.invariance import Invariance
-from gnomon.evaluate.lanes import Lane, find_pairs, shape_of, to_device
+from gnomon.evaluate.lanes import Lane, find_pairs, to_device
 from gnomon.evaluate.relax import BatchedEvaluator, fitting
 from gnomon.io import to_ase
 from gnomon.models.potential.batch import AtomBatch, Shape, pack
@@ -30,7 +30,8 @@ from gnomon.models.potential.network import Potential, PotentialConfig
 from gnomon.models.potential.predict import LoadedPotential, compiled
 from gnomon.neighbors import neighbors
 from gnomon.symmetry import space_groups
-from tests.strategies import crystals, random_crystal, rngs
+from tests.strategies import ELEMENTS, crystals, random_crystal, rngs
+from tests.tiny_potentials import tiny_potential
 
 DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
 """Of the Morse potential: eV, 1/Å, Å, Å."""
@@ -53,8 +54,7 @@ class Morse(Potential):
     def __init__(self) -> None:
         self.atom_energies = jnp.zeros(1)
         self.layers, self.readout = [], jnp.zeros((1, 1))
-        elements = (3, 8, 11, 13, 14, 17, 22, 26, 29, 47, 56, 79)
-        self.config = PotentialConfig(elements, CUTOFF, "1x0e", 0, 0)
+        self.config = PotentialConfig(ELEMENTS, CUTOFF, "1x0e", lmax=0, n_layers=1)
 
     def energies(self, batch: AtomBatch, vectors: jax.Array) -> jax.Array:
         safe = jnp.where(batch.mask[..., None], vectors, 1.0)
@@ -73,17 +73,7 @@ class Morse(Potential):
 MORSE = LoadedPotential("morse", "0" * 64, Morse(), {})
 
 
-def tiny_network() -> LoadedPotential:
-    config = PotentialConfig(
-        elements=(3, 8, 11, 13, 14, 17, 22, 26, 29, 47, 56, 79),
-        cutoff=4.0,
-        hidden_irreps="8x0e + 4x1o",
-        lmax=1,
-        n_layers=2,
-        radial_mlp_size=8,
-        repulsion=True,
-    )
-    return LoadedPotential("tiny", "1" * 64, Potential(config, key=jax.random.key(0)), {})
+TINY = tiny_potential(n_layers=1, repulsion=True)
 
 
 class Thin(Calculator):  # type: ignore[misc]  # ASE has no types
@@ -155,36 +145,42 @@ def cubic(z: int = 29, a: float = 3.7) -> Crystals:
 
 @pytest.mark.parametrize("relax_cell", [True, False])
 def test_minima_are_those_of_ase(relax_cell: bool) -> None:
-    batch = some_crystals(6)
-    found = evaluate(batch, fmax=0.002, relax_cell=relax_cell)
+    rng = np.random.default_rng(0)
+    hcp = Crystals.single(
+        [[2.7, 0, 0], [-1.35, 2.34, 0], [0, 0, 4.5]], [29, 47], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]
+    )
+    batch = Crystals.concatenate([cubic(a=3.8), hcp, hcp.supercell([1, 1, 2])])
+    batch = batch.with_frac_coords(batch.frac_coords + rng.normal(0, 0.02, (10, 3)))
+    batch = batch.with_lattice(batch.lattice @ (np.eye(3) + rng.uniform(-0.03, 0.03, (3, 3, 3))))
+    found = evaluate(batch, fmax=0.005, relax_cell=relax_cell)
     assert found.status.tolist() == ["converged"] * len(batch)
-    agreed = 0
-    for i, atoms in enumerate(to_ase(found.relaxed)):
-        start = to_ase(batch[i])[0]
-        start.calc = Thin(MORSE)
-        FIRE(FrechetCellFilter(start) if relax_cell else start, logfile=None).run(0.002, 2000)
-        energy = start.get_potential_energy() / len(start)
-        agreed += abs(found.energy_per_atom[i] - energy) < SAME_ENERGY
-        # and where the basins differ, what we call relaxed is relaxed for ASE
-        atoms.calc = Thin(MORSE)
-        subject = FrechetCellFilter(atoms) if relax_cell else atoms
-        largest = np.linalg.norm(np.asarray(subject.get_forces()).reshape(-1, 3), axis=1).max()
+    for i, left in enumerate(to_ase(found.relaxed)):
+        begun = to_ase(batch[i])[0]
+        begun.calc = Thin(MORSE)
+        FIRE(CellFilter(begun) if relax_cell else begun, logfile=None).run(0.005, 1000)
+        energy = begun.get_potential_energy() / len(begun)
+        assert found.energy_per_atom[i] == pytest.approx(energy, abs=SAME_ENERGY)
+        left.calc = Thin(MORSE)
+        forces = (CellFilter(left) if relax_cell else left).get_forces().reshape(-1, 3)
+        largest = np.linalg.norm(forces, axis=1).max()
         assert largest == pytest.approx(found.fmax[i], abs=1e-3)
-        assert largest < 0.003
-    assert agreed >= len(batch) - 2
 
 
 def test_energy_and_force_in_a_row_are_those_of_its_relaxed_crystal() -> None:
-    batch = some_crystals(8, seed=1)
+    batch = some_crystals(6, seed=1)
+    potential = TINY
     for steps in (0, 3, 200):
-        found = evaluate(batch, tiny_network(), max_steps=steps)
-        labels = tiny_network().predict(found.relaxed, capacity=SMALL)
-        assert found.energy_per_atom == pytest.approx(labels.energy / batch.n_atoms, abs=SINGLE)
+        found = evaluate(batch, potential, max_steps=steps)
+        labels = potential.predict(found.relaxed, capacity=SMALL)
+        answered = np.isfinite(found.energy_per_atom)
+        assert answered.sum() >= 4
+        energy = labels.energy / batch.n_atoms
+        assert found.energy_per_atom[answered] == pytest.approx(energy[answered], abs=SINGLE)
         volumes = found.relaxed.volumes[:, None, None]
         pulls = np.linalg.norm(volumes * labels.stress, axis=2).max(axis=1) / batch.n_atoms
         forces = np.linalg.norm(labels.forces, axis=1)
         largest = np.maximum(np.maximum.reduceat(forces, batch.offsets[:-1]), pulls)
-        assert found.fmax == pytest.approx(largest, abs=1e-3, rel=1e-3)
+        assert found.fmax[answered] == pytest.approx(largest[answered], abs=1e-3, rel=1e-3)
 
 
 def test_relaxing_lowers_the_energy() -> None:
@@ -345,10 +341,12 @@ def absurd() -> list[Crystals]:
     ]
 
 
-@pytest.mark.parametrize("potential", [MORSE, tiny_network()], ids=lambda p: p.name)
+@pytest.mark.parametrize("potential", [MORSE, TINY], ids=lambda p: p.name)
 def test_no_crystal_however_absurd_hangs_or_harms_another(potential: LoadedPotential) -> None:
     good = some_crystals(3, seed=9)
-    batch = Crystals.concatenate([good[:1], *absurd(), good[1:]])
+    # the largest compiles programs of its own: one potential is enough
+    strange = absurd() if potential is MORSE else absurd()[:-1]
+    batch = Crystals.concatenate([good[:1], *strange, good[1:]])
     found = evaluate(batch, potential, max_steps=15)
     answered = np.isin(found.status, ["converged", "not_converged"])
     assert np.array_equal(np.isfinite(found.energy_per_atom), answered)
@@ -374,7 +372,7 @@ def rutile() -> Crystals:
 def test_space_groups_are_kept() -> None:
     batch = Crystals.concatenate([rutile(), cubic(a=3.3), rutile().supercell([1, 1, 2])])
     batch = batch.with_frac_coords(batch.frac_coords + np.array([0.123, 0.456, 0.789]))
-    for potential in (MORSE, tiny_network()):
+    for potential in (MORSE, TINY):
         found = evaluate(batch, potential, fmax=0.005, symmetry=True)
         assert space_groups(found.relaxed, 1e-6).tolist() == [136, 225, 136]
         assert np.all(found.steps > 0)
@@ -387,7 +385,8 @@ def test_symmetry_is_kept_where_its_loss_would_pay() -> None:
     nudged = chain.with_frac_coords(chain.frac_coords + np.array([[0, 0, 0], [0, 0, 6e-4]]))
     free = evaluate(nudged, relax_cell=False, fmax=1e-3)
     kept = evaluate(nudged, relax_cell=False, fmax=1e-3, symmetry=True)
-    assert kept.relaxed.frac_coords[1, 2] - kept.relaxed.frac_coords[0, 2] == pytest.approx(0.5, abs=1e-6)
+    apart = np.ptp(kept.relaxed.frac_coords[:, 2])
+    assert apart == pytest.approx(0.5, abs=1e-6)
     assert free.energy_per_atom[0] < kept.energy_per_atom[0] - 0.01
 
 
@@ -462,8 +461,8 @@ def test_neighbours_that_are_said_to_serve_are_all_there(
         reach=np.float32(CUTOFF + skin),
         relax_cell=np.float32(1),
     )
-    batch, state = to_device([lane], CUTOFF + skin, shape_of([lane]).rounded())
-    if not bool(within_reach(batch, state, limits)[0]):
+    batch, state = to_device([lane], CUTOFF + skin, Shape(9, 512, 2))
+    if not bool(jax.jit(within_reach)(batch, state, limits)[0]):
         return
     assert lane.pairs is not None
     there = _as_set(lane.pairs.found)

@@ -53,6 +53,7 @@ class Lane:
     energy: float = 0.0
     fmax: float = np.inf
     trust: float = 1.0
+    haste: float = 1.0
     calls: int = 0
     active: bool = True
     pairs: Pairs | None = None
@@ -180,6 +181,7 @@ def to_device(lanes: Sequence[Lane], reach: float, shape: Shape) -> tuple[AtomBa
         changes=_rows([lane.changes for lane in lanes], shape),
         weight=on_device(weight),
         trust=each([lane.trust for lane in lanes], 1.0),
+        haste=each([lane.haste for lane in lanes], 1.0),
         jacobian=each([lane.jacobian for lane in lanes], 1.0),
         calls=on_device(calls),
         active=on_device(np.arange(shape.crystals) < len(lanes)),
@@ -197,7 +199,8 @@ def from_device(lanes: Sequence[Lane], state: Descent, serves: Bool[Array, " cry
     positions, lattice = np.asarray(state.positions), np.asarray(state.lattice)
     kept = [_on_host(rows) for rows in (state.force, state.step, state.steps, state.changes)]
     weight, energy, fmax = (np.asarray(a) for a in (state.weight, state.energy, state.fmax))
-    trust, calls, active = (np.asarray(a) for a in (state.trust, state.calls, state.active))
+    trust, haste = np.asarray(state.trust), np.asarray(state.haste)
+    calls, active = np.asarray(state.calls), np.asarray(state.active)
     still = np.asarray(serves)
     start = 0
     for i, lane in enumerate(lanes):
@@ -211,7 +214,8 @@ def from_device(lanes: Sequence[Lane], state: Descent, serves: Bool[Array, " cry
             for on_atoms, on_cells in kept
         )
         lane.weight = weight[:, i]
-        lane.energy, lane.fmax, lane.trust = float(energy[i]), float(fmax[i]), float(trust[i])
+        lane.energy, lane.fmax = float(energy[i]), float(fmax[i])
+        lane.trust, lane.haste = float(trust[i]), float(haste[i])
         lane.calls, lane.active = int(calls[i]), bool(active[i])
         if not still[i]:
             lane.pairs = None

@@ -43,6 +43,9 @@ LONGEST_STEP = 0.5
 MIN_CURVATURE = 1e-3
 """eV/Å2; pairs of less curvature say nothing about a minimum and are not remembered."""
 
+MAX_HASTE = 64.0
+"""Where the energy curves down along a step, the next one is twice as long, up to this factor."""
+
 RISE = 1e-4
 """eV/atom; energies may rise by this much, which single precision cannot tell from falling."""
 
@@ -71,6 +74,7 @@ class Descent(eqx.Module):
         steps, changes: the last ``HISTORY`` steps, and by how much the force fell along each.
         weight: 1 / (steps . changes), 0 where there is none.
         trust: radius, as a share of ``MAX_MOVE`` and ``MAX_STRAIN``.
+        haste: factor on the steps of L-BFGS, 1 where the energy curves up.
         jacobian: J, Å; of each crystal as given.
         calls: evaluations so far.
         active: False for what is converged, hopeless or padding.
@@ -86,6 +90,7 @@ class Descent(eqx.Module):
     changes: Rows
     weight: Float[Array, "m crystals"]
     trust: Float[Array, " crystals"]
+    haste: Float[Array, " crystals"]
     jacobian: Float[Array, " crystals"]
     calls: Int[Array, " crystals"]
     active: Bool[Array, " crystals"]
@@ -201,7 +206,9 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
     stuck = _length(state.step, state.jacobian, batch) < STUCK
     kept = state.active & finite & (first | stuck | (rise <= RISE * n_atoms))
 
-    pairs = _remembered(state, force, kept & ~first, crystal)
+    *pairs, upward = _remembered(state, force, kept & ~first, crystal)
+    hasty = jnp.where(upward, 1.0, jnp.minimum(2 * state.haste, MAX_HASTE))
+    haste = jnp.where(kept & ~first, hasty, jnp.where(kept, state.haste, 1.0))
     state = eqx.tree_at(
         lambda s: (s.positions, s.lattice, s.energy, s.force, s.fmax),
         state,
@@ -213,10 +220,10 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
             jnp.where(kept, fmax, state.fmax),
         ),
     )
-    state = eqx.tree_at(lambda s: (s.steps, s.changes, s.weight), state, pairs)
+    state = eqx.tree_at(lambda s: (s.steps, s.changes, s.weight), state, tuple(pairs))
     trust = jnp.where(kept, jnp.minimum(1.2 * state.trust, 1.0), 0.5 * state.trust)
     trust = jnp.maximum(trust, MIN_TRUST)
-    ahead = _direction(state, crystal)
+    ahead = _times(_direction(state, crystal), haste, crystal)
     longest = _length(ahead, state.jacobian, batch)
     ahead = _times(ahead, jnp.minimum(1.0, trust / jnp.maximum(longest, 1e-12)), crystal)
     # the minimum of the parabola through both energies and the slope
@@ -226,11 +233,12 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
     hopeless = ~finite & (first | stuck)
     ended = (kept & (fmax < limits.fmax)) | (calls >= limits.calls) | hopeless
     return eqx.tree_at(
-        lambda s: (s.step, s.trust, s.calls, s.active),
+        lambda s: (s.step, s.trust, s.haste, s.calls, s.active),
         state,
         (
             _where(state.active, step, state.step, crystal),
             jnp.where(state.active, trust, state.trust),
+            haste.astype(state.haste.dtype),
             calls,
             state.active & ~ended,
         ),
@@ -239,8 +247,8 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
 
 def _remembered(
     state: Descent, force: Rows, kept: Bool[Array, " crystals"], crystal: Int[Array, " atoms"]
-) -> tuple[Rows, Rows, Float[Array, "m crystals"]]:
-    """The history with the step just taken, where its curvature is positive."""
+) -> tuple[Rows, Rows, Float[Array, "m crystals"], Bool[Array, " crystals"]]:
+    """The history with the step just taken, where its curvature is positive, and where it is."""
     change = Rows(state.force.atoms - force.atoms, state.force.cells - force.cells)
     along = _dot(state.step, change, crystal)
     length2 = _dot(state.step, state.step, crystal)
@@ -258,7 +266,7 @@ def _remembered(
 
     weight = 1 / jnp.where(kept, along, 1.0)
     weights = jnp.where(kept, jnp.concatenate([state.weight[1:], weight[None]]), state.weight)
-    return push(state.steps, state.step), push(state.changes, change), weights
+    return push(state.steps, state.step), push(state.changes, change), weights, kept
 
 
 def _direction(state: Descent, crystal: Int[Array, " atoms"]) -> Rows:

@@ -92,7 +92,13 @@ def test_a_file_cut_short_is_refused(whole, tmp_path, kept):
         load(path)
 
 
-@pytest.mark.parametrize("tail", [b"\0", b" ", b"\n", b"more", b"\x93NUMPY"])
+def test_a_newline_at_the_end_is_allowed_as_one_published_checkpoint_has_it(whole, tmp_path):
+    path = tmp_path / "newline.gnomon"
+    path.write_bytes(whole + b"\n")
+    load(path)
+
+
+@pytest.mark.parametrize("tail", [b"\0", b" ", b"\n\n", b"more", b"\x93NUMPY"])
 def test_bytes_after_the_end_are_refused(whole, tmp_path, tail):
     path = tmp_path / "long.gnomon"
     path.write_bytes(whole + tail)

@@ -16,6 +16,7 @@ from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
 from gnomon.cli.energies import evaluate, predict, train_structural
 from gnomon.cli.label import label
+from gnomon.cli.md import md
 from gnomon.cli.potentials import train_potential
 from gnomon.cli.shared import CommandError
 from gnomon.cli.stability import hull
@@ -37,7 +38,7 @@ app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
-for command in (discover, report, hull, evaluate, predict, label):
+for command in (discover, report, hull, evaluate, predict, label, md):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)

@@ -1,0 +1,105 @@
+"""`gnomon md`: molecular dynamics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnomon.cli.shared import CommandError, Json, read_crystals
+
+
+def md(
+    structure: Annotated[str, typer.Argument(help="File of one crystal: CIF, POSCAR, extxyz, ...")],
+    out: Annotated[Path, typer.Option(help="Trajectory, extended XYZ.")],
+    weights: Annotated[str, typer.Option(help="Potential: a name, or a file.")] = "gnomon-1",
+    ensemble: Annotated[
+        str, typer.Option(help="nve, nvt-nose-hoover, nvt-langevin or npt.")
+    ] = "nvt-langevin",
+    temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
+    pressure: Annotated[float, typer.Option(help="GPa, for npt.")] = 0.0,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 1000,
+    interval: Annotated[int, typer.Option(help="Steps from frame to frame.")] = 10,
+    supercell: Annotated[str, typer.Option(help="Repeats, as in 2 or 2,2,3.")] = "1",
+    dtype: Annotated[str, typer.Option(help="Arithmetic: float32 or float64.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Seed of velocities and noise.")] = 0,
+    json: Json = False,
+) -> None:
+    """Run molecular dynamics of a crystal.
+
+    The same command goes on where it was stopped, and with more --steps it goes on further.
+
+    Example: gnomon md NaCl.cif --supercell 2 --temperature 600 --steps 5000 --out nacl.extxyz
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from gnomon.models.potential.md import MDConfig, run  # noqa: PLC0415
+
+    try:
+        config = MDConfig.model_validate(
+            {
+                "ensemble": ensemble,
+                "temperature": temperature,
+                "pressure": pressure,
+                "timestep": timestep,
+                "steps": steps,
+                "interval": interval,
+                "seed": seed,
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"--{first['loc'][0]}: " if first["loc"] else ""
+        raise CommandError(f"{name}{first['msg'].removeprefix('Value error, ')}") from error
+    if not out.parent.is_dir():
+        raise FileNotFoundError(
+            f"{out.parent} is no folder: make it first, or choose another --out"
+        )
+    atoms = _atoms(structure, supercell)
+
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from gnomon.models.potential.calculator import Calculator  # noqa: PLC0415
+    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+
+    if dtype not in ("float32", "float64"):
+        raise CommandError(f"--dtype: float32 or float64, not {dtype!r}")
+    atoms.calc = Calculator(weights, dtype="float64" if dtype == "float64" else "float32")
+    scheme = atoms.calc.scheme
+    with listening() as listener:
+        found = run(
+            atoms, config, out, origin={"energy_scheme": scheme, "dtype": dtype}, listener=listener
+        )
+    if json:
+        put_json({**asdict(found), "scheme": scheme, "out": str(out)})
+        return
+    put_table(
+        [
+            {
+                "frames": found.frames,
+                "temperature (K)": found.temperature,
+                "volume (Å3)": found.volume,
+                "energy drift (meV/atom/ps)": found.energy_drift,
+                "ms/step": found.ms_per_step,
+            }
+        ]
+    )
+    say(f"scheme: {scheme}; trajectory: {out}")
+
+
+def _atoms(structure: str, supercell: str) -> Any:
+    """The one crystal of the file, repeated."""
+    from gnomon.io import to_ase  # noqa: PLC0415
+
+    try:
+        repeats = [int(number) for number in supercell.split(",")]
+    except ValueError as error:
+        raise CommandError(f"--supercell {supercell!r}: give 2 or 2,2,3") from error
+    if len(repeats) not in (1, 3) or min(repeats) < 1:
+        raise CommandError(f"--supercell {supercell!r}: give one or three numbers from 1 on")
+    crystals = read_crystals([structure], strict=True).crystals
+    if len(crystals) != 1:
+        raise ValueError(f"{structure} holds {len(crystals)} crystals: give a file of one")
+    return to_ase(crystals.supercell(repeats if len(repeats) == 3 else repeats[0]))[0]

@@ -27,12 +27,14 @@ from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate import Status
+from gnomon.generate.protostructures import protostructure
+from gnomon.generate.prototypes import ground_state
 from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
 from gnomon.io import from_arrow, to_arrow
 from gnomon.provenance import git_commit
 from gnomon.report.inputs import CampaignTables
 from gnomon.store import Store, StoreError, write_bytes, write_json
-from gnomon.symmetry import primitive, space_groups
+from gnomon.symmetry import space_groups
 
 RELAXED_SYMPREC = 0.1
 """Tolerance in Å for the space group of a relaxed crystal (that of the Materials Project)."""
@@ -131,10 +133,6 @@ def _sha256(path: Path) -> str:
 # --- phases -----------------------------------------------------------------------------------
 
 
-GROUND_STATES = {"fcc": (225, 1), "bcc": (229, 1), "hcp": (194, 2), "diamond": (227, 2)}
-"""Space group and atoms of the primitive cell of the common structures of elements."""
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluated:
     """The converged evaluations of a campaign, in the order in which they were made.
@@ -198,8 +196,8 @@ def scheme_of(store: Store) -> str:
 def references_of(found: Evaluated, system: Collection[str]) -> dict[str, float]:
     """Fixed elemental references, eV/atom, from the elements of round 0.
 
-    The experimental ground-state structure where it is a common one (fcc, bcc, hcp or diamond, by
-    ASE's reference states) and was among them, else the lowest.  An evaluator may hold another
+    The experimental ground-state structure (``gnomon.generate.ground_states``) where it was among
+    them and converged, else the lowest.  An evaluator may hold another
     structure for lower: that one then lies below zero, on the hull, and e_above_hull counts it.
 
     Raises:
@@ -221,20 +219,24 @@ def references_of(found: Evaluated, system: Collection[str]) -> dict[str, float]
 
 
 def in_ground_state(elements: Crystals) -> Bool[np.ndarray, " n"]:
-    """Which elemental crystals have the structure of the element's experimental ground state.
+    """Which elemental crystals have the structure of the element's measured ground state.
 
-    False where that structure is none of ``GROUND_STATES``.
+    Structures are compared by space group and Wyckoff positions, so lengths and free parameters
+    may relax.  False where the ground state of the element is not known.
     """
-    from ase.data import reference_states  # noqa: PLC0415
+    return np.array([_in_its_ground_state(one) for one in elements], dtype=bool)
 
-    groups = space_groups(elements, RELAXED_SYMPREC)
-    found = np.zeros(len(elements), dtype=bool)
-    for i, one in enumerate(elements):
-        state = reference_states[int(one.atomic_numbers[0])]
-        group, atoms = GROUND_STATES.get(state["symmetry"] if state else "", (0, 0))
-        if group and groups[i] == group:
-            found[i] = primitive(one, RELAXED_SYMPREC).n_atoms[0] == atoms
-    return found
+
+def _in_its_ground_state(crystal: Crystals) -> bool:
+    z = int(crystal.atomic_numbers[0])
+    wanted = ground_state(SYMBOLS[z])
+    if wanted is None:
+        return False
+    column = np.array([[z]])
+    own, measured = (
+        protostructure(one, RELAXED_SYMPREC).keys(column)[0] for one in (crystal, wanted.crystal)
+    )
+    return bool(own == measured)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 The library is the one that pymatgen ships (Mehl et al., Comput. Mater. Sci. 136, S1 (2017)): 288
 structures of one to five species, among them the elements' own (fcc, bcc, hcp, diamond, ...).
+Elements come in a few common structures and in their measured ground state.
 """
 
 import gzip
@@ -23,6 +24,22 @@ from gnomon.elements import COVALENT_RADII, SYMBOLS, atomic_number
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.contacts import closest_distances, touching_scale
+from gnomon.generate.ground_states import (
+    A6,
+    BONDS,
+    CLOSE_PACKED,
+    COMMON,
+    CONTACTS,
+    FCC,
+    GROUND_STATES,
+    HCP,
+    MEASURED,
+    LabelAndCompound,
+    MeasuredCell,
+    atomic_volume,
+    second_packing,
+    sort_of,
+)
 from gnomon.symmetry import canonical_ids, primitive
 
 COMPARISON_DISTANCE = 2.5
@@ -57,8 +74,7 @@ class Prototype:
     @property
     def simplicity(self) -> float:
         """Small cells first, of equals those of high symmetry: what nature prefers, too."""
-        space_group = int(self.label.split("_")[2])
-        return -self.n_atoms + space_group / 1000
+        return simplicity(self.n_atoms, self.label)
 
     def decorate(self, elements: Int64[np.ndarray, "k m"]) -> Crystals:
         """Crystals in which letter i is ``elements[:, i]``, scaled until covalent spheres touch."""
@@ -73,17 +89,43 @@ class Prototype:
         )
 
 
+def simplicity(n_atoms: int, label: str) -> float:
+    """Minus the atoms of the primitive cell, plus a thousandth of the label's space group."""
+    return -n_atoms + int(label.split("_")[2]) / 1000
+
+
+@dataclass(frozen=True)
+class ElementalStructure:
+    """A crystal of one element at a sensible size.
+
+    Attributes:
+        crystal: primitive cell, a batch of one.
+        label: AFLOW's label.
+        origin: where the cell comes from, for people to read.
+    """
+
+    crystal: Crystals
+    label: str
+    origin: str
+
+    @property
+    def simplicity(self) -> float:
+        """As of a prototype."""
+        return simplicity(int(self.crystal.n_atoms[0]), self.label)
+
+
 @dataclass(frozen=True)
 class PrototypeGenerator:
     """Every inequivalent decoration of every prototype with the elements of a chemical system.
 
-    A system of k elements takes all prototypes of 1 to k species, so that its subsystems and its
-    elements come along.  Cells are primitive and scaled isotropically until the closest contact
-    equals the sum of covalent radii (Cordero 2008).
+    A system of k elements takes all prototypes of 2 to k species and of each element its
+    ``elemental_structures``, so that its subsystems come along.  Cells of compounds are primitive
+    and scaled isotropically until the closest contact equals the sum of covalent radii (Cordero
+    2008).
 
     Attributes:
         system: element symbols, such as ``("Au", "Cu")``.
-        max_atoms: the largest primitive cell used.
+        max_atoms: the largest primitive cell used, but for the ground states of the elements.
 
     Raises:
         ValueError: for an unknown or a repeated element, an empty system or ``max_atoms`` < 1.
@@ -107,7 +149,10 @@ class PrototypeGenerator:
 
     def _decorated(self) -> Iterator[Candidates]:
         numbers = np.array(sorted(atomic_number(s) for s in self.system))
-        for n_species in range(1, len(numbers) + 1):
+        for z in numbers.tolist():
+            for structure in elemental_structures(SYMBOLS[z], self.max_atoms):
+                yield Candidates(structure.crystal, self._elemental_lineage(structure))
+        for n_species in range(2, len(numbers) + 1):
             chosen = np.array(list(itertools.combinations(numbers, n_species)))
             for prototype in prototypes(n_species, self.max_atoms):
                 elements = chosen[:, prototype.decorations].reshape(-1, n_species)
@@ -115,6 +160,9 @@ class PrototypeGenerator:
                     part = elements[start : start + CHUNK]
                     crystals = prototype.decorate(part)
                     yield Candidates(crystals, self._lineage(prototype, part, crystals))
+
+    def _elemental_lineage(self, structure: ElementalStructure) -> pa.Table:
+        return self._rows(structure.crystal, [structure.origin], structure.simplicity)
 
     def _lineage(
         self, prototype: Prototype, elements: Int64[np.ndarray, "k m"], crystals: Crystals
@@ -124,16 +172,96 @@ class PrototypeGenerator:
             start + ", ".join(f"{chr(ord('A') + i)}={SYMBOLS[z]}" for i, z in enumerate(row))
             for row in elements.tolist()
         ]
+        return self._rows(crystals, changes, prototype.simplicity)
+
+    def _rows(self, crystals: Crystals, changes: list[str], score: float) -> pa.Table:
         return pa.table(
             {
                 "id": crystals.ids.tolist(),
                 "parent_id": [None] * len(crystals),
                 "generator": [self.name] * len(crystals),
                 "change": changes,
-                "score": [prototype.simplicity] * len(crystals),
+                "score": [score] * len(crystals),
             },
             schema=LINEAGE,
         )
+
+
+def elemental_structures(symbol: str, max_atoms: int) -> list[ElementalStructure]:
+    """Structures worth trying for an element, its ground state among them, small cells first.
+
+    The ground state comes whatever its size, all others up to ``max_atoms``.  Molecular elements
+    come as molecules, noble gases in close packings only.
+
+    Raises:
+        ValueError: for an unknown element.
+    """
+    sort, own = sort_of(symbol), ground_state(symbol)
+    found = [_in_prototype(symbol, structure) for structure in _tried(symbol, sort)]
+    if symbol in BONDS and own is not None:
+        volume = float(own.crystal.volumes[0] / own.crystal.n_atoms[0]) * 2
+        found.append(_measured(symbol, second_packing(symbol, volume)))
+    if sort == "packed":
+        found.append(_measured(symbol, A6))
+    found = [s for s in found if s.crystal.n_atoms[0] <= max_atoms]
+    if own is not None and all(s.origin != own.origin for s in found):
+        found.append(own)
+    return sorted(found, key=lambda s: (int(s.crystal.n_atoms[0]), s.label))
+
+
+def ground_state(symbol: str) -> ElementalStructure | None:
+    """The crystal of the element's measured ground state; None where it is not known.
+
+    Raises:
+        ValueError: for an unknown element.
+    """
+    atomic_number(symbol)
+    if symbol in MEASURED:
+        return _measured(symbol, MEASURED[symbol])
+    if symbol in GROUND_STATES:
+        return _in_prototype(symbol, GROUND_STATES[symbol])
+    return None
+
+
+def _tried(symbol: str, sort: str) -> tuple[LabelAndCompound, ...]:
+    if sort == "molecular":
+        return (GROUND_STATES["Se"],) if symbol == "S" else ()  # sulfur has chains, too
+    return (FCC, HCP) if sort == "noble gas" else COMMON
+
+
+def _in_prototype(symbol: str, structure: LabelAndCompound) -> ElementalStructure:
+    """As measured where the library's crystal is this element, else at the measured volume of a
+    close-packed element, else with touching spheres.
+    """
+    label, compound = structure
+    [prototype] = [p for p in _library(1) if (p.label, p.compound) == structure]
+    z = atomic_number(symbol)
+    if symbol in CONTACTS:
+        factor = CONTACTS[symbol] / prototype.distances[0, 0]
+        numbers = np.full(prototype.n_atoms, z)
+        crystal = prototype.crystal.with_atomic_numbers(numbers).scale_volume(float(factor**3))
+    elif compound == symbol:
+        crystal = prototype.crystal.with_atomic_numbers(np.full(prototype.n_atoms, z))
+    else:
+        crystal = _sized(symbol, prototype.decorate(np.array([[z]])), structure in CLOSE_PACKED)
+    return ElementalStructure(crystal, label, f"AFLOW {label} ({compound}): A={symbol}")
+
+
+def _measured(symbol: str, cell: MeasuredCell) -> ElementalStructure:
+    crystal = cell.crystal(symbol)
+    if cell is A6 and symbol != "In":
+        z = atomic_number(symbol)
+        _, distances = closest_distances(crystal)
+        scale = float(touching_scale(distances, COVALENT_RADII[[[z]]])[0])
+        crystal = _sized(symbol, crystal.scale_volume(scale**3), close_packed=True)
+    return ElementalStructure(crystal, cell.label, f"{cell.label} ({cell.source}): A={symbol}")
+
+
+def _sized(symbol: str, touching: Crystals, close_packed: bool) -> Crystals:
+    volume = atomic_volume(symbol)
+    if volume is None or not close_packed:
+        return touching
+    return touching.scale_volume(volume * touching.n_atoms / touching.volumes)
 
 
 @cache

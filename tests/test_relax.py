@@ -40,7 +40,7 @@ CURSED, REPELLING = 79, 56
 """Elements whose energy is not a number, and which fly apart."""
 
 SAME_ENERGY = 1e-4
-"""eV/atom; two relaxations to 0.002 eV/Å that met the same minum agree better than this."""
+"""eV/atom; two relaxations to 0.002 eV/Å that met the same minimum agree better than this."""
 
 SINGLE = 2e-5
 """eV/atom and eV/Å: sums of a few hundred terms in single precision."""
@@ -357,6 +357,13 @@ def test_no_crystal_however_absurd_hangs_or_harms_another(potential: LoadedPoten
     assert found.energy_per_atom[[0, -2, -1]] == pytest.approx(
         expected.energy_per_atom, abs=SAME_ENERGY
     )
+
+
+def test_an_atom_without_neighbours_is_an_answer() -> None:
+    found = evaluate(Crystals.single(200 * np.eye(3), [29], [[0.3, 0.3, 0.3]]), fmax=1e-6)
+    assert found.status.tolist() == ["converged"]
+    assert found.energy_per_atom.tolist() == [0.0]
+    assert found.steps.tolist() == [0]
 
 
 # --- symmetry -------------------------------------------------------------------------------------

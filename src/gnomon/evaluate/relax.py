@@ -28,7 +28,10 @@ from gnomon.models.potential.predict import CAPACITY, LoadedPotential
 from gnomon.neighbors import neighbors
 
 SKIN = 0.2
-"""Å; neighbours are found so far beyond the cutoff."""
+"""Å; neighbours are found so far beyond the cutoff.
+
+At a cutoff of 6 Å, 0.1, 0.2, 0.5 and 1 Å cost 2, 7, 19 and 45 % more rows; finding neighbours anew
+costs 0.4 ms a crystal, less than a hundredth of a step with the published networks on two cores."""
 
 STEPS_AT_ONCE = 8
 """Steps on the device before the host looks at the clock."""
@@ -36,8 +39,9 @@ STEPS_AT_ONCE = 8
 ENDED_SHARE = 8
 """One crystal in so many may end before the host fills its place."""
 
-MAX_ROWS = 1 << 14
-"""Rows of neighbours of the largest crystal: about 16 GB with the largest published networks."""
+MAX_ROWS = 1 << 13
+"""Rows of neighbours of the largest crystal: 10 GB with the published networks, of which XLA says
+that 1,024 rows take 1.27 GB."""
 
 MAX_PAIRS = 10_000_000
 """Pairs of atoms that a search for neighbours of one crystal may look at: about a gigabyte."""

@@ -31,7 +31,8 @@ def propose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -
         else _proposals(number, config, store, inputs, notes)
     )
     for name, chunk in sources:
-        small = chunk.crystals.n_atoms <= (config.generate.max_atoms if name != KNOWN else np.inf)
+        # ground states of elements and known phases are references, however large
+        small = chunk.crystals.n_atoms <= (config.generate.max_atoms if number else np.inf)
         keys = canonical_ids(chunk.crystals)
         new = np.zeros(len(keys), dtype=bool)
         for i, key in enumerate(keys):
@@ -51,7 +52,7 @@ def propose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -
 
 
 def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, Candidates]]:
-    """The elements in all prototypes of one species, and the known crystals of the system."""
+    """The elements in their measured and other common structures, and the known crystals."""
     for symbol in config.system:
         settings = GeneratorSettings((symbol,), config.generate.max_atoms, (), frozenset())
         generator = make_generator("prototypes", settings)

@@ -149,15 +149,15 @@ def test_minima_are_those_of_ase(relax_cell: bool) -> None:
     hcp = Crystals.single(
         [[2.7, 0, 0], [-1.35, 2.34, 0], [0, 0, 4.5]], [29, 47], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]
     )
-    batch = Crystals.concatenate([cubic(a=3.8), hcp, hcp.supercell([1, 1, 2])])
-    batch = batch.with_frac_coords(batch.frac_coords + rng.normal(0, 0.02, (10, 3)))
-    batch = batch.with_lattice(batch.lattice @ (np.eye(3) + rng.uniform(-0.03, 0.03, (3, 3, 3))))
-    found = evaluate(batch, fmax=0.005, relax_cell=relax_cell)
+    batch = Crystals.concatenate([cubic(a=3.8), hcp])
+    batch = batch.with_frac_coords(batch.frac_coords + rng.normal(0, 0.02, (6, 3)))
+    batch = batch.with_lattice(batch.lattice @ (np.eye(3) + rng.uniform(-0.02, 0.02, (2, 3, 3))))
+    found = evaluate(batch, fmax=0.01, relax_cell=relax_cell)
     assert found.status.tolist() == ["converged"] * len(batch)
     for i, left in enumerate(to_ase(found.relaxed)):
         begun = to_ase(batch[i])[0]
         begun.calc = Thin(MORSE)
-        FIRE(CellFilter(begun) if relax_cell else begun, logfile=None).run(0.005, 1000)
+        FIRE(CellFilter(begun) if relax_cell else begun, logfile=None).run(0.01, 500)
         energy = begun.get_potential_energy() / len(begun)
         assert found.energy_per_atom[i] == pytest.approx(energy, abs=SAME_ENERGY)
         left.calc = Thin(MORSE)

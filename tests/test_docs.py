@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -161,14 +162,24 @@ def test_settings_in_pages_are_settings(page, plugin, tmp_path):
             make_calculator(evaluator.name.removeprefix("ase:"), evaluator.options)
 
 
+def option_names(function) -> set[str]:
+    """Names of the options of a command, second ones and those of arguments among them."""
+    hints = get_type_hints(function, include_extras=True)
+    declared = [
+        declaration
+        for hint in hints.values()
+        for option in getattr(hint, "__metadata__", ())
+        # in Annotated, typer keeps the first name where the default would be
+        for declaration in (option.default, *(option.param_decls or ()))
+        if isinstance(declaration, str)
+    ]
+    names = {name.replace("_", "-") for name in hints if name != "return"}
+    return names | {declaration.removeprefix("--") for declaration in declared}
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=label)
 def test_commands_in_pages_exist_with_their_options(page, reference):
-    options = {
-        command.name: {
-            name.replace("_", "-") for name in command.function.__annotations__ if name != "return"
-        }
-        for command in reference.commands()
-    }
+    options = {command.name: option_names(command.function) for command in reference.commands()}
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     for line in lines:
         words = shlex.split(line, comments=True)

@@ -151,12 +151,12 @@ def epoch_order(
 
 def fill(
     order: Int64[np.ndarray, " visits"], samples: Samples, shape: Shape
-) -> list[Int64[np.ndarray, " k"]]:
+) -> list[Int64[np.ndarray, " _"]]:
     """Frames of each batch: in this order, where a frame that does not fit waits for the next."""
     atoms = samples.frames.crystals.n_atoms.tolist()
     rows = samples.n_rows.tolist()
     coming, waiting = deque(order.tolist()), deque[int]()
-    found: list[Int64[np.ndarray, " k"]] = []
+    found: list[Int64[np.ndarray, " _"]] = []
     while coming or waiting:
         left_atoms, left_rows = shape.atoms, shape.rows
         chosen, put_off = list[int](), deque[int]()
@@ -209,7 +209,7 @@ def assemble(
 
 
 def stream(
-    samples: Samples, plan: Sequence[Int64[np.ndarray, " k"]], shape: Shape
+    samples: Samples, plan: Sequence[Int64[np.ndarray, " _"]], shape: Shape
 ) -> Iterator[tuple[AtomBatch, Targets]]:
     """The batches of a plan in order, each assembled in a thread before it is asked for."""
     ready: deque[Future[tuple[AtomBatch, Targets]]] = deque()
@@ -222,6 +222,6 @@ def stream(
             yield ready.popleft().result()
 
 
-def _padded(values: np.ndarray, size: int, fill: float) -> np.ndarray:
+def _padded(values: np.ndarray, size: int, fill: float | int) -> np.ndarray:
     room = np.full((size - len(values), *values.shape[1:]), fill, dtype=values.dtype)
     return np.concatenate([values, room])

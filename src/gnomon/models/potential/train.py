@@ -217,7 +217,7 @@ def _steps(
         place = place._replace(epoch=place.epoch + 1, batch=0)
 
 
-def _plan(run: _Run, epoch: int) -> list[Int64[np.ndarray, " k"]]:
+def _plan(run: _Run, epoch: int) -> list[Int64[np.ndarray, " _"]]:
     """Frames of each batch of an epoch: the same whenever it is asked for."""
     rng = np.random.default_rng([run.config.seed, epoch])
     order = epoch_order(run.split.train.first, run.config.first_share, rng)

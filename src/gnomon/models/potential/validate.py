@@ -68,7 +68,7 @@ def validate(potential: Potential, samples: Samples, shape: Shape) -> Validation
     plan = fill(np.arange(len(frames)), samples, shape)
     gentle = is_gentle(frames)
     parts: list[_Sums] = []
-    which: list[Bool[np.ndarray, " k"]] = []
+    which: list[Bool[np.ndarray, " _"]] = []
     for chosen, (batch, targets) in zip(plan, stream(samples, plan, shape), strict=True):
         energy, forces, stress = (np.asarray(x) for x in compiled(potential, batch))
         k, n = len(chosen), int(frames.crystals.n_atoms[chosen].sum())
@@ -88,8 +88,8 @@ def is_gentle(frames: Frames) -> Bool[np.ndarray, " n"]:
 
 def _summary(
     parts: list[_Sums],
-    which: list[Bool[np.ndarray, " k"]],
-    sizes: list[Int64[np.ndarray, " k"]],
+    which: list[Bool[np.ndarray, " _"]],
+    sizes: list[Int64[np.ndarray, " _"]],
 ) -> Validation:
     energy, forces, stress = (np.concatenate(column) for column in zip(*parts, strict=True))
     gentle = np.concatenate(which)

@@ -1,0 +1,481 @@
+"""Training of potentials: batches, loss, resume, fine-tuning, split and the command."""
+
+import dataclasses
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.cli import main
+from gnomon.crystals import Crystals
+from gnomon.listener import Listener
+from gnomon.models.optimize import OptimizerConfig
+from gnomon.models.potential.batch import ROW, Shape, pack
+from gnomon.models.potential.card import PotentialCard
+from gnomon.models.potential.checkpoint import load, save
+from gnomon.models.potential.frames import Frames, write_frames
+from gnomon.models.potential.loader import (
+    MAX_REPEATS,
+    assemble,
+    batch_shape,
+    epoch_order,
+    fill,
+    prepare,
+    stream,
+)
+from gnomon.models.potential.network import Potential
+from gnomon.models.potential.predict import LoadedPotential, load_potential
+from gnomon.models.potential.start import NetworkConfig, fresh_potential, refit
+from gnomon.models.potential.steps import LossConfig, losses
+from gnomon.models.potential.train import (
+    Origin,
+    PotentialTrainConfig,
+    split_frames,
+    train_potential,
+)
+from gnomon.models.potential.validate import validate
+from gnomon.models.split import formula_hash
+from tests.strategies import random_crystal
+from tests.tiny_potentials import tiny_config, tiny_potential
+
+ROUNDING = 1e-4
+"""Relative; predictions in 32 bits, summed in another order."""
+
+CUTOFF = 3.6
+NETWORK = NetworkConfig(
+    hidden_irreps="8x0e + 4x1o",
+    n_layers=2,
+    cutoff=CUTOFF,
+    lmax=1,
+    radial_basis_size=5,
+    radial_mlp_size=16,
+    radial_mlp_layers=1,
+    repulsion=False,  # random crystals have atoms an ångström apart
+)
+TEACHER = {"hidden_irreps": "4x0e + 2x1o", "lmax": 1, "n_layers": 2, "scale": 0.1}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def settings_of(**changes) -> PotentialTrainConfig:
+    """A training of few steps of few frames."""
+    optimizer = {"epochs": 3, "batch": 4, "learning_rate": 2e-3, "clip": 10.0, "averaging": 0.9}
+    optimizer |= changes.pop("optimizer", {})
+    given_settings = {"network": NETWORK, "train_below": 75} | changes
+    return PotentialTrainConfig(optimizer=OptimizerConfig(**optimizer), **given_settings)
+
+
+def labelled(n: int, seed: int = 0, max_atoms: int = 6) -> Frames:
+    """Crystals labelled by a tiny potential of random weights; every third is a first frame."""
+    rng = np.random.default_rng(seed)
+    crystals = Crystals.concatenate([random_crystal(rng, max_atoms) for _ in range(n)])
+    found = tiny_potential(1, **TEACHER).predict(crystals)
+    return Frames.of(crystals, *found, scheme="tiny, uncorrected", first=np.arange(n) % 3 == 0)
+
+
+@pytest.fixture(scope="module")
+def frames() -> Frames:
+    return labelled(40)
+
+
+@pytest.fixture(scope="module")
+def trained(frames, tmp_path_factory) -> tuple[Path, PotentialCard]:
+    """A training that nothing interrupted."""
+    out = tmp_path_factory.mktemp("trained") / "whole.gnomon"
+    return out, train_potential(frames, settings_of(), out=out, origin=Origin("made up"))
+
+
+def weights(path: Path) -> list[np.ndarray]:
+    potential, _ = load(path)
+    return [np.asarray(x) for x in jax.tree.leaves(eqx.filter(potential, eqx.is_array))]
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15)
+@given(seed=seeds, batch=st.integers(1, 6), share=st.sampled_from([0.0, 0.3, 0.5]))
+def test_an_epoch_sees_every_visit_once_in_batches_of_one_shape(seed, batch, share):
+    rng = np.random.default_rng(seed)
+    samples = prepare(labelled_at_random(rng, 12), CUTOFF)
+    order = epoch_order(samples.frames.first, share, rng)
+    shape = batch_shape(samples, batch)
+    plan = fill(order, samples, shape)
+    assert sorted(np.concatenate(plan)) == sorted(order)
+    for chosen in plan:
+        needed = Shape(
+            int(samples.frames.crystals.n_atoms[chosen].sum()),
+            int(samples.n_rows[chosen].sum()),
+            len(chosen),
+        )
+        assert shape.covers(needed)
+
+
+def labelled_at_random(rng: np.random.Generator, n: int) -> Frames:
+    """Frames whose labels mean nothing."""
+    crystals = Crystals.concatenate([random_crystal(rng) for _ in range(n)])
+    forces = rng.normal(size=(int(crystals.offsets[-1]), 3))
+    stress = rng.normal(size=(n, 3, 3))
+    return Frames.of(
+        crystals, rng.normal(size=n), forces, stress, scheme="noise", first=rng.random(n) < 0.4
+    )
+
+
+@settings(max_examples=15)
+@given(seed=seeds)
+def test_batches_are_what_pack_makes_of_the_same_crystals(seed):
+    rng = np.random.default_rng(seed)
+    samples = prepare(labelled_at_random(rng, 9), CUTOFF)
+    chosen = rng.permutation(9)[:5]
+    shape = Shape(64, 64 * (1 + 200 // ROW), 8)
+    batch, targets = assemble(samples, chosen, shape)
+    part = samples.frames.take(chosen)
+    expected = pack(part.crystals, CUTOFF, shape=shape)
+    for name in ("atomic_numbers", "crystal", "senders", "shifts", "mask", "receivers"):
+        assert np.array_equal(getattr(batch, name), getattr(expected, name)), name
+    assert np.allclose(batch.positions, expected.positions, atol=1e-5)
+    assert np.allclose(batch.lattice, expected.lattice)
+    n = int(part.crystals.offsets[-1])
+    assert np.allclose(targets.energy[:5], part.energy)
+    assert np.allclose(targets.forces[:n], part.forces)
+    assert np.allclose(targets.stress[:5], part.stress)
+    assert np.isnan(targets.energy[5:]).all()
+    assert np.isnan(targets.forces[n:]).all()
+    assert targets.n_atoms.tolist() == [*part.crystals.n_atoms.tolist(), 1, 1, 1]
+
+
+@settings(max_examples=40)
+@given(
+    seed=seeds,
+    n=st.integers(1, 200),
+    of_first=st.floats(0, 1),
+    share=st.floats(0, 0.9),
+)
+def test_first_frames_make_up_their_share_of_every_part_of_an_epoch(seed, n, of_first, share):
+    rng = np.random.default_rng(seed)
+    first = rng.random(n) < of_first
+    order = epoch_order(first, share, rng)
+    visits = np.bincount(order, minlength=n)
+    assert (visits >= 1).all()
+    assert (visits[~first] == 1).all()
+    assert visits.max() <= 1 + MAX_REPEATS
+    extra = len(order) - n
+    if extra < MAX_REPEATS * int(first.sum()):
+        assert extra == round(share / (1 - share) * n)
+
+
+def test_half_of_each_batch_is_drawn_from_first_frames():
+    first = np.arange(1000) % 2 == 0  # enough of them: half of all
+    order = epoch_order(first, 0.5, np.random.default_rng(0))
+    by_part = first[order].reshape(20, -1).mean(axis=1)
+    # half drawn from first frames, and half of the other half are first frames by chance
+    assert abs(by_part.mean() - 0.75) < 0.001
+    assert (np.abs(by_part - 0.75) < 0.15).all()
+
+
+def test_what_goes_wrong_in_the_thread_is_raised():
+    samples = prepare(labelled_at_random(np.random.default_rng(0), 3), CUTOFF)
+    with pytest.raises(ValueError, match="could not broadcast"):
+        list(stream(samples, [np.arange(3)], Shape(2, 2, 1)))
+
+
+# --- loss -----------------------------------------------------------------------------------------
+
+
+def gradient_of_loss(potential: Potential, frames: Frames) -> tuple[float, list[np.ndarray]]:
+    samples = prepare(frames, CUTOFF)
+    plan = [np.arange(len(frames))]
+    batch, targets = assemble(samples, plan[0], Shape(64, 256, 8))
+    params, static = eqx.partition(potential, eqx.is_inexact_array)
+
+    def total(p):
+        return losses(eqx.combine(p, static), batch, targets, LossConfig()).total
+
+    value, gradient = jax.jit(jax.value_and_grad(total))(params)
+    return float(value), [np.asarray(x) for x in jax.tree.leaves(gradient)]
+
+
+def test_labels_that_are_missing_count_nothing(frames):
+    part = frames.take(np.arange(4))
+    two = np.flatnonzero(part.crystals.crystal_index >= 2)
+    forces, stress = part.forces.copy(), part.stress.copy()
+    forces[two], stress[2:] = np.nan, np.nan
+    potential = tiny_potential(2, **TEACHER).potential
+    value, gradient = gradient_of_loss(potential, dataclasses.replace(part, forces=forces))
+    assert np.isfinite(value)
+    assert all(np.isfinite(x).all() for x in gradient)
+    # with the energies alone to learn from the last two, the first two teach forces and stress
+    missing = dataclasses.replace(part, forces=forces, stress=stress)
+    whole = losses_of(potential, missing)
+    pair = losses_of(potential, part.take([0, 1]))
+    assert whole.forces == pytest.approx(pair.forces, rel=ROUNDING)
+    assert whole.stress == pytest.approx(pair.stress, rel=ROUNDING)
+    nothing = losses_of(potential, Frames.of(part.crystals, part.energy, scheme=part.scheme))
+    assert (nothing.forces, nothing.stress) == (0, 0)
+    assert nothing.total == nothing.energy > 0
+
+
+def losses_of(potential: Potential, frames: Frames):
+    samples = prepare(frames, CUTOFF)
+    batch, targets = assemble(samples, np.arange(len(frames)), Shape(64, 256, 8))
+    found = eqx.filter_jit(losses)(potential, batch, targets, LossConfig())
+    return type(found)(*(float(x) for x in found))
+
+
+def test_the_loss_is_the_mean_error_less_half_a_delta_far_out(frames):
+    part = frames.take(np.arange(4))
+    off = dataclasses.replace(part, energy=part.energy + 2.0 * part.crystals.n_atoms)
+    found = losses_of(tiny_potential(1, **TEACHER).potential, off)
+    assert found.energy == pytest.approx(2.0 - LossConfig().delta / 2, rel=ROUNDING)
+    assert found.forces < ROUNDING
+
+
+# --- start ----------------------------------------------------------------------------------------
+
+
+def test_random_weights_start_from_the_energies_of_the_elements():
+    rng = np.random.default_rng(3)
+    noise = labelled_at_random(rng, 60)
+    of_element = np.linspace(-9, -1, 119)
+    energy = noise.crystals.composition @ of_element
+    made = dataclasses.replace(noise, energy=energy)
+    potential = fresh_potential(prepare(made, CUTOFF), NETWORK, seed=0)
+    found = np.asarray(potential.atom_energies)
+    # the ridge of a tenth of a row moves them a little
+    assert np.abs(found - of_element[list(potential.config.elements)]).max() < 0.3
+    assert potential.config.scale == pytest.approx(np.sqrt(np.mean(made.forces**2)))
+    assert potential.config.shift == 0
+
+
+def test_refitting_takes_out_what_goes_with_composition(frames):
+    teacher = tiny_potential(1, **TEACHER)
+    shifted = dataclasses.replace(
+        frames, energy=frames.energy + frames.crystals.composition @ np.linspace(-3, 3, 119)
+    )
+    before = np.abs(teacher.predict(frames.crystals).energy - shifted.energy)
+    again = LoadedPotential("", "", refit(teacher.potential, shifted, 0), {})
+    after = np.abs(again.predict(frames.crystals).energy - shifted.energy)
+    assert after.mean() < 0.15 * before.mean()
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def test_four_frames_are_learnt_by_heart(tmp_path):
+    four = labelled(4, seed=5, max_atoms=4)
+    config = settings_of(
+        optimizer={"epochs": 300, "learning_rate": 5e-3}, train_below=100, validate_below=100
+    )
+    said: list[str] = []
+    train_potential(
+        four,
+        config,
+        out=tmp_path / "four.gnomon",
+        listener=Listener(said.append, lambda *_: None),
+    )
+    samples = prepare(four, CUTOFF)
+    shape = batch_shape(samples, 4)
+    start = validate(fresh_potential(samples, NETWORK, 0), samples, shape).all
+    end = validate(load(tmp_path / "four.gnomon")[0], samples, shape).all
+    assert end.energy < 0.1 * start.energy
+    assert end.forces < 0.1 * start.forces
+    assert end.stress < 0.1 * start.stress
+    assert "0 validate" in said[0]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(frames, trained, tmp_path):
+    out = tmp_path / "killed.gnomon"
+
+    class KilledError(Exception):
+        pass
+
+    def kill(stop: float):
+        def tick(what: str, done: int, total: int) -> None:
+            if done > stop * total:
+                raise KilledError
+
+        return Listener(lambda _: None, tick)
+
+    for stop in (0.3, 0.8):  # within the first epoch, and within the last
+        with pytest.raises(KilledError):
+            train_potential(frames, settings_of(), out=out, listener=kill(stop), save_every=0.0)
+        assert not out.exists()
+        assert Path(f"{out}.partial").exists()
+        latest, card = load(Path(f"{out}.latest"))
+        assert not card["finished"]
+        assert latest.config.cutoff == CUTOFF
+    card = train_potential(frames, settings_of(), out=out)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(out), weights(trained[0]), strict=True))
+    assert (card.steps, card.epochs) == (trained[1].steps, trained[1].epochs)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.gnomon"]
+
+
+def test_a_finished_training_is_not_repeated(frames, trained):
+    out, card = trained
+    before = out.stat().st_mtime_ns
+    assert train_potential(frames, settings_of(), out=out) == card
+    assert out.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("what", ["data", "settings"])
+def test_other_data_or_settings_do_not_go_on(frames, trained, tmp_path, what):
+    other = frames.take(np.arange(30)) if what == "data" else frames
+    config = settings_of(seed=1) if what == "settings" else settings_of()
+    with pytest.raises(ValueError, match="other data or settings"):
+        train_potential(other, config, out=trained[0])
+    out = tmp_path / "half.gnomon"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_potential(
+            frames,
+            settings_of(),
+            out=out,
+            listener=Listener(_silent_then(stop), _nothing),
+            save_every=0.0,
+        )
+    with pytest.raises(ValueError, match="unfinished training of other data or settings"):
+        train_potential(other, config, out=out)
+
+
+def _nothing(*_) -> None:
+    pass
+
+
+def _silent_then(stop):
+    """Hears what is said before the first step and of the first checkpoint, and stops then."""
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) > 3:
+            stop()
+
+    return say
+
+
+def test_the_card_says_what_was_trained_and_how_well(frames, trained):
+    out, card = trained
+    potential, header = load(out)
+    assert PotentialCard.model_validate(header) == card
+    hashes = np.array([formula_hash(f) for f in frames.group])
+    held = (hashes >= 75) & (hashes < 85)
+    assert card.train_frames == (hashes < 75).sum()
+    assert card.validation_frames + card.validation_unknown == held.sum() > 0
+    assert card.scheme == frames.scheme
+    assert card.data == "made up"
+    assert card.epochs == 3
+    assert card.finished
+    assert card.parameters == sum(x.size for x in weights(out))
+    assert card.versions["jax"] == jax.__version__
+    mine = LoadedPotential("", "", potential, {}).predict(frames.take(held).crystals)
+    error = np.abs(mine.energy - frames.energy[held]) / frames.crystals.n_atoms[held]
+    assert card.validation is not None
+    assert card.validation.all.energy == pytest.approx(error.mean(), rel=ROUNDING)
+    assert card.validation.all.forces == pytest.approx(
+        np.abs(mine.forces - frames.take(held).forces).mean(), rel=ROUNDING
+    )
+
+
+# --- split ----------------------------------------------------------------------------------------
+
+
+def test_no_formula_that_validates_ever_trains(frames):
+    split = split_frames(frames, None, settings_of())
+    assert split.validation is not None
+    assert not set(split.train.group) & set(split.validation.group)
+    assert all(formula_hash(f) < 75 for f in split.train.group)
+    assert all(75 <= formula_hash(f) < 85 for f in split.validation.group)
+    apart = split_frames(frames, frames, settings_of())
+    assert apart.validation is not None
+    assert apart.validation.group.tolist() == split.validation.group.tolist()
+
+
+def test_labels_held_out_change_no_weight(frames, trained, tmp_path):
+    hashes = np.array([formula_hash(f) for f in frames.group])
+    energy = np.where(hashes >= 75, frames.energy + 100.0, frames.energy)
+    other = dataclasses.replace(frames, energy=energy)
+    card = train_potential(other, settings_of(), out=tmp_path / "other.gnomon")
+    assert card.data_sha256 != trained[1].data_sha256
+    pairs = zip(weights(tmp_path / "other.gnomon"), weights(trained[0]), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_frames_that_cannot_train_are_refused_with_the_reason(frames, tmp_path):
+    hashes = np.array([formula_hash(f) for f in frames.group])
+    with pytest.raises(ValueError, match="has a formula hash below 75"):
+        split_frames(frames.take(hashes >= 75), None, settings_of())
+    with pytest.raises(ValueError, match="label both alike"):
+        split_frames(frames, dataclasses.replace(frames, scheme="PBE"), settings_of())
+    narrow = LoadedPotential(
+        "narrow", "0" * 64, Potential(tiny_config(elements=(3, 8)), key=jax.random.key(0)), {}
+    )
+    with pytest.raises(ValueError, match="narrow does not know"):
+        split_frames(frames, None, settings_of(network=None), narrow)
+    with pytest.raises(ValueError, match="random weights, or weights to start from"):
+        train_potential(frames, settings_of(network=None), out=tmp_path / "x.gnomon")
+    with pytest.raises(ValueError, match="validate_below"):
+        settings_of(train_below=80, validate_below=70)
+
+
+# --- fine-tuning and the command ------------------------------------------------------------------
+
+
+def test_fine_tuning_begins_with_the_errors_of_its_weights(frames, trained, tmp_path):
+    start = load_potential(str(trained[0]))
+    said: list[str] = []
+    card = train_potential(
+        frames,
+        settings_of(network=None),
+        out=tmp_path / "fine.gnomon",
+        start=start,
+        listener=Listener(said.append, _nothing),
+    )
+    assert trained[1].validation is not None
+    assert str(trained[1].validation.all) in said[1]
+    assert card.started_from == start.scheme
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(weights(tmp_path / "fine.gnomon"), weights(trained[0]), strict=True)
+    )
+
+
+def test_the_time_given_is_the_time_taken(frames, trained, tmp_path):
+    config = settings_of(minutes=0.03)  # the epochs of the settings take less
+    card = train_potential(frames, config, out=tmp_path / "timed.gnomon")
+    assert card.wall_seconds >= 1.8
+    assert card.epochs > trained[1].epochs
+
+
+def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
+    write_frames(tmp_path / "frames.parquet", frames)
+    small = ["--irreps", "4x0e", "--lmax", "0", "--layers", "1", "--cutoff", "3"]
+    common = ["--epochs", "1", "--batch", "8", "--out", str(tmp_path / "cli.gnomon")]
+    command = ["train", "potential", str(tmp_path / "frames.parquet")]
+    assert main([*command, *small, *common]) == 0
+    shown = capsys.readouterr()
+    assert "energy (eV/atom)" in shown.out
+    _, card = load(tmp_path / "cli.gnomon")
+    assert card["data"] == "frames.parquet"
+    assert card["config"]["network"]["cutoff"] == 3
+    assert card["config"]["optimizer"]["averaging"] == 0.999
+
+    assert main([*command, "--from", str(tmp_path / "cli.gnomon"), *small, *common]) == 2
+    assert "leave hidden_irreps" in capsys.readouterr().err
+    assert main([*command, "--epochs", "0"]) == 2
+    assert "epochs" in capsys.readouterr().err
+
+
+def test_a_potential_that_was_trained_is_loaded_like_any_other(frames, trained, tmp_path):
+    potential, card = load(trained[0])
+    save(tmp_path / "half.gnomon", potential, card, half=True)
+    whole = load_potential(str(trained[0])).predict(frames.crystals)
+    half = load_potential(str(tmp_path / "half.gnomon")).predict(frames.crystals)
+    assert np.abs(whole.energy - half.energy).max() < 0.1  # eV; 16 bits of each weight
+    assert jnp.isfinite(half.forces).all()

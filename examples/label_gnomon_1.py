@@ -2,12 +2,16 @@
 
     python examples/label_gnomon_1.py structures.parquet frames --weights nequix-oam-1-pft
     gnomon train potential frames/small frames/middle frames/elements \
-        --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out mine.gnomon
+        --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft.gnomon
+    python examples/label_gnomon_1.py structures.parquet frames --draft draft.gnomon
 
-The crystals are relaxed ones of the Materials Project (CC-BY 4.0), in small cells, and prototypes
-of all elements; each is labelled as it is, perturbed, and (one or two atoms) at several volumes.
-Formulas whose hash is 75 or more are left out but for elements, from which all energies are
-measured.  It takes half an hour on two cores, and goes on where it was stopped.
+The crystals of the first half are relaxed ones of the Materials Project (CC-BY 4.0) in small cells,
+and prototypes of all elements; each is labelled as it is, perturbed, and (one or two atoms) at
+several volumes.  Those of the second half are what a search will ask about: structures of the
+elements, decorated prototypes, ionic substitutions.  A draft of the potential relaxes them, and the
+frames on its way are labelled: where it went wrong, it learns what is right.  Formulas whose hash
+is 75 or more are left out but for elements, from which all energies are measured.  Each half takes
+some half an hour on two cores, and goes on where it was stopped.
 """
 
 import argparse
@@ -16,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from gnomon.crystals import Crystals
-from gnomon.generate.prototypes import prototypes
+from gnomon.elements import SYMBOLS, atomic_number
+from gnomon.generate.ground_states import MOLECULAR
+from gnomon.generate.prototypes import PrototypeGenerator, prototypes
 from gnomon.io import read
 from gnomon.models.potential.label import LabelConfig, label
 from gnomon.models.potential.labellers import PotentialLabeller
@@ -47,6 +53,27 @@ VALIDATION = LabelConfig(
     below=85,
 )
 
+REFERENCES = LabelConfig(unrelaxed=True, relax_frames=6, chunk=64, below=100)
+MOLECULES = LabelConfig(
+    perturb=PerturbConfig(copies=20, max_rattle=0.2, strain=0.1, scan_atoms=12), below=100
+)
+DECORATED = LabelConfig(unrelaxed=True, relax_frames=4, chunk=128)
+SUBSTITUTED = LabelConfig(
+    perturb=PerturbConfig(copies=0, scan_atoms=0), substitutes=1, relax_frames=3, chunk=64
+)
+
+CONFIGS = {
+    "validation": VALIDATION,
+    "small": SMALL,
+    "middle": MIDDLE,
+    "elements": ELEMENTS,
+    "references": REFERENCES,
+    "molecules": MOLECULES,
+    "pairs": DECORATED,
+    "triples": DECORATED,
+    "substituted": SUBSTITUTED,
+}
+
 
 def training_sets(crystals: Crystals, potential: LoadedPotential) -> dict[str, Crystals]:
     """Crystals of each set; labelling takes the smallest first, and ``MIDDLE`` and ``ELEMENTS``
@@ -63,6 +90,48 @@ def training_sets(crystals: Crystals, potential: LoadedPotential) -> dict[str, C
     }
 
 
+def sets_of_a_search(crystals: Crystals) -> dict[str, Crystals]:
+    """What discovery asks about: references, decorated prototypes, parents of substitutions."""
+    rng = np.random.default_rng(2)
+    references = Crystals.concatenate(
+        [
+            chunk.crystals
+            for z in np.unique(crystals.atomic_numbers).tolist()
+            for chunk in PrototypeGenerator((SYMBOLS[z],), max_atoms=32).generate(
+                Crystals.empty(), seed=0
+            )
+        ]
+    )
+    molecular = np.isin(references.atomic_numbers, [atomic_number(s) for s in MOLECULAR])
+    trains = formula_hashes(crystals.reduced_formulas) < 75
+    parents = np.flatnonzero(trains & (crystals.n_atoms > 2) & (crystals.n_atoms <= 10))
+    return {
+        "references": references,
+        "molecules": references.take(np.unique(references.crystal_index[molecular])),
+        "pairs": decorated(crystals, 2, 2400, rng),
+        "triples": decorated(crystals, 3, 900, rng),
+        "substituted": crystals.take(np.sort(rng.permutation(parents)[:1600])),
+    }
+
+
+def decorated(crystals: Crystals, n_species: int, count: int, rng: np.random.Generator) -> Crystals:
+    """Prototypes of up to 8 atoms with elements drawn by the root of how many crystals hold them.
+
+    Small cells come up more often, as in a search.
+    """
+    found, held = np.unique(crystals.atomic_numbers, return_counts=True)
+    often = np.sqrt(held) / np.sqrt(held).sum()
+    library = prototypes(n_species, 8)
+    likely = np.array([1 / prototype.n_atoms for prototype in library])
+    drawn = rng.choice(len(library), count, p=likely / likely.sum())
+    return Crystals.concatenate(
+        [
+            library[i].decorate(rng.choice(found, (1, n_species), replace=False, p=often))
+            for i in drawn
+        ]
+    )
+
+
 def elements(potential: LoadedPotential) -> Crystals:
     """Every element in all prototypes of one species of up to 8 atoms."""
     numbers = np.array(potential.potential.config.elements)[:, None]
@@ -77,19 +146,27 @@ def smallest(crystals: Crystals, count: int) -> Crystals:
 
 
 def main() -> None:
-    """Label the four sets into folders of their names."""
+    """Label the sets of one half into folders of their names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("structures", help="relaxed crystals: any file that gnomon reads")
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", default="nequix-oam-1-pft")
+    parser.add_argument("--draft", help="weights that relax: label the second half")
     given = parser.parse_args()
     potential = load_potential(given.weights)
     labeller = PotentialLabeller(potential)
     origin = {"weights": potential.name, "sha256": potential.sha256}
-    configs = {"validation": VALIDATION, "small": SMALL, "middle": MIDDLE, "elements": ELEMENTS}
-    for name, crystals in training_sets(read(given.structures).crystals, potential).items():
-        summary = label(crystals, labeller, configs[name], given.out / name, origin=origin)
-        print(f"{name}: {summary}")
+    structures = read(given.structures).crystals
+    if given.draft is None:
+        mover, sets = None, training_sets(structures, potential)
+    else:
+        mover, sets = PotentialLabeller(load_potential(given.draft)), sets_of_a_search(structures)
+    for name, crystals in sets.items():
+        print(f"{name}: {len(crystals)} crystals, {int(crystals.n_atoms.sum())} atoms", flush=True)
+        summary = label(
+            crystals, labeller, CONFIGS[name], given.out / name, origin=origin, mover=mover
+        )
+        print(summary, flush=True)
 
 
 if __name__ == "__main__":

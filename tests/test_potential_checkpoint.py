@@ -20,6 +20,7 @@ KINDS = {
         "index_weights": True,
         "layer_norm": False,
         "repulsion": True,
+        "embedding": 3,
     },
 }
 

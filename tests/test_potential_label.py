@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 from ase.filters import UnitCellFilter
 from ase.optimize import FIRE
 from hypothesis import given
@@ -293,6 +294,20 @@ def test_unrelaxed_crystals_give_frames_of_their_relaxation(tmp_path):
     lineage = pq.read_table(tmp_path / "set" / "lineage").to_pylist()
     assert {row["step"] for row in lineage} == {0, 3}
     assert {row["parent_id"] for row in lineage} == set(metals().ids)
+
+
+def test_one_may_move_and_another_label(tmp_path):
+    config = SMALL.model_copy(update={"unrelaxed": True, "relax_frames": 2, "fmax": 1e-9})
+    softer = AseLabeller(LennardJones(sigma=2.2, epsilon=0.1, rc=5.0), "LJ")
+    for name, mover in (("own", None), ("other", softer)):
+        label(metals(), EMT_LABELLER, config, tmp_path / name, origin=ORIGIN, mover=mover)
+    own, other = (read_frames(tmp_path / name).frames for name in ("own", "other"))
+    assert other.scheme == "EMT"
+    assert set(own.crystals.ids[own.first]) == set(other.crystals.ids[other.first])
+    assert not set(own.crystals.ids[~own.first]) & set(other.crystals.ids[~other.first])
+    np.testing.assert_array_equal(EMT_LABELLER.label(other.crystals).energy, other.energy)
+    with pytest.raises(LabelError, match="moved_by"):
+        label(metals(), EMT_LABELLER, config, tmp_path / "other", origin=ORIGIN)
 
 
 def test_substitutes_are_relaxed_flagged_and_keep_to_the_asked_formulas():

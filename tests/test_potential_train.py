@@ -265,10 +265,13 @@ def test_refitting_takes_out_what_goes_with_composition(frames):
 # --- training -------------------------------------------------------------------------------------
 
 
-def test_four_frames_are_learnt_by_heart(tmp_path):
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_four_frames_are_learnt_by_heart(tmp_path, method):
     four = labelled(4, seed=5, max_atoms=4)
     config = settings_of(
-        optimizer={"epochs": 300, "learning_rate": 5e-3}, train_below=100, validate_below=100
+        optimizer={"epochs": 300, "learning_rate": 5e-3, "method": method},
+        train_below=100,
+        validate_below=100,
     )
     said: list[str] = []
     train_potential(

@@ -39,6 +39,9 @@ def label(
     substitutes: Annotated[
         int, typer.Option(help="Ionic substitutions of each crystal, partially relaxed.")
     ] = 0,
+    mover: Annotated[
+        str | None, typer.Option(help="Let these weights relax; the labeller labels the frames.")
+    ] = None,
     unrelaxed: Annotated[
         bool, typer.Option("--unrelaxed", help="Relax the given crystals partially instead.")
     ] = False,
@@ -66,7 +69,9 @@ def label(
 
     from gnomon.models.potential.label import LabelConfig  # noqa: PLC0415
     from gnomon.models.potential.label import label as build  # noqa: PLC0415
+    from gnomon.models.potential.labellers import PotentialLabeller  # noqa: PLC0415
     from gnomon.models.potential.perturb import PerturbConfig  # noqa: PLC0415
+    from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
     from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
 
     try:
@@ -91,10 +96,18 @@ def label(
         first = error.errors()[0]
         name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "options"
         raise CommandError(f"--{name}: {first['msg']}") from error
-    labeller, origin = _labeller(weights, evaluator, options)
     found = read_crystals(crystals, strict)
     with listening() as listener:
-        summary = build(found.crystals, labeller, config, out, origin=origin, listener=listener)
+        labeller, origin = _labeller(weights, evaluator, options, listener)
+        summary = build(
+            found.crystals,
+            labeller,
+            config,
+            out,
+            origin=origin,
+            mover=PotentialLabeller(load_potential(mover, listener=listener)) if mover else None,
+            listener=listener,
+        )
     if json:
         put_json({"scheme": labeller.scheme, **asdict(summary), "out": str(out)})
         return
@@ -116,7 +129,9 @@ def label(
     say(f"scheme: {labeller.scheme}; training set: {out}")
 
 
-def _labeller(weights: str | None, evaluator: str | None, options: str) -> tuple[Any, Any]:
+def _labeller(
+    weights: str | None, evaluator: str | None, options: str, listener: Any
+) -> tuple[Any, Any]:
     """Who labels, and what is written down of it."""
     from gnomon.models.potential.labellers import AseLabeller, PotentialLabeller  # noqa: PLC0415
 
@@ -127,7 +142,7 @@ def _labeller(weights: str | None, evaluator: str | None, options: str) -> tuple
             raise CommandError("--options are those of an --evaluator; --weights take none")
         from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
 
-        potential = load_potential(weights)
+        potential = load_potential(weights, listener=listener)
         origin = {"weights": potential.name, "sha256": potential.sha256}
         return PotentialLabeller(potential), origin
 

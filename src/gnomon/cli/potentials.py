@@ -34,6 +34,7 @@ def train_potential(
     radial_basis: Annotated[int | None, typer.Option(help="Bessel functions.")] = None,
     radial_size: Annotated[int | None, typer.Option(help="Width of the radial net.")] = None,
     radial_layers: Annotated[int | None, typer.Option(help="Its hidden layers.")] = None,
+    embedding: Annotated[int | None, typer.Option(help="Size of the elements' embedding.")] = None,
     repulsion: Annotated[
         bool | None, typer.Option(help="Add the screened nuclear repulsion.")
     ] = None,
@@ -42,6 +43,7 @@ def train_potential(
         float | None, typer.Option(help="Time to train instead, all runs together.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Frames in a step, about.")] = None,
+    method: Annotated[str | None, typer.Option(help="'adamw' or 'muon'.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="At its peak [0.004; 0.0005 with --from].")
     ] = None,
@@ -83,6 +85,7 @@ def train_potential(
         "radial_basis_size": radial_basis,
         "radial_mlp_size": radial_size,
         "radial_mlp_layers": radial_layers,
+        "embedding": embedding,
         "repulsion": repulsion,
     }
     config = _config(
@@ -91,6 +94,7 @@ def train_potential(
         optimizer={
             "epochs": epochs,
             "batch": batch,
+            "method": method,
             "learning_rate": learning_rate,
             "decay": decay,
             "warm_up": warm_up,
@@ -114,7 +118,7 @@ def train_potential(
             config,
             out=out,
             validation=held,
-            start=None if start is None else load_potential(start),
+            start=None if start is None else load_potential(start, listener=listener),
             origin=Origin(
                 ", ".join(Path(name).name for name in frames),
                 shlex.join(["gnomon", *sys.argv[1:]]),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 from jaxtyping import Array, Float, Float32, Int
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +27,9 @@ class OptimizerConfig(BaseModel):
 
     epochs: int = Field(default=40, ge=1, description="passes over the training rows")
     batch: int = Field(default=64, ge=1, description="crystals in a step, about")
+    method: Literal["adamw", "muon"] = Field(
+        default="adamw", description="muon: on matrices, and adamw on all else"
+    )
     learning_rate: float = Field(default=4e-3, gt=0, description="at its peak")
     decay: Literal["cosine", "linear"] = "cosine"
     warm_up: float = Field(
@@ -142,13 +146,31 @@ def averaged(average: Any, params: Any, steps: Int[Array, ""], config: Optimizer
 
 
 def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter 2019) less the learning rate, which each step is given."""
+    """AdamW (Loshchilov and Hutter 2019) or Muon, less the learning rate, which each step is given.
+
+    Muon (Jordan et al., kellerjordan.github.io/posts/muon, 2024) steps along the orthogonal matrix
+    next to the momentum; scaled to the size of an AdamW step (Liu et al., arXiv:2502.16982).
+    """
+    if config.method == "muon":
+        direction = optax.contrib.muon(
+            -1.0,  # optax turns the sign; steps here subtract
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_muon_matrices,
+        )
+    else:
+        direction = optax.scale_by_adam()
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.scale_by_adam(),
+        direction,
         optax.add_decayed_weights(config.weight_decay, mask=_is_matrix),
     )
 
 
 def _is_matrix(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _muon_matrices(params: Any) -> Any:
+    """The matrices proper: a readout of one column is a vector."""
+    numbers = optax.contrib.MuonDimensionNumbers()
+    return jax.tree.map(lambda p: numbers if p.ndim == 2 and min(p.shape) > 1 else None, params)

@@ -77,7 +77,8 @@ def _read_own(header: dict[str, Any], file: Any) -> Potential:
 
 def _read_nequix(header: dict[str, Any], file: Any) -> Potential:
     """Arrays in the order of Nequix's modules: atom energies, layers, readout."""
-    known = {field.name for field in fields(PotentialConfig)} - {"elements", "repulsion"}
+    ours = {"elements", "repulsion", "embedding"}
+    known = {field.name for field in fields(PotentialConfig)} - ours
     config = PotentialConfig(
         elements=tuple(header["atomic_numbers"]), **{name: header[name] for name in known}
     )

@@ -107,6 +107,7 @@ def label(
     out: Path,
     *,
     origin: Mapping[str, str],
+    mover: Labeller | None = None,
     listener: Listener = SILENT,
 ) -> LabelSummary:
     """Build a training set in a folder, or go on with one that the same request began.
@@ -121,6 +122,8 @@ def label(
         config: what to make.
         out: the folder.
         origin: what the labeller is, such as the name and sha256 of its weights.
+        mover: relaxes in the labeller's place; the frames that are kept are labelled all the same.
+            A draft of a potential goes where it errs, and learns there what is right.
         listener: hears of progress.
 
     Raises:
@@ -141,12 +144,15 @@ def label(
         "held_out": len(crystals) - len(asked),
         "repeated": len(asked) - len(given),
     }
-    _claim(out, given, labeller.scheme, config, origin, left_out)
+    moved_by = {} if mover is None else {"moved_by": mover.scheme}
+    _claim(out, given, labeller.scheme, config, {**origin, **moved_by}, left_out)
     parts = range(0, len(given), config.chunk)
     for i, start in enumerate(parts):
         part = out / f"part-{i:05d}.parquet"
         if not part.exists():
-            frames, lineage = label_part(given[start : start + config.chunk], labeller, config)
+            frames, lineage = label_part(
+                given[start : start + config.chunk], labeller, config, mover
+            )
             # the frames come last: where they are, the part is whole
             _write_table(out / "lineage" / part.name, lineage)
             write_frames(part, frames)
@@ -154,12 +160,14 @@ def label(
     return summarise(out)
 
 
-def label_part(given: Crystals, labeller: Labeller, config: LabelConfig) -> tuple[Frames, pa.Table]:
+def label_part(
+    given: Crystals, labeller: Labeller, config: LabelConfig, mover: Labeller | None = None
+) -> tuple[Frames, pa.Table]:
     """Usable frames made from a few crystals, and the lineage of all (schema ``LINEAGE``)."""
     found = []
     own = np.arange(len(given))
     if config.unrelaxed:
-        found.append(_relaxed(given, given, own, "given", labeller, config))
+        found.append(_relaxed(given, given, own, "given", labeller, config, mover))
     else:
         made = perturbations(given, config.perturb, config.seed)
         labels = labeller.label(made.crystals)
@@ -168,7 +176,7 @@ def label_part(given: Crystals, labeller: Labeller, config: LabelConfig) -> tupl
         found.append(_usable(made.crystals, labels, rows, np.zeros(len(rows), bool), labeller))
     if config.substitutes:
         children, parents = substituted(given, config)
-        found.append(_relaxed(given, children, parents, "substituted", labeller, config))
+        found.append(_relaxed(given, children, parents, "substituted", labeller, config, mover))
     frames, lineage = zip(*found, strict=True)
     return Frames.concatenate(frames), pa.concat_tables(lineage)
 
@@ -227,18 +235,20 @@ def _relaxed(
     kind: str,
     labeller: Labeller,
     config: LabelConfig,
+    mover: Labeller | None,
 ) -> tuple[Frames, pa.Table]:
     """Frames of partial relaxations."""
     way = relax_partially(
         starts,
-        labeller,
+        mover or labeller,
         steps=config.relax_steps,
         frames=config.relax_frames,
         fmax=config.fmax,
     )
+    labels = way.labels if mover is None else labeller.label(way.crystals)
     kinds = np.full(len(way.step), kind, object)
-    rows = _rows(way.crystals, way.labels, given.ids[parents[way.start]], kinds, way.step)
-    return _usable(way.crystals, way.labels, rows, way.step == 0, labeller)
+    rows = _rows(way.crystals, labels, given.ids[parents[way.start]], kinds, way.step)
+    return _usable(way.crystals, labels, rows, way.step == 0, labeller)
 
 
 def _rows(

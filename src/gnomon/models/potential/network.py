@@ -53,6 +53,8 @@ class PotentialConfig:
         avg_n_neighbors: of the training set; sums over neighbours are divided by its square root.
         shift, scale: eV, eV; of the energy of an atom.
         repulsion: whether the screened nuclear repulsion is added (``repulsion.py``).
+        embedding: learned numbers that stand for an element in the first layer; None for one-hot
+            elements, as Nequix has them, which make the first layer the widest.
 
     Raises:
         ValueError: for no, repeated or impossible elements, or a size that is not positive.
@@ -74,6 +76,7 @@ class PotentialConfig:
     shift: float = 0.0
     scale: float = 1.0
     repulsion: bool = False
+    embedding: int | None = None
 
     def __post_init__(self) -> None:
         known = set(self.elements)
@@ -99,6 +102,7 @@ class Potential(eqx.Module):
     """Energies of crystals in eV."""
 
     atom_energies: Float[Array, " species"]
+    embedding: Float[Array, "species size"] | None
     layers: list[Convolution]
     readout: Float[Array, "channels 1"]
     config: PotentialConfig = eqx.field(static=True)
@@ -110,9 +114,11 @@ class Potential(eqx.Module):
             ValueError: for irreps that the network cannot gate.
         """
         *layer_keys, last = jax.random.split(key, config.n_layers + 1)
+        table = (len(config.elements), config.embedding or 0)
         inputs, outputs = hidden_irreps(config)
         self.config = config
         self.atom_energies = jnp.zeros(len(config.elements))
+        self.embedding = jax.random.normal(key, table) if config.embedding else None
         self.layers = [
             Convolution(config, into, out, key=layer_key)
             for into, out, layer_key in zip(inputs, outputs, layer_keys, strict=True)
@@ -142,7 +148,10 @@ class Potential(eqx.Module):
             e3nn.s2_irreps(config.lmax), directions, normalize=False, normalization="component"
         ).array
         radial = radial_basis(distances, config)
-        features = [jax.nn.one_hot(species, len(config.elements), dtype=radial.dtype)[:, None]]
+        if self.embedding is None:
+            features = [jax.nn.one_hot(species, len(config.elements), dtype=radial.dtype)[:, None]]
+        else:
+            features = [self.embedding[species][:, None]]
         for layer in self.layers:
             features = layer(features, species, harmonics, radial, batch)
         energies = features[0][:, 0] @ (self.readout / math.sqrt(len(self.readout)))
@@ -360,7 +369,7 @@ def hidden_irreps(config: PotentialConfig) -> tuple[list[e3nn.Irreps], list[e3nn
         raise ValueError(
             f"hidden_irreps {config.hidden_irreps!r}: give some 0e and no 0o, as in '64x0e + 32x1o'"
         )
-    inputs, outputs = [e3nn.Irreps([(len(config.elements), "0e")])], []
+    inputs, outputs = [e3nn.Irreps([(config.embedding or len(config.elements), "0e")])], []
     for _ in range(config.n_layers - 1):
         products = {
             product

@@ -37,6 +37,9 @@ class NetworkConfig(BaseModel):
     radial_polynomial_p: float = Field(default=6.0, gt=0, description="power of the envelope")
     index_weights: bool = Field(default=False, description="self-connection by element")
     layer_norm: bool = True
+    embedding: int | None = Field(
+        default=48, ge=1, description="size of the elements' embedding; None for one-hot elements"
+    )
     repulsion: bool = Field(default=True, description="screened nuclear repulsion is added")
 
 

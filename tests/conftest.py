@@ -19,7 +19,13 @@ settings.register_profile(
 )
 settings.load_profile("gnomon")
 
+EMT = "ase:ase.calculators.emt.EMT"
+"""The evaluator of tests that need a fast one, not a good one."""
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# compiled programs are kept between runs, and not in the user's cache
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cache" / "jax"))
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,12 @@ DIFFERENCE = {"rtol": 1e-5, "atol": 1e-5}
 KINDS = {
     # pseudo-vectors and 2o begin with the second layer, and reach scalars in the fourth
     "all parities": {"hidden_irreps": "3x0e + 2x1o + 2x1e + 1x2o", "lmax": 2, "n_layers": 4},
-    "weights by element": {"index_weights": True, "layer_norm": False, "repulsion": True},
+    "weights by element": {
+        "index_weights": True,
+        "layer_norm": False,
+        "repulsion": True,
+        "embedding": 3,
+    },
 }
 
 compiled = eqx.filter_jit(energy_forces_stress)
@@ -222,6 +227,21 @@ def test_padding_and_companions_do_not_matter():
     np.testing.assert_allclose(among.energy[1:2], alone.energy, **EXACT)
     np.testing.assert_allclose(among.forces[n : n + len(alone.forces)], alone.forces, **EXACT)
     np.testing.assert_allclose(among.stress[1:2], alone.stress, **EXACT)
+
+
+@given(
+    least=st.builds(Shape, st.integers(1, 3000), st.integers(0, 20000), st.integers(1, 70)),
+    octaves=st.integers(1, 2),
+)
+def test_few_shapes_hold_everything(least, octaves):
+    capacity = Shape(256, 1024, 64)
+    found = capacity.fitting(least, octaves=octaves)
+    power = int(np.log2(found.rows / capacity.rows))
+    assert found == tuple(max(1, np.ceil(size * 2.0**power)) for size in capacity)
+    assert found.covers(least)
+    step = 1 if power > 0 else octaves
+    assert power > 0 or power % octaves == 0
+    assert not Shape(*(int(size * 2.0 ** (power - step)) for size in capacity)).covers(least)
 
 
 @pytest.mark.filterwarnings("error")

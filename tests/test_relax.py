@@ -1,6 +1,5 @@
 """Batched relaxation: the minima of ASE, each crystal by itself, no input that harms."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.invariance import Invariance
 from gnomon.evaluate.lanes import Lane, find_pairs, to_device
-from gnomon.evaluate.relax import BatchedEvaluator, fitting
+from gnomon.evaluate.relax import BatchedEvaluator
 from gnomon.io import to_ase
 from gnomon.models.potential.batch import AtomBatch, Shape, pack
 from gnomon.models.potential.compilation import cache_compilations
@@ -99,16 +98,6 @@ class Thin(Calculator):  # type: ignore[misc]  # ASE has no types
             "forces": forces[: len(one.atomic_numbers)],
             "stress": s[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder in which JAX keeps programs, here and not at home, as long as this module runs."""
-    before = jax.config.jax_compilation_cache_dir
-    folder = tmp_path_factory.mktemp("programs")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    yield folder
-    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def evaluate(
@@ -492,24 +481,14 @@ def test_the_skin_changes_nothing_but_the_time() -> None:
     assert (difference < SAME_ENERGY).sum() >= 5
 
 
-@given(atoms=st.integers(1, 3000), rows=st.integers(0, 20000), count=st.integers(1, 8))
-def test_batches_have_few_sizes(atoms: int, rows: int, count: int) -> None:
-    needed = Shape(atoms, rows, count)
-    found = fitting(needed, SMALL)
-    assert found.covers(needed)
-    ratio = found.rows / SMALL.rows
-    assert np.log2(ratio) == round(np.log2(ratio))
-    if ratio > 1:
-        assert not Shape(*(size // 2 for size in found)).covers(needed)
-
-
 def test_programs_are_kept_where_people_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled_programs: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cache_compilations() == compiled_programs  # chosen already: left alone
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for folder, expected in ((None, tmp_path / "gnomon" / "jax"), (tmp_path / "x", tmp_path / "x")):
+    chosen = jax.config.jax_compilation_cache_dir
+    assert cache_compilations() == Path(chosen)  # chosen already: left alone
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path))
+    for folder, expected in ((None, tmp_path / "jax"), (tmp_path / "x", tmp_path / "x")):
         jax.config.update("jax_compilation_cache_dir", None)
         assert cache_compilations(folder) == expected
         assert jax.config.jax_compilation_cache_dir == str(expected)
-    jax.config.update("jax_compilation_cache_dir", str(compiled_programs))
+    jax.config.update("jax_compilation_cache_dir", chosen)

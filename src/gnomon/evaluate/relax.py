@@ -52,8 +52,8 @@ MAX_LENGTH = 1000.0
 ON_TOP = 0.1
 """Å; atoms closer than this are on top of each other."""
 
-LARGER, SMALLER = 2, 4
-"""Between batch sizes above and below the usual one."""
+OCTAVES = 2
+"""From a batch size to the next smaller one: a relaxation takes long to compile."""
 
 
 class BatchedEvaluator:
@@ -134,7 +134,7 @@ class _Work:
             return
         began = time.monotonic()
         shares = np.array([lane.rows + 1 for lane in lanes], dtype=np.float64)
-        shape = fitting(shape_of(lanes), self.evaluator.capacity)
+        shape = self.evaluator.capacity.fitting(shape_of(lanes), octaves=OCTAVES)
         batch, start = to_device(lanes, self.reach, shape)
         potential = self.evaluator.potential.potential
         state, serves = descend(potential, batch, start, self._limits(lanes))
@@ -285,19 +285,6 @@ class _Work:
             lane.fmax if np.isfinite(lane.fmax) else np.nan,
             lane.seconds,
         )
-
-
-def fitting(needed: Shape, capacity: Shape) -> Shape:
-    """The smallest of a few shapes: the capacity, a quarter of it and so on, or doublings of it."""
-    shape = capacity
-    while not shape.covers(needed):
-        shape = Shape(*(LARGER * size for size in shape))
-    while shape == capacity or shape.atoms < capacity.atoms:
-        smaller = Shape(*(max(size // SMALLER, 1) for size in shape))
-        if smaller == shape or not smaller.covers(needed):
-            break
-        shape = smaller
-    return shape
 
 
 def pairs_expected(crystal: Crystals, cutoff: float) -> float:

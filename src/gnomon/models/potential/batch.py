@@ -6,6 +6,7 @@ a small matrix product, and crystals of any coordination share a batch with litt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -31,6 +32,16 @@ class Shape(NamedTuple):
     def covers(self, other: Shape) -> bool:
         """Whether a batch of the other shape fits into this one."""
         return all(mine >= yours for mine, yours in zip(self, other, strict=True))
+
+    def fitting(self, least: Shape, *, octaves: int = 1) -> Shape:
+        """The smallest that covers ``least`` of this, its doublings, and its parts.
+
+        A part has half the size, or a quarter, an eighth ... with more ``octaves`` from part to
+        part: fewer compilations for more padding.
+        """
+        need = max(math.ceil(math.log2(max(a, 1) / b)) for a, b in zip(least, self, strict=True))
+        power = need if need > 0 else -(-need // octaves) * octaves
+        return Shape(*(max(1, math.ceil(size * 2.0**power)) for size in self))
 
     def rounded(self) -> Shape:
         """The next of a few sizes, at most an eighth larger where sizes are large."""
@@ -125,7 +136,8 @@ def batches(
 ) -> Iterator[tuple[Int64[np.ndarray, " k"], AtomBatch]]:
     """Batches of crystals of like size, each with the indices of its crystals.
 
-    All have the shape of ``capacity``, unless one crystal alone needs more, or all together less.
+    All have the shape of ``capacity``, unless one crystal alone needs more, or all together less:
+    then twice, four times, half, a quarter ... of it, so that few shapes come up.
     """
     order = np.argsort(crystals.n_atoms, kind="stable")
     start = 0
@@ -145,7 +157,7 @@ def batches(
             found = Neighbors(*(column[keep] for column in found))
         least = needed(part, found)
         whole = start > 0 or len(chosen) < len(order)
-        shape = capacity if whole and capacity.covers(least) else least.rounded()
+        shape = capacity if whole and capacity.covers(least) else capacity.fitting(least)
         yield chosen, pack(part, cutoff + skin, found=found, shape=shape)
         start += len(chosen)
 

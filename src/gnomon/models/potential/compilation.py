@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from gnomon.models.potential.weights import cache_folder
 
 MIN_SECONDS = 1.0
 """Programs that compile faster are not worth a file."""
@@ -19,14 +20,14 @@ def cache_compilations(folder: Path | None = None) -> Path:
     before, by ``JAX_COMPILATION_CACHE_DIR`` for example, stays.
 
     Args:
-        folder: ``$XDG_CACHE_HOME/gnomon/jax`` or ``~/.cache/gnomon/jax`` where none is given.
+        folder: ``jax`` in gnomon's cache (``weights.cache_folder``) where none is given.
     """
     settings: Any = jax.config
     chosen = settings.jax_compilation_cache_dir
     if chosen:
         return Path(chosen)
     if folder is None:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gnomon" / "jax"
+        folder = cache_folder() / "jax"
     settings.update("jax_compilation_cache_dir", str(folder))
     settings.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     return folder

@@ -14,8 +14,7 @@ from ase.build import bulk
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.io import from_ase, read, write
-
-EMT = "ase:ase.calculators.emt.EMT"
+from tests.conftest import EMT
 
 
 @pytest.fixture

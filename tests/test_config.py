@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gnomon.campaign import begin
 from gnomon.config import CampaignConfig, ConfigError, load_config
 from gnomon.store import Store
+from tests.conftest import EMT
 
 EXAMPLE = """
 system = "Cu-Au"
@@ -117,7 +118,7 @@ def test_settings_cannot_be_changed_by_accident() -> None:
 
 
 configs = st.fixed_dictionaries(
-    {"system": st.sampled_from(["Au-Cu", "Al-Ni", "Pt"])},
+    {"system": st.sampled_from(["Au-Cu", "Al-Ni", "Pt"]), "evaluator.name": st.just(EMT)},
     optional={
         "seed": st.integers(0, 2**31),
         "generate.max_candidates": st.integers(1, 10**6),

@@ -33,11 +33,13 @@ from gnomon.listener import SILENT
 from gnomon.report import build_report
 from gnomon.store import SCHEMAS, Store, StoreError
 from tests.calculators import FastEvaluator
+from tests.conftest import EMT
 
 AL, NI = 13, 28
 
 SETTINGS: dict[str, Any] = {
     "system": "Al-Ni",
+    "evaluator.name": EMT,
     "generate.generators": ["prototypes"],
     "generate.max_atoms": 2,
     "learn.min_labels": 1000,  # no network: only one test below trains one
@@ -308,7 +310,7 @@ def command(folder: Path) -> list[str]:
     config.write_text(
         "[generate]\ngenerators = ['prototypes']\nmax_atoms = 2\n"
         "[learn]\nmin_labels = 1000\n[budget]\nrounds = 1\nfirst_round = 4\n[relax]\nfmax = 0.1\n"
-        "[evaluator]\nworkers = 1\n"
+        f"[evaluator]\nname = {EMT!r}\nworkers = 1\n"
     )
     arguments = ["discover", "Al-Ni", "--config", str(config), "--out", str(folder)]
     return [sys.executable, "-m", "gnomon", *arguments]

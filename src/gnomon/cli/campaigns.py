@@ -65,8 +65,8 @@ def discover(
         },
     )
     store = Store(out or Path(f"campaign-{settings.name}"))
-    verifier = make_evaluator(settings.evaluator, settings.relax)
     with listening() as listener:
+        verifier = make_evaluator(settings.evaluator, settings.relax, listener)
         ending = run(settings, store, verifier, listener)
     page, stable = _write_report(store)
     if json:

@@ -142,7 +142,7 @@ def evaluate(
         typer.Option(
             "--evaluator", "--weights", help="Potential (name or path) or ase:module.Class."
         ),
-    ],
+    ] = "gnomon-1",
     corrections: Annotated[
         str | None, typer.Option(help="'mp2020' or 'none' [mp2020 for potentials].")
     ] = None,
@@ -150,6 +150,7 @@ def evaluate(
     fmax: Annotated[float, typer.Option(help="Force that counts as converged, eV/Å.")] = 0.02,
     steps: Annotated[int, typer.Option(help="Relaxation steps; 0 takes single points.")] = 300,
     seconds: Annotated[float, typer.Option(help="Wall time for one crystal.")] = 120.0,
+    symmetry: Annotated[bool, typer.Option("--symmetry", help="Keep the space group.")] = False,
     options: Annotated[
         str, typer.Option(help="JSON of the calculator's arguments, as in '{\"cutoff\": 6}'.")
     ] = "{}",
@@ -158,7 +159,7 @@ def evaluate(
 ) -> None:
     """Relax crystals with a potential or an ASE calculator; every failure is a row with a status.
 
-    Example: gnomon evaluate *.cif --evaluator ase:ase.calculators.emt.EMT --out relaxed.parquet
+    Example: gnomon evaluate *.cif --out relaxed.parquet
     """
     from gnomon.evaluate.ase import RelaxConfig  # noqa: PLC0415
     from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
@@ -166,11 +167,11 @@ def evaluate(
     from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
 
     refuse_existing(out)
-    relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds)
+    relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds, symmetry=symmetry)
     named = evaluator_config(evaluator, json_object(options), corrections, workers)
-    verifier = make_evaluator(named, relax)
-    found = read_crystals(structures, strict)
     with listening() as listener:
+        verifier = make_evaluator(named, relax, listener)
+        found = read_crystals(structures, strict)
         rows = evaluation_rows(found.crystals, found.rows, verifier, listener)
     write_table(out, rows)
     counts: dict[str, int] = {}

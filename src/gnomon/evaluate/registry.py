@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.ase import RelaxConfig
+from gnomon.listener import SILENT, Listener
 from gnomon.models.potential.weights import BUNDLED, PUBLISHED
 
 ASE = "ase:"
@@ -18,8 +19,8 @@ ASE = "ase:"
 NAMES = (*BUNDLED, *PUBLISHED)
 """Weights that are known by name."""
 
-DEFAULT_EVALUATOR = "ase:ase.calculators.emt.EMT"
-"""Effective medium theory: in every installation, real physics for Al Cu Ag Au Ni Pd Pt."""
+DEFAULT_EVALUATOR = "gnomon-1"
+"""The potential in the package: 89 elements, without a download."""
 
 
 class EvaluatorConfig(BaseModel):
@@ -60,8 +61,10 @@ class EvaluatorConfig(BaseModel):
         return self
 
 
-def make_evaluator(config: EvaluatorConfig, relax: RelaxConfig) -> Evaluator:
-    """The evaluator of this name.
+def make_evaluator(
+    config: EvaluatorConfig, relax: RelaxConfig, listener: Listener = SILENT
+) -> Evaluator:
+    """The evaluator of this name; ``listener`` hears a download of weights.
 
     Raises:
         ValueError: if there is no such calculator, or no such weights.
@@ -78,7 +81,7 @@ def make_evaluator(config: EvaluatorConfig, relax: RelaxConfig) -> Evaluator:
         from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415
         from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
 
-        found = BatchedEvaluator(load_potential(config.name), relax)
+        found = BatchedEvaluator(load_potential(config.name, listener=listener), relax)
         corrections = corrections or "mp2020"
     if corrections == "mp2020":
         from gnomon.evaluate.corrections import Corrected  # noqa: PLC0415

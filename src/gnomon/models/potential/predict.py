@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
+from gnomon.listener import SILENT, Listener
 from gnomon.models.potential.batch import Shape, batches
 from gnomon.models.potential.network import Potential, energy_forces_stress
 
@@ -91,8 +92,8 @@ compiled = eqx.filter_jit(energy_forces_stress)
 """``energy_forces_stress``, compiled once for each network and shape."""
 
 
-def load_potential(name_or_path: str) -> LoadedPotential:
-    """Weights by name (``gnomon-1``, ``nequix-mp-1``, ...) or path.
+def load_potential(name_or_path: str, *, listener: Listener = SILENT) -> LoadedPotential:
+    """Weights by name (``gnomon-1``, ``nequix-mp-1``, ...) or path; ``listener`` hears a download.
 
     Raises:
         ValueError: if there are no such weights, or the file is not what it should be.
@@ -100,6 +101,6 @@ def load_potential(name_or_path: str) -> LoadedPotential:
     from gnomon.models.potential.checkpoint import load  # noqa: PLC0415
     from gnomon.models.potential.weights import resolve  # noqa: PLC0415
 
-    weights = resolve(name_or_path)
+    weights = resolve(name_or_path, listener=listener)
     potential, card = load(weights.path)
     return LoadedPotential(weights.name, weights.sha256, potential, card)

@@ -97,15 +97,22 @@ TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 def test_the_rule_that_found_the_anions_is_said():
     batch = Crystals.concatenate(
-        [crystal("Na", "Cl"), crystal(*["Na"] * 3, *["Cl"] * 7), crystal("Cu")]
+        [
+            crystal("Na", "Cl"),
+            crystal("Na", "Na", "Cl"),
+            crystal(*["Na"] * 3, *["Cl"] * 7),
+            crystal("Cu"),
+        ]
     )
     found = mp2020_corrections(batch)
     assert found.anions_by.tolist() == [
         AnionRule.OXIDATION_STATES,
-        AnionRule.ELECTRONEGATIVITY,  # no states balance Na3Cl7
+        AnionRule.ELECTRONEGATIVITY,  # no states balance Na2Cl
+        AnionRule.NO_ANION,  # nor Na3Cl7, where three sodium cannot make seven chloride
         AnionRule.NONE_NEEDED,
     ]
-    assert found.per_atom[1] == pytest.approx(0.7 * CHLORIDE, abs=ROUND_OFF)
+    assert found.per_atom[1] == pytest.approx(CHLORIDE / 3, abs=ROUND_OFF)
+    assert found.per_atom[2] == 0
 
 
 @pytest.mark.parametrize("symbols", [("Eu", "Cu", "Si"), ("Si", "Cu", "Eu")])
@@ -212,7 +219,9 @@ def test_six_hundred_real_crystals_agree_with_pymatgen(shared_data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no oxidation states balance: said there
         expected = [pymatgen_correction(s) for s in to_pymatgen(batch)]
-    np.testing.assert_allclose(found, expected, atol=ROUND_OFF)
+    none = mp2020_corrections(batch).anions_by == AnionRule.NO_ANION
+    assert none.sum() <= 3  # of 600
+    np.testing.assert_allclose(found[~none], np.array(expected)[~none], atol=ROUND_OFF)
     assert (np.abs(found) > ROUND_OFF).sum() > 200
 
 

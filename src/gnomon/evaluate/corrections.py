@@ -8,7 +8,9 @@ energy for each anion, and for each +U metal in an oxide or a fluoride (Wang et 
 Whether an element counts as an anion, pymatgen reads off oxidation states.  Here they are always
 worked out first, as the Materials Project does, from the reduced formula.  Where no set of states
 balances the charges, or none is sought as the formula is too large, the scheme's second rule
-holds: the most electronegative element is the anion; ``Corrections.anions_by`` says so.
+holds: the most electronegative element is the anion, unless the others cannot bring even half of
+its atoms to the state -1 that the scheme asks of an anion.  NaCl7, mostly Cl2 molecules, has none:
+corrected as a chloride it would lie on the hull.  ``Corrections.anions_by`` says which rule it was.
 """
 
 import warnings
@@ -27,12 +29,15 @@ from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_pymatgen
 
 if TYPE_CHECKING:
+    from pymatgen.core import Composition
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
 SCHEME_SUFFIX = ", MP2020 corrections"
 """What a corrected energy scheme is called after the name of the scheme without corrections."""
 
 OXYGEN, SULFUR = 8, 16
+
+TOLD_BY_STRUCTURE = ("O", "S")
 
 OXIDE_CUTOFF = 1.05
 """Of pymatgen's O-O distances that tell oxides from peroxides: as its scheme calls it."""
@@ -41,12 +46,18 @@ MAX_SITES = 20
 """Atoms of the largest reduced formula whose oxidation states pymatgen's scheme works out."""
 
 
+LEAST_STATE = -0.5
+"""The mean state to which an anion must come at least, where no states balance the charges.  (Such
+fluorides as BaHoF6, at -5/6, are corrected in published data.)"""
+
+
 class AnionRule(StrEnum):
     """How the anions of a compound were found."""
 
     NONE_NEEDED = "none_needed"
     OXIDATION_STATES = "oxidation_states"
     ELECTRONEGATIVITY = "electronegativity"
+    NO_ANION = "no_anion"
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ def _adjustments(
         }
         ordered = sorted(counts, key=lambda count: rank[count[0]])
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
-        states = _oxidation_states(composition)
+        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])
         settings = scheme.u_settings.get(SYMBOLS[ordered[-1][0]], {})
         hubbards = {SYMBOLS[z]: settings[SYMBOLS[z]] for z, _ in counts if SYMBOLS[z] in settings}
         entry = ComputedEntry(
@@ -170,13 +181,31 @@ def _adjustments(
         parts = scheme.get_adjustments(entry)
     n_atoms = sum(n for _, n in counts)
     found = tuple(Adjustment(part.name, float(part.value) / n_atoms) for part in parts)
-    return found, AnionRule.OXIDATION_STATES if states else AnionRule.ELECTRONEGATIVITY
+    return found, rule
 
 
-def _oxidation_states(composition: object) -> dict[str, float]:
+def _states_and_rule(
+    composition: "Composition", most_electronegative: str
+) -> tuple[dict[str, float], AnionRule]:
+    """States that the scheme is to read, and the rule that gave them."""
+    if states := _oxidation_states(composition):
+        return states, AnionRule.OXIDATION_STATES
+    supply = sum(
+        amount * max(0.0, element.max_oxidation_state)
+        for element, amount in composition.items()
+        if element.symbol != most_electronegative
+    )
+    least = -supply / composition[most_electronegative]
+    if least <= LEAST_STATE or most_electronegative in TOLD_BY_STRUCTURE:
+        return {}, AnionRule.ELECTRONEGATIVITY
+    # above -1, and below 0 lest it be taken for unknown: the scheme itself declines it
+    return {most_electronegative: min(least, -1e-9)}, AnionRule.NO_ANION
+
+
+def _oxidation_states(composition: "Composition") -> dict[str, float]:
     """The most likely states, averaged by element; empty where there are none or none is sought."""
     try:
-        guesses = composition.oxi_state_guesses(max_sites=-MAX_SITES)  # type: ignore[attr-defined]
+        guesses = composition.oxi_state_guesses(max_sites=-MAX_SITES)
     except ValueError:  # more than MAX_SITES atoms in the reduced formula
         return {}
     return dict(guesses[0]) if guesses else {}

@@ -4,6 +4,8 @@
     gnomon train potential frames/small frames/middle frames/elements \
         --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft.gnomon
     python examples/label_gnomon_1.py structures.parquet frames --draft draft.gnomon
+    ... train a second draft on all of frames, then
+    python examples/label_gnomon_1.py structures.parquet frames --draft draft-2.gnomon --again
 
 The crystals of the first half are relaxed ones of the Materials Project (CC-BY 4.0) in small cells,
 and prototypes of all elements; each is labelled as it is, perturbed, and (one or two atoms) at
@@ -15,6 +17,7 @@ some half an hour on two cores, and goes on where it was stopped.
 """
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,7 @@ MOLECULES = LabelConfig(
     perturb=PerturbConfig(copies=20, max_rattle=0.2, strain=0.1, scan_atoms=12), below=100
 )
 DECORATED = LabelConfig(unrelaxed=True, relax_frames=4, chunk=128)
+AGAIN = LabelConfig(unrelaxed=True, relax_frames=3, chunk=128)
 SUBSTITUTED = LabelConfig(
     perturb=PerturbConfig(copies=0, scan_atoms=0), substitutes=1, relax_frames=3, chunk=64
 )
@@ -72,6 +76,8 @@ CONFIGS = {
     "pairs": DECORATED,
     "triples": DECORATED,
     "substituted": SUBSTITUTED,
+    "pairs-again": AGAIN,
+    "triples-again": AGAIN,
 }
 
 
@@ -114,22 +120,42 @@ def sets_of_a_search(crystals: Crystals) -> dict[str, Crystals]:
     }
 
 
-def decorated(crystals: Crystals, n_species: int, count: int, rng: np.random.Generator) -> Crystals:
+def sets_of_a_second_search(crystals: Crystals) -> dict[str, Crystals]:
+    """More prototypes, all with an element whose own phase is made of molecules.
+
+    There the first drafts erred most: they mistook molecules in a compound.
+    """
+    rng = np.random.default_rng(3)
+    return {
+        "pairs-again": decorated(crystals, 2, 1800, rng, always=MOLECULAR),
+        "triples-again": decorated(crystals, 3, 500, rng, always=MOLECULAR),
+    }
+
+
+def decorated(
+    crystals: Crystals,
+    n_species: int,
+    count: int,
+    rng: np.random.Generator,
+    always: Collection[str] = (),
+) -> Crystals:
     """Prototypes of up to 8 atoms with elements drawn by the root of how many crystals hold them.
 
-    Small cells come up more often, as in a search.
+    Small cells come up more often, as in a search.  Each holds one of ``always``, if any are given.
     """
     found, held = np.unique(crystals.atomic_numbers, return_counts=True)
     often = np.sqrt(held) / np.sqrt(held).sum()
+    wanted = {atomic_number(symbol) for symbol in always}
     library = prototypes(n_species, 8)
     likely = np.array([1 / prototype.n_atoms for prototype in library])
     drawn = rng.choice(len(library), count, p=likely / likely.sum())
-    return Crystals.concatenate(
-        [
-            library[i].decorate(rng.choice(found, (1, n_species), replace=False, p=often))
-            for i in drawn
-        ]
-    )
+    made = []
+    for i in drawn:
+        chosen = rng.choice(found, n_species, replace=False, p=often)
+        while wanted and not wanted & set(chosen.tolist()):
+            chosen = rng.choice(found, n_species, replace=False, p=often)
+        made.append(library[i].decorate(chosen[None]))
+    return Crystals.concatenate(made)
 
 
 def elements(potential: LoadedPotential) -> Crystals:
@@ -152,6 +178,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", default="nequix-oam-1-pft")
     parser.add_argument("--draft", help="weights that relax: label the second half")
+    parser.add_argument("--again", action="store_true", help="with a second draft: its sets")
     given = parser.parse_args()
     potential = load_potential(given.weights)
     labeller = PotentialLabeller(potential)
@@ -160,7 +187,10 @@ def main() -> None:
     if given.draft is None:
         mover, sets = None, training_sets(structures, potential)
     else:
-        mover, sets = PotentialLabeller(load_potential(given.draft)), sets_of_a_search(structures)
+        mover, sets = (
+            PotentialLabeller(load_potential(given.draft)),
+            (sets_of_a_second_search if given.again else sets_of_a_search)(structures),
+        )
     for name, crystals in sets.items():
         print(f"{name}: {len(crystals)} crystals, {int(crystals.n_atoms.sum())} atoms", flush=True)
         summary = label(

@@ -23,7 +23,8 @@ from gnomon.evaluate.corrections import (
     mp2020_correction_per_atom,
     mp2020_corrections,
 )
-from gnomon.io import from_pymatgen, to_pymatgen
+from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
+from gnomon.models.potential.predict import load_potential
 from tests.strategies import crystals, rewritten, rngs
 
 ROUND_OFF = 1e-6  # eV/atom
@@ -240,3 +241,25 @@ def test_wbm_corrections_are_those_published(shared_data):
     difference = np.abs(mp2020_correction_per_atom(batch) - published / batch.n_atoms)
     assert (difference[~tied] < ROUND_OFF).all()
     assert (difference[tied] > ROUND_OFF).sum() <= 1  # k of 972: one with copper after silicon
+
+
+def test_hematite_and_rock_salt_come_out_as_the_materials_project_has_them(shared_data):
+    """Formation energies by nequix-oam-1-pft without and with corrections, eV/atom."""
+    weights = shared_data.parent / "weights" / "nequix-oam-1-pft.nqx"
+    if not weights.is_file():
+        pytest.skip(f"published weights not found: {weights}")
+    ids = ["mp-19770", "mp-22862", "mp-12957", "mp-570778", "mp-974558"]  # Fe2O3 NaCl O2 Cl2 Na
+    table = pq.read_table(shared_data / "materials_project" / "structures.parquet")
+    order = table["id"].to_pylist()
+    batch = from_arrow(table.take([order.index(id) for id in ids]))
+    batch = Crystals.concatenate([batch, Crystals.single(1.42 * BCC, [26], [[0, 0, 0]])])
+    raw = load_potential(str(weights)).predict(batch).energy / batch.n_atoms
+    hematite, salt, oxygen, chlorine, sodium, iron = raw
+    formed = np.array([hematite - 0.4 * iron - 0.6 * oxygen, salt - 0.5 * sodium - 0.5 * chlorine])
+    np.testing.assert_allclose(formed, [-0.3, -1.8], atol=0.05)
+    corrected = formed + mp2020_correction_per_atom(batch[:2])
+    np.testing.assert_allclose(corrected, [-1.6, -2.1], atol=0.05)
+
+
+BCC = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])
+"""Rows of a primitive cell, in halves of the cubic lattice parameter."""

@@ -51,7 +51,7 @@ class Morse(Potential):
     """A pair potential that is smooth at the cutoff, with two elements of bad character."""
 
     def __init__(self) -> None:
-        self.atom_energies = jnp.zeros(1)
+        self.atom_energies, self.embedding = jnp.zeros(1), None
         self.layers, self.readout = [], jnp.zeros((1, 1))
         self.config = PotentialConfig(ELEMENTS, CUTOFF, "1x0e", lmax=0, n_layers=1)
 

@@ -1,19 +1,26 @@
 """The training set of gnomon-1: what the bundled potential learned from, label by label.
 
-    python examples/label_gnomon_1.py structures.parquet frames --weights nequix-oam-1-pft
+    python examples/label_gnomon_1.py structures.parquet frames
     gnomon train potential frames/small frames/middle frames/elements \
-        --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft.gnomon
-    python examples/label_gnomon_1.py structures.parquet frames --draft draft.gnomon
-    ... train a second draft on all of frames, then
-    python examples/label_gnomon_1.py structures.parquet frames --draft draft-2.gnomon --again
+        --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft-1.gnomon
 
-The crystals of the first half are relaxed ones of the Materials Project (CC-BY 4.0) in small cells,
-and prototypes of all elements; each is labelled as it is, perturbed, and (one or two atoms) at
-several volumes.  Those of the second half are what a search will ask about: structures of the
-elements, decorated prototypes, ionic substitutions.  A draft of the potential relaxes them, and the
-frames on its way are labelled: where it went wrong, it learns what is right.  Formulas whose hash
-is 75 or more are left out but for elements, from which all energies are measured.  Each half takes
-some half an hour on two cores, and goes on where it was stopped.
+    python examples/label_gnomon_1.py structures.parquet frames --draft draft-1.gnomon
+    gnomon train potential frames/{small,middle,elements,references,molecules} \
+        frames/{pairs,triples,substituted} --validation frames/validation --layers 3 \
+        --radial-size 32 --embedding 48 --method muon --learning-rate 0.008 --first-share 0.15 \
+        --minutes 15 --out draft-2.gnomon
+
+    python examples/label_gnomon_1.py structures.parquet frames --draft draft-2.gnomon --again
+    ... and the command on the card of gnomon-1, which goes on from draft-2 with all of them.
+
+The first crystals are relaxed ones of the Materials Project (CC-BY 4.0) in small cells, and
+prototypes of all elements; each is labelled as it is, perturbed, and (one or two atoms) at several
+volumes.  Then come those that a search will ask about: structures of the elements, decorated
+prototypes, ionic substitutions.  A draft relaxes them, and the frames on its way are labelled:
+where it went wrong, the next learns what is right.  Formulas whose hash is 75 or more are left out
+but for elements, from which all energies are measured.  Each part takes up to half an hour on two
+cores and goes on where it was stopped.  The first one gives the same labels again; the others
+follow their drafts, which are trained by the clock and so never quite the same.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
@@ -69,30 +69,83 @@ class EnsembleEnergyModel:
         atoms within the cutoff, or with less than ``MIN_VOLUME`` an atom: the network has
         learned nothing that applies.
         """
+        (predictions,) = self.predict_scaled(crystals, np.ones(1))
+        return predictions
+
+    def predict_scaled(
+        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]
+    ) -> list[Predictions]:
+        """What ``predict`` says of the crystals with all lengths times each factor.
+
+        Graphs are built once for all factors, with the reach that the smallest one needs: scaled
+        distances beyond the cutoff have no weight, so the energies are those of the scaled cells.
+
+        Raises:
+            ValueError: if there is no factor, or one is not positive.
+        """
+        if not len(lengths) or not np.all(lengths > 0):
+            raise ValueError(f"lengths are scaled by positive factors, not by {lengths.tolist()}")
         parts = [
-            self._predict(crystals[i : i + CHUNK]) for i in range(0, max(len(crystals), 1), CHUNK)
+            self._predict(crystals[i : i + CHUNK], lengths)
+            for i in range(0, max(len(crystals), 1), CHUNK)
         ]
-        return Predictions(
-            np.concatenate([p.members for p in parts], axis=1),
-            np.concatenate([p.reasons for p in parts]),
-        )
+        return [
+            Predictions(
+                np.concatenate([p.members for p in same], axis=1),
+                np.concatenate([p.reasons for p in same]),
+            )
+            for same in zip(*parts, strict=True)
+        ]
 
-    def _predict(self, crystals: Crystals) -> Predictions:
+    def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
+        """What the readout of the first member sees of each crystal; NaN without a prediction.
+
+        Crystals whose embeddings are near are alike to the network.
+        """
+        first = jax.tree.map(lambda x: x[:1] if eqx.is_array(x) else x, self.networks)
+        features = self.networks.readout.in_size
+        out = np.full((len(crystals), features), np.nan, np.float32)
+        for start in range(0, len(crystals), CHUNK):
+            part = crystals[start : start + CHUNK]
+            rows = np.flatnonzero(self._refusals(part, 1.0) == "")
+            graphs = self._graphs(part[rows], 1.0)
+            connected = np.flatnonzero(_shortest(graphs) < self.networks.config.cutoff)
+            for chosen, batch in pack(graphs, _by_size(graphs, connected), BATCH):
+                out[start + rows[chosen]] = np.asarray(_embed(first, batch))[0, : len(chosen)]
+        return out
+
+    def _predict(
+        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]
+    ) -> list[Predictions]:
+        refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]
+        # one too dense at every factor would cost the memory that the refusal saves
+        rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
+        smallest = float(min(1.0, lengths.min()))
+        graphs = self._graphs(crystals[rows], smallest)
+        baseline = self.target.baseline(crystals[rows])
+        found = []
+        for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
+            scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
+            connected = _shortest(scaled) < self.networks.config.cutoff
+            asked = reasons[rows] == ""
+            reasons[rows[asked & ~connected]] = (
+                f"no two atoms within {self.networks.config.cutoff:g} Å"
+            )
+            outputs = run(self.networks, scaled, np.flatnonzero(asked & connected))
+            energies = np.full((len(outputs), len(crystals)), np.nan)
+            energies[:, rows] = baseline + self.target.scale * outputs
+            found.append(Predictions(energies, reasons))
+        return found
+
+    def _graphs(self, crystals: Crystals, smallest: float) -> Graphs:
+        """Graphs with every edge that crystals scaled by ``smallest`` or more have."""
         config = self.networks.config
-        reasons = self._refusals(crystals)
-        rows = np.flatnonzero(reasons == "")
-        graphs = build_graphs(crystals[rows], config.cutoff, config.max_neighbors)
-        connected = graphs.n_edges > 0
-        reasons[rows[~connected]] = f"no two atoms within {config.cutoff:g} Å"
-        outputs = run(self.networks, graphs, np.flatnonzero(connected))
-        energies = np.full((len(outputs), len(crystals)), np.nan)
-        energies[:, rows] = self.target.baseline(crystals[rows]) + self.target.scale * outputs
-        return Predictions(energies, reasons)
+        return build_graphs(crystals, config.cutoff / smallest, config.max_neighbors)
 
-    def _refusals(self, crystals: Crystals) -> Shaped[np.ndarray, " n"]:
-        """Why a crystal is not looked at, empty where it is."""
+    def _refusals(self, crystals: Crystals, length: float) -> Shaped[np.ndarray, " n"]:
+        """Why a crystal of lengths times a factor is not looked at, empty where it is."""
         reasons = np.full(len(crystals), "", dtype=object)
-        reasons[crystals.volumes < MIN_VOLUME * crystals.n_atoms] = (
+        reasons[crystals.volumes * length**3 < MIN_VOLUME * crystals.n_atoms] = (
             f"less than {MIN_VOLUME:g} Å^3 an atom"
         )
         unseen = (crystals.composition > 0) & ~self.target.seen
@@ -108,8 +161,7 @@ def run(
     """Outputs of the networks for these graphs, NaN for the others."""
     members = networks.elements.shape[0]
     out = np.full((members, len(graphs)), np.nan)
-    by_size = index[np.argsort(graphs.n_edges[index], kind="stable")]
-    for chosen, batch in pack(graphs, by_size, size):
+    for chosen, batch in pack(graphs, _by_size(graphs, index), size):
         out[:, chosen] = np.asarray(apply(networks, batch))[:, : len(chosen)]
     return out
 
@@ -119,6 +171,32 @@ def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
     """Every member on one batch."""
     arrays, rest = eqx.partition(networks, eqx.is_array)
     return each_member(lambda member: eqx.combine(member, rest)(batch), arrays)
+
+
+@eqx.filter_jit
+def _embed(networks: Structural, batch: GraphBatch) -> Float[Array, "m B features"]:
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+    return each_member(lambda member: eqx.combine(member, rest).embed(batch), arrays)
+
+
+def _by_size(graphs: Graphs, index: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+    """Small graphs first: batches of equals waste little room."""
+    return index[np.argsort(graphs.n_edges[index], kind="stable")]
+
+
+def _scaled(graphs: Graphs, factor: float) -> Graphs:
+    """The same graphs with other distances; edges may reach beyond the cutoff, where they fade."""
+    return replace(graphs, distances=graphs.distances * np.float32(factor))
+
+
+def _shortest(graphs: Graphs) -> Float64[np.ndarray, " n"]:
+    """Length of the shortest edge of each crystal, Å; inf for one without edges."""
+    shortest = np.full(len(graphs), np.inf)
+    having = graphs.n_edges > 0
+    starts = graphs.edge_offsets[:-1][having]
+    if len(starts):
+        shortest[having] = np.minimum.reduceat(graphs.distances, starts)
+    return shortest
 
 
 def each_member(function: Callable[[Any], Any], members: Any) -> Any:

@@ -134,6 +134,10 @@ class Structural(eqx.Module):
 
     def __call__(self, batch: GraphBatch) -> Float[Array, " B"]:
         """One number for each crystal of a padded batch."""
+        return jax.vmap(self.readout)(self.embed(batch))
+
+    def embed(self, batch: GraphBatch) -> Float[Array, "B features"]:
+        """What the readout sees of each crystal: the mean node and the global node."""
         config = self.config
         centers = jnp.linspace(FIRST_CENTER, config.cutoff, config.gaussians)
         basis = jnp.exp(-(((batch.distances[:, None] - centers) / GAUSSIAN_WIDTH) ** 2))
@@ -146,8 +150,7 @@ class Structural(eqx.Module):
         whole = jnp.zeros((len(batch.real), config.width))
         for block in self.blocks:
             nodes, whole = block(nodes, edges, whole, batch, weights)
-        inputs = [mean_over_atoms(nodes, batch), whole]
-        return jax.vmap(self.readout)(jnp.concatenate(inputs, axis=-1))
+        return jnp.concatenate([mean_over_atoms(nodes, batch), whole], axis=-1)
 
 
 def mean_over_atoms(nodes: Float[Array, "N width"], batch: GraphBatch) -> Float[Array, "B width"]:

@@ -1,27 +1,19 @@
 """Training of the structural ensemble: split, batches, optimiser, resume, model card."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z
 from gnomon.graphs import batch_size, build_graphs
-from gnomon.models import Predictions
-from gnomon.models.card import ModelCard, Validation, machine
-from gnomon.models.checkpoint import load_arrays, load_header, save_arrays
+from gnomon.models.card import ModelCard
+from gnomon.models.checkpoint import save_arrays
 from gnomon.models.ensemble import (
     EnsembleEnergyModel,
     Target,
@@ -29,10 +21,17 @@ from gnomon.models.ensemble import (
     load_model,
     save_model,
 )
-from gnomon.models.optimize import OptimizerConfig, State, TrainingSet, initial_state, run_epoch
+from gnomon.models.optimize import OptimizerConfig, TrainingSet, initial_state, run_epoch
+from gnomon.models.runs import (
+    check_finished,
+    fit_elements,
+    measure,
+    provenance,
+    resume,
+    run_key,
+)
 from gnomon.models.split import formula_hashes
 from gnomon.models.structural import StructuralConfig
-from gnomon.provenance import git_commit
 
 SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""
@@ -42,9 +41,6 @@ MIN_ROWS = 8
 
 SMALL_VISITS = 16_000
 """Rows seen in a small training, epoch after epoch: some 10 s on two cores once compiled."""
-
-ELEMENT_RIDGE = 0.1
-"""Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
 
 
 class TrainConfig(BaseModel):
@@ -133,9 +129,10 @@ def train(
     began = time.monotonic()
     energies = np.asarray(formation_energy_per_atom, np.float64)
     _check(crystals, energies)
-    run_key = _run_key(crystals, energies, config, scheme)
-    if (finished := _finished(out, run_key)) is not None:
-        return finished
+    columns = (crystals.lattice, crystals.atomic_numbers, crystals.frac_coords, crystals.offsets)
+    key = run_key((*columns, energies), config, scheme)
+    if out.exists():
+        return check_finished(out, load_model(out).card, key)
 
     train_rows, validation_rows = _split(crystals, config)
     target = fit_target(crystals[train_rows], energies[train_rows])
@@ -147,7 +144,7 @@ def train(
     networks = initial_networks(config.network, training.coordination, config.members, config.seed)
     state, static = initial_state(networks, config.optimizer)
     partial = out.with_name(out.name + ".partial")
-    state, first, spent = _resume(partial, run_key, state)
+    state, first, spent = resume(partial, key, state)
     began, saved = began - spent, time.monotonic()
     for epoch in range(first, config.optimizer.epochs):
         state, loss = run_epoch(state, static, data, config.optimizer, epoch, config.seed)
@@ -155,16 +152,14 @@ def train(
         if progress is not None:
             progress(Progress(epoch + 1, config.optimizer.epochs, loss * target.scale, seconds))
         if time.monotonic() - saved > SAVE_EVERY:
-            save_arrays(partial, {"run": run_key, "epoch": epoch + 1, "seconds": seconds}, state)
+            save_arrays(partial, {"run": key, "epoch": epoch + 1, "seconds": seconds}, state)
             saved = time.monotonic()
 
     model = EnsembleEnergyModel(eqx.combine(state.average, static), target)
     predicted = model.predict(crystals)
     card = ModelCard(
         kind="structural",
-        scheme=scheme,
         data=data_name,
-        data_sha256=run_key["data_sha256"],
         rows=len(crystals),
         train_rows=len(train_rows),
         split=(
@@ -174,13 +169,10 @@ def train(
         seed=config.seed,
         members=config.members,
         train_mae=float(np.nanmean(np.abs(predicted.median - energies)[train_rows])),
-        validation=_validation(model, predicted, crystals, energies, validation_rows),
-        config=run_key["config"],
-        wall_seconds=round(time.monotonic() - began, 1),
-        gnomon_version=version("gnomon"),
-        git_commit=git_commit(),
-        machine=machine(),
-        trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        validation=measure(
+            predicted, target.baseline(crystals), energies, validation_rows, target.shift
+        ),
+        **provenance(key, seconds=time.monotonic() - began),
     )
     save_model(out, EnsembleEnergyModel(model.networks, target, card))
     partial.unlink(missing_ok=True)
@@ -213,79 +205,5 @@ def _split(
 
 
 def fit_target(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> Target:
-    """Shift, element energies by ridge regression and the scale of what is left."""
-    fractions = crystals.composition / crystals.n_atoms[:, None]
-    shift = float(energies.mean())
-    gram = fractions.T @ fractions + ELEMENT_RIDGE * np.eye(MAX_Z + 1)
-    element_energies = np.linalg.solve(gram, fractions.T @ (energies - shift))
-    left = energies - shift - fractions @ element_energies
-    scale = float(max(left.std(), 1e-3))
-    return Target(element_energies, fractions.any(axis=0), shift, scale)
-
-
-def _run_key(
-    crystals: Crystals, energies: Float64[np.ndarray, " n"], config: TrainConfig, scheme: str
-) -> dict[str, Any]:
-    """What makes two trainings the same."""
-    digest = hashlib.sha256()
-    columns = (crystals.lattice, crystals.atomic_numbers, crystals.frac_coords, crystals.offsets)
-    for array in (*columns, energies):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return {
-        "data_sha256": digest.hexdigest(),
-        "scheme": scheme,
-        "config": config.model_dump(mode="json"),
-    }
-
-
-def _finished(out: Path, run_key: dict[str, Any]) -> ModelCard | None:
-    """The card of the finished training in ``out``, None if there is nothing."""
-    if not out.exists():
-        return None
-    card = load_model(out).card
-    if card is None or run_key != {
-        "data_sha256": card.data_sha256,
-        "scheme": card.scheme,
-        "config": card.config,
-    }:
-        raise ValueError(
-            f"{out} holds a model of other data or settings: choose another file, or delete it"
-        )
-    return card
-
-
-def _resume(partial: Path, run_key: dict[str, Any], state: State) -> tuple[State, int, float]:
-    """State, epochs behind and seconds spent of an unfinished training, or of none."""
-    if not partial.exists():
-        return state, 0, 0.0
-    header = load_header(partial)
-    if header.get("run") != run_key:
-        raise ValueError(
-            f"{partial} is an unfinished training of other data or settings: delete it, or choose "
-            "another file to write"
-        )
-    arrays = jax.tree.map(jnp.asarray, load_arrays(partial, state))
-    return arrays, int(header["epoch"]), float(header["seconds"])
-
-
-def _validation(
-    model: EnsembleEnergyModel,
-    predicted: Predictions,
-    crystals: Crystals,
-    energies: Float64[np.ndarray, " n"],
-    validation_rows: Int64[np.ndarray, " v"],
-) -> Validation | None:
-    """Errors on the rows that have a prediction, None if there are none."""
-    rows = validation_rows[predicted.predicted[validation_rows]]
-    if not len(rows):
-        return None
-    truth = energies[rows]
-    return Validation(
-        rows=len(validation_rows),
-        unpredicted=len(validation_rows) - len(rows),
-        mae=float(np.abs(predicted.median[rows] - truth).mean()),
-        mae_of_members=tuple(np.abs(predicted.members[:, rows] - truth).mean(axis=1).tolist()),
-        median_iqr=float(np.median(predicted.iqr[rows])),
-        mae_of_elements=float(np.abs(model.target.baseline(crystals[rows]) - truth).mean()),
-        mae_of_mean=float(np.abs(model.target.shift - truth).mean()),
-    )
+    """Shift, element energies and scale for crystals of these energies."""
+    return fit_elements(crystals.composition / crystals.n_atoms[:, None], energies)

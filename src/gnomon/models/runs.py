@@ -1,0 +1,131 @@
+"""What trainings of any network share: which run it is, going on after a kill, and the errors."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float64, Int64
+from pydantic import BaseModel
+
+from gnomon.elements import MAX_Z
+from gnomon.models import Predictions
+from gnomon.models.card import ModelCard, Validation, machine
+from gnomon.models.checkpoint import load_arrays, load_header
+from gnomon.models.ensemble import Target
+from gnomon.provenance import git_commit
+
+ELEMENT_RIDGE = 0.1
+"""Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
+
+SMALLEST_SCALE = 1e-3
+"""eV/atom; energies that the elements explain to less than this are not scaled up further."""
+
+Tree = TypeVar("Tree")
+
+
+def run_key(columns: Sequence[np.ndarray], config: BaseModel, scheme: str) -> dict[str, Any]:
+    """What makes two trainings the same: data (a hash of its arrays), settings, energy scheme."""
+    digest = hashlib.sha256()
+    for array in columns:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "data_sha256": digest.hexdigest(),
+        "scheme": scheme,
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def check_finished(out: Path, card: ModelCard | None, key: dict[str, Any]) -> ModelCard:
+    """The card of the model in ``out``, if it is that of this run.
+
+    Raises:
+        ValueError: if it is that of another run.
+    """
+    if card is None or key != {
+        "data_sha256": card.data_sha256,
+        "scheme": card.scheme,
+        "config": card.config,
+    }:
+        raise ValueError(
+            f"{out} holds a model of other data or settings: choose another file, or delete it"
+        )
+    return card
+
+
+def resume(partial: Path, key: dict[str, Any], state: Tree) -> tuple[Tree, int, float]:
+    """State, epochs behind and seconds spent of an unfinished training, or of none.
+
+    Raises:
+        ValueError: if the unfinished training is another run.
+    """
+    if not partial.exists():
+        return state, 0, 0.0
+    header = load_header(partial)
+    if header.get("run") != key:
+        raise ValueError(
+            f"{partial} is an unfinished training of other data or settings: delete it, or choose "
+            "another file to write"
+        )
+    arrays = jax.tree.map(jnp.asarray, load_arrays(partial, state))
+    return arrays, int(header["epoch"]), float(header["seconds"])
+
+
+def fit_elements(
+    fractions: Float64[np.ndarray, "n 119"], energies: Float64[np.ndarray, " n"]
+) -> Target:
+    """Shift, element energies by ridge regression and the scale of what is left (eV/atom)."""
+    shift = float(energies.mean())
+    gram = fractions.T @ fractions + ELEMENT_RIDGE * np.eye(MAX_Z + 1)
+    element_energies = np.linalg.solve(gram, fractions.T @ (energies - shift))
+    left = energies - shift - fractions @ element_energies
+    seen = (fractions > 0).any(axis=0)
+    return Target(element_energies, np.asarray(seen), shift, float(max(left.std(), SMALLEST_SCALE)))
+
+
+def measure(
+    predicted: Predictions,
+    baseline: Float64[np.ndarray, " n"],
+    energies: Float64[np.ndarray, " n"],
+    rows: Int64[np.ndarray, " v"],
+    shift: float,
+) -> Validation | None:
+    """Errors on those of the validation rows that have a prediction, None if there are none.
+
+    Args:
+        predicted: of all rows.
+        baseline: what the elements alone say of all rows, eV/atom.
+        energies: the truth of all rows, eV/atom.
+        rows: which validate.
+        shift: mean of the training rows, eV/atom.
+    """
+    known = rows[predicted.predicted[rows]]
+    if not len(known):
+        return None
+    truth = energies[known]
+    return Validation(
+        rows=len(rows),
+        unpredicted=len(rows) - len(known),
+        mae=float(np.abs(predicted.median[known] - truth).mean()),
+        mae_of_members=tuple(np.abs(predicted.members[:, known] - truth).mean(axis=1).tolist()),
+        median_iqr=float(np.median(predicted.iqr[known])),
+        mae_of_elements=float(np.abs(baseline[known] - truth).mean()),
+        mae_of_mean=float(np.abs(shift - truth).mean()),
+    )
+
+
+def provenance(key: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What a card says of the run and of the code and the machine that made the model."""
+    return {
+        **key,
+        "wall_seconds": round(seconds, 1),
+        "gnomon_version": version("gnomon"),
+        "git_commit": git_commit(),
+        "machine": machine(),
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

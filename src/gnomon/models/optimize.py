@@ -1,7 +1,8 @@
 """Steps of training: loss, AdamW with a moving average, batches in a random order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -43,6 +44,9 @@ class OptimizerConfig(BaseModel):
     loss: Literal["l1", "huber"] = "l1"
 
 
+Network = TypeVar("Network", bound=eqx.Module)
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Graphs that train, their shifted and scaled energies, and the shape of a batch."""
@@ -55,13 +59,13 @@ class TrainingSet:
 class State(NamedTuple):
     """All that a step changes; every array but ``steps`` has a leading axis of members."""
 
-    params: Structural
-    average: Structural
+    params: Any  # a network
+    average: Any
     optimizer: Any  # optax
     steps: Int[Array, ""]
 
 
-def initial_state(networks: Structural, config: OptimizerConfig) -> tuple[State, Structural]:
+def initial_state(networks: Network, config: OptimizerConfig) -> tuple[State, Network]:
     """State of an untrained ensemble, and the parts of its networks that do not change."""
     params, static = eqx.partition(networks, eqx.is_inexact_array)
     memory = jax.vmap(optimizer(config).init)(params)
@@ -110,14 +114,24 @@ def _step(
     config: OptimizerConfig,
 ) -> tuple[State, Float[Array, ""]]:
     """One step of every member on the same batch."""
+    return descend(state, rate, config, lambda params: _loss(params, static, batch, target, config))
+
+
+def descend(
+    state: State,
+    rate: Float[Array, ""],
+    config: OptimizerConfig,
+    loss: Callable[[Any], Float[Array, ""]],
+) -> tuple[State, Float[Array, ""]]:
+    """One step of every member down its own loss; the new state and the mean of the losses."""
 
     def member(part: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
         params, average, memory = part
-        loss, gradient = jax.value_and_grad(_loss)(params, static, batch, target, config)
+        value, gradient = jax.value_and_grad(loss)(params)
         updates, memory = optimizer(config).update(gradient, memory, params)
         params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
         average = averaged(average, params, state.steps, config)
-        return (params, average, memory), loss
+        return (params, average, memory), value
 
     parts, losses = each_member(member, (state.params, state.average, state.optimizer))
     params, average, memory = parts

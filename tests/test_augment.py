@@ -56,7 +56,10 @@ class Parabolas:
         return [
             Predictions(
                 np.stack(
-                    [d + (v * s**3 - m) ** 2 for d, m in zip(self.depths, self.volumes, strict=True)]
+                    [
+                        d + (v * s**3 - m) ** 2
+                        for d, m in zip(self.depths, self.volumes, strict=True)
+                    ]
                 ),
                 reasons.copy(),
             )

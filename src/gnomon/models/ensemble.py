@@ -103,8 +103,7 @@ class EnsembleEnergyModel:
         Crystals whose embeddings are near are alike to the network.
         """
         first = jax.tree.map(lambda x: x[:1] if eqx.is_array(x) else x, self.networks)
-        features = self.networks.readout.in_size
-        out = np.full((len(crystals), features), np.nan, np.float32)
+        out = np.full((len(crystals), self.networks.config.features), np.nan, np.float32)
         for start in range(0, len(crystals), CHUNK):
             part = crystals[start : start + CHUNK]
             rows = np.flatnonzero(self._refusals(part, 1.0) == "")
@@ -114,9 +113,7 @@ class EnsembleEnergyModel:
                 out[start + rows[chosen]] = np.asarray(_embed(first, batch))[0, : len(chosen)]
         return out
 
-    def _predict(
-        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]
-    ) -> list[Predictions]:
+    def _predict(self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]) -> list[Predictions]:
         refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]
         # one too dense at every factor would cost the memory that the refusal saves
         rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))

@@ -48,6 +48,11 @@ class StructuralConfig(BaseModel):
     )
     gated: bool = Field(default=False, description="messages through a gate, at twice the cost")
 
+    @property
+    def features(self) -> int:
+        """Numbers that describe a whole crystal, which the readout sees."""
+        return 2 * self.width
+
 
 class Block(eqx.Module):
     """One pass: messages along edges, nodes from their messages, the global node from all nodes."""
@@ -128,7 +133,7 @@ class Structural(eqx.Module):
         self.elements = jax.random.normal(keys[0], (MAX_Z + 1, width))
         self.distance = eqx.nn.Linear(config.gaussians, width, key=keys[1])
         self.blocks = [Block(config, key=k) for k in keys[3:]]
-        self.readout = eqx.nn.MLP(2 * width, "scalar", width, 1, jax.nn.swish, key=keys[2])
+        self.readout = eqx.nn.MLP(config.features, "scalar", width, 1, jax.nn.swish, key=keys[2])
         self.coordination = jnp.asarray(coordination, jnp.float32)
         self.config = config
 

@@ -18,13 +18,13 @@ from gnomon.models.checkpoint import CheckpointError
 from gnomon.models.ensemble import (
     EnsembleEnergyModel,
     Target,
-    card_path,
     initial_networks,
     load_model,
     run,
 )
 from gnomon.models.optimize import OptimizerConfig, learning_rate
 from gnomon.models.split import formula_hash, formula_hashes
+from gnomon.models.storage import card_path
 from gnomon.models.structural import StructuralConfig
 from gnomon.models.train import Progress, TrainConfig, train
 from tests.strategies import ELEMENTS, crystals, random_crystal, random_unimodular, rewritten, rngs

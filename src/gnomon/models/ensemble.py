@@ -1,24 +1,23 @@
 """An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Array, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.files import write_atomically
+from gnomon.elements import SYMBOLS
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard
-from gnomon.models.checkpoint import load_arrays, load_header, save_arrays
+from gnomon.models.storage import load_ensemble, save_ensemble
 from gnomon.models.structural import Structural, StructuralConfig
+from gnomon.models.target import Target
 
 CHUNK = 4096
 """Crystals whose graphs are in memory at a time in a prediction."""
@@ -30,26 +29,6 @@ Below it lie cells of almost no volume, whose neighbours would fill the memory."
 
 BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """E = shift + sum over elements of fraction x element energy + scale x network, eV/atom.
-
-    Attributes:
-        element_energies: least squares on the training data, 0 for elements not in it.
-        seen: the elements of the training data.
-    """
-
-    element_energies: Float64[np.ndarray, "119"]
-    seen: Bool[np.ndarray, "119"]
-    shift: float
-    scale: float
-
-    def baseline(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
-        """What the elements alone say, eV/atom."""
-        fractions = crystals.composition / crystals.n_atoms[:, None]
-        return self.shift + fractions @ self.element_energies
 
 
 class EnsembleEnergyModel:
@@ -221,16 +200,7 @@ def initial_networks(
 def save_model(path: Path, model: EnsembleEnergyModel) -> None:
     """Write a model and, beside it, its card as JSON."""
     assert model.card is not None
-    header = {
-        "kind": model.card.kind,
-        "network": model.networks.config.model_dump(),
-        "members": model.card.members,
-        "shift": model.target.shift,
-        "scale": model.target.scale,
-        "card": model.card.model_dump(mode="json"),
-    }
-    save_arrays(path, header, _arrays(model.networks, model.target))
-    write_atomically(card_path(path), model.card.model_dump_json(indent=2).encode() + b"\n")
+    save_ensemble(path, model.networks, model.target, model.card)
 
 
 def load_model(path: Path | str) -> EnsembleEnergyModel:
@@ -238,27 +208,10 @@ def load_model(path: Path | str) -> EnsembleEnergyModel:
 
     Raises:
         FileNotFoundError: if there is none.
-        CheckpointError: if the file is damaged or no model.
+        CheckpointError: if the file is damaged or no structural model.
     """
-    path = Path(path)
-    header = load_header(path)
-    config = StructuralConfig.model_validate(header["network"])
-    networks = eqx.filter_eval_shape(initial_networks, config, 1.0, header["members"], 0)
-    empty = Target(np.zeros(MAX_Z + 1), np.zeros(MAX_Z + 1, bool), 0.0, 1.0)
-    arrays, energies, seen = load_arrays(path, _arrays(networks, empty))
-    networks = eqx.combine(jax.tree.map(jnp.asarray, arrays), networks)
-    target = Target(energies, seen, header["shift"], header["scale"])
-    return EnsembleEnergyModel(networks, target, ModelCard.model_validate(header["card"]))
 
+    def untrained(config: Any, members: int) -> Structural:
+        return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
 
-def card_path(path: Path) -> Path:
-    """Where the card of a model file lies: ``model.gnomon`` → ``model.gnomon.json``."""
-    return path.with_name(path.name + ".json")
-
-
-def _arrays(networks: Structural, target: Target) -> tuple[Any, np.ndarray, np.ndarray]:
-    return eqx.filter(networks, _is_array_like), target.element_energies, target.seen
-
-
-def _is_array_like(leaf: Any) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+    return EnsembleEnergyModel(*load_ensemble(Path(path), "structural", untrained))

@@ -13,18 +13,10 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from pydantic import BaseModel
 
-from gnomon.elements import MAX_Z
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard, Validation, machine
 from gnomon.models.checkpoint import load_arrays, load_header
-from gnomon.models.ensemble import Target
 from gnomon.provenance import git_commit
-
-ELEMENT_RIDGE = 0.1
-"""Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
-
-SMALLEST_SCALE = 1e-3
-"""eV/atom; energies that the elements explain to less than this are not scaled up further."""
 
 Tree = TypeVar("Tree")
 
@@ -74,18 +66,6 @@ def resume(partial: Path, key: dict[str, Any], state: Tree) -> tuple[Tree, int, 
         )
     arrays = jax.tree.map(jnp.asarray, load_arrays(partial, state))
     return arrays, int(header["epoch"]), float(header["seconds"])
-
-
-def fit_elements(
-    fractions: Float64[np.ndarray, "n 119"], energies: Float64[np.ndarray, " n"]
-) -> Target:
-    """Shift, element energies by ridge regression and the scale of what is left (eV/atom)."""
-    shift = float(energies.mean())
-    gram = fractions.T @ fractions + ELEMENT_RIDGE * np.eye(MAX_Z + 1)
-    element_energies = np.linalg.solve(gram, fractions.T @ (energies - shift))
-    left = energies - shift - fractions @ element_energies
-    seen = (fractions > 0).any(axis=0)
-    return Target(element_energies, np.asarray(seen), shift, float(max(left.std(), SMALLEST_SCALE)))
 
 
 def measure(

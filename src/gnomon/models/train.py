@@ -16,7 +16,6 @@ from gnomon.models.card import ModelCard
 from gnomon.models.checkpoint import save_arrays
 from gnomon.models.ensemble import (
     EnsembleEnergyModel,
-    Target,
     initial_networks,
     load_model,
     save_model,
@@ -24,7 +23,6 @@ from gnomon.models.ensemble import (
 from gnomon.models.optimize import OptimizerConfig, TrainingSet, initial_state, run_epoch
 from gnomon.models.runs import (
     check_finished,
-    fit_elements,
     measure,
     provenance,
     resume,
@@ -32,6 +30,7 @@ from gnomon.models.runs import (
 )
 from gnomon.models.split import formula_hashes
 from gnomon.models.structural import StructuralConfig
+from gnomon.models.target import Target, fit_elements
 
 SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""

@@ -77,20 +77,21 @@ class EnsembleEnergyModel:
         ]
 
     def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
-        """What the readout of the first member sees of each crystal; NaN without a prediction.
+        """What the readouts of all members see of each crystal; NaN without a prediction.
 
-        Crystals whose embeddings are near are alike to the network.
+        Crystals whose embeddings are near are alike to the networks (``gnomon.models.domain``).
         """
-        first = jax.tree.map(lambda x: x[:1] if eqx.is_array(x) else x, self.networks)
-        out = np.full((len(crystals), self.networks.config.features), np.nan, np.float32)
+        members, config = len(self.networks.elements), self.networks.config
+        out = np.full((len(crystals), members, config.features), np.nan, np.float32)
         for start in range(0, len(crystals), CHUNK):
             part = crystals[start : start + CHUNK]
             rows = np.flatnonzero(self._refusals(part, 1.0) == "")
             graphs = self._graphs(part[rows], 1.0)
-            connected = np.flatnonzero(_shortest(graphs) < self.networks.config.cutoff)
+            connected = np.flatnonzero(_shortest(graphs) < config.cutoff)
             for chosen, batch in pack(graphs, _by_size(graphs, connected), BATCH):
-                out[start + rows[chosen]] = np.asarray(_embed(first, batch))[0, : len(chosen)]
-        return out
+                found = np.asarray(_embed(self.networks, batch))[:, : len(chosen)]
+                out[start + rows[chosen]] = found.swapaxes(0, 1)
+        return out.reshape(len(crystals), members * config.features)
 
     def _predict(self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]) -> list[Predictions]:
         refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]

@@ -1,13 +1,14 @@
-"""`gnomon train`, `predict` and `evaluate`: energies of crystals, predicted and verified."""
+"""`gnomon train`, `calibrate`, `predict`, `evaluate`: energies, predicted and verified."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.shared import (
+    CommandError,
     Json,
     Strict,
     Structures,
@@ -17,6 +18,10 @@ from gnomon.cli.shared import (
     refuse_existing,
     write_table,
 )
+
+if TYPE_CHECKING:
+    from gnomon.models.augment import AugmentConfig
+    from gnomon.models.calibration import Labelled
 
 
 def train_structural(
@@ -35,25 +40,11 @@ def train_structural(
 
     Example: gnomon train structural structures.parquet --out mp.gnomon
     """
-    import numpy as np  # noqa: PLC0415
-
     from gnomon.models.optimize import OptimizerConfig  # noqa: PLC0415
     from gnomon.models.train import Progress, TrainConfig, train  # noqa: PLC0415
     from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
 
-    found = read_crystals(data, strict=False)
-    energies = found.rows["formation_energy_per_atom"].to_numpy(zero_copy_only=False)
-    labelled = np.isfinite(energies.astype(np.float64))
-    if not labelled.any():
-        raise ValueError(
-            f"no crystal in {', '.join(data)} has a formation_energy_per_atom (eV/atom): "
-            "training needs that column"
-        )
-    if not labelled.all():
-        say(
-            f"{int((~labelled).sum())} of {len(labelled)} crystals have no "
-            "formation_energy_per_atom and are left out"
-        )
+    labelled = _labelled(data)
     optimizer: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     settings: dict[str, Any] = {} if members is None else {"members": members}
     config = TrainConfig(optimizer=OptimizerConfig(**optimizer), seed=seed, **settings)
@@ -68,12 +59,12 @@ def train_structural(
                 )
 
         card = train(
-            found.crystals[labelled],
-            energies.astype(np.float64)[labelled],
+            labelled.crystals,
+            labelled.energies,
             config,
             out=out,
             scheme=scheme,
-            data_name=", ".join(Path(name).name for name in data),
+            data_name=labelled.name,
             progress=progress,
         )
     if json:
@@ -93,45 +84,192 @@ def train_structural(
     say(f"model: {out}")
 
 
+Scalings = Annotated[
+    int, typer.Option(help="Volumes that each crystal is tried at; 0 takes it as it is.")
+]
+Lengths = Annotated[bool, typer.Option("--lengths", help="Scale lengths instead of volumes.")]
+MedianFirst = Annotated[
+    bool, typer.Option("--median-first", help="Minimum of the median, not median of the minima.")
+]
+
+
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file of `gnomon train`.")],
     structures: Structures,
     out: Annotated[Path | None, typer.Option(help="Parquet of predictions.")] = None,
+    hull: Annotated[
+        Path | None, typer.Option(help="Parquet of phases, for the energy above their hull.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.8,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Calibration file [MODEL.calibration.json if there].")
+    ] = None,
+    no_calibration: Annotated[
+        bool, typer.Option("--no-calibration", help="No intervals, no out-of-distribution flag.")
+    ] = False,
+    scalings: Scalings = 0,
+    lengths: Lengths = False,
+    median_first: MedianFirst = False,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Predict formation energies per atom with their uncertainty (eV/atom).
 
+    With a calibration each energy has an interval, and crystals unlike the training data are
+    flagged.  With --out crystals of any number stream; without, all rows are shown.
+
     Example: gnomon predict mp.gnomon candidates.parquet --out predictions.parquet
     """
     import pyarrow as pa  # noqa: PLC0415
 
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.cli.predictions import (  # noqa: PLC0415
+        load_predictor,
+        read_in_chunks,
+        write_row_groups,
+    )
+    from gnomon.models.calibration import calibration_path  # noqa: PLC0415
     from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
 
+    if calibration is not None and no_calibration:
+        raise CommandError("--calibration and --no-calibration exclude each other")
+    if not 0 < level < 1:
+        raise CommandError(f"--level {level} must lie between 0 and 1, as in 0.8")
     if out is not None:
         refuse_existing(out)
-    network = load_model(model)
-    found = read_crystals(structures, strict)
-    predictions = network.predict(found.crystals)
-    table = pa.table(
-        {
-            "id": found.crystals.ids.tolist(),
-            "source": found.rows["source"],
-            "source_id": found.rows["source_id"],
-            "reduced_formula": found.crystals.reduced_formulas.tolist(),
-            "predicted_formation_energy_per_atom": pa.array(predictions.median, from_pandas=True),
-            "uncertainty": pa.array(predictions.iqr, from_pandas=True),
-            "reason": predictions.reasons.tolist(),
-        }
-    )
+    if calibration is None and not no_calibration and calibration_path(model).exists():
+        calibration = calibration_path(model)
+    augmentation = _augmentation(scalings, lengths, median_first)
+    predictor = load_predictor(model, augmentation, calibration, level, hull)
+    tables = (predictor.rows(found) for found in read_in_chunks(structures, strict))
     if out is not None:
-        write_table(out, table)
-        say(f"{len(table)} predictions ({network.scheme}): {out}")
-    elif json:
+        rows = write_row_groups(out, tables, predictor.facts)
+        say(f"{rows} predictions ({predictor.model.scheme}): {out}")
+        return
+    table = pa.concat_tables(tables)
+    if json:
         put_json(table.to_pylist())
     else:
         put_table(table.drop_columns(["source", "id"]).to_pylist())
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Model file of `gnomon train`.")],
+    data: Structures,
+    out: Annotated[
+        Path | None, typer.Option(help="Calibration file [MODEL.calibration.json].")
+    ] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="Other labelled data to check on; may be repeated.")
+    ] = None,
+    deviation: Annotated[
+        bool,
+        typer.Option("--deviation", help="Intervals from the standard deviation, not the IQR."),
+    ] = False,
+    scalings: Scalings = 0,
+    lengths: Lengths = False,
+    median_first: MedianFirst = False,
+    seed: Annotated[int, typer.Option(help="Seed of the training rows that are kept.")] = 0,
+    json: Json = False,
+) -> None:
+    """Fit intervals that hold what they promise, on rows that trained nothing; say what they hold.
+
+    Of the formula hashes that the training held out (75 to 84 by default) the lower half fits, the
+    upper half checks.  Give the data that the model was trained on: its training rows say what is
+    out of distribution.  `gnomon predict` finds the file beside the model.
+
+    Example: gnomon calibrate mp.gnomon structures.parquet
+    """
+    from gnomon.models.calibration import (  # noqa: PLC0415
+        calibrate,
+        calibration_path,
+        domain_path,
+        file_sha256,
+        save_calibration,
+    )
+    from gnomon.models.domain import save_domain  # noqa: PLC0415
+    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+
+    out = calibration_path(model) if out is None else out
+    refuse_existing(out)
+    refuse_existing(domain_path(out))
+    network, sha256 = load_model(model), file_sha256(model)
+    calibration, domain = calibrate(
+        network,
+        sha256,
+        _labelled(data),
+        also=tuple(_labelled([str(path)]) for path in also or ()),
+        augmentation=_augmentation(scalings, lengths, median_first),
+        spread="standard deviation" if deviation else "inter-quartile range",
+        seed=seed,
+    )
+    if domain is None:
+        say("no row of the data trained the model: nothing will be flagged as out of distribution")
+    else:
+        save_domain(domain_path(out), domain, sha256)
+    save_calibration(out, calibration)
+    if json:
+        put_json(calibration.model_dump(mode="json", exclude={"conformal": {"scores"}}))
+        return
+    put_table(
+        [
+            {
+                "data": check.data,
+                "rows": check.rows,
+                "MAE (eV/atom)": check.mae,
+                "IQR to error (Spearman)": check.spearman_iqr,
+                "level": f"{row.level:g}",
+                "held": f"{row.coverage:.3f} ({row.low:.3f} to {row.high:.3f})",
+                "mean half-width (eV/atom)": row.mean_half_width,
+                "out of distribution": check.out_of_distribution,
+            }
+            for check in calibration.checks
+            for row in check.coverage
+        ]
+    )
+    say(f"calibration: {out}")
+
+
+def _augmentation(scalings: int, lengths: bool, median_first: bool) -> AugmentConfig | None:
+    """What the options say of scalings."""
+    from gnomon.models.augment import AugmentConfig  # noqa: PLC0415
+
+    if scalings < 0:
+        raise CommandError(f"--scalings {scalings} must be 0 or more (20 in the paper)")
+    if not scalings:
+        if lengths or median_first:
+            raise CommandError("--lengths and --median-first need --scalings, as in --scalings 20")
+        return None
+    return AugmentConfig(
+        scalings=scalings,
+        of="length" if lengths else "volume",
+        order="median, minimum" if median_first else "minimum, median",
+    )
+
+
+def _labelled(sources: list[str]) -> Labelled:
+    """Crystals with formation energies; those without are left out, and counted on stderr."""
+    import numpy as np  # noqa: PLC0415
+
+    from gnomon.models.calibration import Labelled  # noqa: PLC0415
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    found = read_crystals(sources, strict=False)
+    column = found.rows["formation_energy_per_atom"]
+    energies = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    labelled = np.isfinite(energies)
+    if not labelled.any():
+        raise ValueError(
+            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
+            "training and calibration need that column"
+        )
+    if not labelled.all():
+        say(
+            f"{int((~labelled).sum())} of {len(labelled)} crystals have no "
+            "formation_energy_per_atom and are left out"
+        )
+    name = ", ".join(Path(source).name for source in sources)
+    return Labelled(found.crystals[labelled], energies[labelled], name)
 
 
 def evaluate(

@@ -1,0 +1,454 @@
+"""Laws of calibration: intervals that hold their level, flags, files that know their model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from gnomon import io
+from gnomon.cli import predictions as streaming
+from gnomon.cli.energies import calibrate as calibrate_command
+from gnomon.cli.energies import predict as predict_command
+from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z
+from gnomon.hull import Hull, Phases, compositions
+from gnomon.models import Predictions
+from gnomon.models.augment import AugmentConfig
+from gnomon.models.calibration import (
+    CalibrationError,
+    Labelled,
+    calibrate,
+    calibration_path,
+    domain_path,
+    file_sha256,
+    held_out_hashes,
+    load_calibration,
+    measure,
+    save_calibration,
+)
+from gnomon.models.checkpoint import CheckpointError
+from gnomon.models.conformal import MAX_SCORES, Conformal, fit_conformal
+from gnomon.models.domain import Domain, fit_domain, load_domain, save_domain
+from gnomon.models.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.optimize import OptimizerConfig
+from gnomon.models.split import formula_hashes
+from gnomon.models.structural import StructuralConfig
+from gnomon.models.train import TrainConfig, train
+from tests.strategies import crystals, random_crystal, rewritten, rngs
+
+EMBEDDING_TOLERANCE = 1e-4
+"""Float32 rounding through a few layers, on features of about 1."""
+
+DISTANCE_TOLERANCE = 0.02
+"""Standard deviations: references are kept in float16, of 3 digits."""
+
+LEVELS = st.floats(0.05, 0.95)
+
+TINY = TrainConfig(
+    network=StructuralConfig(width=8, passes=1),
+    optimizer=OptimizerConfig(epochs=2, batch=64, learning_rate=1e-2),
+    members=3,
+    train_below=40,
+    validate_below=100,
+)
+
+
+def drawn(
+    rng: np.random.Generator, n: int, members: int = 5, bias: float = 0.0
+) -> tuple[Predictions, np.ndarray]:
+    """Predictions whose errors grow with their spread, and the truth."""
+    scale = rng.gamma(2.0, 0.02, n)
+    truth = rng.normal(size=n)
+    centre = truth + bias + rng.laplace(size=n) * (scale + 0.01)
+    members_ = centre + rng.normal(size=(members, n)) * scale
+    return Predictions(members_, np.full(n, "", dtype=object)), truth
+
+
+# --- intervals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["inter-quartile range", "standard deviation"])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
+def test_intervals_hold_their_level_on_rows_like_those_that_fitted(kind, level):
+    """Conformal: at least the level on average over fits; here the mean of 20 of them."""
+    held = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        conformal = fit_conformal(*drawn(rng, 400), kind)
+        predictions, truth = drawn(rng, 1000)
+        widths = conformal.half_widths(predictions, level)
+        held.append(np.mean(np.abs(predictions.median - truth) <= widths))
+    standard_error = np.sqrt(level * (1 - level) * (1 / 400 + 1 / 1000) / 20)
+    assert np.mean(held) == pytest.approx(level, abs=4 * standard_error + 1 / 400)
+
+
+def test_intervals_of_another_kind_of_row_hold_less():
+    """Nothing is promised of them, and the check must show it."""
+    rng = np.random.default_rng(0)
+    conformal = fit_conformal(*drawn(rng, 400))
+    predictions, truth = drawn(rng, 400, bias=0.2)
+    found = measure(Labelled(_cubes(400), truth, "shifted"), predictions, conformal)
+    of_80 = found.coverage[1]
+    assert of_80.level == 0.8
+    assert of_80.high < 0.5
+    assert found.mean_error == pytest.approx(0.2, abs=0.03)
+
+
+@given(rngs, LEVELS, LEVELS)
+def test_half_widths_grow_with_the_level_and_with_the_spread(rng, one, other):
+    predictions, truth = drawn(rng, 100)
+    conformal = fit_conformal(predictions, truth)
+    low, high = sorted((one, other))
+    assert np.all(
+        conformal.half_widths(predictions, low) <= conformal.half_widths(predictions, high)
+    )
+    by_iqr = conformal.half_widths(predictions, one)[np.argsort(predictions.iqr)]
+    assert np.all(np.diff(by_iqr) >= 0)
+    assert np.all(by_iqr > 0)
+
+
+@given(rngs)
+def test_half_widths_do_not_depend_on_company(rng):
+    predictions, truth = drawn(rng, 60)
+    conformal = fit_conformal(predictions, truth)
+    widths = conformal.half_widths(predictions, 0.8)
+    order = rng.permutation(60)
+    shuffled = Predictions(predictions.members[:, order], predictions.reasons[order])
+    np.testing.assert_array_equal(conformal.half_widths(shuffled, 0.8), widths[order])
+    assert fit_conformal(shuffled, truth[order]) == conformal
+
+
+def test_the_rank_of_the_score_is_that_of_the_theorem():
+    """Of n = 9 scores level 0.8 takes the 8th, and 0.95 more than 9 rows can tell."""
+    conformal = Conformal(
+        spread="inter-quartile range", floor=1.0, scores=tuple(float(i) for i in range(1, 10))
+    )
+    alone = Predictions(np.zeros((1, 1)), np.array([""], dtype=object))
+    assert conformal.half_widths(alone, 0.8).tolist() == [8.0]
+    assert conformal.half_widths(alone, 0.81).tolist() == [9.0]
+    assert conformal.half_widths(alone, 0.95).tolist() == [np.inf]
+    for level in (0.0, 1.0, np.nan):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            conformal.half_widths(alone, level)
+
+
+def test_many_scores_are_thinned_without_loss_of_coverage():
+    predictions, truth = drawn(np.random.default_rng(0), 5000)
+    conformal = fit_conformal(predictions, truth)
+    assert len(conformal.scores) == MAX_SCORES
+    errors = np.abs(predictions.median - truth)
+    for level in (0.5, 0.8, 0.999):
+        held = np.mean(errors <= conformal.half_widths(predictions, level))
+        assert level <= held <= level + 2e-3
+
+
+def test_one_member_has_intervals_of_one_width():
+    predictions, truth = drawn(np.random.default_rng(0), 100, members=1)
+    widths = fit_conformal(predictions, truth).half_widths(predictions, 0.8)
+    np.testing.assert_allclose(widths, widths[0], rtol=1e-12)
+    assert widths[0] == pytest.approx(np.quantile(np.abs(predictions.median - truth), 0.8), rel=0.1)
+
+
+def test_rows_without_a_prediction_fit_nothing_and_have_no_interval():
+    predictions, truth = drawn(np.random.default_rng(0), 100)
+    members, reasons = predictions.members.copy(), predictions.reasons.copy()
+    members[:, ::2], reasons[::2] = np.nan, "no"
+    half = Predictions(members, reasons)
+    conformal = fit_conformal(half, truth)
+    kept = Predictions(predictions.members[:, 1::2], predictions.reasons[1::2])
+    assert conformal == fit_conformal(kept, truth[1::2])
+    assert np.isnan(conformal.half_widths(half, 0.8)).tolist() == [True, False] * 50
+    with pytest.raises(ValueError, match="at least 20"):
+        fit_conformal(Predictions(members[:, :30], reasons[:30]), truth[:30])
+    with pytest.raises(ValueError, match="not finite"):
+        fit_conformal(half, np.full(100, np.nan))
+
+
+def test_wilson_intervals_and_rank_correlations_are_those_of_the_literature():
+    """81 of 100: Wilson (1927) gives 0.7222 to 0.8749; errors that rise with the IQR give 1."""
+    n = 100
+    iqr = np.linspace(0.1, 1, n)
+    members = np.stack([np.zeros(n), iqr, 2 * iqr])  # median iqr, IQR iqr
+    conformal = Conformal(spread="inter-quartile range", floor=1e-4, scores=(1.0,) * 99)
+    predictions = Predictions(members, np.full(n, "", dtype=object))
+    errors = np.where(np.arange(n) < 81, 0.5 * iqr, 2 * iqr)
+    check = measure(Labelled(_cubes(n), iqr - errors, "made up"), predictions, conformal)
+    found = check.coverage[1]
+    assert (found.inside, found.rows) == (81, 100)
+    assert (found.low, found.high) == (
+        pytest.approx(0.7222, abs=1e-4),
+        pytest.approx(0.8749, abs=1e-4),
+    )
+    assert check.spearman_iqr == pytest.approx(1.0)
+    assert check.mae == pytest.approx(errors.mean())
+    assert found.mean_half_width == pytest.approx(iqr.mean() + 1e-4)
+
+
+def _cubes(n: int) -> Crystals:
+    return Crystals.concatenate([Crystals.single(3 * np.eye(3), [29], [[0, 0, 0]])] * n)
+
+
+# --- domain ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def domain() -> Domain:
+    rng = np.random.default_rng(0)
+    stretched = np.diag([10.0, 1.0, 1.0, 1.0])
+    return fit_domain(
+        (rng.normal(size=(500, 4)) @ stretched).astype(np.float32),
+        (rng.normal(size=(300, 4)) @ stretched).astype(np.float32),
+    )
+
+
+def test_a_share_of_the_like_is_flagged_and_all_of_the_unlike(domain):
+    rng = np.random.default_rng(1)
+    like = (rng.normal(size=(2000, 4)) * [10, 1, 1, 1]).astype(np.float32)
+    flagged = domain.outside(domain.distances(like)).mean()
+    assert 0.02 < flagged < 0.09, "5 % by the choice of the threshold"
+    unlike = like + np.float32([0, 0, 10, 0])  # 10 standard deviations along a short axis
+    assert domain.outside(domain.distances(unlike)).all()
+
+
+def test_distances_are_whitened_and_to_the_nearest_row(domain):
+    rows = (domain.references.astype(np.float32) @ np.linalg.pinv(domain.axes)) + domain.center
+    np.testing.assert_allclose(domain.distances(rows), 0, atol=DISTANCE_TOLERANCE)
+    one = np.cov(domain.references.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(one, np.eye(4), atol=DISTANCE_TOLERANCE)
+
+
+def test_what_has_no_embedding_is_out_of_distribution(domain):
+    distances = domain.distances(np.full((2, 4), np.nan, np.float32))
+    assert np.isnan(distances).all()
+    assert domain.outside(distances).all()
+    assert domain.distances(np.zeros((0, 4), np.float32)).shape == (0,)
+
+
+def test_a_domain_needs_different_rows():
+    rows = np.ones((5, 3), np.float32)
+    with pytest.raises(ValueError, match="different ones"):
+        fit_domain(rows, rows)
+    with pytest.raises(ValueError, match="0 training and 5 held-out"):
+        fit_domain(np.full((5, 3), np.nan, np.float32), rows)
+
+
+def test_domains_in_files_belong_to_a_model(domain, tmp_path):
+    path = tmp_path / "m.domain"
+    save_domain(path, domain, "ab")
+    again = load_domain(path, "ab")
+    np.testing.assert_array_equal(again.references, domain.references)
+    np.testing.assert_array_equal(again.axes, domain.axes)
+    assert again.threshold == domain.threshold
+    with pytest.raises(CheckpointError, match="not the domain of this model"):
+        load_domain(path, "cd")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_domain(path, "ab")
+
+
+# --- a trained model ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data() -> Labelled:
+    """Crystals with made-up energies that depend on elements and on density."""
+    rng = np.random.default_rng(0)
+    batch = Crystals.concatenate([random_crystal(rng, max_atoms=4) for _ in range(240)])
+    fractions = batch.composition / batch.n_atoms[:, None]
+    energies = fractions @ np.random.default_rng(0).normal(size=MAX_Z + 1)
+    return Labelled(batch, energies + 20 * batch.n_atoms / batch.volumes, "made up")
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("calibrated") / "tiny.gnomon"
+    train(data.crystals, data.energies, TINY, out=out, scheme="synthetic", data_name=data.name)
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(trained) -> EnsembleEnergyModel:
+    return load_model(trained)
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained, model, data) -> Path:
+    calibration, domain = calibrate(model, file_sha256(trained), data)
+    assert domain is not None
+    save_calibration(calibration_path(trained), calibration)
+    save_domain(domain_path(calibration_path(trained)), domain, calibration.model_sha256)
+    return calibration_path(trained)
+
+
+@given(crystals, crystals, rngs)
+def test_embeddings_depend_on_the_crystal_alone(model, crystal, other, rng):
+    alone = model.embed(crystal)
+    assert alone.shape == (1, 3 * 2 * 8)
+    same = rewritten(crystal, rng).supercell([1, 2, 1])
+    together = model.embed(Crystals.concatenate([other, same]))
+    np.testing.assert_allclose(
+        together[1], alone[0], atol=EMBEDDING_TOLERANCE, rtol=EMBEDDING_TOLERANCE
+    )
+
+
+def test_no_embedding_where_there_is_no_prediction(model):
+    batch = Crystals.concatenate(
+        [
+            Crystals.single(a * np.eye(3), [z], [[0, 0, 0]])
+            for a, z in ((2.5, 29), (2.5, 92), (9, 29))
+        ]
+    )
+    missing = np.isnan(model.embed(batch)).all(axis=1)
+    assert missing.tolist() == (~model.predict(batch).predicted).tolist() == [False, True, True]
+
+
+def test_fitting_and_checking_rows_are_other_formulas(calibrated, trained, data):
+    found = load_calibration(calibrated, file_sha256(trained))
+    hashes = formula_hashes(data.crystals.reduced_formulas)
+    assert (found.fitted_hashes, found.checked_hashes) == ((40, 69), (70, 99))
+    assert found.fitted_rows == np.sum((hashes >= 40) & (hashes < 70))
+    assert found.checks[0].rows == np.sum(hashes >= 70)
+    assert found.scheme == "synthetic"
+    assert [row.level for row in found.checks[0].coverage] == [0.5, 0.8, 0.9, 0.95]
+
+
+def test_the_default_halves_are_75_to_79_and_80_to_84(model):
+    card = model.card.model_copy(update={"config": TrainConfig().model_dump(mode="json")})
+    assert held_out_hashes(card) == (75, 80, 85)
+    every = TrainConfig.small().model_dump(mode="json")
+    with pytest.raises(ValueError, match="held out 0"):
+        held_out_hashes(card.model_copy(update={"config": every}))
+
+
+def test_a_calibration_of_another_model_is_refused(calibrated, tmp_path):
+    with pytest.raises(CalibrationError, match="belongs to another model"):
+        load_calibration(calibrated, "0" * 64)
+    broken = json.loads(calibrated.read_text())
+    del broken["conformal"]["scores"]
+    (tmp_path / "broken.json").write_text(json.dumps(broken))
+    with pytest.raises(CalibrationError, match=r"conformal\.scores"):
+        load_calibration(tmp_path / "broken.json", broken["model_sha256"])
+
+
+def test_the_calibration_is_the_same_again_and_small(calibrated, trained, model, data):
+    again, _ = calibrate(model, file_sha256(trained), data)
+    stored = load_calibration(calibrated, file_sha256(trained))
+    assert again.model_copy(update={"calibrated_at": stored.calibrated_at}) == stored
+    assert calibrated.stat().st_size < 50_000
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> dict | list:
+    """What a command prints as JSON."""
+    app = typer.Typer()
+    app.command()(predict_command)
+    app.command()(calibrate_command)
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+
+@pytest.fixture(scope="module")
+def table(data, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "data.parquet"
+    rows = pa.table({"id": data.crystals.ids.tolist(), "formation_energy_per_atom": data.energies})
+    io.write(path, data.crystals, rows=rows)
+    return path
+
+
+def test_calibrate_and_predict_by_command(trained, calibrated, table, tmp_path, data):
+    out = tmp_path / "again.calibration.json"
+    told = run("calibrate", trained, table, "--out", out, "--also", table, "--json")
+    assert len(told["checks"]) == 2
+    assert told["checks"][1]["rows"] == len(data.crystals)
+    assert domain_path(out).exists()
+    with pytest.raises(FileExistsError, match="choose another --out"):
+        run("calibrate", trained, table, "--out", out)
+    rows = run("predict", trained, table, "--level", 0.9, "--json")
+    stored = load_calibration(calibrated, file_sha256(trained))
+    predictions = load_model(trained).predict(data.crystals)
+    widths = stored.half_widths(predictions, 0.9)
+    for row, width, there in zip(rows, widths, predictions.predicted, strict=True):
+        assert (row["reason"] == "") == there
+        assert there or row["out_of_distribution"]
+        if there:
+            assert row["interval_high"] - row["interval_low"] == pytest.approx(2 * width)
+            middle = (row["interval_high"] + row["interval_low"]) / 2
+            assert middle == pytest.approx(row["predicted_formation_energy_per_atom"])
+
+
+def test_a_calibration_holds_for_the_scalings_that_it_was_made_with(trained, calibrated, table):
+    with pytest.raises(CalibrationError, match="no scalings, not with 3 scalings of volume"):
+        run("predict", trained, table, "--scalings", 3)
+    rows = run("predict", trained, table, "--scalings", 3, "--no-calibration", "--json")
+    assert "interval_low" not in rows[0]
+    factors = {row["volume_factor"] for row in rows if row["reason"] == ""}
+    assert factors <= set((AugmentConfig(scalings=3).lengths ** 3).tolist())
+
+
+def test_energies_above_a_hull(trained, calibrated, table, tmp_path, data):
+    symbols = ["Li", "O", "Al", "Si", "Cu"]
+    phases = tmp_path / "phases.parquet"
+    zeros = [0.0] * len(symbols)
+    pq.write_table(
+        pa.table({"reduced_formula": symbols, "formation_energy_per_atom": zeros}), phases
+    )
+    rows = run("predict", trained, table, "--hull", phases, "--json")
+    hull = Hull(Phases(np.array(symbols, object), compositions(symbols), np.zeros(5), "synthetic"))
+    answered = 0
+    for crystal, row in zip(data.crystals, rows, strict=True):
+        energy, above = row["predicted_formation_energy_per_atom"], row["predicted_e_above_hull"]
+        if set(crystal.chemical_systems[0].split("-")) <= set(symbols) and energy is not None:
+            expected = hull.e_above_hull(crystal.composition, np.array([energy]))[0]
+            assert above == pytest.approx(expected)
+            answered += 1
+        else:
+            assert above is None
+            assert row["reason"]
+    assert 0 < answered < len(rows)
+
+
+def test_predictions_stream_in_row_groups(trained, calibrated, table, tmp_path, monkeypatch):
+    """As many chunks as it takes: the file is the same but for its row groups."""
+    whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
+    run("predict", trained, table, "--out", whole)
+    monkeypatch.setattr(streaming, "iter_read", lambda *a, **k: io.iter_read(*a, **k, chunk=50))
+    run("predict", trained, table, "--out", parts)
+    assert pq.ParquetFile(whole).num_row_groups == 1
+    assert pq.ParquetFile(parts).num_row_groups == 5
+    one, other = pq.read_table(whole), pq.read_table(parts)
+    assert one.drop_columns(_FLOATS).equals(other.drop_columns(_FLOATS))
+    for name in _FLOATS:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-3)
+    facts = json.loads(pq.read_schema(parts).metadata[b"gnomon"])
+    assert (facts["scheme"], facts["interval_level"]) == ("synthetic", 0.8)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.parquet", "whole.parquet"]
+
+
+_FLOATS = [
+    "predicted_formation_energy_per_atom",
+    "uncertainty",
+    "interval_low",
+    "interval_high",
+    "distance_to_training",
+]
+
+
+def test_a_failure_while_streaming_leaves_no_file(tmp_path):
+    def tables():
+        yield pa.table({"x": [1]})
+        raise RuntimeError("the disk of the reader broke")
+
+    with pytest.raises(RuntimeError, match="broke"):
+        streaming.write_row_groups(tmp_path / "out.parquet", tables(), {})
+    assert not list(tmp_path.iterdir())

@@ -298,6 +298,17 @@ def test_embeddings_depend_on_the_crystal_alone(model, crystal, other, rng):
     )
 
 
+@given(st.lists(crystals, min_size=1, max_size=4))
+def test_energies_beside_embeddings_are_those_without(model, batch):
+    together = Crystals.concatenate(batch)
+    found, embeddings = model.predict_and_embed(together)
+    alone = model.predict(together)
+    np.testing.assert_allclose(
+        found.members, alone.members, atol=EMBEDDING_TOLERANCE, rtol=EMBEDDING_TOLERANCE
+    )
+    assert np.isfinite(embeddings).all(axis=1).tolist() == alone.predicted.tolist()
+
+
 def test_no_embedding_where_there_is_no_prediction(model):
     batch = Crystals.concatenate(
         [

@@ -79,7 +79,7 @@ class Predictor:
             "source_id": found.rows["source_id"].combine_chunks(),
             "reduced_formula": pa.array(crystals.reduced_formulas.tolist(), pa.string()),
         }
-        predictions, factors = self._predict(crystals)
+        predictions, factors, distances = self._predict(crystals)
         median = predictions.median
         reasons = predictions.reasons.copy()
         columns["predicted_formation_energy_per_atom"] = _numbers(median)
@@ -94,18 +94,27 @@ class Predictor:
             above, missing = e_above_hull(self.hull, crystals, median)
             columns["predicted_e_above_hull"] = _numbers(above)
             reasons = np.where(reasons == "", missing, reasons)
-        if self.domain is not None:
-            distances = self.domain.distances(self.model.embed(crystals))
+        if self.domain is not None and distances is not None:
             columns["distance_to_training"] = _numbers(distances)
             columns["out_of_distribution"] = pa.array(self.domain.outside(distances))
         columns["reason"] = pa.array(reasons.tolist(), pa.string())
         return pa.table(columns)
 
-    def _predict(self, crystals: Crystals) -> tuple[Predictions, np.ndarray | None]:
-        if self.augmentation is None:
-            return self.model.predict(crystals), None
-        found = predict_augmented(self.model, crystals, self.augmentation)
-        return found.predictions, found.volume_factors
+    def _predict(
+        self, crystals: Crystals
+    ) -> tuple[Predictions, np.ndarray | None, np.ndarray | None]:
+        """Predictions, and what was asked for of volume factors and distances to the training."""
+        if self.augmentation is not None:
+            found = predict_augmented(self.model, crystals, self.augmentation)
+            # scaled, a crystal may be unlike any: it is judged at the size that it was given in
+            if self.domain is None:
+                return found.predictions, found.volume_factors, None
+            distances = self.domain.distances(self.model.embed(crystals))
+            return found.predictions, found.volume_factors, distances
+        if self.domain is None:
+            return self.model.predict(crystals), None, None
+        predictions, embeddings = self.model.predict_and_embed(crystals)
+        return predictions, None, self.domain.distances(embeddings)
 
 
 def load_predictor(

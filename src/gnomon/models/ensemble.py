@@ -1,6 +1,6 @@
 """An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,36 +64,28 @@ class EnsembleEnergyModel:
         """
         if not len(lengths) or not np.all(lengths > 0):
             raise ValueError(f"lengths are scaled by positive factors, not by {lengths.tolist()}")
-        parts = [
-            self._predict(crystals[i : i + CHUNK], lengths)
-            for i in range(0, max(len(crystals), 1), CHUNK)
-        ]
-        return [
-            Predictions(
-                np.concatenate([p.members for p in same], axis=1),
-                np.concatenate([p.reasons for p in same]),
-            )
-            for same in zip(*parts, strict=True)
-        ]
+        parts = [self._predict(part, lengths) for part in _chunks(crystals)]
+        return [_joined([p for p, _ in same]) for same in zip(*parts, strict=True)]
 
-    def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
-        """What the readouts of all members see of each crystal; NaN without a prediction.
+    def predict_and_embed(
+        self, crystals: Crystals
+    ) -> tuple[Predictions, Float32[np.ndarray, "n features"]]:
+        """What ``predict`` says, and what the readouts of all members see of each crystal.
 
         Crystals whose embeddings are near are alike to the networks (``gnomon.models.domain``).
+        They are NaN where there is no prediction.
         """
-        members, config = len(self.networks.elements), self.networks.config
-        out = np.full((len(crystals), members, config.features), np.nan, np.float32)
-        for start in range(0, len(crystals), CHUNK):
-            part = crystals[start : start + CHUNK]
-            rows = np.flatnonzero(self._refusals(part, 1.0) == "")
-            graphs = self._graphs(part[rows], 1.0)
-            connected = np.flatnonzero(_shortest(graphs) < config.cutoff)
-            for chosen, batch in pack(graphs, _by_size(graphs, connected), BATCH):
-                found = np.asarray(_embed(self.networks, batch))[:, : len(chosen)]
-                out[start + rows[chosen]] = found.swapaxes(0, 1)
-        return out.reshape(len(crystals), members * config.features)
+        parts = [self._predict(part, np.ones(1), embed=True)[0] for part in _chunks(crystals)]
+        return _joined([p for p, _ in parts]), np.concatenate([seen for _, seen in parts])
 
-    def _predict(self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]) -> list[Predictions]:
+    def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
+        """The embeddings of ``predict_and_embed``."""
+        return self.predict_and_embed(crystals)[1]
+
+    def _predict(
+        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"], embed: bool = False
+    ) -> list[tuple[Predictions, Float32[np.ndarray, "n features"]]]:
+        """Predictions at each factor, with embeddings if asked for and else with no features."""
         refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]
         # one too dense at every factor would cost the memory that the refusal saves
         rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
@@ -108,10 +100,13 @@ class EnsembleEnergyModel:
             reasons[rows[asked & ~connected]] = (
                 f"no two atoms within {self.networks.config.cutoff:g} Å"
             )
-            outputs = run(self.networks, scaled, np.flatnonzero(asked & connected))
+            index = np.flatnonzero(asked & connected)
+            outputs, features = (run_and_embed if embed else _run)(self.networks, scaled, index)
             energies = np.full((len(outputs), len(crystals)), np.nan)
             energies[:, rows] = baseline + self.target.scale * outputs
-            found.append(Predictions(energies, reasons))
+            seen = np.full((len(crystals), features.shape[1]), np.nan, np.float32)
+            seen[rows] = features
+            found.append((Predictions(energies, reasons), seen))
         return found
 
     def _graphs(self, crystals: Crystals, smallest: float) -> Graphs:
@@ -150,10 +145,51 @@ def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
     return each_member(lambda member: eqx.combine(member, rest)(batch), arrays)
 
 
+def _run(
+    networks: Structural, graphs: Graphs, index: np.ndarray
+) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n 0"]]:
+    return run(networks, graphs, index), np.zeros((len(graphs), 0), np.float32)
+
+
+def run_and_embed(
+    networks: Structural, graphs: Graphs, index: np.ndarray
+) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n features"]]:
+    """What ``run`` gives, and what the readouts of all members saw, side by side."""
+    members, features = networks.elements.shape[0], networks.config.features
+    out = np.full((members, len(graphs)), np.nan)
+    seen = np.full((len(graphs), members, features), np.nan, np.float32)
+    for chosen, batch in pack(graphs, _by_size(graphs, index), BATCH):
+        outputs, embeddings = _apply_and_embed(networks, batch)
+        out[:, chosen] = np.asarray(outputs)[:, : len(chosen)]
+        seen[chosen] = np.asarray(embeddings)[:, : len(chosen)].swapaxes(0, 1)
+    return out, seen.reshape(len(graphs), members * features)
+
+
 @eqx.filter_jit
-def _embed(networks: Structural, batch: GraphBatch) -> Float[Array, "m B features"]:
+def _apply_and_embed(
+    networks: Structural, batch: GraphBatch
+) -> tuple[Float[Array, "m B"], Float[Array, "m B features"]]:
     arrays, rest = eqx.partition(networks, eqx.is_array)
-    return each_member(lambda member: eqx.combine(member, rest).embed(batch), arrays)
+
+    def member(part: Structural) -> tuple[Float[Array, " B"], Float[Array, "B features"]]:
+        network = eqx.combine(part, rest)
+        features = network.embed(batch)
+        return jax.vmap(network.readout)(features), features
+
+    outputs: tuple[Array, Array] = each_member(member, arrays)
+    return outputs
+
+
+def _chunks(crystals: Crystals) -> Iterator[Crystals]:
+    """The crystals ``CHUNK`` at a time; one chunk of none for none."""
+    return (crystals[i : i + CHUNK] for i in range(0, max(len(crystals), 1), CHUNK))
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        np.concatenate([p.members for p in parts], axis=1),
+        np.concatenate([p.reasons for p in parts]),
+    )
 
 
 def _by_size(graphs: Graphs, index: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:

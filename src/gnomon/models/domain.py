@@ -9,10 +9,10 @@ variance.
 How well that works, on a small ensemble (5 members of width 32, MAE 43 meV/atom), as the area under
 the curve against held-out Materials Project crystals and the share flagged beside their 5 %:
 elements shuffled between crystals 0.81 and 27 %, crystals of the WBM set 0.62 and 11 %, atoms
-rattled by 0.1 Å and volumes off by up to 15 % 0.52 and 6 %.  In a first comparison one member found
-less of the shuffled than all did (0.76 for 0.89), and the Mahalanobis distance to the mean of all
-rows nothing (0.46).  A crystal that is not flagged can be wrong all the same: a wide interval is the
-stronger warning.
+rattled by 0.1 Å and volumes off by up to 15 % 0.52 and 6 %.  In a first comparison one member
+found less of the shuffled than all did (0.76 for 0.89), and the Mahalanobis distance to the mean of
+all rows nothing (0.46).  A crystal that is not flagged can be wrong all the same: a wide interval
+is the stronger warning.
 """
 
 from dataclasses import dataclass

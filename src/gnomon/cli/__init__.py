@@ -14,6 +14,7 @@ import typer
 from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
+from gnomon.cli.compositions import predict_formulas, train_composition
 from gnomon.cli.energies import evaluate, predict, train_structural
 from gnomon.cli.label import label
 from gnomon.cli.md import md
@@ -38,11 +39,12 @@ app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
-for command in (discover, report, hull, evaluate, predict, label, md):
+for command in (discover, report, hull, evaluate, predict, predict_formulas, label, md):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)
 train_app.command("structural")(train_structural)
+train_app.command("composition")(train_composition)
 train_app.command("potential")(train_potential)
 weights_app.command("list")(weights_list)
 weights_app.command("fetch")(weights_fetch)

@@ -1,0 +1,132 @@
+"""The trained composition ensemble: formulas in, formation energies and two uncertainties out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float64, Shaped, UInt8
+
+from gnomon.elements import SYMBOLS
+from gnomon.models import Predictions
+from gnomon.models.card import ModelCard
+from gnomon.models.composition.formulas import Formulas, batches, read_formulas
+from gnomon.models.composition.network import Composition, CompositionConfig
+from gnomon.models.ensemble import each_member
+from gnomon.models.storage import load_ensemble, save_ensemble
+from gnomon.models.target import Target
+
+KIND = "composition"
+"""What cards and files of these models say that they are."""
+
+BATCH = 512
+"""Formulas in a batch of a prediction."""
+
+
+@dataclass(frozen=True, eq=False)
+class CompositionPredictions(Predictions):
+    """Predictions whose members also say how far off they expect to be.
+
+    Attributes:
+        scales: standard deviation that each member expects of its error, eV/atom; NaN where there
+            is no prediction.
+    """
+
+    scales: Float64[np.ndarray, "m n"]
+
+    @cached_property
+    def aleatoric(self) -> Float64[np.ndarray, " n"]:
+        """What no formula can tell: root mean square of the members' own scales, eV/atom."""
+        return np.sqrt(np.mean(self.scales**2, axis=0))
+
+    @cached_property
+    def combined(self) -> Float64[np.ndarray, " n"]:
+        """Standard deviation of the mixture of the members' predictions, eV/atom.
+
+        sqrt(mean of squared scales + variance over members) (Goodall and Lee 2020, eq. 11).
+        """
+        return np.sqrt(self.aleatoric**2 + np.var(self.members, axis=0))
+
+
+class CompositionModel:
+    """The trained composition networks of one energy scheme."""
+
+    def __init__(self, networks: Composition, target: Target, card: ModelCard | None = None):
+        """Networks with a leading axis of members on every array."""
+        self.networks = networks
+        self.target = target
+        self.card = card
+        self.scheme = card.scheme if card is not None else ""
+
+    def predict(self, formulas: Iterable[str]) -> CompositionPredictions:
+        """Lowest formation energy per atom (eV/atom) of each formula, in order.
+
+        NaN with a reason for a text that is no formula, and for one with an element that the
+        training data lacks.
+        """
+        return self.predict_formulas(*read_formulas(formulas))
+
+    def predict_formulas(
+        self, formulas: Formulas, reasons: Shaped[np.ndarray, " n"]
+    ) -> CompositionPredictions:
+        """Predictions for formulas in columns; rows with a reason are not looked at."""
+        reasons = reasons.copy()
+        unseen = (formulas.by_element > 0) & ~self.target.seen
+        for i in np.flatnonzero(unseen.any(axis=1)):
+            names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
+            reasons[i] = f"not in the training data: {names}"
+        members = len(self.networks.elements)
+        energies, log_scales = np.full((2, members, len(formulas)), np.nan)
+        for rows, batch in batches(formulas, np.flatnonzero(reasons == ""), BATCH):
+            inputs = jnp.asarray(batch.atomic_numbers), jnp.asarray(batch.fractions)
+            found = apply(self.networks, *inputs)
+            energies[:, rows], log_scales[:, rows] = np.asarray(found)[:, :, : len(rows)]
+        scale = self.target.scale
+        return CompositionPredictions(
+            self.target.of_fractions(formulas.by_element) + scale * energies,
+            reasons,
+            np.sqrt(2) * scale * np.exp(log_scales),
+        )
+
+
+@eqx.filter_jit
+def apply(
+    networks: Composition, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]
+) -> tuple[Float[Array, "m B"], Float[Array, "m B"]]:
+    """Every member on one batch."""
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+    return each_member(lambda one: eqx.combine(one, rest)(atomic_numbers, fractions), arrays)
+
+
+def initial_networks(config: CompositionConfig, members: int, seed: int) -> Composition:
+    """Untrained networks, each from its own key."""
+    keys = jax.random.split(jax.random.key(seed), members)
+    return eqx.filter_vmap(lambda key: Composition(config, key=key))(keys)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def save_composition_model(path: Path, model: CompositionModel) -> None:
+    """Write a model and, beside it, its card as JSON."""
+    assert model.card is not None
+    save_ensemble(path, model.networks, model.target, model.card)
+
+
+def load_composition_model(path: Path | str) -> CompositionModel:
+    """The model in a file that ``gnomon train composition`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        CheckpointError: if the file is damaged, no model, or a model of another kind.
+    """
+
+    def untrained(config: Any, members: int) -> Composition:
+        return initial_networks(CompositionConfig.model_validate(config), members, 0)
+
+    return CompositionModel(*load_ensemble(Path(path), KIND, untrained))

@@ -23,14 +23,12 @@ from gnomon.models import Predictions
 from gnomon.models.augment import AugmentConfig
 from gnomon.models.calibration import (
     CalibrationError,
-    Labelled,
     calibrate,
     calibration_path,
     domain_path,
     file_sha256,
     held_out_hashes,
     load_calibration,
-    measure,
     save_calibration,
 )
 from gnomon.models.checkpoint import CheckpointError
@@ -38,6 +36,7 @@ from gnomon.models.conformal import MAX_SCORES, Conformal, fit_conformal
 from gnomon.models.domain import Domain, fit_domain, load_domain, save_domain
 from gnomon.models.ensemble import EnsembleEnergyModel, load_model
 from gnomon.models.optimize import OptimizerConfig
+from gnomon.models.reliability import Labelled, measure
 from gnomon.models.split import formula_hashes
 from gnomon.models.structural import StructuralConfig
 from gnomon.models.train import TrainConfig, train

@@ -21,7 +21,7 @@ from gnomon.cli.shared import (
 
 if TYPE_CHECKING:
     from gnomon.models.augment import AugmentConfig
-    from gnomon.models.calibration import Labelled
+    from gnomon.models.reliability import Labelled
 
 
 def train_structural(
@@ -251,7 +251,7 @@ def _labelled(sources: list[str]) -> Labelled:
     """Crystals with formation energies; those without are left out, and counted on stderr."""
     import numpy as np  # noqa: PLC0415
 
-    from gnomon.models.calibration import Labelled  # noqa: PLC0415
+    from gnomon.models.reliability import Labelled  # noqa: PLC0415
     from gnomon.terminal import say  # noqa: PLC0415
 
     found = read_crystals(sources, strict=False)

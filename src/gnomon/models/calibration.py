@@ -5,7 +5,6 @@ intervals, the upper half, of other formulas, says what they hold.
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,56 +22,16 @@ from gnomon.models.card import ModelCard
 from gnomon.models.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.domain import SAMPLE, Domain, fit_domain
 from gnomon.models.ensemble import EnsembleEnergyModel
+from gnomon.models.reliability import Check, Labelled, measure
 from gnomon.models.split import formula_hashes
 from gnomon.provenance import git_commit
 
 FORMAT: Literal["gnomon calibration 1"] = "gnomon calibration 1"
 """First field of the file: the name and version of the format."""
 
-LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Levels whose coverage is measured."""
-
 
 class CalibrationError(ValueError):
     """The file is no calibration, or that of another model or of another way to predict."""
-
-
-class Coverage(BaseModel):
-    """How many of the rows lie inside intervals of one level, with Wilson's 95 % interval."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: float
-    inside: int
-    rows: int
-    coverage: float
-    low: float
-    high: float
-    mean_half_width: float | None
-    """eV/atom, the sharpness: of two calibrations that hold, the narrower one is better.
-
-    None where too few rows fitted to say."""
-
-
-class Check(BaseModel):
-    """What predictions and their intervals turned out to be worth; energies in eV/atom."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    data: str
-    rows: int
-    unpredicted: int
-    """Rows without a prediction; they are in nothing below."""
-    mae: float
-    mean_error: float
-    """Predicted less true: of another energy scheme it shows the offset."""
-    spearman_iqr: float | None
-    """Rank correlation of inter-quartile range and absolute error; None where one is constant."""
-    spearman_half_width: float | None
-    """The same of the half-width."""
-    coverage: tuple[Coverage, ...]
-    out_of_distribution: float | None
-    """Share of the rows that is flagged; None without a domain."""
 
 
 class Calibration(BaseModel):
@@ -102,15 +61,6 @@ class Calibration(BaseModel):
     def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
         """See ``Conformal.half_widths``."""
         return self.conformal.half_widths(predictions, level)
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Crystals with their true energies (eV/atom), and what the data is called."""
-
-    crystals: Crystals
-    energies: Float64[np.ndarray, " n"]
-    name: str
 
 
 def calibrate(
@@ -194,40 +144,6 @@ def held_out_hashes(card: ModelCard) -> tuple[int, int, int]:
     return low, (low + high) // 2, high
 
 
-def measure(
-    data: Labelled,
-    predictions: Predictions,
-    conformal: Conformal,
-    outside: Bool[np.ndarray, " n"] | None = None,
-    levels: tuple[float, ...] = LEVELS,
-) -> Check:
-    """What predictions and intervals are worth on rows of which the truth is known.
-
-    Raises:
-        ValueError: if no row has a prediction.
-    """
-    there = predictions.predicted
-    if not there.any():
-        raise ValueError(f"no row of {data.name} has a prediction: there is nothing to check")
-    signed = (predictions.median - data.energies)[there]
-    errors = np.abs(signed)
-    coverage = []
-    for level in levels:
-        widths = conformal.half_widths(predictions, level)[there]
-        coverage.append(_coverage(level, int((errors <= widths).sum()), widths))
-    return Check(
-        data=data.name,
-        rows=len(there),
-        unpredicted=int((~there).sum()),
-        mae=float(errors.mean()),
-        mean_error=float(signed.mean()),
-        spearman_iqr=_spearman(predictions.iqr[there], errors),
-        spearman_half_width=_spearman(conformal.half_widths(predictions, 0.5)[there], errors),
-        coverage=tuple(coverage),
-        out_of_distribution=None if outside is None else float(outside[there].mean()),
-    )
-
-
 # --- files ----------------------------------------------------------------------------------------
 
 
@@ -305,29 +221,6 @@ def _check(
         return measure(data, predictions, conformal)
     outside = domain.outside(domain.distances(model.embed(data.crystals)))
     return measure(data, predictions, conformal, outside)
-
-
-def _coverage(level: float, inside: int, widths: Float64[np.ndarray, " n"]) -> Coverage:
-    from scipy.stats import binomtest  # noqa: PLC0415  (half a second that few commands need)
-
-    interval = binomtest(inside, len(widths)).proportion_ci(0.95, method="wilson")
-    return Coverage(
-        level=level,
-        inside=inside,
-        rows=len(widths),
-        coverage=inside / len(widths),
-        low=float(interval.low),
-        high=float(interval.high),
-        mean_half_width=float(widths.mean()) if np.isfinite(widths).all() else None,
-    )
-
-
-def _spearman(one: Float64[np.ndarray, " n"], other: Float64[np.ndarray, " n"]) -> float | None:
-    from scipy.stats import spearmanr  # noqa: PLC0415
-
-    if np.ptp(one) == 0 or np.ptp(other) == 0 or not np.isfinite(one).all():
-        return None
-    return float(spearmanr(one, other).statistic)
 
 
 def _sha256(data: Labelled, rows: Bool[np.ndarray, " n"]) -> str:

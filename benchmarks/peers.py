@@ -5,6 +5,7 @@ can also be driven in two halves, ``prepare`` (neighbours, graphs, padding) and 
 the batching that its own package offers.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class Model(Protocol):
     """A potential with the batching of its own package."""
 
     name: str
+    identity: str  # of the very weights
     mp2020_corrected: bool
 
     def prepare(self, crystals: Crystals, batch_size: int) -> Any:
@@ -65,6 +67,7 @@ class Gnomon:
 
         self.loaded = load_potential(weights)
         self.name = name or self.loaded.name
+        self.identity = self.loaded.scheme
         self._run = eqx.filter_jit(energy_forces_stress)
 
     def prepare(self, crystals: Crystals, batch_size: int) -> Any:
@@ -114,6 +117,7 @@ class NequixAuthors:
         from nequix.data import atomic_numbers_to_indices  # noqa: PLC0415
 
         self.name = name or f"{weights.stem}, authors' package"
+        self.identity = f"{self.name} (sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()})"
         self._model, self._config = from_pretrained(model_path=str(weights), use_kernel=False)
         self._species = atomic_numbers_to_indices(self._config["atomic_numbers"])
         self._run = eqx.filter_jit(self._model)
@@ -163,7 +167,7 @@ class Chgnet:
     """CHGNet 0.3.0 from its wheel, on the CPU: energies hold MP2020 corrections, stress is GPa."""
 
     mp2020_corrected = True
-    name = "CHGNet 0.3.0"
+    name = identity = "CHGNet 0.3.0"
 
     def __init__(self) -> None:
         """Load it; crystals with lone atoms are predicted too, as by its own ASE calculator."""

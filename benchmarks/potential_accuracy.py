@@ -93,7 +93,7 @@ def reference_cases(reference: Model, crystals: Crystals, seed: int, cache: Path
     """Cases whose truth is the reference's, and the number of frames that are too far off."""
     cases, dropped = [], {}
     for name, moved in perturbations(crystals, seed).items():
-        truth = cached(reference, moved, cache)
+        truth, _ = cached(reference, moved, cache)
         mild = np.isfinite(truth.energy) & (rms_forces(moved, truth.forces) < MILD)
         atoms, _ = ragged_take(moved.offsets, np.flatnonzero(mild))
         kept = Labels(truth.energy[mild], truth.forces[atoms], truth.stress[mild])
@@ -102,17 +102,18 @@ def reference_cases(reference: Model, crystals: Crystals, seed: int, cache: Path
     return cases, dropped
 
 
-def cached(reference: Model, crystals: Crystals, cache: Path | None) -> Labels:
-    """The reference's labels, kept in a folder under a hash of crystals and model."""
+def cached(model: Model, crystals: Crystals, cache: Path | None) -> tuple[Labels, list[str]]:
+    """A model's labels and failures, kept in a folder under a hash of crystals and model."""
     if cache is None:
-        return label(reference, crystals)[0]
-    digest = hashlib.sha256("\n".join([reference.name, *crystals.ids]).encode()).hexdigest()
+        return label(model, crystals)
+    digest = hashlib.sha256("\n".join([model.identity, *crystals.ids]).encode()).hexdigest()
     path = cache / f"{digest[:32]}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **label(reference, crystals)[0]._asdict())
+        labels, failures = label(model, crystals)
+        np.savez(path, failures=np.array(failures, str), **labels._asdict())
     with np.load(path, allow_pickle=False) as file:
-        return Labels(*(file[field] for field in Labels._fields))
+        return Labels(*(file[field] for field in Labels._fields)), file["failures"].tolist()
 
 
 def rms_forces(crystals: Crystals, forces: np.ndarray) -> np.ndarray:
@@ -121,7 +122,7 @@ def rms_forces(crystals: Crystals, forces: np.ndarray) -> np.ndarray:
     return np.sqrt(squared / crystals.n_atoms)
 
 
-def compare(case: Case, models: list[Model]) -> dict[str, Any]:
+def compare(case: Case, models: list[Model], cache: Path | None) -> dict[str, Any]:
     """The row of each model, on the crystals that all of them answer."""
     crystals, truth = case.crystals, case.truth
     corrections = np.zeros(len(crystals))
@@ -129,7 +130,7 @@ def compare(case: Case, models: list[Model]) -> dict[str, Any]:
         corrections = mp2020_correction_per_atom(crystals) * crystals.n_atoms
     said, failures = {}, {}
     for model in models:
-        labels, failures[model.name] = label(model, crystals)
+        labels, failures[model.name] = cached(model, crystals, cache)
         if model.mp2020_corrected:
             labels.energy[:] -= corrections
         said[model.name] = labels
@@ -222,7 +223,7 @@ def main() -> None:
     parser.add_argument("--dft-sample", type=int, help="frames of each DFT file; all if not given")
     parser.add_argument("--dft-max-atoms", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, help="folder that keeps the reference's labels")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what each model said")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     quiet()
@@ -231,7 +232,7 @@ def main() -> None:
     reference = make_model(given.reference, given.weights)
     against, dropped = reference_cases(reference, crystals, given.seed, given.cache)
     cases = dft_cases(given.data, given.dft_sample, given.dft_max_atoms, given.seed) + against
-    rows = [compare(case, models) for case in cases]
+    rows = [compare(case, models, given.cache) for case in cases]
     result = {
         "benchmark": "potential_accuracy",
         "energies": "before corrections; CHGNet's less MP2020",

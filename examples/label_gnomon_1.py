@@ -32,7 +32,7 @@ import numpy as np
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.generate.ground_states import MOLECULAR
-from gnomon.generate.prototypes import PrototypeGenerator, prototypes
+from gnomon.generate.prototypes import PrototypeGenerator, ground_state, prototypes
 from gnomon.io import read
 from gnomon.models.potential.label import LabelConfig, label
 from gnomon.models.potential.labellers import PotentialLabeller
@@ -68,6 +68,11 @@ MOLECULES = LabelConfig(
     perturb=PerturbConfig(copies=20, max_rattle=0.2, strain=0.1, scan_atoms=12), below=100
 )
 DECORATED = LabelConfig(unrelaxed=True, relax_frames=4, chunk=128)
+SCANS = LabelConfig(
+    perturb=PerturbConfig(copies=0, volumes=(0.91, 0.95, 0.98, 1.02, 1.05, 1.09), scan_atoms=40),
+    chunk=256,
+    below=100,
+)
 AGAIN = LabelConfig(unrelaxed=True, relax_frames=3, chunk=128)
 SUBSTITUTED = LabelConfig(
     perturb=PerturbConfig(copies=0, scan_atoms=0), substitutes=1, relax_frames=3, chunk=64
@@ -85,6 +90,7 @@ CONFIGS = {
     "substituted": SUBSTITUTED,
     "pairs-again": AGAIN,
     "triples-again": AGAIN,
+    "scans": SCANS,
 }
 
 
@@ -136,7 +142,17 @@ def sets_of_a_second_search(crystals: Crystals) -> dict[str, Crystals]:
     return {
         "pairs-again": decorated(crystals, 2, 1800, rng, always=MOLECULAR),
         "triples-again": decorated(crystals, 3, 500, rng, always=MOLECULAR),
+        "scans": scanned(crystals),
     }
+
+
+def scanned(crystals: Crystals) -> Crystals:
+    """Small relaxed crystals and the ground states of elements, for equations of state."""
+    hashes = formula_hashes(crystals.reduced_formulas)
+    elemental = (crystals.composition > 0).sum(axis=1) == 1
+    small = crystals.take(np.flatnonzero(((hashes < 75) | elemental) & (crystals.n_atoms <= 3)))
+    known = [ground_state(SYMBOLS[z]) for z in np.unique(crystals.atomic_numbers).tolist()]
+    return Crystals.concatenate([small, *[k.crystal for k in known if k is not None]])
 
 
 def decorated(

@@ -15,11 +15,12 @@ from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
 from gnomon.cli.compositions import predict_formulas, train_composition
-from gnomon.cli.energies import evaluate, predict, train_structural
+from gnomon.cli.energies import calibrate, evaluate, predict, train_structural
 from gnomon.cli.label import label
 from gnomon.cli.md import md
 from gnomon.cli.potentials import train_potential
 from gnomon.cli.shared import CommandError
+from gnomon.cli.simulate import simulate
 from gnomon.cli.stability import hull
 from gnomon.cli.weights import weights_fetch, weights_list
 
@@ -39,7 +40,7 @@ app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
-for command in (discover, report, hull, evaluate, predict, predict_formulas, label, md):
+for command in (discover, report, hull, evaluate, predict, calibrate, predict_formulas, label, md, simulate):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)

@@ -1,0 +1,164 @@
+"""`gnomon simulate`: a discovery campaign replayed on crystals whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnomon.cli.shared import CommandError, Json, read_crystals
+
+STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
+
+
+def simulate(
+    pool: Annotated[str, typer.Argument(help="Crystals with formation_energy_per_atom (eV/atom).")],
+    out: Annotated[Path, typer.Option(help="Folder of rounds, summary.json and curves.html.")],
+    known: Annotated[str | None, typer.Option(help="Labelled crystals to learn from.")] = None,
+    phases: Annotated[Path | None, typer.Option(help="Parquet of the known hull.")] = None,
+    learn_until: Annotated[
+        int | None, typer.Option(help="Learn from the pool up to this year, find what came after.")
+    ] = None,
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = STRATEGIES,
+    model: Annotated[
+        Path | None, typer.Option(help="Model of `gnomon train structural`, corrected each round.")
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train a structural ensemble in every round.")
+    ] = False,
+    known_rows: Annotated[
+        int, typer.Option(help="Known crystals that --retrain learns from, at most.")
+    ] = 2000,
+    batch: Annotated[int, typer.Option(help="Evaluations in a round.")] = 100,
+    rounds: Annotated[int, typer.Option(help="Rounds.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Repetitions, each from its own seed.")] = 3,
+    threshold: Annotated[float, typer.Option(help="e_above_hull that is stable, eV/atom.")] = 0.0,
+    kappa: Annotated[float, typer.Option(help="Standard deviations that ucb takes off.")] = 1.0,
+    pool_scheme: Annotated[str, typer.Option(help="Energy scheme of the pool.")] = "pool",
+    known_scheme: Annotated[str, typer.Option(help="Energy scheme of the known.")] = "known",
+    json: Json = False,
+) -> None:
+    """Replay a discovery campaign: hide the energies, choose, reveal, learn, repeat.
+
+    The same command goes on where it was stopped.  Where the schemes differ in name, their
+    difference is fitted in every round and reported.
+
+    Example: gnomon simulate wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
+    """
+    import json as json_library  # noqa: PLC0415
+
+    from gnomon.files import write_atomically  # noqa: PLC0415
+    from gnomon.simulate.loop import Plan, replay_all  # noqa: PLC0415
+    from gnomon.simulate.plot import page, summary  # noqa: PLC0415
+    from gnomon.simulate.pool import make_replay, split_by_year  # noqa: PLC0415
+    from gnomon.simulate.strategies import Settings  # noqa: PLC0415
+    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+
+    names: Any = _names(strategies)
+    if (learn_until is None) == (known is None):
+        raise CommandError("give either --known or --learn-until: one of them says what is known")
+    if learn_until is not None and phases is not None:
+        raise CommandError("--phases carries no years and would know the future: leave it out")
+    if model is not None and retrain:
+        raise CommandError("--model is corrected and --retrain starts anew: give one of them")
+    plan = Plan(batch, rounds, seeds, Settings(threshold, kappa))
+    if learn_until is not None:
+        hidden, year = _labelled(pool, known_scheme)
+        hidden, learned = split_by_year(hidden, year, learn_until)
+    else:
+        hidden, _ = _labelled(pool, pool_scheme)
+        learned, _ = _labelled(str(known), known_scheme)
+    surface = None if phases is None else _phases(phases, learned.scheme)
+    replayed = make_replay(hidden, learned, surface, threshold=threshold)
+    means = _means(replayed.pool, names, model, (out / "models", known_rows) if retrain else None)
+    with listening() as listener:
+        runs = replay_all(replayed, names, means, plan, out, listener)
+    found = summary(replayed, runs, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
+    write_atomically(out / "summary.json", json_library.dumps(found, indent=2).encode() + b"\n")
+    write_atomically(out / "curves.html", page(found).encode())
+    if json:
+        put_json(found)
+        return
+    say(
+        f"{found['stable_against_known']} of {found['pool']} crystals are stable against the known "
+        f"phases; {found['stable_if_pool_shifted']} if the whole pool were shifted, eV/atom"
+    )
+    put_table(
+        [
+            {"strategy": name, **acceleration}
+            for name, strategy in found["strategies"].items()
+            for acceleration in strategy["acceleration"]
+        ],
+        empty="no share of the pool was reached: more --rounds or a larger --batch",
+    )
+    say(f"curves: {out / 'curves.html'}; all numbers: {out / 'summary.json'}")
+
+
+def _names(text: str) -> list[str]:
+    from gnomon.simulate.strategies import NAMES  # noqa: PLC0415
+
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or len(set(names)) != len(names):
+        raise CommandError(f"--strategies {text!r}: each once, of {', '.join(NAMES)}")
+    return names
+
+
+def _labelled(source: str, scheme: str) -> tuple[Any, Any]:
+    """Crystals of a source with their energies, and their years (NaN without)."""
+    import numpy as np  # noqa: PLC0415
+
+    from gnomon.simulate.pool import Labelled  # noqa: PLC0415
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    found = read_crystals([source], strict=False)
+    energies = np.asarray(
+        found.rows["formation_energy_per_atom"].to_numpy(zero_copy_only=False), np.float64
+    )
+    year = np.asarray(found.rows["year"].to_numpy(zero_copy_only=False), np.float64)
+    there = np.isfinite(energies)
+    if not there.all():
+        say(f"{source}: {int((~there).sum())} crystals without an energy are left out")
+    return Labelled(found.crystals[there], energies[there], scheme), year[there]
+
+
+def _phases(path: Path, scheme: str) -> Any:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from gnomon.hull import phases_from_table  # noqa: PLC0415
+
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a Parquet table of phases")
+    return phases_from_table(pq.read_table(path), scheme)
+
+
+def _means(
+    pool: Any, names: list[str], model: Path | None, retrain: tuple[Path, int] | None
+) -> Any:
+    """Learners and probabilities that the strategies need."""
+    import hashlib  # noqa: PLC0415
+
+    from gnomon.simulate.learners import (  # noqa: PLC0415
+        CorrectedLearner,
+        RidgeLearner,
+        StructuralLearner,
+    )
+    from gnomon.simulate.loop import Means  # noqa: PLC0415
+    from gnomon.simulate.parents import substitution_probability  # noqa: PLC0415
+
+    ridge = RidgeLearner()
+    main: Any = ridge
+    if model is not None:
+        from gnomon.models.ensemble import load_model  # noqa: PLC0415
+
+        sha = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+        main = CorrectedLearner(load_model(model), f"structural ensemble {sha}, corrected")
+    elif retrain is not None:
+        from gnomon.models.train import TrainConfig  # noqa: PLC0415
+
+        main = StructuralLearner(TrainConfig.small(rows=retrain[1]), *retrain)
+    probability = None
+    if "substitution" in names:
+        probability = substitution_probability(pool.crystals, pool.known.crystals)
+    return Means(main, ridge, probability)

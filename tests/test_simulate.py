@@ -1,0 +1,243 @@
+"""The replay of a campaign: oracles, chance, and what a strategy must never see."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from gnomon.cli import main
+from gnomon.crystals import Crystals
+from gnomon.simulate.curves import acceleration, curve
+from gnomon.simulate.learners import CorrectedLearner, Forecast, RidgeLearner
+from gnomon.simulate.loop import Means, Plan, replay_all
+from gnomon.simulate.parents import substitution_probability
+from gnomon.simulate.plot import page, summary
+from gnomon.simulate.pool import Answers, Labelled, Replay, make_replay, split_by_year
+from gnomon.simulate.strategies import NAMES, log_expected_improvement
+from tests.strategies import random_crystal
+
+N_POOL, N_KNOWN = 120, 60
+
+
+def labelled(n: int, seed: int, scheme: str, shift: float = 0.0) -> Labelled:
+    """Random crystals whose energies depend on their elements, with noise."""
+    rng = np.random.default_rng(seed)
+    crystals = Crystals.concatenate([random_crystal(rng) for _ in range(n)])
+    fractions = crystals.composition / crystals.n_atoms[:, None]
+    of_element = np.random.default_rng(99).normal(0, 0.5, 119)
+    energies = fractions @ of_element + rng.normal(0, 0.05, n) + shift
+    return Labelled(crystals, energies, scheme)
+
+
+@pytest.fixture(scope="module")
+def replayed() -> Replay:
+    return make_replay(labelled(N_POOL, 1, "b", 0.1), labelled(N_KNOWN, 2, "a"), threshold=-0.2)
+
+
+class Told:
+    """A learner that says what it was given; as an oracle, the truth."""
+
+    name = "told"
+
+    def __init__(self, energies: np.ndarray) -> None:
+        self.energies = energies
+
+    def forecast(self, pool, revealed, *, seed):
+        spread = np.full(len(pool), 0.01)
+        return Forecast(self.energies, spread, self.energies - pool.hull_energy)
+
+
+def truth_of(replayed: Replay) -> np.ndarray:
+    return replayed.answers.reveal(np.arange(len(replayed.pool)))
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "ucb", "ei", "composition"])
+def test_an_oracle_finds_all_first(replayed, tmp_path, strategy):
+    oracle = Told(truth_of(replayed))
+    total = int(replayed.truth.stable_known.sum())
+    assert 5 < total < N_POOL / 2
+    plan = Plan(batch=total, rounds=1, seeds=1)
+    runs = replay_all(replayed, [strategy], Means(oracle, oracle), plan, tmp_path)
+    assert curve(runs[strategy], replayed.truth.stable_known).mean.tolist() == [0, total]
+
+
+def test_chance_finds_what_the_hypergeometric_law_expects(replayed, tmp_path):
+    plan = Plan(batch=12, rounds=3, seeds=60)
+    runs = replay_all(replayed, ["random"], Means(), plan, tmp_path)["random"]
+    drawn = curve(runs, replayed.truth.stable_known)
+    total = int(replayed.truth.stable_known.sum())
+    for fraction in (0.1, 0.2, 0.3):
+        share = total / N_POOL
+        n = round(fraction * N_POOL)
+        deviation = np.sqrt(n * share * (1 - share) * (N_POOL - n) / (N_POOL - 1) / 60)
+        found = np.interp(n, drawn.evaluations, drawn.mean)
+        assert abs(found - n * share) < 4 * deviation  # 1 in 16,000
+        assert acceleration(drawn, fraction, total, N_POOL).factor == pytest.approx(1, abs=0.35)
+    assert runs[0] != runs[1]
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_no_choice_depends_on_answers_that_are_still_hidden(replayed, tmp_path, strategy):
+    ridge = RidgeLearner()
+    means = Means(ridge, ridge, np.linspace(0, 1, N_POOL))
+    plan = Plan(batch=10, rounds=4, seeds=1)
+
+    def chosen(answers: Answers, folder: str) -> list[tuple[int, ...]]:
+        other = Replay(replayed.pool, answers, replayed.truth, {}, ())
+        rounds = replay_all(other, [strategy], means, plan, tmp_path / folder)[strategy][0]
+        return [r.chosen for r in rounds]
+
+    first = chosen(replayed.answers, "as is")
+    paid = np.array([i for batch in first[:-1] for i in batch])
+    hidden = np.setdiff1d(np.arange(N_POOL), paid)
+    energies = truth_of(replayed)
+    energies[hidden] = np.random.default_rng(5).permutation(energies[hidden]) + 3.0
+    assert chosen(Answers(energies), "permuted") == first
+    assert len(set(np.concatenate(first).tolist())) == 40, "no row is paid for twice"
+
+
+def test_what_is_revealed_does_change_choices(replayed, tmp_path):
+    ridge = RidgeLearner()
+    plan = Plan(batch=10, rounds=3, seeds=1)
+    ways = []
+    for shift in (0.0, 1.0):
+        energies = truth_of(replayed)
+        energies[::2] += shift
+        other = Replay(replayed.pool, Answers(energies), replayed.truth, {}, ())
+        folder = tmp_path / str(shift)
+        ways.append(replay_all(other, ["greedy"], Means(ridge, ridge), plan, folder)["greedy"][0])
+    assert ways[0][0].chosen == ways[1][0].chosen
+    assert ways[0][2].chosen != ways[1][2].chosen
+
+
+def test_a_killed_replay_goes_on_to_the_same_rounds(replayed, tmp_path):
+    ridge = RidgeLearner()
+    means, plan = Means(ridge, ridge), Plan(batch=10, rounds=4, seeds=2)
+    whole = replay_all(replayed, ["ei", "random"], means, plan, tmp_path / "whole")
+    replay_all(replayed, ["ei", "random"], means, Plan(10, 2, 2), tmp_path / "killed")
+    torn = tmp_path / "killed" / "rounds" / "ei-000.jsonl"
+    torn.write_bytes(torn.read_bytes()[:-7])
+    assert replay_all(replayed, ["ei", "random"], means, plan, tmp_path / "killed").keys()
+    for name in ("ei-000", "ei-001", "random-001"):
+        files = [tmp_path / f / "rounds" / f"{name}.jsonl" for f in ("whole", "killed")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert whole["ei"][0] != whole["ei"][1], "seeds differ"
+
+
+def test_rounds_of_other_settings_are_refused(replayed, tmp_path):
+    replay_all(replayed, ["random"], Means(), Plan(10, 1, 1), tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        replay_all(replayed, ["random"], Means(), Plan(11, 1, 1), tmp_path)
+
+
+class Fixed:
+    """An energy model of the scheme of the known crystals, right but for that."""
+
+    scheme = "a"
+
+    def __init__(self, energies: np.ndarray) -> None:
+        self.energies = energies
+
+    def predict(self, crystals):
+        from gnomon.models import Predictions  # noqa: PLC0415
+
+        members = np.stack([self.energies - 0.01, self.energies, self.energies + 0.01])
+        return Predictions(members, np.full(len(crystals), "", dtype=object))
+
+
+def test_the_shift_between_schemes_is_fitted_and_reported(replayed, tmp_path):
+    learner = CorrectedLearner(Fixed(truth_of(replayed) - 0.1), "fixed")
+    runs = replay_all(replayed, ["greedy"], Means(learner), Plan(20, 4, 1), tmp_path)
+    rounds = runs["greedy"][0]
+    assert rounds[0].offset["constant"] == 0
+    assert rounds[0].mae == pytest.approx(0.1, abs=0.011)  # the members are 0.01 apart
+    assert rounds[3].mae < 0.03
+    # part of the shift may go to the elements, whose fractions sum to 1
+    assert 0.03 < rounds[3].offset["constant"] < 0.12
+
+
+@settings(max_examples=25)
+@given(st.floats(-3, 3), st.floats(0.01, 1), st.floats(-0.1, 0.1))
+def test_expected_improvement_is_its_integral(above, spread, threshold):
+    z = (threshold - above) / spread
+    plain = spread * (norm.pdf(z) + z * norm.cdf(z))
+    found = log_expected_improvement(np.array([above]), np.array([spread]), threshold)[0]
+    if z > -6:  # further out the plain formula cancels
+        assert found == pytest.approx(np.log(plain), abs=1e-6)
+    nearer = log_expected_improvement(np.array([above - 0.01]), np.array([spread]), threshold)[0]
+    assert nearer > found
+
+
+def rocksalt(first: int, second: int) -> Crystals:
+    lattice = [[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]]
+    return Crystals.single(lattice, [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def test_substitutions_of_like_for_like_are_the_probable_ones():
+    children = [rocksalt(19, 17), rocksalt(26, 17), rocksalt(11, 17), rocksalt(17, 11)]
+    odd = Crystals.single(np.eye(3) * 4, [11, 11, 17], np.eye(3) / 2)
+    found = substitution_probability(Crystals.concatenate([*children, odd]), rocksalt(11, 17))
+    assert found[2] == found[3] == 1
+    assert 1 > found[0] > found[1]
+    assert found[4] == 0
+
+
+def test_known_crystals_of_the_pool_are_not_learned_from():
+    pool, known = labelled(20, 1, "a"), labelled(10, 2, "a")
+    both = Labelled(
+        Crystals.concatenate([known.crystals, pool.crystals[:5]]),
+        np.r_[known.formation_energy_per_atom, pool.formation_energy_per_atom[:5]],
+        "a",
+    )
+    replayed = make_replay(pool, both)
+    assert len(replayed.pool.known) == 10
+    assert replayed.left_out["known crystals that are in the pool"] == 5
+    assert (replayed.truth.e_above_final >= 0).all()
+    assert (replayed.truth.e_above_final >= replayed.truth.e_above_known).all()
+
+
+def test_years_part_what_is_known_from_what_is_to_be_found():
+    every = labelled(6, 1, "a")
+    year = np.array([2000, 2001, np.nan, 2002, 2003, 2003])
+    pool, known = split_by_year(every, year, 2001)
+    assert known.crystals.ids.tolist() == every.crystals.ids[:2].tolist()
+    assert pool.crystals.ids.tolist() == every.crystals.ids[3:].tolist()
+    with pytest.raises(ValueError, match="2000 to 2003"):
+        split_by_year(every, year, 2003)
+
+
+def test_mistakes_are_refused(replayed, tmp_path):
+    crystals = labelled(3, 1, "a").crystals
+    with pytest.raises(ValueError, match="1 of 3 crystals have no finite"):
+        Labelled(crystals, np.array([0, np.nan, 0]), "a")
+    with pytest.raises(ValueError, match="batch is 0"):
+        Plan(0, 1, 1)
+    with pytest.raises(ValueError, match="at least one"):
+        replay_all(replayed, [], Means(), Plan(1, 1, 1), tmp_path)
+    with pytest.raises(ValueError, match="nothing to rank by"):
+        replay_all(replayed, ["greedy"], Means(), Plan(1, 1, 1), tmp_path)
+    with pytest.raises(ValueError, match="nothing to choose"):
+        make_replay(labelled(1, 1, "a"), labelled(5, 2, "a"))
+
+
+def test_summary_and_page_show_every_strategy(replayed, tmp_path):
+    ridge = RidgeLearner()
+    means, plan = Means(ridge, ridge), Plan(12, 2, 3)
+    runs = replay_all(replayed, ["random", "greedy"], means, plan, tmp_path)
+    found = json.loads(json.dumps(summary(replayed, runs, (0.1, 0.9)), allow_nan=False))
+    greedy = found["strategies"]["greedy"]
+    assert [a["fraction"] for a in greedy["acceleration"]] == [0.1], "0.9 was not reached"
+    low, high = (greedy["acceleration"][0][k] for k in ("low", "high"))
+    assert low <= greedy["acceleration"][0]["factor"] <= high
+    html = page(found)
+    assert "greedy" in html
+    assert 'src="http' not in html
+
+
+def test_the_command_refuses_what_contradicts_itself(capsys):
+    assert main(["simulate", "x.parquet", "--out", "y"]) == 2
+    assert "--known or --learn-until" in capsys.readouterr().err
+    assert main(["simulate", "x.parquet", "--out", "y", "--strategies", "luck"]) == 2

@@ -48,7 +48,7 @@ class CompositionPredictions(Predictions):
     def combined(self) -> Float64[np.ndarray, " n"]:
         """Standard deviation of the mixture of the members' predictions, eV/atom.
 
-        sqrt(mean of squared scales + variance over members) (Goodall and Lee 2020, eq. 11).
+        sqrt(mean of squared scales + variance over members).
         """
         return np.sqrt(self.aleatoric**2 + np.var(self.members, axis=0))
 

@@ -6,7 +6,7 @@ all elements j, weighted by soft attention
 
     a_ij = w_j^p exp(e_ij) / sum_k w_k^p exp(e_ik)
 
-with w the fractions and p learned (their equations 4 to 6); a last attention of the same form pools
+with w the fractions and p learned; a last attention of the same form pools
 the elements, and a residual perceptron reads out the energy and the logarithm of its error.
 
 Here the first layer of each perceptron on the pair (i, j) is the sum of a part of i and a part of
@@ -173,5 +173,5 @@ def each(layer: Callable[[Array], Array], x: Float[Array, "*rows a"]) -> Float[A
 def laplace_loss(
     energy: Float[Array, " B"], log_scale: Float[Array, " B"], target: Float[Array, " B"]
 ) -> Float[Array, " B"]:
-    """-log of a Laplace density, up to a constant: |E - t| / b + log b (Goodall and Lee, eq. 9)."""
+    """-log of a Laplace density, up to a constant: |E - t| / b + log b."""
     return jnp.abs(energy - target) * jnp.exp(-log_scale) + log_scale

@@ -1,0 +1,248 @@
+"""The pool: crystals whose energies are known but hidden, and what is known before the replay.
+
+A replay needs three sets in at most two energy schemes: crystals to learn from, the phases of the
+known hull, and the pool.  Strategies see ``Pool``, which holds no energy of the pool's crystals;
+the energies lie in ``Answers``, which hands them out index by index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.hull import Hull, Phases, compositions
+
+MIN_POOL = 2
+"""A choice among fewer crystals than this is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Crystals with formation energies (eV/atom) of one energy scheme.
+
+    Raises:
+        ValueError: if an energy is missing or the numbers of rows differ.
+    """
+
+    crystals: Crystals
+    formation_energy_per_atom: Float64[np.ndarray, " n"]
+    scheme: str
+
+    def __post_init__(self) -> None:
+        energies = self.formation_energy_per_atom
+        if energies.shape != (len(self.crystals),):
+            raise ValueError(f"{len(energies)} energies for {len(self.crystals)} crystals")
+        missing = int((~np.isfinite(energies)).sum())
+        if missing:
+            raise ValueError(
+                f"{missing} of {len(energies)} crystals have no finite formation_energy_per_atom: "
+                "leave them out, there is no answer to replay or to learn from"
+            )
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.crystals)
+
+    def take(self, index: Int64[np.ndarray, " k"] | Bool[np.ndarray, " n"]) -> Labelled:
+        """The rows at these indices or where a mask is true."""
+        return Labelled(
+            self.crystals.take(index), self.formation_energy_per_atom[index], self.scheme
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What a strategy may see of the pool: no energy of its crystals is in here.
+
+    Attributes:
+        crystals: n crystals to choose from.
+        hull_energy: of the known phases at each composition, eV/atom.
+        known: labelled crystals to learn from; none of them is in the pool.
+        scheme: energy scheme of the answers, which may differ from that of ``known``.
+    """
+
+    crystals: Crystals
+    hull_energy: Float64[np.ndarray, " n"]
+    known: Labelled
+    scheme: str
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.crystals)
+
+
+class Answers:
+    """The hidden energies of a pool; asking for some of them is what a strategy pays for."""
+
+    def __init__(self, formation_energy_per_atom: Float64[np.ndarray, " n"]) -> None:
+        """Hide the energies (eV/atom)."""
+        self._energies = np.array(formation_energy_per_atom, np.float64)
+
+    def reveal(self, index: Int64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+        """The energies of these rows, eV/atom."""
+        return self._energies[index]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Who is stable; to be looked at only when the choices are made.
+
+    Attributes:
+        e_above_known: above the hull of the known phases alone, eV/atom; below 0 breaks that hull.
+        e_above_final: above the hull of the known phases and the whole pool, eV/atom.
+        threshold: eV/atom at or below which a crystal counts as stable.
+    """
+
+    e_above_known: Float64[np.ndarray, " n"]
+    e_above_final: Float64[np.ndarray, " n"]
+    threshold: float
+
+    @property
+    def stable_known(self) -> Bool[np.ndarray, " n"]:
+        """Stable against what was known before."""
+        return self.e_above_known <= self.threshold
+
+    @property
+    def stable_final(self) -> Bool[np.ndarray, " n"]:
+        """Stable against the pool's other crystals as well."""
+        return self.e_above_final <= self.threshold
+
+    def stable_if_shifted(self, shift: float) -> int:
+        """Crystals stable against the known hull if all the pool lay so many eV/atom higher."""
+        return int((self.e_above_known + shift <= self.threshold).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A pool with its answers and the truth about it, and what was left out to make it."""
+
+    pool: Pool
+    answers: Answers
+    truth: Truth
+    left_out: dict[str, int]
+    elements_at_zero: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that a run depends on: crystals, energies, hull."""
+        digest = hashlib.sha256()
+        known = self.pool.known
+        every = np.arange(len(self.pool))
+        for ids in (self.pool.crystals.ids, known.crystals.ids):
+            digest.update("\n".join(ids.tolist()).encode())
+        for values in (
+            self.answers.reveal(every),
+            known.formation_energy_per_atom,
+            self.pool.hull_energy,
+        ):
+            digest.update(np.ascontiguousarray(values, np.float64).tobytes())
+        digest.update(f"{known.scheme}\n{self.pool.scheme}".encode())
+        return digest.hexdigest()
+
+
+def make_replay(
+    pool: Labelled, known: Labelled, phases: Phases | None = None, *, threshold: float = 0.0
+) -> Replay:
+    """A replay: pool crystals hidden, known ones to learn from, the hull of the known phases.
+
+    Repeated crystals of the pool count once, and known crystals that are in the pool are left out
+    of what is learned from: they would give answers away.  An element without a phase of its own
+    gets one at 0 eV/atom, which is what the formation energy of a ground state is.
+
+    Args:
+        pool: crystals whose energies are to be hidden.
+        known: crystals to learn from.
+        phases: of the known hull; the known crystals themselves if None.
+        threshold: e_above_hull up to which a crystal counts as stable, eV/atom.
+
+    Raises:
+        ValueError: if fewer than two crystals are left to choose from, nothing is known, or the
+            threshold is not finite.
+    """
+    if not np.isfinite(threshold):
+        raise ValueError(f"the threshold is {threshold}: give eV/atom, as in 0 or 0.05")
+    first = _first_of_each(pool.crystals.ids)
+    hidden = pool.take(first)
+    names = set(hidden.crystals.ids.tolist())
+    fresh = np.array([name not in names for name in known.crystals.ids.tolist()], dtype=bool)
+    learned = known.take(fresh)
+    if len(hidden) < MIN_POOL:
+        raise ValueError(f"a pool of {len(hidden)} crystals leaves nothing to choose: give more")
+    if not len(learned):
+        raise ValueError(
+            "no known crystal is outside of the pool: give labelled crystals to learn from"
+        )
+    reference = _phases_of(learned) if phases is None else phases
+    composition = hidden.crystals.composition.astype(np.float64)
+    reference, added = _with_elements(reference, composition)
+    hull_energy = Hull(reference).energy(composition)
+    energies = hidden.formation_energy_per_atom
+    own = Phases(hidden.crystals.ids, composition, energies, reference.scheme)
+    final = Hull(Phases.concatenate([reference, own]))
+    truth = Truth(
+        Hull(reference).e_above_hull(composition, energies),
+        final.e_above_hull(composition, energies),
+        threshold,
+    )
+    left_out = {
+        "repeated in the pool": len(pool) - len(hidden),
+        "known crystals that are in the pool": len(known) - len(learned),
+    }
+    seen = Pool(hidden.crystals, hull_energy, learned, pool.scheme)
+    return Replay(seen, Answers(energies), truth, left_out, added)
+
+
+def split_by_year(
+    crystals: Labelled, year: Float64[np.ndarray, " n"], learn_until: int
+) -> tuple[Labelled, Labelled]:
+    """(pool, known): crystals reported after a year, and those reported up to it.
+
+    Crystals without a year (NaN) are in neither.
+
+    Raises:
+        ValueError: if either side is empty.
+    """
+    before, after = year <= learn_until, year > learn_until
+    if not before.any() or not after.any():
+        dated = year[np.isfinite(year)]
+        span = f"{dated.min():.0f} to {dated.max():.0f}" if len(dated) else "missing throughout"
+        raise ValueError(
+            f"learning until {learn_until} leaves {int(before.sum())} crystals to learn from and "
+            f"{int(after.sum())} to find; years are {span}: choose a year within"
+        )
+    return crystals.take(after), crystals.take(before)
+
+
+def _first_of_each(ids: Shaped[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
+    rows: dict[str, int] = {}
+    for i, name in enumerate(ids.tolist()):
+        rows.setdefault(name, i)
+    return np.array(list(rows.values()), dtype=np.int64)
+
+
+def _phases_of(labelled: Labelled) -> Phases:
+    crystals = labelled.crystals
+    return Phases(
+        crystals.ids, crystals.composition, labelled.formation_energy_per_atom, labelled.scheme
+    )
+
+
+def _with_elements(
+    phases: Phases, wanted: Float64[np.ndarray, "n 119"]
+) -> tuple[Phases, tuple[str, ...]]:
+    """Phases with an element at 0 eV/atom wherever a wanted one has none of its own."""
+    pure = np.count_nonzero(phases.composition, axis=1) == 1
+    there = (phases.composition[pure] > 0).any(axis=0)
+    missing = np.flatnonzero((wanted > 0).any(axis=0) & ~there)
+    symbols = tuple(SYMBOLS[z] for z in missing.tolist() if z <= MAX_Z)
+    if not symbols:
+        return phases, ()
+    added = Phases(
+        np.array(symbols, object), compositions(symbols), np.zeros(len(symbols)), phases.scheme
+    )
+    return Phases.concatenate([phases, added]), symbols

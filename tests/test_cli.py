@@ -97,7 +97,7 @@ def test_help_of_every_command_ends_with_an_example(capsys):
     for command in (
         "discover", "report", "hull", "evaluate", "predict", "predict-formulas", "calibrate",
         "label", "md", "generate prototypes", "generate substitution", "train structural",
-        "train composition", "train potential",
+        "train composition", "train potential", "simulate",
     ):  # fmt: skip
         assert main([*command.split(), "--help"]) == 0
         assert f"Example: gnomon {command} " in capsys.readouterr().out

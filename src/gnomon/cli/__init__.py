@@ -40,7 +40,18 @@ app.add_typer(generate_app, name="generate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
-for command in (discover, report, hull, evaluate, predict, calibrate, predict_formulas, label, md, simulate):
+for command in (
+    discover,
+    report,
+    hull,
+    evaluate,
+    predict,
+    calibrate,
+    predict_formulas,
+    label,
+    md,
+    simulate,
+):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)

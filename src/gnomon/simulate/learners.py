@@ -164,11 +164,11 @@ class StructuralLearner:
     revealed energies learn without it and predictions get it back, so schemes never mix.
     """
 
-    name = "structural ensemble, trained every round"
-
     def __init__(self, config: TrainConfig, folder: Path, known_rows: int) -> None:
         """Models go into the folder; at most ``known_rows`` known crystals, drawn by the seed."""
         self._config, self._folder, self._known_rows = config, folder, known_rows
+        settings = hashlib.sha256(f"{config.model_dump_json()} {known_rows}".encode())
+        self.name = f"structural ensemble, trained every round ({settings.hexdigest()[:12]})"
 
     def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
         """Train, or take the finished model of the same rows, and predict."""

@@ -7,7 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Plan:
     batch: int
     rounds: int
     seeds: int
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         for name in ("batch", "rounds", "seeds"):
@@ -93,7 +93,7 @@ def step(
     return choose(values, open_rows, plan.batch, rng), forecast
 
 
-def replay(
+def replay(  # noqa: PLR0913  (what is replayed, by which strategy, and where it is written)
     pool: Pool,
     answers: Answers,
     strategy: StrategyName,

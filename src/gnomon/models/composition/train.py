@@ -42,7 +42,7 @@ class CompositionTrainConfig(BaseModel):
     """How a composition ensemble is trained.
 
     In trainings of seven epochs on 71,230 formulas, one member each, Muon came to 97 meV/atom on
-    4,000 held-out ones, AdamW to 108 (at 5e-3) and 112 (at 2e-3) in two thirds of its time, an L1
+    4,000 held-out ones, AdamW to 108 (at 5e-3) and 112 (at 2e-3) in some half of its time, an L1
     loss beside the Laplace one to 111, a single head to 119.
     """
 

@@ -1,0 +1,91 @@
+"""gnomon-1, the potential in the package: what it is, and that it knows matter."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.evaluate.ase import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
+from gnomon.evaluate.relax import BatchedEvaluator
+from gnomon.io import from_ase
+from gnomon.models.potential.predict import LoadedPotential, load_potential
+from gnomon.models.potential.weights import bundled_path
+
+MAX_BYTES = 5_000_000
+
+LENGTH = 0.03
+"""Relative: how far a lattice parameter may be from the laboratory's (PBE's own error is 2 %)."""
+
+PARAMETERS = {
+    "Cu": bulk("Cu", "fcc", a=3.61),
+    "Fe": bulk("Fe", "bcc", a=2.87),
+    "Si": bulk("Si", "diamond", a=5.43),
+    "MgO": bulk("MgO", "rocksalt", a=4.21),
+    "NaCl": bulk("NaCl", "rocksalt", a=5.64),
+    "CsCl": bulk("CsCl", "cesiumchloride", a=4.12),
+    "GaAs": bulk("GaAs", "zincblende", a=5.65),
+}
+"""At measured lattice parameters, Å (Kittel, Introduction to Solid State Physics)."""
+
+
+@cache
+def potential() -> LoadedPotential:
+    return load_potential("gnomon-1")
+
+
+def test_it_comes_with_the_package_and_is_small() -> None:
+    assert bundled_path("gnomon-1").stat().st_size <= MAX_BYTES
+
+
+def test_the_card_says_what_it_learned_from() -> None:
+    card = potential().card
+    assert card["kind"] == "potential"
+    assert card["scheme"].startswith("nequix-oam-1-pft (sha256 4ce693d68886)")
+    assert card["finished"]
+    assert card["train_frames"] > 10_000
+    assert card["validation"]["gentle"]["energy"] < 0.1  # eV/atom
+    assert card["command"].startswith("gnomon train potential ")
+    assert not any(word.startswith("/") for word in card["command"].split())
+
+
+def test_it_knows_the_elements_of_its_teacher() -> None:
+    assert len(potential().elements) == 89
+    assert {SYMBOLS[z] for z in (1, 3, 8, 26, 79, 92, 94)} == {
+        SYMBOLS[z] for z in (1, 3, 8, 26, 79, 92, 94) if z in potential().elements
+    }
+
+
+def test_it_is_the_default_evaluator() -> None:
+    evaluator = make_evaluator(EvaluatorConfig(), RelaxConfig())
+    assert evaluator.scheme == f"{potential().scheme}, MP2020 corrections"
+
+
+def test_common_crystals_keep_their_size() -> None:
+    batch = from_ase(list(PARAMETERS.values()))
+    evaluator = BatchedEvaluator(potential(), RelaxConfig(fmax=0.02))
+    [found] = evaluator.evaluate(batch, chunk=len(batch))
+    assert set(found.status) == {"converged"}
+    ratio = np.cbrt(found.relaxed.volumes / batch.volumes)
+    for name, factor in zip(PARAMETERS, ratio, strict=True):
+        assert factor == pytest.approx(1, abs=LENGTH), name
+
+
+@pytest.mark.filterwarnings("error")
+def test_absurd_crystals_have_finite_energies() -> None:
+    rng = np.random.default_rng(0)
+    absurd = Crystals.concatenate(
+        [
+            Crystals.single(3 * np.eye(3), [8, 8], [[0, 0, 0], [0.1, 0, 0]]),  # 0.3 Å apart
+            Crystals.single(200 * np.eye(3), [1], [[0, 0, 0]]),
+            Crystals.single(np.diag([200.0, 1.0, 1.0]), [92], [[0, 0, 0]]),
+            Crystals.single(20 * np.eye(3), rng.integers(1, 84, 500), rng.random((500, 3))),
+        ]
+    )
+    found = potential().predict(absurd)
+    assert np.isfinite(found.energy).all()
+    assert np.isfinite(found.forces).all()
+    assert np.isfinite(found.stress).all()

@@ -12,7 +12,7 @@
 
     python examples/label_gnomon_1.py structures.parquet frames --draft draft-2.gnomon --again
     ... and on from draft-2 with all of them, three times, the mixture changed where the errors of
-    elements and of equations of state asked for it (16, 24 and 29 minutes; the last is on the card).
+    elements and equations of state asked for it (16, 24 and 29 minutes; the last is on the card).
 
 The first crystals are relaxed ones of the Materials Project (CC-BY 4.0) in small cells, and
 prototypes of all elements; each is labelled as it is, perturbed, and (one or two atoms) at several

@@ -4,6 +4,29 @@ import hashlib
 
 import numpy as np
 from jaxtyping import Int64, Shaped
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class SplitConfig(BaseModel):
+    """Which formula hashes train and which validate; the settings of every training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_below: int = Field(
+        default=75, ge=1, le=100, description="formula hashes under this train"
+    )
+    validate_below: int = Field(
+        default=85, ge=1, le=100, description="and from there under this validate"
+    )
+
+    @model_validator(mode="after")
+    def _split_is_possible(self) -> "SplitConfig":
+        if self.validate_below < self.train_below:
+            raise ValueError(
+                f"validate_below ({self.validate_below}) is less than train_below "
+                f"({self.train_below}): validation takes the hashes in between"
+            )
+        return self
 
 
 def formula_hash(reduced_formula: str) -> int:

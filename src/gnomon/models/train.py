@@ -8,7 +8,7 @@ from pathlib import Path
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float64, Int64
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from gnomon.crystals import Crystals
 from gnomon.graphs import batch_size, build_graphs
@@ -28,7 +28,7 @@ from gnomon.models.runs import (
     resume,
     run_key,
 )
-from gnomon.models.split import formula_hashes
+from gnomon.models.split import SplitConfig, formula_hashes
 from gnomon.models.structural import StructuralConfig
 from gnomon.models.target import Target, fit_elements
 
@@ -42,32 +42,15 @@ SMALL_VISITS = 16_000
 """Rows seen in a small training, epoch after epoch: some 10 s on two cores once compiled."""
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(SplitConfig):
     """How an ensemble is trained.  The defaults take 8 minutes for 21,607 crystals on two cores."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: StructuralConfig = StructuralConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     members: int = Field(default=4, ge=1, description="networks, each from its own seed")
-    train_below: int = Field(
-        default=75, ge=1, le=100, description="formula hashes under this train"
-    )
-    validate_below: int = Field(
-        default=85, ge=1, le=100, description="and from there under this validate"
-    )
     seed: int = Field(
         default=0, ge=0, description="of the initial networks and the order of the rows"
     )
-
-    @model_validator(mode="after")
-    def _split_is_possible(self) -> "TrainConfig":
-        if self.validate_below < self.train_below:
-            raise ValueError(
-                f"validate_below ({self.validate_below}) is less than train_below "
-                f"({self.train_below}): validation takes the hashes in between"
-            )
-        return self
 
     @classmethod
     def small(cls, rows: int = 200, seed: int = 0) -> "TrainConfig":

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, UInt8
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gnomon.models.card import ModelCard
 from gnomon.models.checkpoint import save_arrays
@@ -30,7 +30,7 @@ from gnomon.models.optimize import (
     learning_rate,
 )
 from gnomon.models.runs import check_finished, measure, provenance, resume, run_key
-from gnomon.models.split import formula_hashes
+from gnomon.models.split import SplitConfig, formula_hashes
 from gnomon.models.target import fit_elements
 from gnomon.models.train import MIN_ROWS, Progress
 
@@ -38,7 +38,7 @@ SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""
 
 
-class CompositionTrainConfig(BaseModel):
+class CompositionTrainConfig(SplitConfig):
     """How a composition ensemble is trained.
 
     In trainings of seven epochs on 71,230 formulas, one member each, Muon came to 97 meV/atom on
@@ -46,30 +46,17 @@ class CompositionTrainConfig(BaseModel):
     loss beside the Laplace one to 111, a single head to 119.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     network: CompositionConfig = CompositionConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
         epochs=12, batch=256, method="muon", learning_rate=5e-3
     )
     members: int = Field(default=4, ge=1, description="networks, each from its own seed")
-    train_below: int = Field(
-        default=75, ge=1, le=100, description="formula hashes under this train"
-    )
-    validate_below: int = Field(
-        default=85, ge=1, le=100, description="and from there under this validate"
-    )
     seed: int = Field(
         default=0, ge=0, description="of the initial networks and the order of the rows"
     )
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "CompositionTrainConfig":
-        if self.validate_below < self.train_below:
-            raise ValueError(
-                f"validate_below ({self.validate_below}) is less than train_below "
-                f"({self.train_below}): validation takes the hashes in between"
-            )
+    def _loss_is_possible(self) -> "CompositionTrainConfig":
         if self.optimizer.loss != "l1":
             raise ValueError(
                 f"loss {self.optimizer.loss!r}: composition networks learn the scale of their "

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int64
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from gnomon.elements import SYMBOLS
 from gnomon.listener import SILENT, Listener
@@ -37,7 +37,7 @@ from gnomon.models.potential.predict import LoadedPotential
 from gnomon.models.potential.start import NetworkConfig, fresh_potential, refit
 from gnomon.models.potential.steps import LossConfig, Losses, State, initial_state, step
 from gnomon.models.potential.validate import Validation, validate
-from gnomon.models.split import formula_hashes
+from gnomon.models.split import SplitConfig, formula_hashes
 
 SAVE_EVERY = 240.0
 """Seconds of training that a kill may cost."""
@@ -47,14 +47,12 @@ FINE_TUNING = 5e-4
 """Learning rate for a trained potential: a larger one forgets what it knows."""
 
 
-class PotentialTrainConfig(BaseModel):
+class PotentialTrainConfig(SplitConfig):
     """How a potential is trained.
 
     With ``minutes``, the schedule runs over the time spent training, whatever the epochs come to,
     so that the rate has fallen to zero when the time is up.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: NetworkConfig | None = Field(
         default=NetworkConfig(), description="None where a trained potential goes on"
@@ -68,25 +66,10 @@ class PotentialTrainConfig(BaseModel):
         default=0.5, ge=0, lt=1, description="of a batch drawn from first frames of relaxations"
     )
     refit: bool = Field(default=False, description="fit atom energies anew before going on")
-    train_below: int = Field(
-        default=75, ge=1, le=100, description="formula hashes under this train"
-    )
-    validate_below: int = Field(
-        default=85, ge=1, le=100, description="and from there under this validate"
-    )
     validation_frames: int = Field(
         default=500, ge=1, description="frames that validate on the way; all do in the end"
     )
     seed: int = Field(default=0, ge=0, description="of the weights and the order of the frames")
-
-    @model_validator(mode="after")
-    def _split_is_possible(self) -> PotentialTrainConfig:
-        if self.validate_below < self.train_below:
-            raise ValueError(
-                f"validate_below ({self.validate_below}) is less than train_below "
-                f"({self.train_below}): validation takes the hashes in between"
-            )
-        return self
 
 
 class Split(NamedTuple):

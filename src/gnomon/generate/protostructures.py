@@ -7,6 +7,7 @@ parameters and cell lengths are left out (Goodall et al., Sci. Adv. 8, eabn4117 
 import gzip
 import importlib.util
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from jaxtyping import Int64, UInt64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.generate.oblique import basis_changes
 from gnomon.symmetry import SYMPREC
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzA"
@@ -33,12 +35,16 @@ class Protostructure:
             where there is none, so that its candidates equal no other's.
         elements: (m,), atomic numbers, ascending.
         orbits: for each element the letters of its orbits, as positions in ``LETTERS``.
+        amounts: (m,), atoms of each element in the cell that was given.
+        conventional_atoms: atoms in the conventional cell; 0 where spglib finds no symmetry.
     """
 
     space_group: int
     origin: np.uint64
     elements: Int64[np.ndarray, " m"]
     orbits: tuple[Int64[np.ndarray, " _"], ...]
+    amounts: Int64[np.ndarray, " m"]
+    conventional_atoms: int
 
     def keys(self, replaced: Int64[np.ndarray, "k m"]) -> UInt64[np.ndarray, " k"]:
         """64-bit keys of the crystals in which element j has become ``replaced[:, j]``.
@@ -48,7 +54,7 @@ class Protostructure:
         """
         hashes = _orbit_hashes()
         smallest = np.full(len(replaced), np.iinfo(np.uint64).max, np.uint64)
-        for relabelled in _relabellings(self.space_group):
+        for relabelled in distinct_relabellings(self.space_group, self.orbits):
             total = np.full(len(replaced), self.origin)
             for column, letters in zip(replaced.T, self.orbits, strict=True):
                 total += hashes[:, relabelled[letters]].sum(axis=1, dtype=np.uint64)[column]
@@ -59,39 +65,72 @@ class Protostructure:
 def protostructure(crystal: Crystals, symprec: float = SYMPREC) -> Protostructure:
     """Wyckoff positions of one crystal (a batch of one)."""
     lattice, numbers, frac_coords = crystal.arrays(0)
-    elements = np.unique(numbers).astype(np.int64)
+    found, amounts = np.unique(numbers, return_counts=True)
+    elements = found.astype(np.int64)
     try:
         dataset = spglib.get_symmetry_dataset((lattice, frac_coords, numbers), symprec=symprec)
     except spglib.error.SpglibError:
         dataset = None
     if dataset is None:
         orbits = tuple(np.zeros(int((numbers == z).sum()), np.int64) for z in elements)
-        return Protostructure(0, _hash(int(crystal.ids[0][:16], 16)), elements, orbits)
+        origin = _hash(int(crystal.ids[0][:16], 16))
+        return Protostructure(0, origin, elements, orbits, amounts, 0)
     _, firsts = np.unique(dataset.crystallographic_orbits, return_index=True)
     letters = np.array([LETTERS.index(dataset.wyckoffs[i]) for i in firsts], dtype=np.int64)
     orbits = tuple(letters[numbers[firsts] == z] for z in elements)
-    return Protostructure(int(dataset.number), _hash(int(dataset.number)), elements, orbits)
+    number, atoms = int(dataset.number), len(dataset.std_types)
+    return Protostructure(number, _hash(number), elements, orbits, amounts, atoms)
 
 
 @cache
-def _relabellings(space_group: int) -> Int64[np.ndarray, "r 27"]:
-    """All letterings that differ by the choice of origin or axes (pymatgen's table)."""
-    identity = np.arange(len(LETTERS))
+def relabellings(space_group: int) -> Int64[np.ndarray, "r 27"]:
+    """All letterings that differ by the choice of origin or axes.
+
+    Those of pymatgen's table, and the changes of basis of oblique groups, which it lacks.
+    """
+    rows = {tuple(range(len(LETTERS)))}
     if space_group == 0:
-        return identity[None]
+        return np.array(list(rows))
+    generators = [*_tabulated(space_group), *basis_changes(space_group)]
+    steps = [_row(mapping) for mapping in generators]
+    waiting = list(rows)
+    while waiting:
+        row = waiting.pop()
+        for step in steps:
+            product = tuple(step[letter] for letter in row)
+            if product not in rows:
+                rows.add(product)
+                waiting.append(product)
+    return np.array(sorted(rows))
+
+
+def distinct_relabellings(
+    space_group: int, orbits: Iterable[Int64[np.ndarray, " _"]]
+) -> Int64[np.ndarray, "r 27"]:
+    """Letterings that differ on the letters of these orbits: one of a thousand, as a rule."""
+    every = relabellings(space_group)
+    used = np.unique(np.concatenate(list(orbits)))
+    _, firsts = np.unique(every[:, used], axis=0, return_index=True)
+    return every[firsts]
+
+
+def _row(mapping: Mapping[str, str]) -> list[int]:
+    row = list(range(len(LETTERS)))
+    for old, new in mapping.items():
+        row[LETTERS.index(old)] = LETTERS.index(new)
+    return row
+
+
+def _tabulated(space_group: int) -> list[dict[str, str]]:
+    """pymatgen's table: what letters become under shifts of the origin and changes of axes."""
     spec = importlib.util.find_spec("pymatgen.analysis.prototypes")
     if spec is None or not spec.submodule_search_locations:
         raise ValueError("pymatgen >= 2026.10 is needed for its Wyckoff tables: reinstall it")
     # the folder is found without importing it: its __init__ parses a library of structures
     folder = Path(spec.submodule_search_locations[0])
     packed = (folder / "wyckoff-position-relabelings.json.gz").read_bytes()
-    rows = []
-    for mapping in json.loads(gzip.decompress(packed))[str(space_group)]:
-        row = identity.copy()
-        for old, new in mapping.items():
-            row[LETTERS.index(chr(int(old)))] = LETTERS.index(new)
-        rows.append(row)
-    return np.array(rows)
+    mappings = json.loads(gzip.decompress(packed))[str(space_group)]
+    return [{chr(int(old)): new for old, new in mapping.items()} for mapping in mappings]
 
 
 @cache

@@ -18,6 +18,7 @@ from gnomon.cli.energies import calibrate as calibrate_command
 from gnomon.cli.energies import predict as predict_command
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.files import sha256_of
 from gnomon.hull import Hull, Phases, compositions
 from gnomon.models import Predictions
 from gnomon.models.augment import AugmentConfig
@@ -26,7 +27,6 @@ from gnomon.models.calibration import (
     calibrate,
     calibration_path,
     domain_path,
-    file_sha256,
     held_out_hashes,
     load_calibration,
     save_calibration,
@@ -279,7 +279,7 @@ def model(trained) -> EnsembleEnergyModel:
 
 @pytest.fixture(scope="module")
 def calibrated(trained, model, data) -> Path:
-    calibration, domain = calibrate(model, file_sha256(trained), data)
+    calibration, domain = calibrate(model, sha256_of(trained), data)
     assert domain is not None
     save_calibration(calibration_path(trained), calibration)
     save_domain(domain_path(calibration_path(trained)), domain, calibration.model_sha256)
@@ -320,7 +320,7 @@ def test_no_embedding_where_there_is_no_prediction(model):
 
 
 def test_fitting_and_checking_rows_are_other_formulas(calibrated, trained, data):
-    found = load_calibration(calibrated, file_sha256(trained))
+    found = load_calibration(calibrated, sha256_of(trained))
     hashes = formula_hashes(data.crystals.reduced_formulas)
     assert (found.fitted_hashes, found.checked_hashes) == ((40, 69), (70, 99))
     assert found.fitted_rows == np.sum((hashes >= 40) & (hashes < 70))
@@ -348,8 +348,8 @@ def test_a_calibration_of_another_model_is_refused(calibrated, tmp_path):
 
 
 def test_the_calibration_is_the_same_again_and_small(calibrated, trained, model, data):
-    again, _ = calibrate(model, file_sha256(trained), data)
-    stored = load_calibration(calibrated, file_sha256(trained))
+    again, _ = calibrate(model, sha256_of(trained), data)
+    stored = load_calibration(calibrated, sha256_of(trained))
     assert again.model_copy(update={"calibrated_at": stored.calibrated_at}) == stored
     assert calibrated.stat().st_size < 50_000
 
@@ -385,7 +385,7 @@ def test_calibrate_and_predict_by_command(trained, calibrated, table, tmp_path, 
     with pytest.raises(FileExistsError, match="choose another --out"):
         run("calibrate", trained, table, "--out", out)
     rows = run("predict", trained, table, "--level", 0.9, "--json")
-    stored = load_calibration(calibrated, file_sha256(trained))
+    stored = load_calibration(calibrated, sha256_of(trained))
     predictions = load_model(trained).predict(data.crystals)
     widths = stored.half_widths(predictions, 0.9)
     for row, width, there in zip(rows, widths, predictions.predicted, strict=True):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.files import sha256_of
 from gnomon.graphs import BatchSize, build_graphs
 from gnomon.models import Predictions
 from gnomon.models.checkpoint import CheckpointError
@@ -26,7 +27,7 @@ from gnomon.models.optimize import OptimizerConfig, learning_rate
 from gnomon.models.split import formula_hash, formula_hashes
 from gnomon.models.storage import card_path
 from gnomon.models.structural import StructuralConfig
-from gnomon.models.train import Progress, TrainConfig, train
+from gnomon.models.train import Progress, TrainConfig, going_on, train
 from tests.strategies import ELEMENTS, crystals, random_crystal, random_unimodular, rewritten, rngs
 
 ENERGY_TOLERANCE = 2e-5
@@ -354,6 +355,42 @@ def test_the_learning_rate_rises_and_falls_to_zero(decay):
     assert np.all(np.diff(rates[:10]) > 0)
     assert np.all(np.diff(rates[10:]) < 0)
     assert 0.9 <= max(rates) <= 1
+
+
+# --- going on from another ensemble ---------------------------------------------------------------
+
+
+def test_a_training_goes_on_from_a_trained_ensemble(trained, tmp_path):
+    """No steps leave it what it was; steps on new rows change it, its element energies stay."""
+    path, (batch, energies) = trained, synthetic(60)
+    start = load_model(path)
+    still = OptimizerConfig(epochs=1, batch=8, learning_rate=1e-12)
+    config = going_on(start, sha256_of(path), optimizer=still)
+    train(batch, energies, config, out=tmp_path / "same.gnomon", scheme="made up", start=start)
+    same = load_model(tmp_path / "same.gnomon")
+    assert_same(same.predict(batch), start.predict(batch))
+    more, truth = synthetic(120, seed=7)
+    config = going_on(start, sha256_of(path))
+    card = train(more, truth, config, out=tmp_path / "on.gnomon", scheme="made up", start=start)
+    on = load_model(tmp_path / "on.gnomon")
+    assert card.config["started_from"] == sha256_of(path)
+    np.testing.assert_array_equal(on.target.element_energies, start.target.element_energies)
+
+    def error(model: EnsembleEnergyModel) -> float:
+        return float(np.nanmean(np.abs(model.predict(more).median - truth)))
+
+    assert error(on) < error(start)
+
+
+def test_settings_must_name_what_the_training_goes_on_from(trained, tmp_path):
+    batch, energies = synthetic(60)
+    start = load_model(trained)
+    for config, model in ((TINY, start), (going_on(start, "0" * 64), None)):
+        with pytest.raises(ValueError, match="going_on"):
+            train(batch, energies, config, out=tmp_path / "m", scheme="made up", start=model)
+    other = going_on(start, "0" * 64).model_copy(update={"members": 5})
+    with pytest.raises(ValueError, match="5 networks"):
+        train(batch, energies, other, out=tmp_path / "m", scheme="made up", start=start)
 
 
 def test_small_trains_on_every_row_and_takes_no_longer_for_more():

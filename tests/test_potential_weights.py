@@ -21,9 +21,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gnomon.cli import main
+from gnomon.files import sha256_of
 from gnomon.listener import Listener
 from gnomon.models.potential import download as downloads
-from gnomon.models.potential.download import ChecksumError, DownloadError, download, sha256_of
+from gnomon.models.potential.download import ChecksumError, DownloadError, download
 from gnomon.models.potential.weights import (
     BUNDLED,
     PUBLISHED,

@@ -5,7 +5,6 @@ Everything is derived from the shards anew, so that it is the same after a kill 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate import Status
+from gnomon.files import sha256_of
 from gnomon.generate.protostructures import protostructure
 from gnomon.generate.prototypes import ground_state
 from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
@@ -125,7 +125,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise StoreError(f"the input {path} cannot be read: {error.strerror}") from error
 

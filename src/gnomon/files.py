@@ -1,5 +1,6 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -23,3 +24,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,13 +15,14 @@ from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
 from gnomon.cli.candidates import generate_prototypes, generate_substitution
 from gnomon.cli.compositions import predict_formulas, train_composition
-from gnomon.cli.energies import calibrate, evaluate, predict, train_structural
+from gnomon.cli.energies import calibrate, evaluate, predict
 from gnomon.cli.label import label
 from gnomon.cli.md import md
 from gnomon.cli.potentials import train_potential
 from gnomon.cli.shared import CommandError
 from gnomon.cli.simulate import simulate
 from gnomon.cli.stability import hull
+from gnomon.cli.structural import train_structural
 from gnomon.cli.weights import weights_fetch, weights_list
 
 app = typer.Typer(

@@ -1,9 +1,9 @@
-"""`gnomon train`, `calibrate`, `predict`, `evaluate`: energies, predicted and verified."""
+"""`gnomon calibrate`, `predict`, `evaluate`: energies, predicted and verified."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from gnomon.cli.shared import (
     Structures,
     evaluator_config,
     json_object,
+    labelled,
     read_crystals,
     refuse_existing,
     write_table,
@@ -21,67 +22,6 @@ from gnomon.cli.shared import (
 
 if TYPE_CHECKING:
     from gnomon.models.augment import AugmentConfig
-    from gnomon.models.reliability import Labelled
-
-
-def train_structural(
-    data: Structures,
-    out: Annotated[Path, typer.Option(help="Model file.")] = Path("structural.gnomon"),
-    scheme: Annotated[str, typer.Option(help="Energy scheme of the data.")] = "as given",
-    members: Annotated[int | None, typer.Option(help="Networks in the ensemble.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes through the data.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
-    json: Json = False,
-) -> None:
-    """Train the structural ensemble on crystals with formation energies per atom.
-
-    Rows whose formula hash is below 75 train, 75 to 84 validate.  The same command goes on where
-    it was stopped.
-
-    Example: gnomon train structural structures.parquet --out mp.gnomon
-    """
-    from gnomon.models.optimize import OptimizerConfig  # noqa: PLC0415
-    from gnomon.models.train import Progress, TrainConfig, train  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
-
-    labelled = _labelled(data)
-    optimizer: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    settings: dict[str, Any] = {} if members is None else {"members": members}
-    config = TrainConfig(optimizer=OptimizerConfig(**optimizer), seed=seed, **settings)
-    with listening() as listener:
-
-        def progress(state: Progress) -> None:
-            loss = f"training, loss {1000 * state.loss:.1f} meV/atom"
-            listener.tick("training", state.epoch, state.epochs)
-            if state.epoch % 5 == 0:
-                listener.say(
-                    f"epoch {state.epoch} of {state.epochs}: {loss}, {state.seconds:.0f} s"
-                )
-
-        card = train(
-            labelled.crystals,
-            labelled.energies,
-            config,
-            out=out,
-            scheme=scheme,
-            data_name=labelled.name,
-            progress=progress,
-        )
-    if json:
-        put_json(card.model_dump(mode="json"))
-        return
-    held = card.validation
-    put_table(
-        [
-            {
-                "rows": card.train_rows,
-                "validation rows": held.rows if held else 0,
-                "validation MAE (eV/atom)": held.mae if held else None,
-                "seconds": card.wall_seconds,
-            }
-        ]
-    )
-    say(f"model: {out}")
 
 
 Scalings = Annotated[
@@ -179,11 +119,11 @@ def calibrate(
 
     Example: gnomon calibrate mp.gnomon structures.parquet
     """
+    from gnomon.files import sha256_of  # noqa: PLC0415
     from gnomon.models.calibration import (  # noqa: PLC0415
         calibrate,
         calibration_path,
         domain_path,
-        file_sha256,
         save_calibration,
     )
     from gnomon.models.domain import save_domain  # noqa: PLC0415
@@ -193,12 +133,12 @@ def calibrate(
     out = calibration_path(model) if out is None else out
     refuse_existing(out)
     refuse_existing(domain_path(out))
-    network, sha256 = load_model(model), file_sha256(model)
+    network, sha256 = load_model(model), sha256_of(model)
     calibration, domain = calibrate(
         network,
         sha256,
-        _labelled(data),
-        also=tuple(_labelled([str(path)]) for path in also or ()),
+        labelled(data),
+        also=tuple(labelled([str(path)]) for path in also or ()),
         augmentation=_augmentation(scalings, lengths, median_first),
         spread="standard deviation" if deviation else "inter-quartile range",
         seed=seed,
@@ -245,31 +185,6 @@ def _augmentation(scalings: int, lengths: bool, median_first: bool) -> AugmentCo
         of="length" if lengths else "volume",
         order="median, minimum" if median_first else "minimum, median",
     )
-
-
-def _labelled(sources: list[str]) -> Labelled:
-    """Crystals with formation energies; those without are left out, and counted on stderr."""
-    import numpy as np  # noqa: PLC0415
-
-    from gnomon.models.reliability import Labelled  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
-
-    found = read_crystals(sources, strict=False)
-    column = found.rows["formation_energy_per_atom"]
-    energies = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    labelled = np.isfinite(energies)
-    if not labelled.any():
-        raise ValueError(
-            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
-            "training and calibration need that column"
-        )
-    if not labelled.all():
-        say(
-            f"{int((~labelled).sum())} of {len(labelled)} crystals have no "
-            "formation_energy_per_atom and are left out"
-        )
-    name = ", ".join(Path(source).name for source in sources)
-    return Labelled(found.crystals[labelled], energies[labelled], name)
 
 
 def evaluate(

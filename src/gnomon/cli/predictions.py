@@ -17,6 +17,7 @@ from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
+from gnomon.files import sha256_of
 from gnomon.hull import Hull
 from gnomon.io import ReadResult, iter_read
 from gnomon.models import Predictions
@@ -25,7 +26,6 @@ from gnomon.models.calibration import (
     Calibration,
     CalibrationError,
     domain_path,
-    file_sha256,
     load_calibration,
 )
 from gnomon.models.domain import Domain, load_domain
@@ -135,7 +135,7 @@ def load_predictor(
     hull = None if phases is None else _hull(phases, network.scheme)
     if calibration is None:
         return Predictor(network, augmentation, level=level, hull=hull)
-    sha256 = file_sha256(model)
+    sha256 = sha256_of(model)
     fitted = load_calibration(calibration, sha256)
     if fitted.augmentation != augmentation:
         raise CalibrationError(

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from gnomon.evaluate.registry import EvaluatorConfig
+    from gnomon.models.reliability import Labelled
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Structures = Annotated[
@@ -38,6 +39,31 @@ def read_crystals(sources: list[str], strict: bool) -> Any:
     if not len(result.crystals):
         raise ValueError(f"no usable crystal in {', '.join(sources)}")
     return result
+
+
+def labelled(sources: list[str]) -> Labelled:
+    """Crystals with formation energies; those without are left out, and counted on stderr."""
+    import numpy as np  # noqa: PLC0415
+
+    from gnomon.models.reliability import Labelled  # noqa: PLC0415
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    found = read_crystals(sources, strict=False)
+    column = found.rows["formation_energy_per_atom"]
+    energies = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    known = np.isfinite(energies)
+    if not known.any():
+        raise ValueError(
+            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
+            "training and calibration need that column"
+        )
+    if not known.all():
+        say(
+            f"{int((~known).sum())} of {len(known)} crystals have no "
+            "formation_energy_per_atom and are left out"
+        )
+    name = ", ".join(Path(source).name for source in sources)
+    return Labelled(found.crystals[known], energies[known], name)
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def weights_list(json: Json = False) -> None:
     """
     from dataclasses import asdict  # noqa: PLC0415
 
-    from gnomon.models.potential.download import sha256_of  # noqa: PLC0415
+    from gnomon.files import sha256_of  # noqa: PLC0415
     from gnomon.models.potential.weights import (  # noqa: PLC0415
         BUNDLED,
         PUBLISHED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from gnomon.campaign import Placed, place, scheme_of
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.discover.inputs import Inputs
+from gnomon.files import sha256_of
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel
 from gnomon.screen import Verdicts, screen, select
@@ -184,7 +184,7 @@ def _train(
     text = f"ensemble of {card.members} networks"
     if card.validation is not None:
         text += f", validation MAE {1000 * card.validation.mae:.0f} meV/atom"
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    sha = sha256_of(path)[:12]
     return f"{text} (sha256 {sha}...)", load_model(path)
 
 

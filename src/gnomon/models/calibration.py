@@ -157,12 +157,6 @@ def domain_path(calibration: Path) -> Path:
     return calibration.with_suffix(".domain")
 
 
-def file_sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write a calibration as JSON, whole or not at all."""
     write_atomically(path, calibration.model_dump_json(indent=2).encode() + b"\n")

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -35,6 +36,9 @@ from gnomon.models.target import Target, fit_elements
 SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""
 
+FINE_TUNING = 2e-3
+"""Learning rate of an ensemble that goes on."""
+
 MIN_ROWS = 8
 """Fewer rows than this train nothing worth having."""
 
@@ -48,6 +52,9 @@ class TrainConfig(SplitConfig):
     network: StructuralConfig = StructuralConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     members: int = Field(default=4, ge=1, description="networks, each from its own seed")
+    started_from: str | None = Field(
+        default=None, description="sha256 of the trained ensemble that goes on; its shape stays"
+    )
     seed: int = Field(
         default=0, ge=0, description="of the initial networks and the order of the rows"
     )
@@ -80,13 +87,14 @@ class Progress:
     seconds: float
 
 
-def train(
+def train(  # noqa: PLR0913  (what, how, where from, where to)
     crystals: Crystals,
     formation_energy_per_atom: Float64[np.ndarray, " n"],
     config: TrainConfig,
     *,
     out: Path,
     scheme: str,
+    start: EnsembleEnergyModel | None = None,
     data_name: str = "",
     progress: Callable[[Progress], None] | None = None,
 ) -> ModelCard:
@@ -101,16 +109,19 @@ def train(
         config: settings.
         out: file to write.
         scheme: name of the energy scheme.
+        start: a trained ensemble that goes on, with its own element energies and scale; the
+            settings are to name its shape, members and sha256 (``going_on``).
         data_name: what the data is called on the card.
         progress: called after each epoch.
 
     Raises:
-        ValueError: if energies do not match the crystals, too few rows train, or ``out`` holds a
-            model of other data or settings.
+        ValueError: if energies do not match the crystals, too few rows train, the settings are
+            not those of ``start``, or ``out`` holds a model of other data or settings.
     """
     began = time.monotonic()
     energies = np.asarray(formation_energy_per_atom, np.float64)
     _check(crystals, energies)
+    _check_start(config, start)
     columns = (crystals.lattice, crystals.atomic_numbers, crystals.frac_coords, crystals.offsets)
     key = run_key((*columns, energies), config, scheme)
     if out.exists():
@@ -118,12 +129,18 @@ def train(
 
     train_rows, validation_rows = _split(crystals, config)
     target = fit_target(crystals[train_rows], energies[train_rows])
+    if start is not None:
+        target = replace(start.target, seen=start.target.seen | target.seen)
     graphs = build_graphs(crystals, config.network.cutoff, config.network.max_neighbors)
     labels = ((energies - target.baseline(crystals)) / target.scale).astype(np.float32)
     training = graphs.take(train_rows)
     data = TrainingSet(training, labels[train_rows], batch_size(training, config.optimizer.batch))
 
-    networks = initial_networks(config.network, training.coordination, config.members, config.seed)
+    networks = (
+        initial_networks(config.network, training.coordination, config.members, config.seed)
+        if start is None
+        else start.networks
+    )
     state, static = initial_state(networks, config.optimizer)
     partial = out.with_name(out.name + ".partial")
     state, first, spent = resume(partial, key, state)
@@ -159,6 +176,30 @@ def train(
     save_model(out, EnsembleEnergyModel(model.networks, target, card))
     partial.unlink(missing_ok=True)
     return card
+
+
+def going_on(start: EnsembleEnergyModel, sha256: str, **settings: Any) -> TrainConfig:
+    """Settings of a training that goes on from an ensemble, at a lower rate unless told."""
+    settings.setdefault("optimizer", OptimizerConfig(learning_rate=FINE_TUNING))
+    return TrainConfig(
+        network=start.networks.config,
+        members=start.networks.elements.shape[0],
+        started_from=sha256,
+        **settings,
+    )
+
+
+def _check_start(config: TrainConfig, start: EnsembleEnergyModel | None) -> None:
+    if (start is None) != (config.started_from is None):
+        raise ValueError("a training goes on from `start` with settings of `going_on`, or neither")
+    if start is not None and (config.network, config.members) != (
+        start.networks.config,
+        start.networks.elements.shape[0],
+    ):
+        raise ValueError(
+            f"{config.members} networks of shape {config.network} cannot go on from "
+            f"{start.networks.elements.shape[0]} of shape {start.networks.config}"
+        )
 
 
 def _check(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> None:

@@ -6,7 +6,6 @@ nothing after a cut, and would bring a second HTTP stack along.
 
 from __future__ import annotations
 
-import hashlib
 import http
 import http.client
 import re
@@ -19,6 +18,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, build_opener
 
+from gnomon.files import sha256_of
 from gnomon.listener import SILENT, Listener
 
 TIMEOUT = 30.0
@@ -45,12 +45,6 @@ class ChecksumError(DownloadError):
 
 class _CutError(Exception):
     """A request that ended early; another one may go on from there."""
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def download(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from gnomon.files import sha256_of
 from gnomon.listener import SILENT, Listener
 from gnomon.models.potential.download import (
     ATTEMPTS,
@@ -20,7 +21,6 @@ from gnomon.models.potential.download import (
     ChecksumError,
     DownloadError,
     download,
-    sha256_of,
 )
 
 COMMIT = "0ffdf881603d2c97f9105c64c3ec2df74dc1c224"

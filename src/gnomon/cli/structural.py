@@ -1,0 +1,130 @@
+"""`gnomon train structural`: the ensemble of graph networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnomon.cli.shared import CommandError, Json, Structures, labelled
+
+
+def train_structural(
+    data: Structures,
+    out: Annotated[Path, typer.Option(help="Model file.")] = Path("structural.gnomon"),
+    scheme: Annotated[str, typer.Option(help="Energy scheme of the data.")] = "as given",
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Go on from this model, with its shape.")
+    ] = None,
+    members: Annotated[int | None, typer.Option(help="Networks in the ensemble.")] = None,
+    width: Annotated[int | None, typer.Option(help="Numbers that describe a node.")] = None,
+    passes: Annotated[int | None, typer.Option(help="Rounds of message passing.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes through the data.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Crystals in a step, about.")] = None,
+    method: Annotated[str | None, typer.Option(help="'adamw' or 'muon'.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    train_below: Annotated[
+        int | None, typer.Option(help="Formula hashes under this train [75].")
+    ] = None,
+    validate_below: Annotated[
+        int | None, typer.Option(help="From there under this, validate [85].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    json: Json = False,
+) -> None:
+    """Train the structural ensemble on crystals with formation energies per atom.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
+    was stopped.
+
+    Example: gnomon train structural structures.parquet --out mp.gnomon
+    """
+    from gnomon.models.train import Progress, train  # noqa: PLC0415
+    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+
+    model, config = _start_and_config(
+        start,
+        network={"width": width, "passes": passes},
+        optimizer={
+            "epochs": epochs,
+            "batch": batch,
+            "method": method,
+            "learning_rate": learning_rate,
+        },
+        others={
+            "members": members,
+            "train_below": train_below,
+            "validate_below": validate_below,
+            "seed": seed,
+        },
+    )
+    rows = labelled(data)
+    with listening() as listener:
+
+        def progress(state: Progress) -> None:
+            loss = f"training, loss {1000 * state.loss:.1f} meV/atom"
+            listener.tick("training", state.epoch, state.epochs)
+            if state.epoch % 5 == 0:
+                listener.say(
+                    f"epoch {state.epoch} of {state.epochs}: {loss}, {state.seconds:.0f} s"
+                )
+
+        card = train(
+            rows.crystals,
+            rows.energies,
+            config,
+            out=out,
+            scheme=scheme,
+            start=model,
+            data_name=rows.name,
+            progress=progress,
+        )
+    if json:
+        put_json(card.model_dump(mode="json"))
+        return
+    held = card.validation
+    put_table(
+        [
+            {
+                "rows": card.train_rows,
+                "validation rows": held.rows if held else 0,
+                "validation MAE (eV/atom)": held.mae if held else None,
+                "seconds": card.wall_seconds,
+            }
+        ]
+    )
+    say(f"model: {out}")
+
+
+def _start_and_config(
+    start: Path | None, network: dict[str, Any], optimizer: dict[str, Any], others: dict[str, Any]
+) -> Any:
+    """The ensemble that goes on, if any, and the options that were given over the defaults."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from gnomon.files import sha256_of  # noqa: PLC0415
+    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.models.train import TrainConfig, going_on  # noqa: PLC0415
+
+    def given(options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if value is not None}
+
+    model = None if start is None else load_model(start)
+    shape = {**given(network), **{k: others[k] for k in ("members",) if others[k] is not None}}
+    if start is not None and shape:
+        raise CommandError(f"--from takes the shape of its model: leave {', '.join(shape)} out")
+    base = TrainConfig() if start is None or model is None else going_on(model, sha256_of(start))
+    try:
+        return model, TrainConfig.model_validate(
+            {
+                **base.model_dump(),
+                "network": base.network.model_dump() | given(network),
+                "optimizer": base.optimizer.model_dump() | given(optimizer),
+                **given(others),
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][-1]) if first["loc"] else "options"
+        raise CommandError(f"{name}: {first['msg']}") from error

@@ -70,7 +70,7 @@ class Phases:
                 f"phase {columns['ids'][bad[0]]!r} has no finite energy: leave crystals whose "
                 "evaluation failed out of the phases (they stay rows of the evaluations)"
             )
-        atom_fractions(columns["composition"])
+        check_composition(columns["composition"])
         for name, array in columns.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -211,12 +211,22 @@ def atom_fractions(composition: Float64[np.ndarray, "n 119"]) -> Float64[np.ndar
     Raises:
         ValueError: if a row is empty, or an amount is negative or not finite.
     """
-    totals = composition.sum(axis=1, keepdims=True)
-    if not (np.isfinite(composition).all() and np.all(composition >= 0) and np.all(totals > 0)):
+    check_composition(composition)
+    return composition / composition.sum(axis=1, keepdims=True)
+
+
+def check_composition(composition: Real[np.ndarray, "n 119"]) -> None:
+    """Refuse what is no composition.
+
+    Raises:
+        ValueError: if a row is empty, or an amount is negative or not finite.
+    """
+    totals = composition.sum(axis=1)
+    # a sum is finite only if all its terms are
+    if not (np.all(composition >= 0) and np.all(totals > 0) and np.isfinite(totals).all()):
         raise ValueError("a composition must hold at least one atom and no negative amount")
     if composition[:, 0].any():
         raise ValueError("column 0 of a composition belongs to no element and must be 0")
-    return composition / totals
 
 
 def reduced_formulas(composition: Float64[np.ndarray, "n 119"]) -> Shaped[np.ndarray, " n"]:

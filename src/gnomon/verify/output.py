@@ -1,0 +1,76 @@
+"""The files of a verification: verification.json for programs, verification.parquet for tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from gnomon.provenance import git_commit
+from gnomon.store import Store, write_json, write_parquet
+from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
+
+OUTCOMES = pa.schema(
+    [
+        ("reduced_formula", pa.string()),
+        ("id", pa.string()),  # of the crystal that was evaluated
+        ("candidate_id", pa.string()),  # of the campaign's candidate
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("campaign_formation_energy_per_atom", pa.float64()),
+        ("formation_energy_per_atom", pa.float64()),
+        ("shift", pa.float64()),
+        ("e_above_hull", pa.float64()),
+        ("campaign_distance_to_rest", pa.float64()),
+        ("distance_to_rest", pa.float64()),
+        ("campaign_space_group", pa.int64()),
+        ("space_group", pa.int64()),
+    ]
+)
+"""Columns of verification.parquet: one row a find; energies in eV/atom."""
+
+
+def facts(verification: Verification) -> dict[str, Any]:
+    """All that a verification says, as JSON."""
+    rate = verification.stable
+    return {
+        "campaign_scheme": verification.campaign_scheme,
+        "scheme": verification.scheme,
+        "stable": {"k": rate.k, "n": rate.n, "low": rate.low, "high": rate.high},
+        "verdicts": {verdict.value: verification.count(verdict) for verdict in Verdict},
+        "median_shift": verification.median_shift,
+        "references": dict(verification.references),
+        "finds": outcome_rows(verification),
+        "gnomon": version("gnomon"),
+        "commit": git_commit(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_verification(verification: Verification, store: Store) -> None:
+    """Both files, each whole or not at all.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    write_json(store.root / "verification.json", facts(verification))
+    table = pa.Table.from_pylist(outcome_rows(verification), schema=OUTCOMES)
+    write_parquet(store.root / "verification.parquet", table)
+
+
+def sentence(verification: Verification) -> str:
+    """The result in a line."""
+    rate = verification.stable
+    text = f"{rate.k} of {rate.n} finds stay stable"
+    if rate.n:
+        text += f" (95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
+    failed = verification.count(Verdict.FAILED) + verification.count(Verdict.UNDECIDED)
+    if failed:
+        text += f", {failed} of the {rate.n} without a verdict, counted as not stable"
+    if waiting := verification.count(Verdict.PENDING):
+        text += f"; {waiting} not evaluated yet"
+    if (shift := verification.median_shift) is not None:
+        text += f"; median shift of the formation energy {1000 * shift:+.1f} meV/atom"
+    return text

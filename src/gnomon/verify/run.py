@@ -1,0 +1,106 @@
+"""Running a verification: evaluate what its folder lacks, one shard after the other.
+
+    campaign/verification/gpaw-1a2b3c4d/  evaluations/...  verification.json  verification.parquet
+
+The folder is named after the evaluator and its energy scheme, so verifications at several levels
+lie side by side.  Like that of a campaign it is the state: the same command goes on after a kill,
+and does again nothing that is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate.table import rows_of
+from gnomon.listener import Listener
+from gnomon.store import Store
+from gnomon.verify.elements import ElementCache
+from gnomon.verify.plan import Plan
+
+SHARD = 16
+"""Evaluations in a shard, unless the evaluator is so slow that it names fewer."""
+
+
+def folder_of(campaign: Store, engine: str, scheme: str) -> Path:
+    """Where the verification of a campaign by an engine, in its energy scheme, lies."""
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", engine.removeprefix("ase:")).strip("-")[-40:]
+    short = hashlib.sha256(scheme.encode()).hexdigest()[:8]
+    return campaign.root / "verification" / f"{readable}-{short}"
+
+
+def evaluate_plan(
+    plan: Plan,
+    evaluator: Evaluator,
+    store: Store,
+    cache: Path,
+    listener: Listener,
+    *,
+    again: bool = False,
+) -> pa.Table:
+    """Evaluate the crystals of a plan that have no result yet; the results of all of them.
+
+    Args:
+        plan: what to evaluate.
+        evaluator: of the higher level.
+        store: the folder of the verification.
+        cache: folder of the elements' energies in all schemes.
+        listener: hears of progress.
+        again: also evaluate once more what did not converge; the later result counts.
+
+    Raises:
+        StoreError: if the folder is in use, cannot be written or is damaged.
+    """
+    shard = int(getattr(evaluator, "shard", SHARD))
+    elements = ElementCache(cache, evaluator.scheme)
+    with store.locked():
+        _take_over(plan, store, elements.rows())
+        left = _left(plan.crystals, results(plan, store), again)
+        total, done = len(plan.crystals), len(plan.crystals) - len(left)
+        listener.tick("verifying", done, total)
+        start = 0
+        for part in evaluator.evaluate(left, chunk=shard):
+            stop = start + len(part.relaxed)
+            rows = rows_of(left.ids[start:stop].tolist(), part, evaluator.scheme)
+            store.append("evaluations", 0, rows)
+            elements.add(rows.filter(pc.is_in(rows["id"], pa.array(_element_ids(plan)))))
+            start = stop
+            listener.tick("verifying", done + start, total)
+        return results(plan, store)
+
+
+def results(plan: Plan, store: Store) -> pa.Table:
+    """The last evaluation of each crystal of the plan that has one."""
+    rows = store.table("evaluations")
+    wanted = pc.is_in(rows["id"], pa.array(plan.crystals.ids.tolist(), pa.string()))
+    rows = rows.filter(wanted)
+    last = {key: i for i, key in enumerate(rows["id"].to_pylist())}
+    return rows.take(pa.array(sorted(last.values()), pa.int64()))
+
+
+def _element_ids(plan: Plan) -> list[str]:
+    return [key for structures in plan.elements.values() for key in structures]
+
+
+def _take_over(plan: Plan, store: Store, kept: pa.Table) -> None:
+    """Enter the elements that an earlier verification evaluated as if they had been done here."""
+    wanted = pc.is_in(kept["id"], pa.array(_element_ids(plan), pa.string()))
+    there = pc.is_in(kept["id"], store.table("evaluations")["id"])
+    new = kept.filter(pc.and_(wanted, pc.invert(there)))
+    if len(new):
+        store.append("evaluations", 0, new)
+
+
+def _left(crystals: Crystals, rows: pa.Table, again: bool) -> Crystals:
+    """Those without a result, or with ``again`` without a converged one."""
+    if again:
+        rows = rows.filter(pc.equal(rows["status"], Status.CONVERGED.value))
+    done = set(rows["id"].to_pylist())
+    return crystals[np.array([key not in done for key in crystals.ids], dtype=bool)]

@@ -1,0 +1,401 @@
+"""Verification: what is evaluated, what its numbers mean, what a kill or a failure costs."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import Float64
+from typer.testing import CliRunner
+
+from gnomon.campaign import hull_table
+from gnomon.cli.shared import CommandError
+from gnomon.cli.verify import verify as verify_command
+from gnomon.config import load_config
+from gnomon.crystals import Crystals
+from gnomon.discover import discover
+from gnomon.elements import SYMBOLS
+from gnomon.evaluate import Evaluations
+from gnomon.evaluate.corrections import SCHEME_SUFFIX
+from gnomon.evaluate.scheme import EnergyScheme, difference
+from gnomon.hull import SchemeMismatch
+from gnomon.listener import SILENT
+from gnomon.store import Store, StoreError
+from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
+from gnomon.verify.elements import ElementCache
+from gnomon.verify.output import facts, sentence, write_verification
+from gnomon.verify.run import results
+from tests.conftest import EMT
+
+AL, NI = 13, 28
+
+ROUND_OFF = 1e-9
+"""eV/atom: what sums of energies of order 10 eV may differ by."""
+
+
+class Mixing:
+    """Energies of the composition alone: elements have their own, mixing gains up to 0.1 eV/atom.
+
+    Compounds of ``failing`` formulas do not converge; ``bonus`` is added to those of a formula.
+    """
+
+    def __init__(
+        self,
+        scheme: str = "mixing",
+        elements: dict[int, float] | None = None,
+        failing: tuple[str, ...] = (),
+        bonus: dict[str, float] | None = None,
+        before_chunk: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.scheme, self.failing, self.before_chunk = scheme, failing, before_chunk
+        self.elements, self.bonus = elements or {}, bonus or {}
+        self.asked: list[str] = []
+
+    def evaluate(self, crystals: Crystals, *, chunk: int) -> Iterator[Evaluations]:
+        for start in range(0, len(crystals), chunk):
+            self.before_chunk()
+            yield self._results(crystals[start : start + chunk])
+
+    def _results(self, part: Crystals) -> Evaluations:
+        self.asked += part.ids.tolist()
+        n, share = len(part), part.composition / part.n_atoms[:, None]
+        offsets = np.zeros(119)
+        offsets[list(self.elements)] = list(self.elements.values())
+        energy: Float64[np.ndarray, " n"] = share @ offsets - 0.2 * (1 - np.sum(share**2, axis=1))
+        energy += [self.bonus.get(formula, 0.0) for formula in part.reduced_formulas]
+        failed = np.isin(part.reduced_formulas.astype(str), self.failing)
+        return Evaluations(
+            relaxed=part,
+            status=np.where(failed, "not_converged", "converged").astype(object),
+            message=np.where(failed, "the SCF did not converge", "").astype(object),
+            energy_per_atom=energy,
+            steps=np.ones(n, dtype=np.int64),
+            fmax=np.zeros(n),
+            seconds=np.zeros(n),
+        )
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A campaign in Al-Ni with several stable compositions; tests only read it."""
+    store = Store(tmp_path_factory.mktemp("campaign"))
+    overrides: dict[str, Any] = {
+        "system": "Al-Ni",
+        "evaluator.name": EMT,
+        "generate.generators": ["prototypes"],
+        "generate.max_atoms": 3,
+        "learn.min_labels": 1000,
+        "budget.rounds": 1,
+        "budget.first_round": 12,
+    }
+    discover(load_config(None, overrides), store, Mixing(), SILENT)
+    return store
+
+
+@pytest.fixture(scope="module")
+def chosen(campaign: Store) -> Plan:
+    return plan(campaign, 20)
+
+
+def run(chosen: Plan, folder: Path, evaluator: Mixing, **options: Any) -> Any:
+    rows = evaluate_plan(chosen, evaluator, Store(folder), folder / "references", SILENT, **options)
+    return assess(chosen, rows, evaluator.scheme)
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+def test_finds_are_the_stable_ones_that_the_report_lists(campaign: Store, chosen: Plan) -> None:
+    rows = {row["id"]: row for row in hull_table(campaign).to_pylist()}
+    assert len(chosen.finds) >= 3
+    for find in chosen.finds:
+        row = rows[find.candidate_id]
+        assert row["stable"]
+        assert not row["is_reference"]
+        assert row["relaxed_id"] == find.id
+        assert row["formation_energy_per_atom"] == find.formation_energy_per_atom
+    distances = [find.distance_to_rest for find in chosen.finds]
+    assert distances == sorted(distances)
+    assert max(distances) < 0
+    assert len({find.reduced_formula for find in chosen.finds}) == len(chosen.finds)
+
+
+def test_each_find_comes_with_its_elements_and_what_it_would_decompose_into(chosen: Plan) -> None:
+    formula = dict(zip(chosen.crystals.ids, chosen.crystals.reduced_formulas, strict=True))
+    assert len(formula) == len(chosen.crystals)  # each crystal once
+    assert set(chosen.elements) == {"Al", "Ni"}
+    for find in chosen.finds:
+        names = [formula[key] for key in find.competing]
+        assert {"Al", "Ni"} <= set(names)
+        assert find.reduced_formula not in names
+        assert find.id in formula
+    # a line through more than two compounds: those between others compete with compounds
+    assert any(len({formula[k] for k in f.competing} - {"Al", "Ni"}) for f in chosen.finds)
+
+
+def test_top_takes_the_best(campaign: Store, chosen: Plan) -> None:
+    best = plan(campaign, 1)
+    assert [find.id for find in best.finds] == [chosen.finds[0].id]
+    with pytest.raises(ValueError, match="--top is 0"):
+        plan(campaign, 0)
+
+
+def test_a_campaign_without_finds_has_nothing_to_verify(tmp_path: Path) -> None:
+    store = Store(tmp_path / "dull")
+    overrides = {
+        "system": "Al-Ni",
+        "evaluator.name": EMT,
+        "generate.generators": ["prototypes"],
+        "generate.max_atoms": 1,
+        "budget.rounds": 1,
+        "budget.first_round": 1,
+    }
+    discover(load_config(None, overrides), store, Mixing(), SILENT)
+    with pytest.raises(ValueError, match="no find on its hull"):
+        plan(store, 20)
+    with pytest.raises(StoreError, match="holds no campaign"):
+        plan(Store(tmp_path / "nothing"), 20)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=5)
+@given(st.floats(-9, 9), st.floats(-9, 9))
+def test_energies_of_the_elements_shift_no_find(
+    tmp_path_factory: pytest.TempPathFactory, chosen: Plan, al: float, ni: float
+) -> None:
+    """Formation energies do not feel a term that is linear in the composition."""
+    folder = tmp_path_factory.mktemp("linear")
+    found = run(chosen, folder, Mixing("other", {AL: al, NI: ni}))
+    assert [o.verdict for o in found.outcomes] == [Verdict.STABLE] * len(chosen.finds)
+    assert (found.stable.k, found.stable.n) == (len(chosen.finds), len(chosen.finds))
+    for outcome in found.outcomes:
+        assert outcome.shift == pytest.approx(0, abs=ROUND_OFF)
+        assert outcome.e_above_hull == pytest.approx(0, abs=ROUND_OFF)
+    assert found.references == pytest.approx({"Al": al, "Ni": ni})
+
+
+@settings(max_examples=5)
+@given(st.floats(0.001, 0.5))
+def test_a_find_that_costs_more_at_the_higher_level_leaves_the_hull(
+    tmp_path_factory: pytest.TempPathFactory, chosen: Plan, cost: float
+) -> None:
+    """Its shift is the cost, and its distance from the others' hull rises by as much."""
+    find, folder = chosen.finds[0], tmp_path_factory.mktemp("cost")
+    before = run(chosen, folder / "before", Mixing("higher")).outcomes[0]
+    after = run(chosen, folder, Mixing("higher", bonus={find.reduced_formula: cost})).outcomes[0]
+    assert after.shift == pytest.approx(cost, abs=ROUND_OFF)
+    assert after.distance_to_rest == pytest.approx(before.distance_to_rest + cost, abs=ROUND_OFF)
+    stable = before.distance_to_rest + cost <= 5e-5
+    assert after.verdict == (Verdict.STABLE if stable else Verdict.ABOVE_HULL)
+    assert bool(after.reason) == (not stable)
+
+
+# --- failures are data ----------------------------------------------------------------------------
+
+
+def test_failures_stay_in_the_denominator(tmp_path: Path, chosen: Plan) -> None:
+    failed = chosen.finds[0].reduced_formula
+    found = run(chosen, tmp_path, Mixing("higher", failing=(failed,)))
+    outcome = found.outcomes[0]
+    assert outcome.verdict == Verdict.FAILED
+    assert "the SCF did not converge" in outcome.reason
+    assert outcome.shift is None
+    assert found.stable.n == len(chosen.finds)
+    assert found.stable.k < found.stable.n
+    assert "without a verdict" in sentence(found)
+
+
+def test_a_find_whose_rival_failed_is_undecided(tmp_path: Path, chosen: Plan) -> None:
+    """It would look more stable than it is shown to be."""
+    found = run(chosen, tmp_path, Mixing("higher", failing=("Al",)))
+    assert {o.verdict for o in found.outcomes} == {Verdict.UNDECIDED}
+    assert all(o.reason.startswith("Al, which it competes with") for o in found.outcomes)
+    assert (found.stable.k, found.stable.n) == (0, len(chosen.finds))
+    assert found.median_shift is None  # no reference of Al, so no formation energy
+
+
+def test_failures_are_tried_again_only_when_asked(tmp_path: Path, chosen: Plan) -> None:
+    failed = chosen.finds[0].reduced_formula
+    run(chosen, tmp_path, Mixing("higher", failing=(failed,)))
+    idle = Mixing("higher")
+    assert run(chosen, tmp_path, idle).outcomes[0].verdict == Verdict.FAILED
+    assert idle.asked == []
+    busy = Mixing("higher")
+    assert run(chosen, tmp_path, busy, again=True).outcomes[0].verdict == Verdict.STABLE
+    assert busy.asked == [chosen.finds[0].id]
+
+
+# --- kills, caches, schemes -----------------------------------------------------------------------
+
+
+def test_a_kill_costs_no_more_than_the_shard_in_work(tmp_path: Path, chosen: Plan) -> None:
+    chunks = iter(range(2))
+
+    def die_at_the_third() -> None:
+        if next(chunks, None) is None:
+            raise KeyboardInterrupt
+
+    first = Mixing("higher", before_chunk=die_at_the_third)
+    first.shard = 2  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen, tmp_path, first)
+    kept = len(results(chosen, Store(tmp_path)))
+    assert kept == 4
+    assert kept < len(chosen.crystals)
+    waiting = assess(chosen, results(chosen, Store(tmp_path)), "higher")
+    assert waiting.count(Verdict.PENDING) == len(chosen.finds) - waiting.stable.n > 0
+    second = Mixing("higher")
+    resumed = run(chosen, tmp_path, second)
+    assert set(first.asked).isdisjoint(second.asked)
+    assert sorted([*first.asked, *second.asked]) == sorted(chosen.crystals.ids)
+    whole = run(chosen, tmp_path / "whole", Mixing("higher"))
+    assert resumed == whole
+
+
+def test_elements_are_evaluated_once_a_scheme(tmp_path: Path, chosen: Plan) -> None:
+    elements = {key for structures in chosen.elements.values() for key in structures}
+    cache = tmp_path / "cache"
+    for name, expected in (("one", set()), ("two", elements), ("three", set())):
+        scheme = "other" if name == "three" else "higher"
+        evaluator = Mixing(scheme)
+        evaluate_plan(chosen, evaluator, Store(tmp_path / name), cache, SILENT)
+        assert set(chosen.crystals.ids) - set(evaluator.asked) == expected
+    assert len(list(cache.iterdir())) == 2
+    kept = ElementCache(cache, "higher")
+    assert set(kept.rows()["id"].to_pylist()) == elements
+    ElementCache(cache, "liar").path.write_bytes(kept.path.read_bytes())
+    with pytest.raises(SchemeMismatch, match="'higher', not of 'liar'"):
+        ElementCache(cache, "liar").rows()
+    kept.path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(StoreError, match="delete it"):
+        kept.rows()
+
+
+def test_energies_of_two_schemes_share_no_hull(tmp_path: Path, chosen: Plan) -> None:
+    rows = evaluate_plan(chosen, Mixing("PBE"), Store(tmp_path), tmp_path / "cache", SILENT)
+    with pytest.raises(SchemeMismatch, match=r"'PBE' and 'r2SCAN'.*checkpoint: PBE and r2SCAN"):
+        assess(chosen, rows, "r2SCAN")
+
+
+def test_each_engine_and_scheme_has_a_folder_of_its_own(campaign: Store) -> None:
+    one, other, third = (
+        folder_of(campaign, engine, scheme)
+        for engine, scheme in (("gpaw", "A"), ("gpaw", "B"), ("ase:a.b/../C", "A"))
+    )
+    assert len({one, other, third}) == 3
+    assert {p.parent for p in (one, other, third)} == {campaign.root / "verification"}
+
+
+def test_files_say_what_the_verification_says(tmp_path: Path, chosen: Plan) -> None:
+    store = Store(tmp_path)
+    found = run(chosen, tmp_path, Mixing("higher", failing=(chosen.finds[0].reduced_formula,)))
+    write_verification(found, store)
+    written = json.loads((tmp_path / "verification.json").read_text())
+    assert written["finds"] == facts(found)["finds"]
+    assert written["stable"]["k"] == found.stable.k
+    assert written["verdicts"]["failed"] == 1
+    table = pq.read_table(tmp_path / "verification.parquet")
+    assert table["verdict"].to_pylist() == [o.verdict.value for o in found.outcomes]
+
+
+# --- energy schemes -------------------------------------------------------------------------------
+
+
+@given(st.text(min_size=1))
+def test_every_name_of_a_scheme_is_kept_as_it_is(name: str) -> None:
+    if not name.startswith(", ") or not name.endswith(" corrections"):
+        assert str(EnergyScheme.parse(name)) == name
+
+
+words = st.text("abcXYZ012+-.@ ", min_size=1).map(str.strip).filter(bool)
+
+
+@given(words, words, st.just("") | words, words, words, st.just("") | words)
+def test_schemes_of_calculations_survive_their_name(
+    functional: str, code: str, u: str, paw: str, basis: str, corrections: str
+) -> None:
+    scheme = EnergyScheme(
+        functional=functional,
+        code=code,
+        hubbard_u=u,
+        pseudopotentials=paw,
+        basis=basis,
+        corrections=corrections,
+    )
+    assert EnergyScheme.parse(str(scheme)) == scheme
+    assert difference(str(scheme), str(scheme)) == ""
+
+
+def test_schemes_in_tables_keep_their_names() -> None:
+    corrected = EnergyScheme(checkpoint="gnomon-1 (sha256 1558adb3e1e6)", corrections="MP2020")
+    assert str(corrected) == f"gnomon-1 (sha256 1558adb3e1e6){SCHEME_SUFFIX}"
+    assert EnergyScheme.parse(str(corrected)) == corrected
+    emt = "ase.calculators.emt.EMT (ase 3.29.0)"
+    assert EnergyScheme.parse(emt) == EnergyScheme(checkpoint=emt)
+    assert difference(str(corrected), corrected.checkpoint) == "corrections: MP2020 and none"
+
+
+def test_schemes_that_are_none_are_refused() -> None:
+    for parts, reason in (
+        ({}, "needs a checkpoint"),
+        ({"functional": "PBE"}, "needs a checkpoint"),
+        ({"checkpoint": "x", "functional": "PBE"}, "cannot have a functional"),
+        ({"checkpoint": "x", "corrections": "a, b"}, "without ,"),
+        ({"functional": "P(BE", "code": "a", "pseudopotentials": "b", "basis": "c"}, "without"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            EnergyScheme(**parts)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
+    app = typer.Typer()
+    app.command()(verify_command)
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(app, list(arguments))
+
+    return call
+
+
+def test_emt_verifies_a_campaign_of_another_evaluator(
+    campaign: Store, command: Callable[..., Any]
+) -> None:
+    arguments = [str(campaign.root), "--engine", EMT, "--top", "2", "--workers", "1"]
+    done = command(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["campaign_scheme"] == "mixing"
+    assert found["scheme"].startswith("ase.calculators.emt.EMT (ase")
+    assert len(found["finds"]) == found["stable"]["n"] == 2
+    assert all(row["shift"] is not None for row in found["finds"])
+    assert set(found["references"]) == {SYMBOLS[AL], SYMBOLS[NI]}
+    table = command(*arguments)
+    assert table.exit_code == 0
+    assert found["finds"][0]["reduced_formula"] in table.stdout
+    assert f"{found['stable']['k']} of 2 finds stay stable" in table.stderr
+
+
+def test_arguments_that_make_no_sense_are_refused(
+    campaign: Store, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    for arguments, reason in (
+        (["--engine", "vasp"], "takes one of --export"),
+        (["--engine", EMT, "--export", str(tmp_path / "x")], "belong to --engine vasp"),
+        (["--engine", "no such thing"], "no evaluator 'no such thing'"),
+    ):
+        done = command(str(campaign.root), *arguments)
+        assert isinstance(done.exception, CommandError)
+        assert reason in str(done.exception)

@@ -9,6 +9,9 @@ the atoms (Ong et al., Chem. Mater. 20, 1798 (2008)).  Each query is a linear pr
 phases of its own chemical system, solved by the thousand (``gnomon.hull.simplex``); unlike facet
 enumeration this does not slow down sharply with the number of elements.
 
+Around it: ``chemical_potential_limits``, hulls that grow (``Hull.with_phases``), and crystals in
+contact with gases and metals (``reactions``, ``open_to``, ``element_potentials``).
+
     >>> import numpy as np
     >>> formulas = ["Au", "Cu", "AuCu", "AuCu3"]
     >>> energies = np.array([0.0, 0.0, -0.05, -0.02])
@@ -22,6 +25,9 @@ enumeration this does not slow down sharply with the number of elements.
 
 from gnomon.hull.answers import HullAnswer, Stability, query
 from gnomon.hull.convex import ON_HULL, Hull
+from gnomon.hull.gases import element_potentials
+from gnomon.hull.limits import chemical_potential_limits
+from gnomon.hull.reservoirs import OpenStability, metal_potential, open_to, reactions
 from gnomon.phases import (
     MissingElementError,
     Phases,
@@ -37,12 +43,18 @@ __all__ = [
     "Hull",
     "HullAnswer",
     "MissingElementError",
+    "OpenStability",
     "Phases",
     "SchemeMismatch",
     "Stability",
+    "chemical_potential_limits",
     "compositions",
+    "element_potentials",
     "elemental_references",
     "formation_energies",
+    "metal_potential",
+    "open_to",
     "phases_from_table",
     "query",
+    "reactions",
 ]

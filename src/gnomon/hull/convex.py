@@ -20,6 +20,9 @@ ON_HULL = 5e-5
 ROUND_OFF = 1e-9
 """Distances (eV/atom) and fractions smaller than this are zero: ten times the solver's error."""
 
+SAME_COMPOSITION = 1e-9
+"""Atom fractions that differ by less are of one composition."""
+
 ENTRIES = 1 << 17
 """Numbers in the tableaux that are pivoted together: 1 MB, which stays in the cache of a core."""
 
@@ -76,6 +79,19 @@ class Hull:
         rows = [block.rows for block in self._blocks_within(key)]
         return np.sort(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
 
+    def find(self, composition: Real[np.ndarray, "q 119"]) -> Int64[np.ndarray, " q"]:
+        """Index of the lowest phase of each composition, -1 where there is none."""
+        queries = SparseFractions.of(np.asarray(composition, dtype=np.float64))
+        found = np.full(len(queries.elements), -1)
+        for i, elements in enumerate(queries.element_sets()):
+            if (block := self._blocks.get(elements)) is not None:
+                m = len(elements)
+                fractions = self._sparse.fractions[block.lowest, :m]
+                near = np.abs(fractions - queries.fractions[i, :m]).max(axis=1) < SAME_COMPOSITION
+                if near.any():
+                    found[i] = block.lowest[near.argmax()]
+        return found
+
     def energy(
         self, composition: Real[np.ndarray, "q 119"], *, without: Without = None
     ) -> Float64[np.ndarray, " q"]:
@@ -91,7 +107,7 @@ class Hull:
         Raises:
             MissingElementError: if an element of a query has no phase of its own.
         """
-        rows, weights = self._mixtures(composition, without)
+        rows, weights = self.mixtures(composition, without=without)
         energies = np.einsum("qw,qw->q", self.phases.formation_energy_per_atom[rows], weights)
         return np.where(weights.any(axis=1), energies, np.inf)
 
@@ -130,7 +146,7 @@ class Hull:
         Raises:
             MissingElementError: if an element of a query has no phase of its own.
         """
-        rows, weights = self._mixtures(composition, without)
+        rows, weights = self.mixtures(composition, without=without)
         parts: list[dict[str, float]] = []
         for names, shares in zip(self.phases.ids[rows].tolist(), weights.tolist(), strict=True):
             mixture: dict[str, float] = {}
@@ -203,12 +219,16 @@ class Hull:
 
     # --- answers ----------------------------------------------------------------------------------
 
-    def _mixtures(
-        self, composition: Real[np.ndarray, "q 119"], without: Without
+    def mixtures(
+        self, composition: Real[np.ndarray, "q 119"], *, without: Without = None
     ) -> tuple[Int64[np.ndarray, "q w"], Float64[np.ndarray, "q w"]]:
-        """For each query the phases of the lowest mixture and their shares of the atoms.
+        """``decomposition`` in columns: indices of phases, and their shares of the atoms.
 
-        All shares are 0 where there is no mixture.
+        As many columns as elements at most; phases of share 0 are not part of a mixture, and all
+        shares are 0 for an element all of whose own phases were left out.
+
+        Raises:
+            MissingElementError: if an element of a query has no phase of its own.
         """
         queries = SparseFractions.of(np.asarray(composition, dtype=np.float64))
         n = len(queries.elements)

@@ -27,7 +27,13 @@ from gnomon.hull.answers import HullAnswer, Stability, query
 from gnomon.hull.convex import ON_HULL, Hull
 from gnomon.hull.gases import element_potentials
 from gnomon.hull.limits import chemical_potential_limits
-from gnomon.hull.reservoirs import OpenStability, metal_potential, open_to, reactions
+from gnomon.hull.reservoirs import (
+    OpenStability,
+    metal_potential,
+    open_answers,
+    open_to,
+    reactions,
+)
 from gnomon.phases import (
     MissingElementError,
     Phases,
@@ -53,6 +59,7 @@ __all__ = [
     "elemental_references",
     "formation_energies",
     "metal_potential",
+    "open_answers",
     "open_to",
     "phases_from_table",
     "query",

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from gnomon.elements import MAX_Z, atomic_number
+from gnomon.elements import MAX_Z, atomic_number, parse_system
 from gnomon.hull.convex import ON_HULL, ROUND_OFF, Hull
 from gnomon.phases import Phases, compositions, reduced_formulas
 
@@ -183,3 +183,34 @@ def _answer(
         ),
         taken_up=tuple((symbol, round(float(n), DIGITS) + 0.0) for symbol, n in taken.items()),
     )
+
+
+def open_answers(
+    hull: Hull,
+    queries: Sequence[str],
+    chemical_potentials: Mapping[str, float],
+    *,
+    window: float = 0.0,
+) -> tuple[OpenStability, ...]:
+    """``reactions`` of formulas and of chemical systems.
+
+    A system stands for its compositions within ``window`` (eV per atom of the closed elements) of
+    the open hull, by rising distance.
+
+    Raises:
+        MissingElementError: if a closed element has no phase of its own.
+        ValueError: as ``reactions``, or if a text is neither a formula nor a system.
+    """
+    answers: list[OpenStability] = []
+    for text in queries:
+        if "-" not in text:
+            answers += reactions(hull, [text], chemical_potentials)
+            continue
+        phases = hull.phases.take(hull.members(parse_system(text)))
+        closed = _without(phases.composition, chemical_potentials).any(axis=1)
+        formulas = sorted(set(phases.reduced_formulas[closed].tolist()))
+        found = reactions(hull, formulas, chemical_potentials)
+        limit = max(window, ON_HULL)
+        near = [row for row in found if row.e_above_hull is not None and row.e_above_hull <= limit]
+        answers += sorted(near, key=lambda row: (row.e_above_hull or 0.0, row.reduced_formula))
+    return tuple(answers)

@@ -108,8 +108,36 @@ def _put(verification: Verification, folder: Store, json: bool) -> None:
 
 
 def _export(chosen: Plan, folder: Path, protocol: str) -> None:
-    raise CommandError("not there yet")
+    from collections import Counter  # noqa: PLC0415
+
+    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.verify.vasp_flow import FLOW, can_make_flows, write_flow  # noqa: PLC0415
+    from gnomon.verify.vasp_inputs import export, protocol_of  # noqa: PLC0415
+
+    named = protocol_of(protocol)
+    manifest = export(chosen, folder, named)
+    said = Counter(text for row in manifest["crystals"] for text in row["warnings"])
+    for text, count in said.items():
+        say(f"pymatgen, of {count} crystals: {text}")
+    print(f"{len(manifest['crystals'])} crystals, {len(manifest['jobs'])} jobs each: {folder}")
+    if manifest["potentials"] == "POTCAR.spec":
+        say("no POTCARs here (PMG_VASP_PSP_DIR): POTCAR.spec names those that belong to each job")
+    if can_make_flows():
+        say(f"flow for atomate2: {write_flow(chosen, folder, named)}")
+    else:
+        say(f"no {FLOW}: it needs jobflow and atomate2 (pip install 'gnomon[vasp]')")
 
 
 def _import(store: Store, chosen: Plan, folder: Path, protocol: str) -> tuple[Verification, Store]:
-    raise CommandError("not there yet")
+    from gnomon.store import Store  # noqa: PLC0415
+    from gnomon.verify import assess, folder_of  # noqa: PLC0415
+    from gnomon.verify.vasp_import import import_runs  # noqa: PLC0415
+    from gnomon.verify.vasp_inputs import protocol_of  # noqa: PLC0415
+
+    named = protocol_of(protocol)
+    rows = import_runs(chosen, folder, named)
+    level = Store(folder_of(store, VASP, str(named.scheme)))
+    with level.locked():
+        level.discard("evaluations", 0)  # the folder of outputs is the state: read it whole
+        level.append("evaluations", 0, rows)
+    return assess(chosen, rows, str(named.scheme)), level

@@ -10,8 +10,15 @@ from scipy.stats import norm
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
+from gnomon.models import Predictions
+from gnomon.models.composition.model import CompositionModel, OfCrystals, initial_networks
+from gnomon.models.composition.network import CompositionConfig
+from gnomon.models.target import Target
 from gnomon.simulate.curves import acceleration, curve
-from gnomon.simulate.learners import CorrectedLearner, Forecast, RidgeLearner
+from gnomon.simulate.embedded import EmbeddedLearner
+from gnomon.simulate.gaussian import condition, whitened
+from gnomon.simulate.learners import CorrectedLearner, Forecast, Revealed, RidgeLearner
+from gnomon.simulate.linear import fit
 from gnomon.simulate.loop import Means, Plan, replay_all
 from gnomon.simulate.parents import substitution_probability
 from gnomon.simulate.plot import page, summary
@@ -20,6 +27,9 @@ from gnomon.simulate.strategies import NAMES, log_expected_improvement
 from tests.strategies import random_crystal
 
 N_POOL, N_KNOWN = 120, 60
+
+ENERGY_TOLERANCE = 1e-6
+"""eV/atom; rounding of solved linear systems."""
 
 
 def labelled(n: int, seed: int, scheme: str, shift: float = 0.0) -> Labelled:
@@ -142,8 +152,6 @@ class Fixed:
         self.energies = energies
 
     def predict(self, crystals):
-        from gnomon.models import Predictions  # noqa: PLC0415
-
         members = np.stack([self.energies - 0.01, self.energies, self.energies + 0.01])
         return Predictions(members, np.full(len(crystals), "", dtype=object))
 
@@ -157,6 +165,80 @@ def test_the_shift_between_schemes_is_fitted_and_reported(replayed, tmp_path):
     assert rounds[3].mae < 0.03
     # part of the shift may go to the elements, whose fractions sum to 1
     assert 0.03 < rounds[3].offset["constant"] < 0.12
+
+
+class Seeing(Fixed):
+    """The same, wrong by 0.3 eV/atom where the first number that it sees is positive."""
+
+    def predict_and_embed(self, crystals):
+        embeddings = np.random.default_rng(3).normal(size=(len(crystals), 2)).astype(np.float32)
+        found = self.predict(crystals)
+        wrong = type(found)(found.members + 0.3 * (embeddings[:, 0] > 0), found.reasons)
+        return wrong, embeddings
+
+
+def test_an_ensemble_learns_where_it_errs(replayed):
+    truth = truth_of(replayed)
+    every = np.arange(N_POOL)
+    told, rest = every[: N_POOL // 2], every[N_POOL // 2 :]
+    learner = EmbeddedLearner(Seeing(truth), "seeing")
+    before = learner.forecast(replayed.pool, Revealed(told[:0], truth[:0]), seed=0)
+    after = learner.forecast(replayed.pool, Revealed(told, truth[told]), seed=0)
+    plain = CorrectedLearner(Fixed(learner._see(replayed.pool.crystals)[0].median), "fixed")
+    linear = plain.forecast(replayed.pool, Revealed(told, truth[told]), seed=0)
+    errors = [np.abs(f.energy - truth)[rest].mean() for f in (before, linear, after)]
+    assert errors[2] < 0.7 * min(errors[:2]), errors
+    assert (after.spread[told] < before.spread[told]).all()
+
+
+def test_a_gaussian_process_without_a_smooth_part_is_bayesian_regression(monkeypatch):
+    monkeypatch.setattr("gnomon.simulate.gaussian.AMPLITUDES", (1e-6,))
+    rng = np.random.default_rng(0)
+    features, prior = rng.normal(size=(30, 4)), np.array([0.5, 1.0, 2.0, 0.1])
+    rows = np.arange(20)
+    targets = features[rows] @ [0.3, -0.2, 1.0, 0.0] + rng.normal(0, 0.1, 20)
+    found = condition(features, prior, np.zeros((30, 1)), rows, targets, 0.1)
+    expected = fit(features[rows], targets, prior, 0.1)
+    np.testing.assert_allclose(found.mean, expected.predict(features), atol=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(found.linear, expected.mean, atol=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(found.deviation, expected.spread(features), atol=ENERGY_TOLERANCE)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_a_gaussian_process_is_surer_for_every_answer_and_right_about_it(seed):
+    rng = np.random.default_rng(seed)
+    coordinates = rng.normal(size=(12, 2))
+    nothing = np.zeros((12, 1))
+    targets = rng.normal(0, 0.1, 12)
+    rows = rng.permutation(12)[: rng.integers(1, 12)]
+    prior = condition(nothing, np.ones(1), coordinates, rows[:0], targets[:0], 1e-3)
+    found = condition(nothing, np.ones(1), coordinates, rows, targets[rows], 1e-3)
+    assert (prior.mean == 0).all()
+    assert (found.deviation <= found.amplitude + ENERGY_TOLERANCE).all()
+    assert (found.deviation[rows] <= 1.1e-3).all(), "not above the noise where it was told"
+
+
+def test_whitened_coordinates_have_unit_length_on_average_and_need_no_prediction():
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(50, 6)) * [1, 2, 3, 4, 5, 6] + 7
+    seen[3] = np.nan
+    found = whitened(seen, 4)
+    assert (found[3] == 0).all()
+    np.testing.assert_allclose((np.delete(found, 3, axis=0) ** 2).sum(axis=1).mean(), 1)
+    assert whitened(np.repeat(seen[:1], 5, axis=0), 4).shape == (5, 1)
+
+
+def test_a_composition_ensemble_ranks_formulas(replayed):
+    shape = CompositionConfig(width=4, passes=0, heads=1, hidden=2, readout=(4,))
+    target = Target(np.zeros(119), np.ones(119, bool), 0.0, 1.0)
+    model = CompositionModel(initial_networks(shape, 1, 0), target)
+    crystals = replayed.pool.crystals
+    learner = CorrectedLearner(OfCrystals(model), "formulas")
+    found = learner.forecast(replayed.pool, Revealed(np.zeros(0, int), np.zeros(0)), seed=0)
+    expected = model.predict(crystals.reduced_formulas.tolist()).median
+    np.testing.assert_array_equal(found.energy, expected)
+    assert np.ptp(found.energy) > 0
 
 
 @settings(max_examples=25)
@@ -241,3 +323,6 @@ def test_the_command_refuses_what_contradicts_itself(capsys):
     assert main(["simulate", "x.parquet", "--out", "y"]) == 2
     assert "--known or --learn-until" in capsys.readouterr().err
     assert main(["simulate", "x.parquet", "--out", "y", "--strategies", "luck"]) == 2
+    command = ["simulate", "x.parquet", "--known", "k.parquet", "--out", "y"]
+    assert main([*command, "--composition-model", "c", "--strategies", "greedy"]) == 2
+    assert "needs composition" in capsys.readouterr().err

@@ -22,7 +22,12 @@ def simulate(
     ] = None,
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = STRATEGIES,
     model: Annotated[
-        Path | None, typer.Option(help="Model of `gnomon train structural`, corrected each round.")
+        Path | None,
+        typer.Option(help="Model of `gnomon train structural`, which learns where it errs."),
+    ] = None,
+    composition_model: Annotated[
+        Path | None,
+        typer.Option(help="Model of `gnomon train composition` for the strategy composition."),
     ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train a structural ensemble in every round.")
@@ -49,7 +54,7 @@ def simulate(
     import json as json_library  # noqa: PLC0415
 
     from gnomon.files import write_atomically  # noqa: PLC0415
-    from gnomon.simulate.loop import Plan, replay_all  # noqa: PLC0415
+    from gnomon.simulate.loop import Means, Plan, replay_all  # noqa: PLC0415
     from gnomon.simulate.plot import page, summary  # noqa: PLC0415
     from gnomon.simulate.pool import make_replay, split_by_year  # noqa: PLC0415
     from gnomon.simulate.strategies import Settings  # noqa: PLC0415
@@ -62,6 +67,8 @@ def simulate(
         raise CommandError("--phases carries no years and would know the future: leave it out")
     if model is not None and retrain:
         raise CommandError("--model is corrected and --retrain starts anew: give one of them")
+    if composition_model is not None and "composition" not in names:
+        raise CommandError("--composition-model needs composition among the --strategies")
     plan = Plan(batch, rounds, seeds, Settings(threshold, kappa))
     if learn_until is not None:
         hidden, year = _labelled(pool, known_scheme)
@@ -71,7 +78,9 @@ def simulate(
         learned, _ = _labelled(str(known), known_scheme)
     surface = None if phases is None else _phases(phases, learned.scheme)
     replayed = make_replay(hidden, learned, surface, threshold=threshold)
-    means = _means(replayed.pool, names, model, (out / "models", known_rows) if retrain else None)
+    retraining = (out / "models", known_rows) if retrain else None
+    probability = _probability(replayed.pool) if "substitution" in names else None
+    means = Means(_main(model, retraining), _of_formulas(composition_model), probability)
     with listening() as listener:
         runs = replay_all(replayed, names, means, plan, out, listener)
     found = summary(replayed, runs, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
@@ -133,32 +142,44 @@ def _phases(path: Path, scheme: str) -> Any:
     return phases_from_table(pq.read_table(path), scheme)
 
 
-def _means(
-    pool: Any, names: list[str], model: Path | None, retrain: tuple[Path, int] | None
-) -> Any:
-    """Learners and probabilities that the strategies need."""
-    import hashlib  # noqa: PLC0415
+def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
+    """What greedy, ucb and ei ask."""
+    from gnomon.simulate.learners import RidgeLearner, StructuralLearner  # noqa: PLC0415
 
-    from gnomon.simulate.learners import (  # noqa: PLC0415
-        CorrectedLearner,
-        RidgeLearner,
-        StructuralLearner,
-    )
-    from gnomon.simulate.loop import Means  # noqa: PLC0415
-    from gnomon.simulate.parents import substitution_probability  # noqa: PLC0415
-
-    ridge = RidgeLearner()
-    main: Any = ridge
     if model is not None:
         from gnomon.models.ensemble import load_model  # noqa: PLC0415
+        from gnomon.simulate.embedded import EmbeddedLearner  # noqa: PLC0415
 
-        sha = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
-        main = CorrectedLearner(load_model(model), f"structural ensemble {sha}, corrected")
-    elif retrain is not None:
+        name = f"structural ensemble {_sha256(model)}, errors learned on its embeddings"
+        return EmbeddedLearner(load_model(model), name)
+    if retrain is not None:
         from gnomon.models.train import TrainConfig  # noqa: PLC0415
 
-        main = StructuralLearner(TrainConfig.small(rows=retrain[1]), *retrain)
-    probability = None
-    if "substitution" in names:
-        probability = substitution_probability(pool.crystals, pool.known.crystals)
-    return Means(main, ridge, probability)
+        return StructuralLearner(TrainConfig.small(rows=retrain[1]), *retrain)
+    return RidgeLearner()
+
+
+def _of_formulas(model: Path | None) -> Any:
+    """What composition asks."""
+    from gnomon.simulate.learners import CorrectedLearner, RidgeLearner  # noqa: PLC0415
+
+    if model is None:
+        return RidgeLearner()
+    from gnomon.models.composition.model import OfCrystals, load_composition_model  # noqa: PLC0415
+
+    name = f"composition ensemble {_sha256(model)}, corrected"
+    return CorrectedLearner(OfCrystals(load_composition_model(model)), name)
+
+
+def _probability(pool: Any) -> Any:
+    """What substitution ranks by."""
+    from gnomon.simulate.parents import substitution_probability  # noqa: PLC0415
+
+    return substitution_probability(pool.crystals, pool.known.crystals)
+
+
+def _sha256(path: Path) -> str:
+    import hashlib  # noqa: PLC0415
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -20,7 +20,6 @@ from gnomon.crystals import Crystals
 from gnomon.models import EnergyModel, Predictions
 from gnomon.simulate.linear import (
     OFFSET_NAMES,
-    Linear,
     composition_features,
     fit,
     offset_features,
@@ -97,7 +96,7 @@ class RidgeLearner:
         """Known and revealed rows in one regression; revealed ones carry the offset too."""
         known = composition_features(pool.known.crystals.composition)
         inside = composition_features(pool.crystals.composition)
-        shifts = _shifts(pool)
+        shifts = scheme_shifts(pool)
         n, k = len(known), shifts.shape[1]
         features = np.concatenate([known, inside[revealed.index]])
         extra = np.concatenate([np.zeros((n, k)), shifts[revealed.index]])
@@ -109,7 +108,7 @@ class RidgeLearner:
         model = fit(every, np.concatenate(targets), prior, RIDGE_NOISE, weights)
         asked = np.concatenate([inside, shifts], axis=1)
         spread = np.hypot(RIDGE_NOISE, model.spread(asked))
-        return _forecast(pool, model.predict(asked), spread, _named(model, k))
+        return forecast_of(pool, model.predict(asked), spread, named_offset(model.mean, k))
 
 
 class CorrectedLearner:
@@ -128,33 +127,27 @@ class CorrectedLearner:
 
     def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
         """The model's median plus the correction learned so far."""
-        members = self._predict(pool.crystals).members
-        rng = np.random.default_rng([seed, 0])
-        base = Predictions(
-            members[rng.integers(len(members), size=len(members))], self._reasons(pool)
-        )
-        shifts = _shifts(pool)
+        predictions = self._predict(pool.crystals)
+        base = bootstrapped(predictions, seed)
+        shifts = scheme_shifts(pool)
         composition = pool.crystals.composition
         fractions = composition / pool.crystals.n_atoms[:, None]
         features = np.concatenate([fractions, shifts], axis=1)
         prior = np.r_[
             np.full(fractions.shape[1], ELEMENT_PRIOR), np.full(shifts.shape[1], OFFSET_PRIOR)
         ]
-        errors = revealed.formation_energy_per_atom - base.median[revealed.index]
+        errors = revealed.formation_energy_per_atom - base[revealed.index]
         told = np.isfinite(errors)
         model = fit(features[revealed.index[told]], errors[told], prior, MODEL_NOISE)
         # what the bootstrap of the members must not hide: how far all of them lie apart
-        spread = np.hypot(Predictions(members, base.reasons).iqr / IQR_OF_NORMAL, MODEL_NOISE)
-        energy = base.median + model.predict(features)
-        return _forecast(pool, energy, spread, _named(model, shifts.shape[1]))
+        spread = np.hypot(predictions.iqr / IQR_OF_NORMAL, MODEL_NOISE)
+        energy = base + model.predict(features)
+        return forecast_of(pool, energy, spread, named_offset(model.mean, shifts.shape[1]))
 
     def _predict(self, crystals: Crystals) -> Predictions:
         if self._base is None or self._base[0] is not crystals:
             self._base = crystals, self._model.predict(crystals)
         return self._base[1]
-
-    def _reasons(self, pool: Pool) -> np.ndarray:
-        return self._predict(pool.crystals).reasons
 
 
 class StructuralLearner:
@@ -174,7 +167,7 @@ class StructuralLearner:
         """Train, or take the finished model of the same rows, and predict."""
         nothing = np.zeros(0, np.int64)
         first = self._train(pool, nothing, np.zeros(0), seed).median
-        shifts = _shifts(pool)
+        shifts = scheme_shifts(pool)
         errors = revealed.formation_energy_per_atom - first[revealed.index]
         told = np.isfinite(errors)
         prior = np.full(shifts.shape[1], OFFSET_PRIOR)
@@ -183,7 +176,9 @@ class StructuralLearner:
         labels = revealed.formation_energy_per_atom - shift[revealed.index]
         found = self._train(pool, revealed.index, labels, seed)
         spread = np.hypot(found.iqr / IQR_OF_NORMAL, MODEL_NOISE)
-        return _forecast(pool, found.median + shift, spread, _named(model, shifts.shape[1]))
+        return forecast_of(
+            pool, found.median + shift, spread, named_offset(model.mean, shifts.shape[1])
+        )
 
     def _train(
         self, pool: Pool, rows: np.ndarray, labels: Float64[np.ndarray, " k"], seed: int
@@ -207,23 +202,32 @@ class StructuralLearner:
         return load_model(path).predict(pool.crystals)
 
 
-def _shifts(pool: Pool) -> Float64[np.ndarray, "n k"]:
+def bootstrapped(predictions: Predictions, seed: int) -> Float64[np.ndarray, " n"]:
+    """Median over members drawn with replacement, eV/atom: what tells seeds apart."""
+    rng = np.random.default_rng([seed, 0])
+    members = predictions.members
+    return np.median(members[rng.integers(len(members), size=len(members))], axis=0)
+
+
+def scheme_shifts(pool: Pool) -> Float64[np.ndarray, "n k"]:
     """Columns of the offset; none where pool and known crystals share a scheme."""
     if pool.scheme == pool.known.scheme:
         return np.zeros((len(pool), 0))
     return offset_features(pool.crystals.composition)
 
 
-def _named(model: Linear, k: int) -> dict[str, float]:
+def named_offset(weights: Float64[np.ndarray, " f"], k: int) -> dict[str, float]:
     """The fitted offset by name: the last k weights."""
-    return (
-        dict(zip(OFFSET_NAMES, model.mean[len(model.mean) - k :].tolist(), strict=True))
-        if k
-        else {}
-    )
+    if not k:
+        return {}
+    return dict(zip(OFFSET_NAMES, weights[len(weights) - k :].tolist(), strict=True))
 
 
-def _forecast(
-    pool: Pool, energy: np.ndarray, spread: np.ndarray, offset: dict[str, float]
+def forecast_of(
+    pool: Pool,
+    energy: Float64[np.ndarray, " n"],
+    spread: Float64[np.ndarray, " n"],
+    offset: dict[str, float],
 ) -> Forecast:
+    """A forecast of energies with their distance from the known hull."""
     return Forecast(energy, spread, energy - pool.hull_energy, offset)

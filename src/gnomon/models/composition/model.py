@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Shaped, UInt8
 
+from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard
@@ -94,6 +95,22 @@ class CompositionModel:
         )
 
 
+class OfCrystals:
+    """A composition model asked about crystals, as any ``gnomon.models.EnergyModel``.
+
+    It sees their formulas alone: polymorphs get the same energy, that of the lowest.
+    """
+
+    def __init__(self, model: CompositionModel) -> None:
+        """Take a model."""
+        self.scheme = model.scheme
+        self._model = model
+
+    def predict(self, crystals: Crystals) -> CompositionPredictions:
+        """Predictions for every crystal, in order; see ``CompositionModel.predict``."""
+        return self._model.predict(crystals.reduced_formulas.tolist())
+
+
 @eqx.filter_jit
 def apply(
     networks: Composition, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]
@@ -112,10 +129,10 @@ def initial_networks(config: CompositionConfig, members: int, seed: int) -> Comp
 # --- files ----------------------------------------------------------------------------------------
 
 
-def save_composition_model(path: Path, model: CompositionModel) -> None:
-    """Write a model and, beside it, its card as JSON."""
+def save_composition_model(path: Path, model: CompositionModel, *, half: bool = False) -> None:
+    """Write a model, its weights in half precision if asked for, and beside it its card as JSON."""
     assert model.card is not None
-    save_ensemble(path, model.networks, model.target, model.card)
+    save_ensemble(path, model.networks, model.target, model.card, half=half)
 
 
 def load_composition_model(path: Path | str) -> CompositionModel:

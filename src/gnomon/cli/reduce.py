@@ -1,0 +1,169 @@
+"""`gnomon reduce`: the distinct polymorphs among many crystals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from gnomon.cli.shared import CommandError, Json, Strict, read_crystals, refuse_existing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from gnomon.crystals import Crystals
+    from gnomon.store import Store
+
+GEOMETRY = ["lattice", "atomic_numbers", "frac_coords"]
+"""Columns for files alone."""
+
+
+class Given(NamedTuple):
+    """Crystals to reduce: names, energies (eV/atom, NaN where unknown) and what these are."""
+
+    crystals: Crystals
+    names: list[str]
+    energies: np.ndarray
+    column: str
+
+
+def reduce(
+    crystals: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders or globs of crystals, or one campaign folder."),
+    ],
+    best: Annotated[int, typer.Option(help="Crystals compared of each composition.")] = 100,
+    window: Annotated[
+        float | None,
+        typer.Option(help="Leave out what is higher above the lowest of its formula (eV/atom)."),
+    ] = None,
+    symprec: Annotated[float, typer.Option(help="Tolerance of space groups, Å.")] = 0.1,
+    out: Annotated[
+        Path | None, typer.Option(help="Table of polymorphs (.parquet, with geometry, or .csv).")
+    ] = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Reduce crystals to their distinct polymorphs, the lowest in energy of each, and name them.
+
+    The best of each composition are matched pair by pair; polymorphs are connected components.
+
+    Example: gnomon reduce campaign-Au-Cu --window 0.1 --out polymorphs.parquet
+    """
+    import numpy as np  # noqa: PLC0415
+
+    from gnomon.reduce import polymorphs  # noqa: PLC0415
+    from gnomon.reduce.table import polymorph_table  # noqa: PLC0415
+    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+
+    if out is not None:
+        if out.suffix not in (".parquet", ".csv"):
+            raise CommandError(f"--out {out}: the name must end in .parquet or .csv")
+        refuse_existing(out)
+    given = _read(crystals, strict)
+    with listening() as listener:
+        found = polymorphs(
+            given.crystals,
+            given.energies,
+            best=best,
+            window=np.inf if window is None else window,
+            listener=listener,
+        )
+    table = polymorph_table(given.crystals, found, given.names, symprec)
+    energies = np.array([one.energy_per_atom for one in found], dtype=np.float64)
+    place = table.column_names.index("energy_above_lowest")
+    table = table.add_column(place, given.column, _nullable(energies))
+    if out is not None:
+        _write(out, table)
+    rows = table.drop_columns(GEOMETRY).to_pylist()
+    if json:
+        put_json(rows)
+    else:
+        put_table([_brief(row) for row in rows])
+    compared = sum(len(one.members) for one in found)
+    say(
+        f"{len(found)} polymorphs among {compared} crystals compared of {len(given.names)} given; "
+        + (f"energies: {given.column}" if np.isfinite(given.energies).any() else "no energies")
+    )
+
+
+def _read(sources: list[str], strict: bool) -> Given:
+    """Crystals and energies of files, or the converged phases of a campaign."""
+    import numpy as np  # noqa: PLC0415
+
+    from gnomon.io.reasons import ENERGIES  # noqa: PLC0415
+    from gnomon.store import Store  # noqa: PLC0415
+
+    campaigns = [source for source in sources if source != "-" and Store(source).exists]
+    if campaigns and len(sources) > 1:
+        raise CommandError(
+            f"{campaigns[0]} is a campaign: its energies are of its own scheme, so give it alone"
+        )
+    if campaigns:
+        return _campaign(Store(campaigns[0]))
+    result = read_crystals(sources, strict)
+    names = [
+        row["source_id"] or row["source"]
+        for row in result.rows.select(["source_id", "source"]).to_pylist()
+    ]
+    column = next((c for c in ENERGIES if result.rows[c].null_count < len(names)), ENERGIES[0])
+    energies = result.rows[column].to_numpy(zero_copy_only=False).astype(np.float64)
+    return Given(result.crystals, names, energies, column)
+
+
+def _campaign(store: Store) -> Given:
+    from gnomon.campaign import evaluated, hull_table  # noqa: PLC0415
+
+    found = evaluated(store)
+    placed = hull_table(store)
+    row_of = {name: i for i, name in enumerate(found.ids.tolist())}
+    names = placed["id"].to_pylist()
+    if not names:
+        raise ValueError(f"{store.root} has no converged phase to reduce")
+    return Given(
+        found.relaxed.take([row_of[name] for name in names]),
+        names,
+        placed["e_above_hull"].to_numpy(),
+        "e_above_hull",
+    )
+
+
+def _nullable(energies: np.ndarray) -> pa.Array:
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.array(energies, mask=np.isnan(energies))
+
+
+def _write(out: Path, table: pa.Table) -> None:
+    """Write the table; CSV has no lists: members are joined, geometry is left out."""
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import csv  # noqa: PLC0415
+
+    from gnomon.store import write_bytes, write_parquet  # noqa: PLC0415
+
+    if out.suffix == ".parquet":
+        write_parquet(out, table)
+        return
+    members = pa.array([" ".join(names) for names in table["members"].to_pylist()])
+    flat = table.drop_columns(GEOMETRY)
+    flat = flat.set_column(flat.column_names.index("members"), "members", members)
+    sink = pa.BufferOutputStream()
+    csv.write_csv(flat, sink)
+    write_bytes(out, sink.getvalue().to_pybytes())
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a polymorph fits a terminal."""
+    symbol = row["space_group_symbol"]
+    return {
+        "formula": row["reduced_formula"],
+        "name": row["name"],
+        "above lowest (eV/atom)": row["energy_above_lowest"],
+        "crystals": row["n_members"],
+        "space group": f"{symbol} ({row['space_group']})" if symbol else None,
+        "dimensionality": f"{row['dimensionality']}D",
+        "prototype": row["prototype"],
+    }

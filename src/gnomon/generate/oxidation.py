@@ -5,10 +5,14 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from gnomon.elements import SYMBOLS
+from gnomon.elements import SYMBOLS, atomic_number
 
 MAX_COMBINATIONS = 1_000_000
 """Sets of states tried for one compound; eight elements of five states each are 400,000."""
+
+IONIC = frozenset(atomic_number(symbol) for symbol in ("O", "F", "S", "Cl", "Se", "Br", "I"))
+"""Elements that make no metallic compounds: where these are, atoms without charges say that states
+are mixed, and not that there are none."""
 
 
 @lru_cache(maxsize=200_000)
@@ -25,7 +29,7 @@ def oxidation_states(counts: tuple[tuple[int, int], ...]) -> tuple[int, ...] | N
     Returns:
         The states in the order of ``counts``, e.
     """
-    options = [_common_states(z) for z, _ in counts]
+    options = [common_states(z) for z, _ in counts]
     size = int(np.prod([len(o) for o in options], dtype=float))
     if len(counts) < 2 or not 0 < size <= MAX_COMBINATIONS:
         return None
@@ -39,8 +43,37 @@ def oxidation_states(counts: tuple[tuple[int, int], ...]) -> tuple[int, ...] | N
     return None if best is None else best[1]
 
 
+def ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
+    """Ion of each element, such as ``Na+``; neutral ones, such as ``Cu0``, in metals.
+
+    Where no states balance, all atoms count as neutral unless one of ``IONIC`` is among them: so
+    elements, alloys and intermetallics have ions, and compounds of mixed valence have none.
+
+    Args:
+        counts: (atomic number, atoms) of each element.
+
+    Returns:
+        The ions in the order of ``counts``, None where there are none.
+    """
+    states = oxidation_states(counts)
+    if states is None:
+        if any(z in IONIC for z, _ in counts):
+            return None
+        states = (0,) * len(counts)
+    return tuple(write_ion(z, q) for (z, _), q in zip(counts, states, strict=True))
+
+
+def write_ion(z: int, charge: int) -> str:
+    """Name of an ion: 26, 3 → ``Fe3+``; 11, 1 → ``Na+``; 29, 0 → ``Cu0``."""
+    if charge == 0:
+        return f"{SYMBOLS[z]}0"
+    number = "" if abs(charge) == 1 else str(abs(charge))
+    return f"{SYMBOLS[z]}{number}{'+' if charge > 0 else '-'}"
+
+
 @cache
-def _common_states(z: int) -> tuple[int, ...]:
+def common_states(z: int) -> tuple[int, ...]:
+    """Oxidation states of an element that are common in the ICSD, through pymatgen."""
     from pymatgen.core import Element  # noqa: PLC0415  (0.1 s that `--help` need not pay)
 
     element = Element(SYMBOLS[z])

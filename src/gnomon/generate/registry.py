@@ -63,13 +63,27 @@ def _prototypes(settings: GeneratorSettings) -> Generator:
 
 def _substitution(settings: GeneratorSettings) -> Generator:
     from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
+    from gnomon.generate.substitution_tables import learned_model  # noqa: PLC0415
 
     return SubstitutionGenerator(
-        elements=settings.system, exclude=settings.exclude, known=settings.known
+        learned_model(), elements=settings.system, exclude=settings.exclude, known=settings.known
+    )
+
+
+def _saps(settings: GeneratorSettings) -> Generator:
+    from gnomon.generate.orbits import MAX_SITES  # noqa: PLC0415
+    from gnomon.generate.saps import SapsGenerator  # noqa: PLC0415
+
+    return SapsGenerator(
+        elements=settings.system,
+        exclude=settings.exclude,
+        known=settings.known,
+        max_atoms=min(settings.max_atoms, MAX_SITES),
     )
 
 
 BUILT_IN: dict[str, Callable[[GeneratorSettings], Generator]] = {
     "prototypes": _prototypes,
+    "saps": _saps,
     "substitution": _substitution,
 }

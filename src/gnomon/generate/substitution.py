@@ -19,22 +19,17 @@ from gnomon.elements import (
     COVALENT_RADII,
     DEFAULT_EXCLUDED,
     MAX_Z,
-    SYMBOLS,
     atomic_number,
     parse_formula,
 )
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.oxidation import oxidation_states
+from gnomon.generate.oxidation import ions as ions_of
 from gnomon.generate.protostructures import protostructure
-from gnomon.generate.substitution_model import (
-    THRESHOLD,
-    Replacements,
-    SubstitutionModel,
-    ion_name,
-)
+from gnomon.generate.substitution_model import THRESHOLD, Replacements, SubstitutionModel
 
-_Counts = tuple[tuple[int, int], ...]  # (atomic number, amount), ascending
+Counts = tuple[tuple[int, int], ...]
+"""A composition: (atomic number, amount) of each element, ascending."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,9 +92,7 @@ class SubstitutionGenerator:
                 "threshold and chunk must be positive, "
                 f"got threshold={self.threshold} and chunk={self.chunk}"
             )
-        for symbol in (*(self.elements or ()), *self.exclude):
-            atomic_number(symbol)
-        _ = self._known_compositions  # refuses what is no formula
+        _ = self._allowed, self._known_compositions  # refuse what is no element or no formula
 
     def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
         """Yield new candidates in the order of their parents; the seed has no influence.
@@ -110,7 +103,7 @@ class SubstitutionGenerator:
 
     def skipped(self, parents: Crystals) -> pa.Table:
         """The parents that cannot be substituted, and why (schema ``SKIPPED``)."""
-        reasons = [self._ions(counts) for counts in _counts(parents)]
+        reasons = [self._ions(counts) for counts in reduced_counts(parents)]
         rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
         return pa.table(
             {
@@ -128,7 +121,7 @@ class SubstitutionGenerator:
         replacements = lru_cache(maxsize=4096)(self._replacements)
         held: list[_Family] = []
         waiting = skipped = 0
-        for i, counts in enumerate(_counts(parents)):
+        for i, counts in enumerate(reduced_counts(parents)):
             ions = self._ions(counts)
             if isinstance(ions, str):
                 skipped += 1
@@ -147,19 +140,19 @@ class SubstitutionGenerator:
         if skipped:
             _log.info("%d of %d parents have no usable ions", skipped, len(parents))
 
-    def _ions(self, counts: _Counts) -> tuple[str, ...] | str:
+    def _ions(self, counts: Counts) -> tuple[str, ...] | str:
         """Ion of each element of a composition, or the reason why there is none."""
         if len(counts) == 1:
             return "an element has no ions"
-        states = oxidation_states(counts)
-        if states is None:
+        ions = ions_of(counts)
+        if ions is None or (not self._has_neutral and all(ion.endswith("0") for ion in ions)):
             return "no common oxidation states, one for each element, balance the charges"
-        ions = tuple(
-            ion_name(f"{SYMBOLS[z]}{abs(q)}{'+' if q > 0 else '-'}")
-            for q, (z, _) in zip(states, counts, strict=True)
-        )
         missing = [ion for ion in ions if ion not in self.model.index]
         return f"the model has no {', '.join(missing)}" if missing else ions
+
+    @cached_property
+    def _has_neutral(self) -> bool:
+        return bool((self.model.charges == 0).any())
 
     def _replacements(self, ions: tuple[str, ...]) -> Replacements:
         """Replacements by allowed elements, the same elements only once and never the parent's."""
@@ -178,7 +171,7 @@ class SubstitutionGenerator:
             found = found.take(_firsts(self.model.atomic_numbers[found.ions]))
         if not self._known_compositions:
             return found
-        keys = _composition_keys(self.model.atomic_numbers[found.ions], amounts)
+        keys = composition_keys(self.model.atomic_numbers[found.ions], amounts)
         return found.take(np.array([key not in self._known_compositions for key in keys], bool))
 
     def _unseen(self, found: Replacements, parent: Crystals, seen: set[int]) -> Replacements:
@@ -192,19 +185,16 @@ class SubstitutionGenerator:
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "119"]:
-        allowed = np.full(MAX_Z + 1, self.elements is None)
-        allowed[[atomic_number(s) for s in self.elements or ()]] = True
-        allowed[[atomic_number(s) for s in self.exclude]] = False
-        return allowed
+        return allowed_elements(self.elements, self.exclude)
 
     @cached_property
     def _known_compositions(self) -> frozenset[bytes]:
-        return frozenset(_formula_key(formula) for formula in self.known)
+        return frozenset(formula_key(formula) for formula in self.known)
 
     # --- building -------------------------------------------------------------------------------
 
     def _family(
-        self, i: int, counts: _Counts, ions: tuple[str, ...], found: Replacements
+        self, i: int, counts: Counts, ions: tuple[str, ...], found: Replacements
     ) -> _Family:
         elements = self.model.atomic_numbers[found.ions]
         own, amounts = np.array(counts).T
@@ -263,7 +253,21 @@ def length_ratio(
     return (COVALENT_RADII[elements] @ amounts) / (COVALENT_RADII[parent] @ amounts)
 
 
-def _counts(crystals: Crystals) -> Iterator[_Counts]:
+def allowed_elements(
+    elements: tuple[str, ...] | None, exclude: tuple[str, ...]
+) -> Bool[np.ndarray, "119"]:
+    """By atomic number, whether candidates may hold an element: ``elements`` (None: all) but some.
+
+    Raises:
+        ValueError: for an unknown element.
+    """
+    allowed = np.full(MAX_Z + 1, elements is None)
+    allowed[[atomic_number(s) for s in elements or ()]] = True
+    allowed[[atomic_number(s) for s in exclude]] = False
+    return allowed
+
+
+def reduced_counts(crystals: Crystals) -> Iterator[Counts]:
     """Reduced composition of each crystal."""
     for row in crystals.composition:
         elements = np.flatnonzero(row)
@@ -277,7 +281,7 @@ def _firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
     return np.sort(firsts)
 
 
-def _composition_keys(
+def composition_keys(
     elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
 ) -> list[bytes]:
     """Exact keys of the reduced compositions with these amounts of these elements."""
@@ -290,9 +294,14 @@ def _composition_keys(
     return [packed[i * width : (i + 1) * width] for i in rows.tolist()]
 
 
-def _formula_key(formula: str) -> bytes:
+def formula_key(formula: str) -> bytes:
+    """Key of a formula's composition, as ``composition_keys`` gives it.
+
+    Raises:
+        ValueError: if the text is no formula or has fractional amounts.
+    """
     amounts = parse_formula(formula)
     if any(amount != int(amount) for amount in amounts.values()):
         raise ValueError(f"the known formula {formula!r} has fractional amounts")
     elements = np.array([[atomic_number(symbol) for symbol in amounts]])
-    return _composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]
+    return composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from gnomon.elements import atomic_number
+from gnomon.generate.oxidation import write_ion
 
 Variant = Literal["hautier", "clamped", "gnome_with_identity", "gnome"]
 """How probabilities follow from lambda (see ``SubstitutionModel``)."""
@@ -30,7 +31,7 @@ UNSEEN = -5.0
 THRESHOLD = 1e-3
 """Smallest probability of a list of ions (Hautier 2011 and Merchant et al. 2023)."""
 
-_ION = re.compile(r"([A-Z][a-z]?)(\d*)([+-])")
+_ION = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-])|0)")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,18 @@ class SubstitutionModel:
         """Position of each ion in ``species``."""
         return {ion: i for i, ion in enumerate(self.species)}
 
+    def among(self, species: Sequence[str]) -> "SubstitutionModel":
+        """The same weights, between these ions only.
+
+        Raises:
+            ValueError: if one is not in the table, or they are fewer than two.
+        """
+        unknown = [ion for ion in species if ion not in self.index]
+        if unknown:
+            raise ValueError(f"ions {unknown} are not among the table's species")
+        at = [self.index[ion] for ion in species]
+        return SubstitutionModel(tuple(species), self.weights[np.ix_(at, at)], self.variant)
+
     def replacements(self, parent: Sequence[str], threshold: float = THRESHOLD) -> Replacements:
         """All lists of ions with probability above the threshold, the parent's own left out.
 
@@ -182,18 +195,17 @@ def above_threshold(columns: Float64[np.ndarray, "n m"], threshold: float) -> Re
 
 
 def ion_name(ion: str) -> str:
-    """Name of an ion without a charge number of one: ``Na1+`` → ``Na+``.
+    """Name of an ion without a charge number of one: ``Na1+`` → ``Na+``; ``Cu0+`` → ``Cu0``.
 
     Raises:
         ValueError: if the text names no ion.
     """
     symbol, charge = _parts(ion)
-    number = "" if abs(charge) == 1 else str(abs(charge))
-    return f"{symbol}{number}{'+' if charge > 0 else '-'}"
+    return write_ion(atomic_number(symbol), charge)
 
 
 def ion_charge(ion: str) -> int:
-    """Charge of an ion in e: ``O2-`` → -2.
+    """Charge of an ion in e: ``O2-`` → -2, ``Cu0`` → 0.
 
     Raises:
         ValueError: if the text names no ion.
@@ -204,9 +216,11 @@ def ion_charge(ion: str) -> int:
 def _parts(ion: str) -> tuple[str, int]:
     match = _ION.fullmatch(ion)
     if match is None:
-        raise ValueError(f"{ion!r} is no ion (write it as in 'Na+', 'Fe2+', 'O2-')")
+        raise ValueError(f"{ion!r} is no ion (write it as in 'Na+', 'Fe2+', 'O2-', 'Cu0')")
     symbol, number, sign = match.groups()
     atomic_number(symbol)
+    if sign is None:
+        return symbol, 0
     return symbol, int(number or 1) * (1 if sign == "+" else -1)
 
 

@@ -97,25 +97,36 @@ class Phases:
             SchemeMismatch: if the sets come from different energy schemes.
             ValueError: if there is no set at all, and so no scheme.
         """
-        schemes = sorted({part.scheme for part in parts})
-        if not schemes:
-            raise ValueError("no phases to concatenate: give at least one set")
-        if len(schemes) > 1:
-            raise SchemeMismatch(
-                f"energies of {' and '.join(map(repr, schemes))} cannot share a hull: evaluate all "
-                "phases, the elements included, in one scheme"
-            )
+        scheme = common_scheme(parts)
         return Phases(
             np.concatenate([part.ids for part in parts]),
             np.concatenate([part.composition for part in parts]),
             np.concatenate([part.formation_energy_per_atom for part in parts]),
-            schemes[0],
+            scheme,
         )
 
     @cached_property
     def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
         """Reduced formulas as pymatgen writes them (array of str objects)."""
         return reduced_formulas(self.composition)
+
+
+def common_scheme(parts: Sequence[Phases]) -> str:
+    """The energy scheme of several sets of phases.
+
+    Raises:
+        SchemeMismatch: if the sets come from different energy schemes.
+        ValueError: if there is no set at all, and so no scheme.
+    """
+    schemes = sorted({part.scheme for part in parts})
+    if not schemes:
+        raise ValueError("no phases to concatenate: give at least one set")
+    if len(schemes) > 1:
+        raise SchemeMismatch(
+            f"energies of {' and '.join(map(repr, schemes))} cannot share a hull: evaluate all "
+            "phases, the elements included, in one scheme"
+        )
+    return schemes[0]
 
 
 def elemental_references(

@@ -7,12 +7,12 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, Real
+from jaxtyping import Float, Float64, Int64, Real, Shaped
 
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.hull.blocks import Block, Elements, SparseFractions, blocks_of
 from gnomon.hull.simplex import lowest_mixtures
-from gnomon.phases import MissingElementError, Phases
+from gnomon.phases import MissingElementError, Phases, common_scheme
 
 ON_HULL = 5e-5
 """A phase is on the hull at or below this many eV/atom (Merchant et al., Nature 624, 80 (2023))."""
@@ -42,16 +42,29 @@ class Hull:
     def __init__(self, phases: Phases) -> None:
         """Sort the phases by element set; nothing is solved before it is asked for."""
         sparse = SparseFractions.of(phases.composition)
-        rows = np.arange(len(phases))
-        self._assemble(phases, sparse, blocks_of(sparse, phases.formation_energy_per_atom, rows))
+        energies = phases.formation_energy_per_atom
+        blocks = blocks_of(sparse, energies, np.arange(len(phases)))
+        self._assemble((phases,), sparse, phases.ids, energies, blocks)
 
     def _assemble(
-        self, phases: Phases, sparse: SparseFractions, blocks: dict[Elements, Block]
+        self,
+        parts: tuple[Phases, ...],
+        sparse: SparseFractions,
+        ids: Shaped[np.ndarray, " n"],
+        energies: Float64[np.ndarray, " n"],
+        blocks: dict[Elements, Block],
     ) -> None:
-        self.phases = phases
+        self._parts = parts
         self._sparse = sparse
+        self._ids = ids
+        self._energies = energies
         self._blocks = blocks
         self._systems: dict[Elements, Rows] = {}
+
+    @cached_property
+    def phases(self) -> Phases:
+        """All phases, in the order in which they were given."""
+        return self._parts[0] if len(self._parts) == 1 else Phases.concatenate(self._parts)
 
     def with_phases(self, phases: Phases) -> Hull:
         """The hull of these phases too; of the systems only those that they touch are done again.
@@ -59,15 +72,22 @@ class Hull:
         Raises:
             SchemeMismatch: if their energies come from another scheme.
         """
-        every = Phases.concatenate([self.phases, phases])
+        common_scheme([self._parts[0], phases])
         new = SparseFractions.of(phases.composition)
         sparse = self._sparse.followed_by(new)
+        energies = np.concatenate([self._energies, phases.formation_energy_per_atom])
         touched = set(new.element_sets())
         rows = [self._blocks[key].rows for key in touched if key in self._blocks]
-        rows.append(np.arange(len(self.phases), len(every)))
-        changed = blocks_of(sparse, every.formation_energy_per_atom, np.sort(np.concatenate(rows)))
+        rows.append(np.arange(len(self._ids), len(energies)))
+        changed = blocks_of(sparse, energies, np.sort(np.concatenate(rows)))
         hull = Hull.__new__(Hull)
-        hull._assemble(every, sparse, {**self._blocks, **changed})
+        hull._assemble(
+            (*self._parts, phases),
+            sparse,
+            np.concatenate([self._ids, phases.ids]),
+            energies,
+            {**self._blocks, **changed},
+        )
         for system, lowest in self._systems.items():
             if touched.isdisjoint(_subsets(system)):
                 hull._systems[system] = lowest
@@ -108,7 +128,7 @@ class Hull:
             MissingElementError: if an element of a query has no phase of its own.
         """
         rows, weights = self.mixtures(composition, without=without)
-        energies = np.einsum("qw,qw->q", self.phases.formation_energy_per_atom[rows], weights)
+        energies = np.einsum("qw,qw->q", self._energies[rows], weights)
         return np.where(weights.any(axis=1), energies, np.inf)
 
     def e_above_hull(
@@ -148,7 +168,7 @@ class Hull:
         """
         rows, weights = self.mixtures(composition, without=without)
         parts: list[dict[str, float]] = []
-        for names, shares in zip(self.phases.ids[rows].tolist(), weights.tolist(), strict=True):
+        for names, shares in zip(self._ids[rows].tolist(), weights.tolist(), strict=True):
             mixture: dict[str, float] = {}
             for name, share in zip(names, shares, strict=True):
                 if share > ROUND_OFF:
@@ -181,7 +201,7 @@ class Hull:
     @cached_property
     def _by_id(self) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = {}
-        for i, name in enumerate(self.phases.ids.tolist()):
+        for i, name in enumerate(self._ids.tolist()):
             rows.setdefault(name, []).append(i)
         return rows
 
@@ -214,7 +234,7 @@ class Hull:
         symbols = ", ".join(SYMBOLS[z] for z in elements if (z,) not in alone)
         raise MissingElementError(
             f"the hull has no elemental phase of {symbols}: add the element's own lowest phase in "
-            f"the scheme {self.phases.scheme!r} (0 eV/atom where it is the reference)"
+            f"the scheme {self._parts[0].scheme!r} (0 eV/atom where it is the reference)"
         )
 
     # --- answers ----------------------------------------------------------------------------------
@@ -271,7 +291,7 @@ class Hull:
         where = column[each[:, :, None], self._sparse.elements[rows, :m]]
         np.put_along_axis(shares, where, self._sparse.fractions[rows, :m], axis=2)
         shares = np.where(there[:, :, None], shares[:, :, :m], 0.0)
-        energies = np.where(there, self.phases.formation_energy_per_atom[rows], 0.0)
+        energies = np.where(there, self._energies[rows], 0.0)
         basis, weights = lowest_mixtures(shares, energies, queries.fractions[index, :m])
         return np.take_along_axis(rows, basis, axis=1), weights
 

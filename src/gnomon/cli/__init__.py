@@ -13,16 +13,25 @@ import typer
 
 from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
-from gnomon.cli.candidates import generate_prototypes, generate_substitution
+from gnomon.cli.candidates import generate_prototypes
 from gnomon.cli.compositions import predict_formulas, train_composition
+from gnomon.cli.duplicates import duplicates
 from gnomon.cli.energies import calibrate, evaluate, predict
+from gnomon.cli.generate_compositions import generate_compositions
+from gnomon.cli.generate_substitutions import (
+    generate_saps,
+    generate_substitution,
+    train_substitution,
+)
 from gnomon.cli.label import label
 from gnomon.cli.md import md
 from gnomon.cli.potentials import train_potential
+from gnomon.cli.reduce import reduce
 from gnomon.cli.shared import CommandError
 from gnomon.cli.simulate import simulate
 from gnomon.cli.stability import hull
 from gnomon.cli.structural import train_structural
+from gnomon.cli.verify import verify
 from gnomon.cli.weights import weights_fetch, weights_list
 
 app = typer.Typer(
@@ -44,7 +53,10 @@ app.add_typer(weights_app, name="weights")
 for command in (
     discover,
     report,
+    verify,
     hull,
+    reduce,
+    duplicates,
     evaluate,
     predict,
     calibrate,
@@ -56,9 +68,12 @@ for command in (
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)
+generate_app.command("saps")(generate_saps)
+generate_app.command("compositions")(generate_compositions)
 train_app.command("structural")(train_structural)
 train_app.command("composition")(train_composition)
 train_app.command("potential")(train_potential)
+train_app.command("substitution")(train_substitution)
 weights_app.command("list")(weights_list)
 weights_app.command("fetch")(weights_fetch)
 

@@ -1,0 +1,146 @@
+"""Random structure search: cells a second beside PyXtal, and known structures found as lowest.
+
+    python benchmarks/random_search.py --cells 400
+    python benchmarks/random_search.py --search NaCl Cu Cu3Au C TiO2 --seeds 1
+
+Both sides make cells of SiO2 with 1 to 8 formula units (up to 24 atoms in a primitive cell), any
+space group, atoms kept apart.  PyXtal (Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021))
+is asked as its guide shows, a random space group and number of formula units until one is
+compatible; what it refuses is not counted.  Times are CPU seconds of one process; tables of Wyckoff
+positions are read before the clock starts.
+"""
+
+import argparse
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
+from gnomon.generate.labels import prototype_labels
+from gnomon.generate.random_search import RandomSearchGenerator
+from gnomon.generate.wyckoff import space_group
+from gnomon.search import search
+from record import RESULTS, save
+
+EXPECTED = {
+    "NaCl": {"AB_cF8_225_a_b": "rock salt"},
+    "Cu": {"A_cF4_225_a": "fcc"},
+    "Cu3Au": {"AB3_cP4_221_a_c": "L1_2"},
+    "C": {
+        "A_cF8_227_a": "diamond",
+        "A_hP4_194_bc": "graphite",
+        "A_hP4_194_ac": "graphite",
+        "A_hR2_166_c": "graphite, rhombohedral",
+        "A_hP2_191_c": "graphite, AA",
+    },
+    "TiO2": {"AB2_tP6_136_a_f": "rutile", "AB2_tI12_141_a_e": "anatase"},
+}
+"""Labels of the structures that count as found."""
+
+SYMPREC = 0.1
+"""Å, of the symmetry of relaxed crystals."""
+
+
+def with_gnomon(cells: int) -> dict[str, Any]:
+    for number in range(1, 231):
+        space_group(number)
+    generator = RandomSearchGenerator(("SiO2",), count=cells)
+    start = time.process_time()
+    made = generator.cells("SiO2", seed=0)
+    seconds = time.process_time() - start
+    return {"cells": len(made.crystals), "seconds": seconds, "rate": len(made.crystals) / seconds}
+
+
+def with_pyxtal(cells: int) -> dict[str, Any]:
+    try:
+        from pyxtal import pyxtal  # noqa: PLC0415
+    except ImportError:
+        return {"error": "PyXtal is not installed"}
+    from pyxtal.msg import Comp_CompatibilityError, VolumeError  # noqa: PLC0415
+
+    rng = np.random.default_rng(0)
+    made = asked = 0
+    start = time.process_time()
+    while made < cells:
+        group, units = int(rng.integers(1, 231)), int(rng.integers(1, 9))
+        asked += 1
+        crystal = pyxtal()
+        try:
+            crystal.from_random(3, group, ["Si", "O"], [units, 2 * units])
+        except (Comp_CompatibilityError, VolumeError, RuntimeError):
+            continue
+        made += bool(crystal.valid)
+    seconds = time.process_time() - start
+    return {"cells": made, "asked": asked, "seconds": seconds, "rate": made / seconds}
+
+
+def searched(composition: str, evaluator: str, seeds: int, max_atoms: int) -> dict[str, Any]:
+    verifier = make_evaluator(
+        EvaluatorConfig(name=evaluator, workers=1), RelaxConfig(fmax=0.05, max_steps=200)
+    )
+    generator = RandomSearchGenerator((composition,), count=100, max_atoms=max_atoms)
+    runs = []
+    for seed in range(seeds):
+        start = time.process_time()
+        [found] = search(generator, verifier, seed=seed)
+        labels = prototype_labels(found.crystals, SYMPREC).tolist()
+        named = [EXPECTED[composition].get(label) for label in labels]
+        runs.append(
+            {
+                "seed": seed,
+                "tries": found.tries,
+                "cells": found.cells,
+                "statuses": found.statuses,
+                "distinct": len(found.crystals),
+                "lowest": labels[0] if labels else None,
+                "lowest_is": named[0] if named else None,
+                "energy_per_atom": float(found.energy_per_atom[0]) if named else None,
+                "tries_to_expected": int(found.times[[n is not None for n in named]].sum()),
+                "above_lowest": [
+                    {"structure": n, "eV_per_atom": float(e - found.energy_per_atom[0])}
+                    for n, e in zip(named, found.energy_per_atom, strict=True)
+                    if n is not None
+                ][:3],
+                "cpu_seconds": time.process_time() - start,
+            }
+        )
+        print(composition, runs[-1], flush=True)
+    successes = sum(run["lowest_is"] is not None for run in runs)
+    return {
+        "evaluator": verifier.scheme,
+        "found_as_lowest": f"{successes} of {seeds}",
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=0, help="cells for the comparison of speed")
+    parser.add_argument("--search", nargs="*", default=[], choices=sorted(EXPECTED))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--max-atoms", type=int, default=8)
+    parser.add_argument("--evaluator", default="gnomon-1")
+    parser.add_argument("--out", type=Path, default=RESULTS / "random_search.json")
+    given = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    warnings.filterwarnings("ignore")
+    result: dict[str, Any] = {}
+    if given.cells:
+        ours, theirs = with_gnomon(given.cells), with_pyxtal(max(20, given.cells // 20))
+        result["cells_of_SiO2"] = {"gnomon": ours, "pyxtal": theirs}
+        if "rate" in theirs:
+            result["cells_of_SiO2"]["ratio"] = ours["rate"] / theirs["rate"]
+    result["searches"] = {
+        composition: searched(composition, given.evaluator, given.seeds, given.max_atoms)
+        for composition in given.search
+    }
+    save(result, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -151,8 +151,7 @@ class SapsGenerator:
         seen: set[str] = set()
         for supercell in supercells(cell, index) if exchanges else ():
             for exchange in exchanges:
-                part = self._replaced(parent, supercell, exchange, seed)
-                if len(part.crystals):
+                for part in self._replaced(parent, supercell, exchange, seed):
                     yield _without_repeats(part, parent, seen)
 
     def _exchanges(self, parent: Crystals) -> Iterator[_Exchange]:
@@ -182,34 +181,34 @@ class SapsGenerator:
 
     def _replaced(
         self, parent: Crystals, cell: Supercell, exchange: _Exchange, seed: int
-    ) -> Candidates:
-        """The candidates of one parent in one cell by one exchange."""
+    ) -> Iterator[Candidates]:
+        """The candidates of one parent in one cell by one exchange, by number of sites."""
         own = cell.crystal.atomic_numbers
         sites = np.flatnonzero(own == exchange.z)
         orbits = SubsetOrbits(_within(cell.permutations, sites))
         translations = _within(cell.translations, sites)
         key = [seed, int(parent.ids[0][:16], 16), exchange.z, *cell.form.ravel().tolist()]
-        numbers, changes, scores = [], [], []
         for size in range(1, len(sites) + 1):
             new = self._fitting(own, exchange, size)
             if not len(new):
                 continue
             chosen = orbits.choose(size, self.most, np.random.default_rng([*key, size]))
             chosen = chosen[~_repeats(chosen, translations)]
-            for i in new.tolist():
-                numbers.append(_occupied(own, sites, chosen, int(exchange.elements[i])))
-                changes += [_change(exchange, i, size, len(sites), cell)] * len(chosen)
-                scores += [exchange.probabilities[i]] * len(chosen)
-        rows = np.concatenate([np.zeros((0, len(own)), np.uint8), *numbers])
-        crystals = _crystals(cell.crystal, rows)
-        lineage = {
-            "id": crystals.ids.tolist(),
-            "parent_id": [parent.ids[0]] * len(rows),
-            "generator": [self.name] * len(rows),
-            "change": changes,
-            "score": scores,
-        }
-        return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+            if not len(chosen):
+                continue
+            rows = np.concatenate(
+                [_occupied(own, sites, chosen, int(z)) for z in exchange.elements[new]]
+            )
+            crystals = _crystals(cell.crystal, rows)
+            changes = [_change(exchange, i, size, len(sites), cell) for i in new.tolist()]
+            lineage = {
+                "id": crystals.ids.tolist(),
+                "parent_id": [parent.ids[0]] * len(rows),
+                "generator": [self.name] * len(rows),
+                "change": np.repeat(np.array(changes, dtype=object), len(chosen)).tolist(),
+                "score": np.repeat(np.array(exchange.probabilities)[new], len(chosen)),
+            }
+            yield Candidates(crystals, pa.table(lineage, schema=LINEAGE))
 
     def _fitting(
         self, own: UInt8[np.ndarray, " atoms"], exchange: _Exchange, size: int
@@ -227,6 +226,8 @@ class SapsGenerator:
         if self.charge_balanced:
             passed &= [_balanced(row, amounts, exchange.ion) for row in rows]
         return np.flatnonzero(passed)
+
+    # --- what is let through --------------------------------------------------------------------
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "119"]:

@@ -304,7 +304,7 @@ def test_a_lost_moment_after_a_relaxation_is_no_wrong_start(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("moments", "sentence"),
-    [((4.4, 0.0), "another magnetic state"), ((99.0, 99.0), "more than any atom carries")],
+    [((4.4, 0.0), "two magnetic states"), ((99.0, 99.0), "more than any atom carries")],
 )
 def test_wrong_moments_are_told(
     tmp_path: Path, moments: tuple[float, float], sentence: str

@@ -1,4 +1,4 @@
-"""Evaluators by name: the weights of a potential, or any ASE calculator."""
+"""Evaluators by name: the weights of a potential, GPAW, or any ASE calculator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.ase import RelaxConfig
 from gnomon.listener import SILENT, Listener
-from gnomon.models.potential.weights import BUNDLED, PUBLISHED
+from gnomon.models.potential.weights import BUNDLED, PUBLISHED, cache_folder
 
 ASE = "ase:"
 """What the name of an ASE calculator begins with."""
+
+GPAW = "gpaw"
+"""DFT, as a rule with a preset: gpaw:screening (the default), gpaw:tight, gpaw:r2scan."""
 
 NAMES = (*BUNDLED, *PUBLISHED)
 """Weights that are known by name."""
@@ -30,34 +33,36 @@ class EvaluatorConfig(BaseModel):
 
     name: str = Field(
         default=DEFAULT_EVALUATOR,
-        description="weights of a potential by name or path, or ase:module.Class of a calculator",
+        description="weights of a potential by name or path, gpaw, gpaw:tight or gpaw:r2scan, or "
+        "ase:module.Class of a calculator",
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="the ASE calculator's arguments"
+        default_factory=dict, description="the ASE calculator's arguments, or GPAW's settings"
     )
     corrections: Literal["mp2020", "none"] | None = Field(
         default=None,
         description="added to the energies: 'mp2020' or 'none'; by default mp2020 for potentials, "
-        "whose energies are uncorrected PBE(+U), and none for ASE calculators",
+        "whose energies are uncorrected PBE(+U), and none for ASE calculators and GPAW",
     )
     workers: int = Field(
-        default=0, ge=0, description="processes of an ASE calculator; 0 takes one a core"
+        default=0, ge=0, description="processes of a calculator; 0 takes one a core"
     )
 
     @field_validator("name")
     @classmethod
     def _exists(cls, name: str) -> str:
-        if not name.startswith(ASE) and name not in NAMES and not Path(name).is_file():
+        known = name.startswith(ASE) or name.partition(":")[0] == GPAW or name in NAMES
+        if not known and not Path(name).is_file():
             raise ValueError(
                 f"no evaluator {name!r}: give weights ({', '.join(NAMES)}), the path of a weight "
-                "file, or ase:module.Class, as in ase:ase.calculators.emt.EMT"
+                "file, gpaw, or ase:module.Class, as in ase:ase.calculators.emt.EMT"
             )
         return name
 
     @model_validator(mode="after")
     def _options_are_read(self) -> EvaluatorConfig:
-        if self.options and not self.name.startswith(ASE):
-            raise ValueError(f"options belong to ase: calculators, not to {self.name!r}")
+        if self.options and not self.name.startswith((ASE, GPAW)):
+            raise ValueError(f"options belong to gpaw and ase: calculators, not to {self.name!r}")
         return self
 
 
@@ -67,7 +72,7 @@ def make_evaluator(
     """The evaluator of this name; ``listener`` hears a download of weights.
 
     Raises:
-        ValueError: if there is no such calculator, or no such weights.
+        ValueError: if there is no such calculator or preset, or no such weights.
     """
     corrections = config.corrections
     found: Evaluator
@@ -76,6 +81,13 @@ def make_evaluator(
 
         workers = config.workers or os.cpu_count() or 1
         found = AseEvaluator(config.name.removeprefix(ASE), config.options, relax, workers)
+        corrections = corrections or "none"
+    elif config.name.partition(":")[0] == GPAW:
+        from gnomon.evaluate.gpaw import gpaw_evaluator  # noqa: PLC0415
+
+        preset = config.name.partition(":")[2] or "screening"
+        workers = config.workers or os.cpu_count() or 1
+        found = gpaw_evaluator(preset, config.options, relax, cache_folder() / "gpaw", workers)
         corrections = corrections or "none"
     else:
         from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415

@@ -20,12 +20,6 @@ SAME_CUTOFF = 1.0
 SAME_U = 0.01
 """eV: values of U have two digits."""
 
-MAX_MOMENT = 8.0
-"""μB an atom: no free atom has more than the 8 of gadolinium (7 in 4f, 1 in 5d)."""
-
-MAX_JUMP = 0.2
-"""μB an atom by which the moments of a relaxation and its static run may differ."""
-
 NO_MOMENT = 0.1
 """μB: a start from less than this stays without a moment."""
 
@@ -56,31 +50,6 @@ def wrong_settings(run: Run, make_inputs: Callable[[Any], Any], *, first: bool) 
         or _k_points(run, kpoints)
     )
     return f"{found}; run the exported inputs unchanged" if found else ""
-
-
-def wrong_moment(run: Run, before: Run | None) -> str:
-    """What is wrong with the moment that a run ended with, in a sentence, or empty.
-
-    Args:
-        run: that gives the energy.
-        before: the relaxation before it.
-    """
-    if run.total_moment is None:
-        return ""
-    n = len(run.final)
-    if abs(run.total_moment) > MAX_MOMENT * n:
-        return (
-            f"a moment of {run.total_moment / n:.1f} μB an atom, more than any atom carries: "
-            "the magnetic state is nonsense"
-        )
-    if before is not None and before.total_moment is not None:
-        jump = abs(abs(run.total_moment) - abs(before.total_moment)) / n
-        if jump > MAX_JUMP:
-            return (
-                f"the moment went from {before.total_moment:.2f} to {run.total_moment:.2f} μB "
-                "between the relaxation and the static run: it is another magnetic state"
-            )
-    return ""
 
 
 def _functional(run: Run, incar: dict[str, Any]) -> str:

@@ -14,13 +14,14 @@ import pyarrow as pa
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
+from gnomon.evaluate.moments import wrong_moment
 from gnomon.evaluate.nonsense import nonsense
 from gnomon.evaluate.scheme import difference
 from gnomon.evaluate.table import rows_of
 from gnomon.io import from_pymatgen
 from gnomon.phases import SchemeMismatch
 from gnomon.verify.plan import Plan
-from gnomon.verify.vasp_checks import wrong_moment, wrong_settings
+from gnomon.verify.vasp_checks import wrong_settings
 from gnomon.verify.vasp_inputs import MANIFEST, Protocol, jobs
 from gnomon.verify.vasp_outputs import OutputError, Run, read_run
 
@@ -117,7 +118,9 @@ def _judge(crystal: Crystals, run: Run, before: list[Run | None], protocol: Prot
     unconverged = _unconverged(run, relaxation)
     if unconverged:
         return Reading(relaxed, Status.NOT_CONVERGED, unconverged, energy, steps, fmax)
-    if moved := wrong_moment(run, relaxation):
+    before_moment = None if relaxation is None else relaxation.total_moment
+    moment = run.total_moment
+    if moment is not None and (moved := wrong_moment(moment, before_moment, len(run.final))):
         return Reading(relaxed, Status.NOT_CONVERGED, moved, energy, steps, fmax)
     lattice, numbers, frac_coords = relaxed.arrays(0)
     if wrong := nonsense(float(crystal.volumes[0]), energy, lattice, numbers, frac_coords):

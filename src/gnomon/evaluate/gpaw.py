@@ -1,0 +1,233 @@
+"""DFT with GPAW as an evaluator: PBE relaxation of positions and cell in plane waves.
+
+GPAW: Mortensen et al., J. Chem. Phys. 160, 092503 (2024).  The cutoff is the same for every cell
+of a relaxation; the stress is corrected for the plane waves that a strain brings in or takes out.
+The mesh of k-points is kept during a relaxation, and the energy is that of the mesh which belongs
+to the relaxed cell.  No +U: oxides and fluorides of 3d metals need VASP's protocol.
+
+The second opinion is r2SCAN (Furness et al., J. Phys. Chem. Lett. 11, 8208 (2020)), not
+self-consistent: its energy on the density and in the geometry of PBE, an energy scheme of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluations, Status
+from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, _as_row, _collect
+from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.moments import starting_moments
+from gnomon.evaluate.pool import Pool
+from gnomon.evaluate.resumable import CalculationError, relax_resumably
+from gnomon.evaluate.scheme import EnergyScheme
+
+INSTALL = (
+    "pip install 'gnomon[gpaw]' (it is built from source and needs libxc-dev, libopenblas-dev and "
+    "libfftw3-dev, or their like)"
+)
+
+R2SCAN = "MGGA_X_R2SCAN+MGGA_C_R2SCAN"
+"""The functional by its names in libxc, which has it since release 5.1."""
+
+
+class GpawConfig(BaseModel):
+    """What fixes the energies of GPAW."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ecut: float = Field(gt=0, description="cutoff of the plane waves, eV")
+    kpt_density: float = Field(gt=0, description="k-points for each 1/Å of reciprocal length")
+    width: float = Field(gt=0, description="of the Fermi-Dirac occupations, eV")
+    energy_convergence: float = Field(gt=0, description="of the SCF, eV a valence electron")
+    max_iterations: int = Field(default=200, ge=1, description="of the SCF")
+    second: Literal["r2SCAN"] | None = Field(
+        default=None, description="functional whose energy is taken on the density of PBE"
+    )
+
+
+SCREENING = GpawConfig(ecut=400, kpt_density=3.0, width=0.1, energy_convergence=1e-4)
+TIGHT = GpawConfig(ecut=700, kpt_density=6.0, width=0.05, energy_convergence=1e-6)
+
+PRESETS: dict[str, tuple[GpawConfig, RelaxConfig]] = {
+    "screening": (SCREENING, RelaxConfig(fmax=0.05, max_steps=60, max_seconds=3600)),
+    "tight": (TIGHT, RelaxConfig(fmax=0.01, max_steps=120, max_seconds=86_400)),
+    "r2scan": (
+        TIGHT.model_copy(update={"second": "r2SCAN"}),
+        RelaxConfig(fmax=0.01, max_steps=120, max_seconds=86_400),
+    ),
+}
+"""By the name that follows ``gpaw:``."""
+
+
+class GpawEvaluator:
+    """Relaxes crystals with GPAW in a pool of processes; an ``Evaluator``."""
+
+    shard = 1
+    """Every crystal is worth being kept by itself."""
+
+    def __init__(
+        self, config: GpawConfig, relax: RelaxConfig, folder: Path, workers: int = 1
+    ) -> None:
+        """``folder`` keeps the checkpoints and logs of all schemes, each in a folder of its own.
+
+        Raises:
+            ValueError: if GPAW is not installed.
+        """
+        if find_spec("gpaw") is None:
+            raise ValueError(f"GPAW is not installed: {INSTALL}")
+        self.config, self.relax, self.workers = config, relax, max(1, workers)
+        self.folder = folder / hashlib.sha256(self._relaxation_scheme.encode()).hexdigest()[:16]
+
+    @property
+    def scheme(self) -> str:
+        """Functional, release, PAW data, cutoff, k-points and occupations."""
+        return str(energy_scheme(self.config))
+
+    @property
+    def _relaxation_scheme(self) -> str:
+        """That of the geometry, which a second functional does not change."""
+        return str(energy_scheme(self.config.model_copy(update={"second": None})))
+
+    def evaluate(self, crystals: Crystals, *, chunk: int = 1) -> Iterator[Evaluations]:
+        """Yield results for consecutive chunks, in the order of the crystals."""
+        tasks = [(str(crystals.ids[i]), crystals.arrays(i)) for i in range(len(crystals))]
+        shared = (self.config, self.relax, self.folder)
+        limit = GRACE * self.relax.max_seconds
+        with Pool[tuple[str, Arrays], Relaxation](gpaw_one, shared, self.workers, limit) as pool:
+            results: list[Relaxation] = []
+            start = 0
+            for (_, arrays), result in zip(tasks, pool.run(tasks), strict=True):
+                results.append(_as_row(arrays, result))
+                if len(results) == chunk or start + len(results) == len(tasks):
+                    yield _collect(crystals[start : start + len(results)], results)
+                    start, results = start + len(results), []
+
+
+def energy_scheme(config: GpawConfig) -> EnergyScheme:
+    """The energy scheme of these settings with the GPAW that is installed."""
+    try:
+        data = f"gpaw-data {version('gpaw-data')}"
+    except PackageNotFoundError:
+        data = "GPAW_SETUP_PATH"
+    return EnergyScheme(
+        functional=f"{config.second}@PBE" if config.second else "PBE",
+        code=f"GPAW {version('gpaw')}",
+        pseudopotentials=data,
+        basis=f"{config.ecut:g} eV, {config.kpt_density:g} k-points Å, "
+        f"{config.width:g} eV Fermi-Dirac",
+    )
+
+
+def gpaw_one(
+    config: GpawConfig, relax: RelaxConfig, folder: Path, task: tuple[str, Arrays]
+) -> Relaxation:
+    """Relax one crystal, given by its id and arrays; every failure is a status."""
+    from ase import Atoms  # noqa: PLC0415  (only workers need ASE's machinery)
+
+    key, crystal = task
+    log, (lattice, numbers, _) = folder / f"{key}.txt", crystal
+    first = mesh(Atoms(numbers, cell=lattice, pbc=True), config.kpt_density)
+    return relax_resumably(
+        crystal,
+        partial(make_calculator, config, log),
+        relax,
+        folder / f"{key}.json",
+        final_energy=partial(_final_energy, config, log, first),
+        unconverged=importlib.import_module("gpaw").KohnShamConvergenceError,
+    )
+
+
+def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
+    """GPAW for these atoms, whose starting moments it sets.
+
+    Raises:
+        CalculationError: if there is no PAW data for an element.
+    """
+    gpaw = importlib.import_module("gpaw")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if missing := _without_data(gpaw, sorted(set(atoms.get_chemical_symbols()))):
+        raise CalculationError(
+            Status.INVALID_INPUT, f"GPAW has no PAW data for {', '.join(missing)}"
+        )
+    atoms.set_initial_magnetic_moments(starting_moments(atoms.numbers))
+    return gpaw.GPAW(
+        mode={"name": "pw", "ecut": config.ecut, "dedecut": "estimate"},
+        xc="PBE",
+        kpts={"size": mesh(atoms, config.kpt_density), "gamma": True},
+        occupations={"name": "fermi-dirac", "width": config.width},
+        convergence={"energy": config.energy_convergence},
+        maxiter=config.max_iterations,
+        txt=str(log),
+    )
+
+
+def mesh(atoms: Any, density: float) -> tuple[int, int, int]:
+    """Divisions of a mesh around Γ with at least ``density`` k-points for each 1/Å."""
+    from ase.calculators.calculator import kptdensity2monkhorstpack  # noqa: PLC0415
+
+    a, b, c = kptdensity2monkhorstpack(atoms, density, even=False)
+    return int(a), int(b), int(c)
+
+
+def _final_energy(config: GpawConfig, log: Path, first: tuple[int, int, int], atoms: Any) -> float:
+    """eV of the cell, with the k-points that belong to it, by the functional that was asked for.
+
+    Args:
+        config: settings.
+        log: of GPAW.
+        first: the mesh of the relaxation.
+        atoms: as relaxed.
+    """
+    if mesh(atoms, config.kpt_density) != first:
+        atoms.calc = make_calculator(config, log, atoms)
+    energy = float(atoms.get_potential_energy())
+    if config.second is None:
+        return energy
+    with warnings.catch_warnings():
+        # of a build of libxc that disturbs self-consistent meta-GGAs, which this is none of
+        warnings.filterwarnings("ignore", message="libxc should be compiled")
+        return energy + float(atoms.calc.get_xc_difference(R2SCAN))
+
+
+def _without_data(gpaw: Any, symbols: list[str]) -> list[str]:
+    """Elements for which no folder of PAW data has a PBE file."""
+    folders = [Path(folder) for folder in gpaw.setup_paths]
+    return [
+        symbol
+        for symbol in symbols
+        if not any((f / f"{symbol}.PBE{end}").is_file() for f in folders for end in (".gz", ""))
+    ]
+
+
+def gpaw_evaluator(
+    preset: str, options: dict[str, Any], relax: RelaxConfig, folder: Path, workers: int
+) -> GpawEvaluator:
+    """The evaluator of a preset.
+
+    Args:
+        preset: see ``PRESETS``.
+        options: settings of ``GpawConfig`` that replace the preset's.
+        relax: its settings that were given replace the preset's.
+        folder: of checkpoints and logs.
+        workers: processes.
+
+    Raises:
+        ValueError: if there is no such preset or setting, or GPAW is not installed.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r} of GPAW: choose one of {', '.join(PRESETS)}")
+    config, limits = PRESETS[preset]
+    config = GpawConfig.model_validate(config.model_dump() | options)
+    given = {name: getattr(relax, name) for name in relax.model_fields_set}
+    return GpawEvaluator(config, limits.model_copy(update=given), folder, workers)

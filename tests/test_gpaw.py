@@ -1,0 +1,291 @@
+"""GPAW: published lattice constants where it is installed; without it every fault it can meet."""
+
+import errno
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate import resumable as resumable_module
+from gnomon.evaluate.ase import Relaxation
+from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.moments import MAX_JUMP, MAX_MOMENT, starting_moments, wrong_moment
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
+from gnomon.evaluate.scheme import EnergyScheme, difference
+from tests.conftest import REPOSITORY
+from tests.fake_dft import RATTLED, FakeDft, full_disk, no_scf, relax
+
+needs_gpaw = pytest.mark.skipif(
+    find_spec("gpaw") is None,
+    reason="GPAW is not installed: pip install 'gnomon[gpaw]' (docs/guides/verify.md)",
+)
+
+FMAX, LOOSE = 0.001, 0.05
+
+EMT_NOISE = 1e-4
+"""eV/atom: what relaxations of EMT on two ways, both to 0.001 eV/Å, may differ by."""
+
+
+# --- faults: a status and a sentence, and no result lost ------------------------------------------
+
+
+def test_a_relaxation_ends_where_ase_ends(tmp_path: Path) -> None:
+    found = relax(tmp_path / "x.json", fmax=LOOSE, relax_cell=True)
+    lattice, numbers, frac = RATTLED
+    atoms = Atoms(numbers, cell=lattice, scaled_positions=frac, pbc=True, calculator=EMT())
+    BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=LOOSE)
+    assert (found.status, found.message) == (Status.CONVERGED, "")
+    assert found.energy_per_atom == pytest.approx(atoms.get_potential_energy() / 4, abs=1e-9)
+    assert found.fmax <= LOOSE
+    assert found.steps > 3
+
+
+def test_after_a_kill_a_relaxation_goes_on_at_its_last_step(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+
+    def killed(count: int) -> None:
+        if count == 6:
+            raise KeyboardInterrupt  # not an Exception: nothing may catch it
+
+    with pytest.raises(KeyboardInterrupt):
+        relax(path, FakeDft(before=killed), fmax=FMAX)
+    facts = json.loads(path.read_text())
+    assert facts["steps"] == 4  # 5 calculations, the first of them before the first step
+    calculator = FakeDft()
+    resumed, whole = relax(path, calculator, fmax=FMAX), relax(tmp_path / "y.json", fmax=FMAX)
+    assert resumed.status == Status.CONVERGED
+    assert resumed.energy_per_atom == pytest.approx(whole.energy_per_atom, abs=EMT_NOISE)
+    assert resumed.steps == 4 + calculator.count - 1
+    again = FakeDft()
+    assert relax(path, again, fmax=FMAX).status == Status.CONVERGED
+    assert again.count == 1  # what was converged is only looked at
+
+
+def test_a_process_that_is_killed_leaves_a_checkpoint_that_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    command = [sys.executable, "-m", "tests.fake_dft", str(path)]
+    process = subprocess.Popen(command, cwd=REPOSITORY)
+    try:
+        deadline = time.monotonic() + 120
+        while not path.is_file():
+            assert time.monotonic() < deadline, "no checkpoint was written"
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    steps = json.loads(path.read_text())["steps"]
+    found = relax(path, fmax=FMAX)
+    assert found.status == Status.CONVERGED
+    assert found.steps >= steps
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b'{"lattice": [[1', b'{"lattice": 3}', b"[]", b'{"lattice": null, "steps": 1}'],
+    ids=["empty", "cut", "short", "list", "null"],
+)
+def test_damaged_checkpoints_are_set_aside(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(damage)
+    assert relax(path, fmax=FMAX).status == Status.CONVERGED
+    assert path.with_suffix(".damaged").read_bytes() == damage
+
+
+def test_checkpoints_of_other_atoms_are_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    relax(path, fmax=FMAX)
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"atomic_numbers": [29, 29, 29, 29], "steps": 999}))
+    assert relax(path, fmax=FMAX).steps < 999
+
+
+def test_an_unconverged_scf_is_a_row(tmp_path: Path) -> None:
+    found = relax(tmp_path / "x.json", FakeDft(before=no_scf))
+    assert found.status == Status.NOT_CONVERGED
+    assert found.message.startswith("the SCF did not converge after 1 steps of relaxation")
+    assert np.isnan(found.energy_per_atom)
+
+
+def test_a_full_disk_is_a_row_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    found = relax(path, FakeDft(before=full_disk), fmax=FMAX)
+    assert found.status == Status.NOT_CONVERGED
+    assert "is full: free space, then try again" in found.message
+    assert json.loads(path.read_text())["steps"] == found.steps == 1
+    assert relax(path, fmax=FMAX).status == Status.CONVERGED
+
+
+def test_a_full_disk_for_checkpoints_costs_no_energy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(resumable_module, "write_atomically", no_room)
+    found = relax(tmp_path / "x.json", fmax=FMAX)
+    assert found.status == Status.CONVERGED
+    assert found.message.startswith("without a checkpoint: the disk of")
+
+
+def test_time_and_steps_run_out(tmp_path: Path) -> None:
+    slow = FakeDft(before=lambda _: time.sleep(0.05))
+    late = relax(tmp_path / "x.json", slow, max_seconds=0.12)
+    assert late.status == Status.TIMEOUT
+    assert 1 <= late.steps <= 3
+    short = relax(tmp_path / "y.json", max_steps=2)
+    assert (short.status, short.steps) == (Status.NOT_CONVERGED, 2)
+    assert relax(tmp_path / "z.json", max_steps=0).status == Status.CONVERGED
+
+
+def test_moments_that_no_atom_carries_are_a_row(tmp_path: Path) -> None:
+    found = relax(tmp_path / "x.json", FakeDft(moment=lambda _: 99.0), fmax=FMAX)
+    assert found.status == Status.NOT_CONVERGED
+    assert "more than any atom carries" in found.message
+    # the last two calculations differ by 3 μB: steps are even and odd in turn
+    jumping = FakeDft(moment=lambda count: 3.0 * (count % 2))
+    found = relax(tmp_path / "y.json", jumping, fmax=FMAX)
+    assert found.status == Status.NOT_CONVERGED
+    assert "two magnetic states" in found.message
+    steady = relax(tmp_path / "z.json", FakeDft(moment=lambda _: 3.0), fmax=FMAX)
+    assert (steady.status, steady.message) == (Status.CONVERGED, "")
+
+
+def test_calculators_that_raise_are_rows(tmp_path: Path) -> None:
+    def at_once(count: int) -> None:
+        raise RuntimeError("no such element")
+
+    def later(count: int) -> None:
+        if count > 2:
+            raise RuntimeError("broken symmetry")
+
+    refused = relax(tmp_path / "x.json", FakeDft(before=at_once))
+    assert (refused.status, refused.message) == ("invalid_input", "RuntimeError: no such element")
+    broken = relax(tmp_path / "y.json", FakeDft(before=later))
+    assert (broken.status, broken.message) == ("exploded", "RuntimeError: broken symmetry")
+
+
+# --- moments --------------------------------------------------------------------------------------
+
+
+def test_magnetic_elements_begin_with_a_moment() -> None:
+    assert starting_moments(np.array([26, 26, 8])).tolist() == [4, 4, 0]
+    assert starting_moments(np.array([11, 17])).tolist() == [0, 0]
+    assert starting_moments(np.array([8, 8])).tolist() == [1, 1]
+    assert starting_moments(np.arange(1, 119)).max() <= MAX_MOMENT
+
+
+@given(st.floats(-8, 8), st.integers(1, 40), st.floats(-0.99, 0.99))
+def test_moments_scale_with_the_cell(per_atom: float, n: int, jump: float) -> None:
+    """A supercell is judged like its cell, and a turned spin is no other state."""
+    moment, before = per_atom * n, (abs(per_atom) + jump * MAX_JUMP) * n
+    assert wrong_moment(moment, None, n) == ""
+    assert wrong_moment(moment, moment, n) == wrong_moment(-moment, moment, n) == ""
+    if before >= 0:
+        assert wrong_moment(moment, before, n) == ""
+    assert wrong_moment(moment, (abs(per_atom) + 1.01 * MAX_JUMP) * n, n)
+    assert wrong_moment(float("nan"), None, n)
+
+
+# --- the real one ---------------------------------------------------------------------------------
+
+
+def test_without_gpaw_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnomon.evaluate.gpaw.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"GPAW is not installed: pip install 'gnomon\[gpaw\]'"):
+        make_evaluator(EvaluatorConfig(name="gpaw"), RelaxConfig())
+
+
+@needs_gpaw
+def test_presets_are_found_by_name_and_are_schemes_of_their_own() -> None:
+    made = {
+        name: make_evaluator(EvaluatorConfig(name=name), RelaxConfig())
+        for name in ("gpaw", "gpaw:screening", "gpaw:tight", "gpaw:r2scan")
+    }
+    assert all(isinstance(evaluator, Evaluator) for evaluator in made.values())
+    schemes = {name: evaluator.scheme for name, evaluator in made.items()}
+    assert schemes["gpaw"] == schemes["gpaw:screening"]
+    assert len(set(schemes.values())) == 3
+    for name in schemes.values():
+        assert str(EnergyScheme.parse(name)) == name
+        assert EnergyScheme.parse(name).code.startswith("GPAW ")
+    assert difference(schemes["gpaw:tight"], schemes["gpaw:r2scan"]) == (
+        "functional: PBE and r2SCAN@PBE"
+    )
+    with pytest.raises(ValueError, match="choose one of screening, tight, r2scan"):
+        make_evaluator(EvaluatorConfig(name="gpaw:loose"), RelaxConfig())
+    with pytest.raises(ValueError, match="ecutt"):
+        make_evaluator(EvaluatorConfig(name="gpaw", options={"ecutt": 3}), RelaxConfig())
+
+
+def fcc(numbers: list[int], length: float, coords: list[list[float]]) -> Crystals:
+    return Crystals.single(length / 2 * (np.ones((3, 3)) - np.eye(3)), numbers, coords)
+
+
+SILICON = fcc([14, 14], 5.55, [[0, 0, 0], [0.25] * 3])
+SALT = fcc([11, 17], 5.60, [[0, 0, 0], [0.5] * 3])
+
+
+def by_gpaw(crystal: Crystals, folder: Path, preset: str, **options: Any) -> Relaxation:
+    gpaw = importlib.import_module("gnomon.evaluate.gpaw")
+    config, limits = gpaw.PRESETS[preset]
+    config = config.model_copy(update=options)
+    task = (str(crystal.ids[0]), crystal.arrays(0))
+    return gpaw.gpaw_one(config, limits.model_copy(update={"fmax": 0.02}), folder, task)
+
+
+def lattice_constant(found: Relaxation) -> float:
+    return float(np.cbrt(4 * abs(np.linalg.det(found.lattice))))
+
+
+@needs_gpaw
+@pytest.mark.parametrize(
+    ("crystal", "published"),
+    # all-electron PBE: Haas, Tran and Blaha, Phys. Rev. B 79, 085104 (2009), table I
+    [(SILICON, 5.475), (SALT, 5.698)],
+    ids=["Si", "NaCl"],
+)
+def test_lattice_constants_are_those_published_for_pbe(
+    tmp_path: Path, crystal: Crystals, published: float
+) -> None:
+    """Within 0.5 %, at the cheap preset."""
+    found = by_gpaw(crystal, tmp_path, "screening")
+    assert (found.status, found.message) == (Status.CONVERGED, "")
+    assert lattice_constant(found) == pytest.approx(published, rel=5e-3)
+    assert (tmp_path / f"{crystal.ids[0]}.json").is_file()
+
+
+@needs_gpaw
+def test_a_second_opinion_has_the_geometry_of_the_first(tmp_path: Path) -> None:
+    first = by_gpaw(SILICON, tmp_path, "screening", ecut=250, kpt_density=1.5)
+    second = by_gpaw(SILICON, tmp_path, "screening", ecut=250, kpt_density=1.5, second="r2SCAN")
+    assert second.status == Status.CONVERGED
+    assert np.allclose(first.lattice, second.lattice, atol=1e-9)
+    assert abs(second.energy_per_atom - first.energy_per_atom) > 0.1
+
+
+@needs_gpaw
+def test_faults_of_gpaw_itself_are_rows(tmp_path: Path) -> None:
+    scf = by_gpaw(SILICON, tmp_path, "screening", ecut=200, kpt_density=1.0, max_iterations=2)
+    assert scf.status == Status.NOT_CONVERGED
+    assert scf.message.startswith("the SCF did not converge after 0 steps")
+    unknown = by_gpaw(fcc([94], 4.6, [[0, 0, 0]]), tmp_path, "screening")
+    assert unknown.status == Status.INVALID_INPUT
+    assert unknown.message == "GPAW has no PAW data for Pu"

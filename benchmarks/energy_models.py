@@ -45,9 +45,11 @@ class Data(NamedTuple):
     test: np.ndarray
 
 
-def load(folder: Path) -> Data:
-    """All of ``materials_project/structures.parquet``."""
+def load(folder: Path, rows: int | None = None) -> Data:
+    """All of ``materials_project/structures.parquet``, or so many of its rows for a trial."""
     table = pq.read_table(folder / "materials_project" / "structures.parquet")
+    if rows is not None:
+        table = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[:rows]))
     hashes = table["formula_hash"].to_numpy()
     return Data(
         from_arrow(table),
@@ -214,6 +216,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="of each peer [as long as the ensemble]")
     parser.add_argument("--peers", nargs="*", default=["cgcnn", "magpie"])
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "magpie")
+    parser.add_argument("--rows", type=int, help="so many of all crystals, for a trial")
     parser.add_argument("--no-speed", action="store_true", help="leave training speeds out")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -221,7 +224,7 @@ def main() -> None:
     given = parser.parse_args()
     quiet()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
-    data = load(given.data)
+    data = load(given.data, given.rows)
     rows, seconds, fallback = ours(trained(given.checkpoint, data, given.epochs), data)
     seconds = seconds if given.minutes is None else 60 * given.minutes
     if "cgcnn" in given.peers:

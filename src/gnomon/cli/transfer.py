@@ -1,0 +1,145 @@
+"""`gnomon train transfer` and `gnomon predict-property`: other properties than energies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnomon.cli.shared import Json, Structures, read_crystals, refuse_existing, write_table
+
+
+def train_transfer(
+    start: Annotated[Path, typer.Argument(help="Model of `gnomon train structural`.")],
+    data: Annotated[
+        list[Path], typer.Argument(help="Parquet of crystals with a column of the property.")
+    ],
+    target: Annotated[str, typer.Option(help="Column that is learned.")],
+    unit: Annotated[str, typer.Option(help="Unit of that column.")] = "as given",
+    out: Annotated[Path, typer.Option(help="Model file.")] = Path("property.gnomon"),
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Train new readouts only: seconds, for small data.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes through the data.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    json: Json = False,
+) -> None:
+    """Teach a trained ensemble another property of crystals: a band gap, a modulus.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.
+
+    Example: gnomon train transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
+    """
+    from gnomon.files import sha256_of  # noqa: PLC0415
+    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.models.train import Progress  # noqa: PLC0415
+    from gnomon.models.transfer import TransferConfig, transfer  # noqa: PLC0415
+    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+
+    crystals, values = _valued(data, target)
+    given = {"epochs": epochs, "learning_rate": learning_rate}
+    settings = TransferConfig(started_from=sha256_of(start), frozen=freeze, seed=seed)
+    optimizer = settings.optimizer.model_dump() | {k: v for k, v in given.items() if v is not None}
+    config = TransferConfig.model_validate({**settings.model_dump(), "optimizer": optimizer})
+    with listening() as listener:
+
+        def progress(state: Progress) -> None:
+            listener.tick("training", state.epoch, state.epochs)
+
+        card = transfer(
+            load_model(start),
+            crystals,
+            values,
+            config,
+            out=out,
+            name=f"{target} ({unit})",
+            progress=progress,
+        )
+    if json:
+        put_json(card.model_dump(mode="json"))
+        return
+    held = card.validation
+    put_table(
+        [
+            {
+                "rows": card.train_rows,
+                "validation rows": held.rows if held else 0,
+                f"validation MAE ({unit})": held.mae if held else None,
+                "of elements alone": held.mae_of_elements if held else None,
+                "seconds": card.wall_seconds,
+            }
+        ]
+    )
+    say(f"model: {out}")
+
+
+def predict_property(
+    model: Annotated[Path, typer.Argument(help="Model of `gnomon train transfer`.")],
+    structures: Structures,
+    out: Annotated[Path | None, typer.Option(help="Parquet of predictions.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict the property that a model was taught, in the unit that it learned.
+
+    Example: gnomon predict-property gap.gnomon candidates.parquet
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    from gnomon.models.transfer import load_property_model  # noqa: PLC0415
+    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+
+    if out is not None:
+        refuse_existing(out)
+    taught = load_property_model(model)
+    crystals = read_crystals(list(structures), strict=False).crystals
+    said = taught.predict(crystals)
+    table = pa.table(
+        {
+            "id": crystals.ids.tolist(),
+            "reduced_formula": crystals.reduced_formulas.tolist(),
+            "predicted": pa.array(said.median, from_pandas=True),
+            "uncertainty": pa.array(said.iqr, from_pandas=True),
+            "reason": said.reasons.tolist(),
+        }
+    )
+    if out is not None:
+        write_table(out, table)
+        say(f"{len(table)} predictions of {taught.name}: {out}")
+    elif json:
+        put_json(table.to_pylist())
+    else:
+        say(taught.name)
+        put_table(table.drop_columns(["id"]).to_pylist())
+
+
+def _valued(data: list[Path], column: str) -> tuple[Any, Any]:
+    """Crystals that have the property, and it; the others are counted on stderr."""
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from gnomon.crystals import Crystals  # noqa: PLC0415
+    from gnomon.io import from_arrow  # noqa: PLC0415
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    parts = []
+    for path in data:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is no file: give a Parquet table of crystals")
+        try:
+            table = pq.read_table(path)
+        except pa.ArrowException as error:
+            raise ValueError(f"{path} cannot be read as Parquet ({error})") from error
+        if column not in table.column_names:
+            raise ValueError(f"{path} has no column {column} but {', '.join(table.column_names)}")
+        try:
+            values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path}: {column} must hold numbers: {error}") from error
+        there = np.isfinite(values)
+        if not there.all():
+            say(f"{int((~there).sum())} of {len(there)} rows of {path.name} have no {column}")
+        parts.append((from_arrow(table.filter(pa.array(there))), values[there]))
+    return Crystals.concatenate([c for c, _ in parts]), np.concatenate([v for _, v in parts])

@@ -1,0 +1,211 @@
+"""Another property from a trained ensemble, cross-validation and learning curves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.cli.transfer import predict_property, train_transfer
+from gnomon.cli.validation import cross_validate as cross_validate_command
+from gnomon.crystals import Crystals
+from gnomon.files import sha256_of
+from gnomon.io import to_arrow
+from gnomon.models.checkpoint import CheckpointError
+from gnomon.models.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.folds import cross_validate, fold_of_formulas
+from gnomon.models.learning_curve import figure, fit_power_law, learning_curve
+from gnomon.models.optimize import OptimizerConfig
+from gnomon.models.split import formula_hash
+from gnomon.models.structural import StructuralConfig
+from gnomon.models.train import TrainConfig, train
+from gnomon.models.transfer import TransferConfig, load_property_model, transfer
+from tests.strategies import random_crystal
+
+TINY = TrainConfig(
+    network=StructuralConfig(width=8, passes=1, gaussians=8),
+    optimizer=OptimizerConfig(epochs=2, batch=16, learning_rate=1e-2),
+    members=2,
+)
+
+TOLERANCE = 1e-5
+"""In the unit of the property; single precision."""
+
+
+@pytest.fixture(scope="module")
+def crystals() -> Crystals:
+    rng = np.random.default_rng(0)
+    return Crystals.concatenate([random_crystal(rng) for _ in range(90)])
+
+
+@pytest.fixture(scope="module")
+def energies(crystals) -> np.ndarray:
+    return np.log(crystals.volumes / crystals.n_atoms) - 3
+
+
+@pytest.fixture(scope="module")
+def start(crystals, energies, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "start.gnomon"
+    train(crystals, energies, TINY, out=out, scheme="made up")
+    return out
+
+
+def settings_of(start: Path, *, frozen: bool, epochs: int = 3) -> TransferConfig:
+    optimizer = OptimizerConfig(epochs=epochs, batch=16, learning_rate=1e-2, averaging=0.9)
+    return TransferConfig(started_from=sha256_of(start), frozen=frozen, optimizer=optimizer)
+
+
+def test_a_frozen_body_sees_what_it_saw_and_learns_more_than_the_elements_say(
+    crystals, start, tmp_path
+):
+    body = load_model(start)
+    values = 50 + 100 * body.embed(crystals)[:, 0].astype(float)
+    known = np.isfinite(values)
+    config = settings_of(start, frozen=True, epochs=60)
+    out = tmp_path / "m"
+    card = transfer(body, crystals[known], values[known], config, out=out, name="K (GPa)")
+    model = load_property_model(out)
+    before, after = (
+        body.embed(crystals),
+        EnsembleEnergyModel(model.networks, model.target).embed(crystals),
+    )
+    np.testing.assert_array_equal(before, after)
+    assert card.validation is not None
+    assert card.validation.mae < 0.7 * card.validation.mae_of_elements
+    assert (model.name, card.kind) == ("K (GPa)", "property")
+    assert abs(np.nanmedian(model.predict(crystals).median) - np.median(values[known])) < 50
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_same_settings_give_the_same_model_and_a_finished_one_is_left(
+    crystals, energies, start, tmp_path, frozen
+):
+    config = settings_of(start, frozen=frozen)
+    body = load_model(start)
+    cards = [
+        transfer(body, crystals, 3 * energies, config, out=tmp_path / name, name="gap (eV)")
+        for name in ("one", "other", "one")
+    ]
+    assert cards[0] == cards[2]
+    one, other = (load_property_model(tmp_path / n).predict(crystals) for n in ("one", "other"))
+    np.testing.assert_array_equal(one.members, other.members)
+    with pytest.raises(ValueError, match="other data or settings"):
+        transfer(body, crystals, 4 * energies, config, out=tmp_path / "one", name="gap (eV)")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "one.json", "other", "other.json"]
+
+
+def test_properties_are_not_taken_for_energies(crystals, energies, start, tmp_path):
+    config = settings_of(start, frozen=True, epochs=1)
+    transfer(load_model(start), crystals, energies, config, out=tmp_path / "m", name="gap (eV)")
+    with pytest.raises(CheckpointError, match="kind 'property' where a structural one"):
+        load_model(tmp_path / "m")
+    with pytest.raises(CheckpointError, match="kind 'structural' where a property one"):
+        load_property_model(start)
+
+
+def test_values_that_cannot_train_are_refused(crystals, energies, start, tmp_path):
+    body, config = load_model(start), settings_of(start, frozen=True)
+    wrong = energies.copy()
+    wrong[4] = np.nan
+    with pytest.raises(ValueError, match="row 4 is not finite"):
+        transfer(body, crystals, wrong, config, out=tmp_path / "m", name="x")
+    with pytest.raises(ValueError, match="at least 8 must train"):
+        transfer(body, crystals[:5], energies[:5], config, out=tmp_path / "m", name="x")
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+def test_folds_part_formulas_and_nothing_else(crystals):
+    formulas = crystals.reduced_formulas
+    fold = fold_of_formulas(formulas, 3)
+    assert set(fold.tolist()) == {0, 1, 2}
+    again = fold_of_formulas(np.concatenate([formulas[::-1], formulas]), 3)
+    np.testing.assert_array_equal(again, np.concatenate([fold[::-1], fold]))
+
+
+def test_every_crystal_is_predicted_by_an_ensemble_that_did_not_see_it(
+    crystals, energies, tmp_path
+):
+    found = cross_validate(crystals, energies, TINY, 2, tmp_path, scheme="made up")
+    for i in (0, 1):
+        model = load_model(tmp_path / f"fold-{i}.gnomon")
+        assert model.card is not None
+        assert model.card.train_rows == (found.fold != i).sum()
+        inside = found.fold == i
+        np.testing.assert_allclose(
+            found.predictions.members[:, inside],
+            model.predict(crystals[inside]).members,
+            atol=TOLERANCE,
+        )
+    there = np.isfinite(found.errors)
+    counts = np.bincount(found.fold[there])
+    assert found.mae == pytest.approx(np.average(found.mae_of_folds, weights=counts))
+    with pytest.raises(ValueError, match="at least 2"):
+        cross_validate(crystals, energies, TINY, 1, tmp_path, scheme="made up")
+
+
+# --- learning curves ------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(st.floats(0.01, 1), st.floats(0.05, 1))
+def test_a_power_law_is_found_again(scale, exponent):
+    rows = np.array([500.0, 1000.0, 4000.0, 16000.0])
+    law = fit_power_law(rows, scale * (rows / 1000) ** -exponent)
+    assert law.scale == pytest.approx(scale)
+    assert law.exponent == pytest.approx(exponent)
+    assert law.deviation == pytest.approx(0, abs=1e-6)
+    assert law.rows(law.error(3000.0)) == pytest.approx(3000)
+
+
+def test_impossible_curves_are_refused(crystals, energies, tmp_path):
+    with pytest.raises(ValueError, match="at least two sizes"):
+        fit_power_law(np.array([10.0, 10.0]), np.array([0.1, 0.2]))
+    with pytest.raises(ValueError, match="in 0 to 1"):
+        learning_curve(crystals, energies, TINY, [1.5], tmp_path, scheme="made up")
+    nothing = TINY.model_copy(update={"validate_below": 75})
+    with pytest.raises(ValueError, match="validation rows"):
+        learning_curve(crystals, energies, nothing, [1.0], tmp_path, scheme="made up")
+
+
+def test_smaller_shares_are_parts_of_larger_ones_and_all_validate_alike(
+    crystals, energies, tmp_path
+):
+    points = learning_curve(crystals, energies, TINY, [1.0, 0.5], tmp_path, scheme="made up")
+    assert [p.epochs for p in points] == [4, 2]
+    hashes = np.array([formula_hash(f) for f in crystals.reduced_formulas])
+    assert [p.rows for p in points] == [(hashes < p.formulas_below).sum() for p in points]
+    cards = [load_model(p).card for p in sorted(tmp_path.glob("*.gnomon"))]
+    assert len({card.validation.rows for card in cards if card and card.validation}) == 1
+    drawn = figure(points, fit_power_law(np.array([1e3, 2e3]), np.array([0.2, 0.1])))
+    assert len(drawn.data) == 3
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_transfer_and_cross_validation_by_command(crystals, energies, start, tmp_path, capsys):
+    data, out = tmp_path / "d.parquet", tmp_path / "gap.gnomon"
+    gaps = [None, *(2 * energies[1:]).tolist()]
+    table = to_arrow(crystals).append_column("band_gap", pa.array(gaps, pa.float64()))
+    pq.write_table(table.append_column("formation_energy_per_atom", pa.array(energies)), data)
+    train_transfer(start, [data], "band_gap", "eV", out, freeze=True, epochs=2, json=True)
+    captured = capsys.readouterr()
+    card = json.loads(captured.out)
+    assert (card["scheme"], card["rows"]) == ("band_gap (eV)", len(crystals) - 1)
+    assert "1 of 90" in captured.err
+    predict_property(out, [str(data)], None, json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == len(crystals)
+    assert {"reduced_formula", "predicted", "uncertainty", "reason"} <= set(rows[0])
+    with pytest.raises(ValueError, match=r"no column modulus but .*band_gap"):
+        train_transfer(start, [data], "modulus", "GPa", tmp_path / "x")
+    cross_validate_command([str(data)], tmp_path / "folds", folds=2, epochs=1, members=1, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["mae_of_folds"]) == 2
+    assert (tmp_path / "folds" / "predictions.parquet").exists()

@@ -32,13 +32,14 @@ class Matcher:
 
     def same(self, i: int, j: int) -> bool:
         """Whether crystals i and j match."""
-        one, other = self._primitive(i), self._primitive(j)
+        one, other = self.primitive(i), self.primitive(j)
         if len(one.atomic_numbers) != len(other.atomic_numbers):
             return False
         structures = self._structure(i), self._structure(j)
         return bool(self._matcher.fit(*structures, skip_structure_reduction=True))
 
-    def _primitive(self, i: int) -> Crystals:
+    def primitive(self, i: int) -> Crystals:
+        """The primitive cell of crystal i, or the cell as given where spglib finds none."""
         if i not in self._primitives:
             self._primitives[i] = _primitive(self._crystals[i])
         return self._primitives[i]
@@ -46,7 +47,7 @@ class Matcher:
     def _structure(self, i: int) -> Any:
         """pymatgen's, in the Niggli cell where there is one."""
         if i not in self._structures:
-            crystal = self._primitive(i)
+            crystal = self.primitive(i)
             with contextlib.suppress(SymmetryError):
                 crystal = niggli(crystal)
             [self._structures[i]] = to_pymatgen(crystal)

@@ -47,8 +47,8 @@ SETTLED = 0.3
 
 def ensemble(checkpoint: Path | None) -> Any:
     """A model of ten members."""
+    import equinox as eqx  # noqa: PLC0415
     import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
 
     from gnomon.elements import MAX_Z  # noqa: PLC0415
     from gnomon.models.ensemble import (  # noqa: PLC0415
@@ -64,7 +64,7 @@ def ensemble(checkpoint: Path | None) -> Any:
         return EnsembleEnergyModel(initial_networks(StructuralConfig(), 20.0, MEMBERS, 0), target)
     model = load_model(checkpoint)
     members = np.arange(MEMBERS) % len(model.networks.elements)
-    networks = jax.tree.map(lambda a: jnp.asarray(a)[members], model.networks)
+    networks = jax.tree.map(lambda a: a[members] if eqx.is_array(a) else a, model.networks)
     return EnsembleEnergyModel(networks, model.target, model.card)
 
 

@@ -1,0 +1,46 @@
+"""`gnomon generate prototypes`: decorated prototypes of the AFLOW library or of given crystals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gnomon.cli.shared import read_crystals, refuse_existing
+
+
+def generate_prototypes(
+    system: Annotated[str, typer.Argument(help="Chemical system, such as Cu-Pd-Pt.")],
+    out: Annotated[Path, typer.Option(help="File of candidates (.parquet, .extxyz, .cif).")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", help="Crystals whose prototypes are taken, not AFLOW's (repeatable)."
+        ),
+    ] = None,
+    max_atoms: Annotated[int, typer.Option(help="Largest primitive cell.")] = 24,
+) -> None:
+    """Decorate prototypes, the AFLOW library's or those of a file, with the elements of a system.
+
+    Example: gnomon generate prototypes Cu-Pd-Pt --out candidates.parquet
+    """
+    from gnomon.cli.generate_files import write_candidates  # noqa: PLC0415
+    from gnomon.crystals import Crystals  # noqa: PLC0415
+    from gnomon.elements import parse_system  # noqa: PLC0415
+    from gnomon.generate import Generator  # noqa: PLC0415
+    from gnomon.generate.extracted import ExtractedGenerator, extract_prototypes  # noqa: PLC0415
+    from gnomon.generate.prototypes import PrototypeGenerator  # noqa: PLC0415
+    from gnomon.terminal import say  # noqa: PLC0415
+
+    refuse_existing(out)
+    elements = parse_system(system)
+    generator: Generator
+    if source:
+        crystals = read_crystals(source, False).crystals
+        found = extract_prototypes(crystals, max_atoms=max_atoms)
+        say(f"{len(found)} prototypes in {len(crystals)} crystals")
+        generator = ExtractedGenerator(elements, tuple(found))
+    else:
+        generator = PrototypeGenerator(elements, max_atoms)
+    write_candidates(out, generator.generate(Crystals.empty(), seed=0))

@@ -31,7 +31,9 @@ from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification
 from gnomon.verify.run import results
+from gnomon.verify.vasp_inputs import Protocol, folder_name
 from tests.conftest import EMT
+from tests.vasp_files import finished
 
 AL, NI = 13, 28
 
@@ -386,6 +388,32 @@ def test_emt_verifies_a_campaign_of_another_evaluator(
     assert table.exit_code == 0
     assert found["finds"][0]["reduced_formula"] in table.stdout
     assert f"{found['stable']['k']} of 2 finds stay stable" in table.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*ISMEAR")  # pymatgen's advice on its own sets
+def test_vasp_goes_out_and_comes_back(
+    campaign: Store, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    """All phases at -4 eV/atom: no find is below its elements, and none above."""
+    folder = tmp_path / "runs"
+    arguments = [str(campaign.root), "--engine", "vasp", "--top", "2"]
+    done = command(*arguments, "--export", str(folder))
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((folder / "verify.json").read_text())
+    assert f"{len(manifest['crystals'])} crystals, 3 jobs each" in done.stdout
+    assert "POTCAR.spec" in done.stderr
+    early = command(*arguments, "--import", str(folder))
+    assert "no output of VASP" in str(early.exception)
+    for crystal in plan(campaign, 2).crystals:
+        finished(folder / folder_name(crystal), crystal)
+    done = command(*arguments, "--import", str(folder), "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["scheme"] == str(Protocol.PBE.scheme)
+    assert (found["stable"]["k"], found["stable"]["n"]) == (2, 2)
+    assert [row["formation_energy_per_atom"] for row in found["finds"]] == pytest.approx([0, 0])
+    other = command(*arguments, "--import", str(folder), "--protocol", "r2scan")
+    assert isinstance(other.exception, SchemeMismatch)
 
 
 def test_arguments_that_make_no_sense_are_refused(

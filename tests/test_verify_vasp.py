@@ -30,7 +30,7 @@ from gnomon.verify.vasp_inputs import (
     jobs,
     protocol_of,
 )
-from tests.vasp_files import outcar, write_run
+from tests.vasp_files import finished, outcar, write_run
 
 pytestmark = [
     # pymatgen's advice on its own sets, which the export passes on
@@ -179,18 +179,6 @@ def test_a_flow_survives_its_file(tmp_path: Path, protocol: Protocol) -> None:
 
 
 # --- outputs --------------------------------------------------------------------------------------
-
-
-def finished(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE) -> list[Any]:
-    """All jobs of a crystal as they end when all goes well, at -4 eV/atom; their input sets."""
-    (structure,) = to_pymatgen(crystal)
-    made = []
-    for job in jobs(protocol):
-        inputs = job.inputs(structure)
-        steps = 1 if inputs.incar.get("NSW", 0) == 0 else 3
-        write_run(folder / job.name, inputs, energy=-4.0 * len(structure), ionic_steps=steps)
-        made.append(inputs)
-    return made
 
 
 def read(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE) -> Reading:

@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.crystals import Crystals
+from gnomon.io import to_pymatgen
+from gnomon.verify.vasp_inputs import Protocol, jobs
+
 DATE = "01Jan2000"
 
 
@@ -144,6 +148,18 @@ def write_run(folder: Path, inputs: Any, *, energy: float, **changes: Any) -> Pa
     path = folder / "vasprun.xml"
     path.write_text(text, "utf-8")
     return path
+
+
+def finished(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE) -> list[Any]:
+    """All jobs of a crystal as they end when all goes well, at -4 eV/atom; their input sets."""
+    (structure,) = to_pymatgen(crystal)
+    made = []
+    for job in jobs(protocol):
+        inputs = job.inputs(structure)
+        steps = 1 if inputs.incar.get("NSW", 0) == 0 else 3
+        write_run(folder / job.name, inputs, energy=-4.0 * len(structure), ionic_steps=steps)
+        made.append(inputs)
+    return made
 
 
 def _tag(name: str, value: Any) -> str:

@@ -79,8 +79,9 @@ def relax_resumably(
         atoms.calc = make_calculator(atoms)
         _resume(atoms, checkpoint, progress)
         status = _relax(atoms, relax, began, checkpoint, progress)
-        energy = final_energy(atoms) / len(atoms)
-        status, message = _judge(status, progress, len(atoms))
+        done = status == Status.CONVERGED
+        energy = (final_energy(atoms) if done else float(atoms.get_potential_energy())) / len(atoms)
+        status, message = _judge(status, progress, relax, len(atoms))
     except CalculationError as error:
         status, message = error.status, str(error)
     except unconverged as error:
@@ -129,8 +130,14 @@ def _relax(
     return status
 
 
-def _judge(status: Status, progress: Progress, n_atoms: int) -> tuple[Status, str]:
+def _judge(
+    status: Status, progress: Progress, relax: RelaxConfig, n_atoms: int
+) -> tuple[Status, str]:
     """The status and sentence of a relaxation that ended by itself."""
+    if status == Status.TIMEOUT:
+        return status, f"{relax.max_seconds:g} s ran out; its last step is kept to go on from"
+    if status == Status.NOT_CONVERGED:
+        return status, f"{relax.max_steps} steps ran out; the last is kept to go on from"
     before = progress.moments[0] if len(progress.moments) > 1 else None
     moment = progress.moments[-1] if progress.moments else 0.0
     if wrong := wrong_moment(moment, before, n_atoms):

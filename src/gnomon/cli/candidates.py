@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.generate_files import write_candidates
-from gnomon.cli.generate_substitutions import generate_substitution
 from gnomon.cli.shared import refuse_existing
-
-__all__ = ["generate_prototypes", "generate_substitution"]
 
 
 def generate_prototypes(

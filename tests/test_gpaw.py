@@ -251,7 +251,7 @@ def by_gpaw(crystal: Crystals, folder: Path, preset: str, **options: Any) -> Rel
     config, limits = gpaw.PRESETS[preset]
     config = config.model_copy(update=options)
     task = (str(crystal.ids[0]), crystal.arrays(0))
-    return gpaw.gpaw_one(config, limits.model_copy(update={"fmax": 0.02}), folder, task)
+    return gpaw.gpaw_one(config, limits.model_copy(update={"fmax": 0.005}), folder, task)
 
 
 def lattice_constant(found: Relaxation) -> float:

@@ -8,8 +8,8 @@ energy for each anion, and for each +U metal in an oxide or a fluoride (Wang et 
 Whether an element counts as an anion, pymatgen reads off oxidation states.  Here they are always
 worked out first, as the Materials Project does, from the reduced formula.  Where no set of states
 balances the charges, or none is sought as the formula is too large, the scheme's second rule
-holds: the most electronegative element is the anion, unless the others cannot bring even half of
-its atoms to the state -1 that the scheme asks of an anion.  NaCl7, mostly Cl2 molecules, has none:
+holds: the most electronegative element is the anion, unless the others cannot bring its
+atoms near the state -1 that the scheme asks of an anion.  NaCl7, mostly Cl2 molecules, has none:
 corrected as a chloride it would lie on the hull.  ``Corrections.anions_by`` says which rule it was.
 """
 
@@ -39,6 +39,8 @@ OXYGEN, SULFUR = 8, 16
 
 TOLD_BY_STRUCTURE = ("O", "S")
 
+HALOGENS = ("F", "Cl", "Br", "I")
+
 OXIDE_CUTOFF = 1.05
 """Of pymatgen's O-O distances that tell oxides from peroxides: as its scheme calls it."""
 
@@ -47,8 +49,17 @@ MAX_SITES = 20
 
 
 LEAST_STATE = -0.5
-"""The mean state to which an anion must come at least, where no states balance the charges.  (Such
-fluorides as BaHoF6, at -5/6, are corrected in published data.)"""
+"""The mean state to which an anion must come at least, where no states balance the charges."""
+
+LEAST_STATE_OF_HALOGENS = -0.8
+"""The same of F, Cl, Br and I, which make molecules where they are not charged.
+
+The Materials Project corrects every halogen atom, those of CsI3, KF5 and NaCl7 too, which puts such
+crystals on its hull, though most of their halogens are not the anions that the correction was
+fitted to.  BaHoF6 and Cs2AgF6, at -5/6, want an unusual state of the metal and are halides."""
+
+OXIDISED = {"Kr": 2, "Xe": 8}
+"""Highest states of noble gases, which pymatgen does not list (XeF4 is corrected in its data)."""
 
 
 class AnionRule(StrEnum):
@@ -191,12 +202,13 @@ def _states_and_rule(
     if states := _oxidation_states(composition):
         return states, AnionRule.OXIDATION_STATES
     supply = sum(
-        amount * max(0.0, element.max_oxidation_state)
+        amount * max(0.0, OXIDISED.get(element.symbol, element.max_oxidation_state))
         for element, amount in composition.items()
         if element.symbol != most_electronegative
     )
     least = -supply / composition[most_electronegative]
-    if least <= LEAST_STATE or most_electronegative in TOLD_BY_STRUCTURE:
+    bound = LEAST_STATE_OF_HALOGENS if most_electronegative in HALOGENS else LEAST_STATE
+    if least <= bound or most_electronegative in TOLD_BY_STRUCTURE:
         return {}, AnionRule.ELECTRONEGATIVITY
     # above -1, and below 0 lest it be taken for unknown: the scheme itself declines it
     return {most_electronegative: min(least, -1e-9)}, AnionRule.NO_ANION

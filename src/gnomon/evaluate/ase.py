@@ -83,9 +83,9 @@ class AseEvaluator:
             results: list[Relaxation] = []
             start = 0
             for task, result in zip(tasks, pool.run(tasks), strict=True):
-                results.append(_as_row(task, result))
+                results.append(as_row(task, result))
                 if len(results) == chunk or start + len(results) == len(tasks):
-                    yield _collect(crystals[start : start + len(results)], results)
+                    yield collect(crystals[start : start + len(results)], results)
                     start, results = start + len(results), []
 
 
@@ -179,7 +179,8 @@ def _computable(atoms: Any) -> bool:
     return bool(np.isfinite(results.get("energy", np.nan)))
 
 
-def _as_row(task: Arrays, result: Relaxation | Lost) -> Relaxation:
+def as_row(task: Arrays, result: Relaxation | Lost) -> Relaxation:
+    """The result of a task; of a lost one, that it timed out or took its worker along."""
     if isinstance(result, Relaxation):
         return result
     status = Status.TIMEOUT if result.timed_out else Status.EXPLODED
@@ -189,7 +190,8 @@ def _as_row(task: Arrays, result: Relaxation | Lost) -> Relaxation:
     )
 
 
-def _collect(given: Crystals, results: list[Relaxation]) -> Evaluations:
+def collect(given: Crystals, results: list[Relaxation]) -> Evaluations:
+    """Results in columns; where a geometry came to nothing, the crystal as it was given."""
     whole = [
         bool(
             np.isfinite(r.lattice).all()

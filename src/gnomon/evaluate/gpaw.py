@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Status
-from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, _as_row, _collect
+from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, as_row, collect
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.pool import Pool
@@ -108,9 +108,9 @@ class GpawEvaluator:
             results: list[Relaxation] = []
             start = 0
             for (_, arrays), result in zip(tasks, pool.run(tasks), strict=True):
-                results.append(_as_row(arrays, result))
+                results.append(as_row(arrays, result))
                 if len(results) == chunk or start + len(results) == len(tasks):
-                    yield _collect(crystals[start : start + len(results)], results)
+                    yield collect(crystals[start : start + len(results)], results)
                     start, results = start + len(results), []
 
 

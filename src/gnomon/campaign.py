@@ -50,7 +50,8 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
         StoreError: if the folder holds a campaign of other settings or inputs, or other files.
     """
     settings = config.model_dump(mode="json")
-    inputs = {str(p): _sha256(p) for p in (*config.generate.parents, *config.generate.known)}
+    files = (*config.generate.parents, *config.generate.known, *config.generate.candidates)
+    inputs = {str(p): _sha256(p) for p in files}
     if store.exists:
         _check_same(store, settings, inputs, scheme)
         _write_config(store, store.provenance["config"])  # a kill may have come between the two

@@ -56,6 +56,13 @@ class GenerateConfig(BaseModel):
         "system are evaluated first, as competing phases",
     )
 
+    candidates: tuple[Path, ...] = Field(
+        default=(), description="files of candidates that another program made"
+    )
+    label: str = Field(
+        default="file", min_length=1, description="name of that program, for the lineage"
+    )
+
     @field_validator("generators")
     @classmethod
     def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,6 +78,11 @@ class LearnConfig(BaseModel):
 
     min_labels: int = Field(
         default=50, ge=10, description="converged compounds before a network is trained"
+    )
+    prior: bool = Field(
+        default=True,
+        description="until then, rank by the networks in the package, which learned from DFT of "
+        "the Materials Project; otherwise by the generators' own preference",
     )
 
 

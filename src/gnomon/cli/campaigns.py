@@ -32,6 +32,10 @@ def discover(
     known: Annotated[
         list[Path] | None, typer.Option(help="Known crystals: competing phases (repeatable).")
     ] = None,
+    candidates: Annotated[
+        list[Path] | None, typer.Option(help="Candidates that another program made (repeatable).")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Name of that program.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; 0 takes one a core.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
     json: Json = False,
@@ -61,6 +65,8 @@ def discover(
             "budget.rounds": rounds,
             "generate.parents": [str(p) for p in parents] if parents else None,
             "generate.known": [str(p) for p in known] if known else None,
+            "generate.candidates": [str(p) for p in candidates] if candidates else None,
+            "generate.label": label,
             "seed": seed,
         },
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, refuse_existing, write_table
+from gnomon.cli.shared import CommandError, CompositionModel, Json, refuse_existing, write_table
 
 
 def train_composition(
@@ -82,7 +82,7 @@ def train_composition(
 
 
 def predict_formulas(
-    model: Annotated[Path, typer.Argument(help="Model file of `gnomon train composition`.")],
+    model: CompositionModel,
     formulas: Annotated[
         list[str], typer.Argument(help="Formulas, or Parquet or CSV tables of them.")
     ],

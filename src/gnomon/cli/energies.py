@@ -11,6 +11,7 @@ from gnomon.cli.shared import (
     CommandError,
     Json,
     Strict,
+    StructuralModel,
     Structures,
     evaluator_config,
     json_object,
@@ -34,7 +35,7 @@ MedianFirst = Annotated[
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file of `gnomon train`.")],
+    model: StructuralModel,
     structures: Structures,
     out: Annotated[Path | None, typer.Option(help="Parquet of predictions.")] = None,
     hull: Annotated[
@@ -93,7 +94,7 @@ def predict(
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Model file of `gnomon train`.")],
+    model: StructuralModel,
     data: Structures,
     out: Annotated[
         Path | None, typer.Option(help="Calibration file [MODEL.calibration.json].")

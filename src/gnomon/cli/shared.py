@@ -19,6 +19,30 @@ Structures = Annotated[
         "Parquet, Materials Project or OPTIMADE JSON."
     ),
 ]
+
+
+def _model_path(text: str) -> Path:
+    from gnomon.models.bundled import model_path  # noqa: PLC0415
+
+    return model_path(text)
+
+
+StructuralModel = Annotated[
+    Path,
+    typer.Argument(
+        parser=_model_path,
+        metavar="MODEL",
+        help="Model file of `gnomon train structural`, or structural-1.",
+    ),
+]
+CompositionModel = Annotated[
+    Path,
+    typer.Argument(
+        parser=_model_path,
+        metavar="MODEL",
+        help="Model file of `gnomon train composition`, or composition-1.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
 
 

@@ -24,6 +24,7 @@ def train_structural(
     batch: Annotated[int | None, typer.Option(help="Crystals in a step, about.")] = None,
     method: Annotated[str | None, typer.Option(help="'adamw' or 'muon'.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of matrices.")] = None,
     train_below: Annotated[
         int | None, typer.Option(help="Formula hashes under this train [75].")
     ] = None,
@@ -51,6 +52,7 @@ def train_structural(
             "batch": batch,
             "method": method,
             "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
         },
         others={
             "members": members,

@@ -13,9 +13,11 @@ from gnomon.campaign import Placed, place, scheme_of
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.discover.inputs import Inputs
+from gnomon.discover.prior import bundled_models, expected_e_above_hull
 from gnomon.files import sha256_of
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel
+from gnomon.models.bundled import BUNDLED
 from gnomon.screen import Verdicts, screen, select
 from gnomon.store import Store
 
@@ -129,19 +131,18 @@ def _verdict_rows(
 def _rank(
     number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str], left: int
 ) -> Ranking:
-    """Train on all labels and predict; without enough labels, by the generators' preference."""
+    """Train on all labels and predict; before there are enough, by networks of other data."""
     placed = place(store, config.system)
     n_labels = int(placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     if n_labels < config.learn.min_labels:
-        lineage = store.table("lineage")
-        score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
+        few = f"{n_labels} labels of the {config.learn.min_labels} that a network needs"
+        if config.learn.prior:
+            merit, names = _by_prior(crystals)
+            return Ranking(merit, f"{names}, trained on other data: {few}", n_labels)
         return Ranking(
-            merit=np.array([-(score[key] or 0.0) for key in ids], dtype=np.float64),
-            model=f"none: ranked by the generators, {n_labels} labels of the "
-            f"{config.learn.min_labels} that a network needs",
-            n_labels=n_labels,
+            _by_generators(store, ids), f"none: ranked by the generators, {few}", n_labels
         )
     model, network = _train(number, config, store, placed)
     predictions = network.predict(crystals)
@@ -159,6 +160,19 @@ def _rank(
         e_above_hull=above,
         unpredicted=predictions.reasons,
     )
+
+
+def _by_prior(crystals: Crystals) -> tuple[Float64[np.ndarray, " n"], str]:
+    """What the networks in the package expect, and their names; what they cannot say comes last."""
+    above = expected_e_above_hull(bundled_models(), crystals)
+    return np.where(np.isfinite(above), above, np.inf), " and ".join(BUNDLED)
+
+
+def _by_generators(store: Store, ids: list[str]) -> Float64[np.ndarray, " n"]:
+    """The generators' own preference, lower first."""
+    lineage = store.table("lineage")
+    score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
+    return np.array([-(score[key] or 0.0) for key in ids], dtype=np.float64)
 
 
 def _train(

@@ -11,7 +11,8 @@ from gnomon.campaign import place, structure_table
 from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
 from gnomon.discover.inputs import Inputs
-from gnomon.generate import Candidates
+from gnomon.generate import Candidates, Generator
+from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import GeneratorSettings, make_generator
 from gnomon.store import Store
 from gnomon.symmetry import canonical_ids
@@ -80,13 +81,19 @@ def _given(crystals: Crystals) -> pa.Table:
 def _proposals(
     number: int, config: CampaignConfig, store: Store, inputs: Inputs, notes: list[str]
 ) -> Iterator[tuple[str, Candidates]]:
-    """What the generators make of the parents: the user's in round 1, then the new stable finds."""
+    """What the generators make of the parents: the user's in round 1, then the new stable finds.
+
+    Candidates that another program made come in round 1.
+    """
     parents = inputs.parents if number == 1 else _new_stable(number, config, store)
     settings = GeneratorSettings(
         config.system, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
     )
-    for name in config.generate.generators:
-        generator = make_generator(name, settings)
+    generators = [make_generator(name, settings) for name in config.generate.generators]
+    if number == 1 and config.generate.candidates:
+        generators.append(_outside(config))
+    for generator in generators:
+        name = generator.name
         if skipped := getattr(generator, "skipped", None):
             missing = skipped(parents)
             if len(missing):
@@ -104,6 +111,11 @@ def _proposals(
             if taken >= config.generate.max_candidates:
                 notes.append(f"{name}: stopped at {taken} candidates (generate.max_candidates)")
                 break
+
+
+def _outside(config: CampaignConfig) -> Generator:
+    given = config.generate
+    return FileGenerator(given.candidates, given.label, config.system, given.max_atoms)
 
 
 def _new_stable(number: int, config: CampaignConfig, store: Store) -> Crystals:

@@ -234,10 +234,10 @@ def initial_networks(
 # --- files ----------------------------------------------------------------------------------------
 
 
-def save_model(path: Path, model: EnsembleEnergyModel) -> None:
-    """Write a model and, beside it, its card as JSON."""
+def save_model(path: Path, model: EnsembleEnergyModel, *, half: bool = False) -> None:
+    """Write a model, its weights in half precision if asked for, and beside it its card as JSON."""
     assert model.card is not None
-    save_ensemble(path, model.networks, model.target, model.card)
+    save_ensemble(path, model.networks, model.target, model.card, half=half)
 
 
 def load_model(path: Path | str) -> EnsembleEnergyModel:

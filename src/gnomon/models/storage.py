@@ -18,7 +18,9 @@ from gnomon.models.target import Target
 Network = TypeVar("Network", bound=eqx.Module)
 
 
-def save_ensemble(path: Path, networks: Any, target: Target, card: ModelCard) -> None:
+def save_ensemble(
+    path: Path, networks: Any, target: Target, card: ModelCard, *, half: bool = False
+) -> None:
     """Write networks with their target and, beside the file, its card as JSON.
 
     Args:
@@ -26,6 +28,7 @@ def save_ensemble(path: Path, networks: Any, target: Target, card: ModelCard) ->
         networks: a network with a leading axis of members on every array, and its ``config``.
         target: what makes energies of its outputs.
         card: its ``kind`` is what ``load_ensemble`` will ask for.
+        half: write weights in half precision, which halves the file.
     """
     header = {
         "kind": card.kind,
@@ -34,8 +37,11 @@ def save_ensemble(path: Path, networks: Any, target: Target, card: ModelCard) ->
         "shift": target.shift,
         "scale": target.scale,
         "card": card.model_dump(mode="json"),
+        "half": half,
     }
-    save_arrays(path, header, _arrays(networks, target))
+    weights, *others = _arrays(networks, target)
+    stored = jax.tree.map(_halved, weights) if half else weights
+    save_arrays(path, header, (stored, *others))
     write_atomically(card_path(path), card.model_dump_json(indent=2).encode() + b"\n")
 
 
@@ -61,8 +67,11 @@ def load_ensemble(
         )
     networks = eqx.filter_eval_shape(lambda: untrained(header["network"], header["members"]))
     empty = Target(np.zeros(MAX_Z + 1), np.zeros(MAX_Z + 1, bool), 0.0, 1.0)
-    arrays, energies, seen = load_arrays(path, _arrays(networks, empty))
-    networks = eqx.combine(jax.tree.map(jnp.asarray, arrays), networks)
+    weights, *others = _arrays(networks, empty)
+    stored = jax.tree.map(_halved, weights) if header.get("half") else weights
+    arrays, energies, seen = load_arrays(path, (stored, *others))
+    arrays = jax.tree.map(lambda array, like: jnp.asarray(array, like.dtype), arrays, weights)
+    networks = eqx.combine(arrays, networks)
     target = Target(energies, seen, header["shift"], header["scale"])
     return networks, target, ModelCard.model_validate(header["card"])
 
@@ -70,6 +79,15 @@ def load_ensemble(
 def card_path(path: Path) -> Path:
     """Where the card of a model file lies: ``model.gnomon`` → ``model.gnomon.json``."""
     return path.with_name(path.name + ".json")
+
+
+def _halved(leaf: Any) -> Any:
+    """An array of numbers, or the shape of one, in half precision."""
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.eval_shape(lambda array: array.astype(jnp.float16), leaf)
+    return np.asarray(leaf, np.float16)
 
 
 def _arrays(networks: Any, target: Target) -> tuple[Any, np.ndarray, np.ndarray]:

@@ -1,0 +1,64 @@
+"""Ranking before a campaign has labels of its own: what networks trained on other data expect.
+
+Their energies are of another scheme than the campaign's, so they never meet: each network measures
+all candidates against the hull of its own predictions, the elements at zero, and only the order
+that comes of it is used.  The composition network says which formulas are promising, the structural
+one also which structures; the mean of their energies above the hull counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from gnomon.crystals import Crystals
+from gnomon.hull import Hull, Phases, compositions
+from gnomon.models import EnergyModel
+from gnomon.models.bundled import COMPOSITION, STRUCTURAL, model_path
+
+
+def bundled_models() -> list[EnergyModel]:
+    """The networks in the package."""
+    # JAX: seconds to import
+    from gnomon.models.composition.model import (  # noqa: PLC0415
+        OfCrystals,
+        load_composition_model,
+    )
+    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+
+    return [
+        load_model(model_path(STRUCTURAL)),
+        OfCrystals(load_composition_model(model_path(COMPOSITION))),
+    ]
+
+
+def expected_e_above_hull(
+    models: Sequence[EnergyModel], crystals: Crystals
+) -> Float64[np.ndarray, " n"]:
+    """Mean over models of the energy above the hull of the model's own predictions, eV/atom.
+
+    NaN for a crystal that a model cannot predict.
+    """
+    return np.mean([_above_own_hull(model, crystals) for model in models], axis=0)
+
+
+def _above_own_hull(model: EnergyModel, crystals: Crystals) -> Float64[np.ndarray, " n"]:
+    energies = model.predict(crystals).median
+    sure = np.flatnonzero(np.isfinite(energies))
+    above = np.full(len(crystals), np.nan)
+    if not len(sure):
+        return above
+    composition = crystals.composition[sure]
+    elements = compositions(
+        sorted({s for name in crystals.chemical_systems for s in name.split("-")})
+    )
+    phases = Phases(
+        ids=np.array([str(i) for i in range(len(sure) + len(elements))], dtype=object),
+        composition=np.concatenate([composition, elements]),
+        formation_energy_per_atom=np.concatenate([energies[sure], np.zeros(len(elements))]),
+        scheme=model.scheme,
+    )
+    above[sure] = Hull(phases).e_above_hull(composition, energies[sure])
+    return above

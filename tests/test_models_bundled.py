@@ -1,0 +1,79 @@
+"""The ensembles in the package: they load, say what they are, and have lost nothing to float16."""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z
+from gnomon.models.bundled import BUNDLED, COMPOSITION, STRUCTURAL, model_path
+from gnomon.models.card import ModelCard
+from gnomon.models.composition import load_composition_model
+from gnomon.models.ensemble import (
+    EnsembleEnergyModel,
+    Target,
+    initial_networks,
+    load_model,
+    save_model,
+)
+from gnomon.models.storage import card_path
+from gnomon.models.structural import StructuralConfig
+from tests.strategies import ELEMENTS, random_crystal
+
+MOST_BYTES = 8_000_000
+
+LOST = 1e-3
+"""eV/atom: what half precision may change of an energy, on average."""
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_name_stands_for_a_file_in_the_package_with_its_card(name):
+    path = model_path(name)
+    assert path.is_file()
+    card = ModelCard.model_validate_json(card_path(path).read_text())
+    assert card.validation is not None
+    assert card.validation.mae < 0.25 * card.validation.mae_of_elements
+    assert "Materials Project" in card.scheme
+
+
+def test_any_other_name_is_a_path():
+    assert model_path("mine.gnomon") == Path("mine.gnomon")
+    assert model_path(f"./{STRUCTURAL}") == Path(STRUCTURAL)
+
+
+def test_both_together_are_small():
+    assert sum(model_path(name).stat().st_size for name in BUNDLED) < MOST_BYTES
+
+
+def test_known_energies_are_about_right():
+    """Rock salt, -2.1 eV/atom in the Materials Project, from its structure and its formula."""
+    lattice = 5.64 / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    salt = Crystals.single(lattice, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert load_model(model_path(STRUCTURAL)).predict(salt).median[0] == pytest.approx(
+        -2.1, abs=0.1
+    )
+    found = load_composition_model(model_path(COMPOSITION)).predict(["NaCl"])
+    assert found.median[0] == pytest.approx(-2.1, abs=0.25)
+
+
+def test_half_precision_keeps_the_energies(tmp_path):
+    rng = np.random.default_rng(0)
+    crystals = Crystals.concatenate([random_crystal(rng, max_atoms=4) for _ in range(40)])
+    seen = np.isin(np.arange(MAX_Z + 1), ELEMENTS)
+    target = Target(rng.normal(size=MAX_Z + 1), seen, -1.0, 1.0)
+    networks = initial_networks(StructuralConfig(width=16, passes=2), 15.0, 3, seed=1)
+    card = load_model(model_path(STRUCTURAL)).card
+    assert card is not None
+    card = card.model_copy(update={"members": 3})
+    whole = EnsembleEnergyModel(networks, target, card)
+    save_model(tmp_path / "whole", whole)
+    save_model(tmp_path / "half", whole, half=True)
+    half = load_model(tmp_path / "half")
+    assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "whole").stat().st_size
+    arrays = (jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in (half.networks, networks))
+    assert all(one.dtype == other.dtype for one, other in zip(*arrays, strict=True))
+    change = half.predict(crystals).median - whole.predict(crystals).median
+    assert 0 < np.nanmean(np.abs(change)) < LOST

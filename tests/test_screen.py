@@ -14,10 +14,10 @@ NOTHING_KNOWN: frozenset[str] = frozenset()
 
 
 def crystals_of(*formulas: tuple[int, ...]) -> Crystals:
-    """Simple cubic lattices with atoms of these numbers in a row."""
+    """Tetragonal lattices with atoms of these numbers in a row, 3 Å apart."""
     return Crystals.concatenate(
         [
-            Crystals.single(np.eye(3) * 9, numbers, [[0, 0, i / len(numbers)] for i in range(n)])
+            Crystals.single(np.diag([3, 3, 3 * n]), numbers, [[0, 0, i / n] for i in range(n)])
             for numbers in formulas
             for n in [len(numbers)]
         ]
@@ -65,6 +65,21 @@ def test_without_a_network_only_the_first_gates_count() -> None:
         crystals_of((UR, CU), (CU, AU), (CU, AL)), ScreenConfig(), known=frozenset({"AuCu", "CuAu"})
     )
     assert verdicts.kept.tolist() == verdicts.eligible.tolist() == [False, False, True]
+
+
+def test_what_is_insane_is_no_candidate_whatever_a_network_says() -> None:
+    good = crystals_of((CU, AL))
+    batch = Crystals.concatenate([good, good.scale_volume(0.1), good.scale_volume(30.0)])
+    verdicts = screen(
+        batch,
+        ScreenConfig(),
+        known=NOTHING_KNOWN,
+        predicted_e_above_hull=np.full(3, -1.0),
+        uncertainty=np.zeros(3),
+    )
+    assert verdicts.kept.tolist() == verdicts.eligible.tolist() == [True, False, False]
+    assert "apart" in verdicts.reason[1]
+    assert verdicts.reason[2] == "volume too large"
 
 
 def test_exclusion_is_a_setting() -> None:

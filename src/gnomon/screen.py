@@ -1,6 +1,6 @@
 """Screening: which candidates are worth an evaluation, and for each of the others the reason.
 
-Candidates pass gates that need no model (elements, novelty of the composition), then,
+Candidates pass gates that need no model (elements, novelty of the composition, sanity), then,
 where there is a network, those of predicted stability and uncertainty.  Of what is left the best of
 each composition is taken (Merchant et al., Nature 624, 80 (2023), Methods), and a share of the
 budget is drawn at random from all that passed the first gates: the baseline of the hit rate.
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED, atomic_number
+from gnomon.sanity import SanityConfig, insane
 
 
 class ScreenConfig(BaseModel):
@@ -36,6 +37,7 @@ class ScreenConfig(BaseModel):
     random_share: float = Field(
         default=0.2, ge=0, lt=1, description="share of each round drawn at random as the baseline"
     )
+    sanity: SanityConfig = SanityConfig()
     exclude: tuple[str, ...] = Field(
         default=DEFAULT_EXCLUDED, description="elements that no candidate may hold"
     )
@@ -88,6 +90,8 @@ def screen(
     _close(reason, crystals.composition[:, excluded].any(axis=1), "excluded element")
     old = np.array([formula in known for formula in crystals.reduced_formulas], dtype=bool)
     _close(reason, old, "known composition")
+    open_ = np.flatnonzero(reason == "")
+    reason[open_] = insane(crystals.take(open_), config.sanity)
     eligible = reason == ""
     if predicted_e_above_hull is not None and uncertainty is not None:
         if unpredicted is not None:

@@ -13,7 +13,6 @@ import typer
 
 from gnomon import __version__
 from gnomon.cli.campaigns import discover, report
-from gnomon.cli.candidates import generate_prototypes
 from gnomon.cli.compositions import predict_formulas, train_composition
 from gnomon.cli.duplicates import duplicates
 from gnomon.cli.energies import calibrate, evaluate, predict
@@ -24,13 +23,18 @@ from gnomon.cli.generate_substitutions import (
     train_substitution,
 )
 from gnomon.cli.label import label
+from gnomon.cli.lineage import lineage
 from gnomon.cli.md import md
 from gnomon.cli.potentials import train_potential
+from gnomon.cli.prototypes import generate_prototypes
+from gnomon.cli.random_search import generate_random, search
 from gnomon.cli.reduce import reduce
 from gnomon.cli.shared import CommandError
 from gnomon.cli.simulate import simulate
 from gnomon.cli.stability import hull
 from gnomon.cli.structural import train_structural
+from gnomon.cli.transfer import predict_property, train_transfer
+from gnomon.cli.validation import cross_validate, learning_curve
 from gnomon.cli.verify import verify
 from gnomon.cli.weights import weights_fetch, weights_list
 
@@ -53,6 +57,7 @@ app.add_typer(weights_app, name="weights")
 for command in (
     discover,
     report,
+    lineage,
     verify,
     hull,
     reduce,
@@ -61,6 +66,10 @@ for command in (
     predict,
     calibrate,
     predict_formulas,
+    predict_property,
+    cross_validate,
+    learning_curve,
+    search,
     label,
     md,
     simulate,
@@ -69,9 +78,11 @@ for command in (
 generate_app.command("prototypes")(generate_prototypes)
 generate_app.command("substitution")(generate_substitution)
 generate_app.command("saps")(generate_saps)
+generate_app.command("random")(generate_random)
 generate_app.command("compositions")(generate_compositions)
 train_app.command("structural")(train_structural)
 train_app.command("composition")(train_composition)
+train_app.command("transfer")(train_transfer)
 train_app.command("potential")(train_potential)
 train_app.command("substitution")(train_substitution)
 weights_app.command("list")(weights_list)

@@ -1,8 +1,9 @@
-"""Formation energies of labelled frames: what the structural ensemble in the package learned first.
+r"""Formation energies of labelled frames: what the structural ensemble learned first.
 
     python examples/formation_energies_of_frames.py frames/* --out frames.parquet
-    gnomon train structural frames.parquet --epochs 12 --method muon ... --out first.gnomon
-    gnomon train structural structures.parquet --from first.gnomon ... --out structural.gnomon
+    gnomon train structural frames.parquet --members 10 --epochs 8 --learning-rate 0.01 \
+        --out first.gnomon
+    gnomon train structural structures.parquet --from first.gnomon --out structural-1.gnomon
 
 Frames of `gnomon label` hold energies of a potential trained on uncorrected PBE(+U) energies.  Each
 becomes a formation energy against the lowest frame of each element, with the MP2020 corrections of

@@ -108,9 +108,9 @@ def _buckets(
 
 
 def _with_fingerprints(
-    crystals: Crystals, buckets: list[Int64[np.ndarray, " k"]]
-) -> Iterator[tuple[Int64[np.ndarray, " k"], Float64[np.ndarray, "k length"]]]:
-    """Many buckets at once: most hold two crystals."""
+    crystals: Crystals, buckets: list[Int64[np.ndarray, " _"]]
+) -> Iterator[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]:
+    """Many buckets at once, each of its own size: most hold two crystals."""
     if not buckets:
         return
     found = fingerprints(crystals.take(np.concatenate(buckets)))

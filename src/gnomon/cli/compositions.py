@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, CompositionModel, Json, refuse_existing, write_table
+from gnomon.cli.shared import (
+    CommandError,
+    CompositionModel,
+    Json,
+    following,
+    refuse_existing,
+    show_training,
+    write_table,
+)
 
 
 def train_composition(
@@ -37,8 +45,7 @@ def train_composition(
         lowest_energies,
         train_composition,
     )
-    from gnomon.models.train import Progress  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.terminal import listening, say  # noqa: PLC0415
 
     formulas, energies = _labelled_rows(data, say)
     settings: dict[str, Any] = {} if members is None else {"members": members}
@@ -47,38 +54,15 @@ def train_composition(
         optimizer = config.optimizer.model_copy(update={"epochs": epochs})
         config = CompositionTrainConfig(optimizer=optimizer, seed=seed, **settings)
     with listening() as listener:
-
-        def progress(state: Progress) -> None:
-            listener.tick("training", state.epoch, state.epochs)
-            listener.say(
-                f"epoch {state.epoch} of {state.epochs}: training error about "
-                f"{1000 * state.loss:.1f} meV/atom, {state.seconds:.0f} s"
-            )
-
         card = train_composition(
             lowest_energies(formulas, energies),
             config,
             out=out,
             scheme=scheme,
             data_name=", ".join(path.name for path in data),
-            progress=progress,
+            progress=following(listener),
         )
-    if json:
-        put_json(card.model_dump(mode="json"))
-        return
-    held = card.validation
-    put_table(
-        [
-            {
-                "formulas": card.train_rows,
-                "validation formulas": held.rows if held else 0,
-                "validation MAE (eV/atom)": held.mae if held else None,
-                "of elements alone": held.mae_of_elements if held else None,
-                "seconds": card.wall_seconds,
-            }
-        ]
-    )
-    say(f"model: {out}")
+    show_training(card, out, json)
 
 
 def predict_formulas(

@@ -134,3 +134,43 @@ def refuse_existing(out: Path) -> None:
         raise FileNotFoundError(
             f"{out.parent} is no folder: make it first, or choose another --out"
         )
+
+
+def show_training(card: Any, out: Path, json: bool, unit: str = "eV/atom") -> None:
+    """The card of a trained model as JSON, or its errors as a row and where it lies."""
+    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+
+    if json:
+        put_json(card.model_dump(mode="json"))
+        return
+    held = card.validation
+    put_table(
+        [
+            {
+                "rows": card.train_rows,
+                "validation rows": held.rows if held else 0,
+                f"validation MAE ({unit})": held.mae if held else None,
+                "of elements alone": held.mae_of_elements if held else None,
+                "seconds": card.wall_seconds,
+            }
+        ]
+    )
+    say(f"model: {out}")
+
+
+EPOCHS_APART = 5
+"""Epochs between two lines about a training."""
+
+
+def following(listener: Any) -> Any:
+    """What tells a listener of each epoch of a training of energies."""
+
+    def progress(state: Any) -> None:
+        listener.tick("training", state.epoch, state.epochs)
+        if state.epoch % EPOCHS_APART == 0:
+            listener.say(
+                f"epoch {state.epoch} of {state.epochs}: training error "
+                f"{1000 * state.loss:.1f} meV/atom, {state.seconds:.0f} s"
+            )
+
+    return progress

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, Structures, labelled
+from gnomon.cli.shared import (
+    CommandError,
+    Json,
+    Structures,
+    following,
+    labelled,
+    show_training,
+)
 
 
 def train_structural(
@@ -41,8 +48,8 @@ def train_structural(
 
     Example: gnomon train structural structures.parquet --out mp.gnomon
     """
-    from gnomon.models.train import Progress, train  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.models.train import train  # noqa: PLC0415
+    from gnomon.terminal import listening  # noqa: PLC0415
 
     model, config = _start_and_config(
         start,
@@ -63,15 +70,6 @@ def train_structural(
     )
     rows = labelled(data)
     with listening() as listener:
-
-        def progress(state: Progress) -> None:
-            loss = f"training, loss {1000 * state.loss:.1f} meV/atom"
-            listener.tick("training", state.epoch, state.epochs)
-            if state.epoch % 5 == 0:
-                listener.say(
-                    f"epoch {state.epoch} of {state.epochs}: {loss}, {state.seconds:.0f} s"
-                )
-
         card = train(
             rows.crystals,
             rows.energies,
@@ -80,23 +78,9 @@ def train_structural(
             scheme=scheme,
             start=model,
             data_name=rows.name,
-            progress=progress,
+            progress=following(listener),
         )
-    if json:
-        put_json(card.model_dump(mode="json"))
-        return
-    held = card.validation
-    put_table(
-        [
-            {
-                "rows": card.train_rows,
-                "validation rows": held.rows if held else 0,
-                "validation MAE (eV/atom)": held.mae if held else None,
-                "seconds": card.wall_seconds,
-            }
-        ]
-    )
-    say(f"model: {out}")
+    show_training(card, out, json)
 
 
 def _start_and_config(

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import Json, Structures, read_crystals, refuse_existing, write_table
+from gnomon.cli.shared import (
+    Json,
+    Structures,
+    read_crystals,
+    refuse_existing,
+    show_training,
+    write_table,
+)
 
 
 def train_transfer(
@@ -36,7 +43,7 @@ def train_transfer(
     from gnomon.models.ensemble import load_model  # noqa: PLC0415
     from gnomon.models.train import Progress  # noqa: PLC0415
     from gnomon.models.transfer import TransferConfig, transfer  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.terminal import listening  # noqa: PLC0415
 
     crystals, values = _valued(data, target)
     given = {"epochs": epochs, "learning_rate": learning_rate}
@@ -57,22 +64,7 @@ def train_transfer(
             name=f"{target} ({unit})",
             progress=progress,
         )
-    if json:
-        put_json(card.model_dump(mode="json"))
-        return
-    held = card.validation
-    put_table(
-        [
-            {
-                "rows": card.train_rows,
-                "validation rows": held.rows if held else 0,
-                f"validation MAE ({unit})": held.mae if held else None,
-                "of elements alone": held.mae_of_elements if held else None,
-                "seconds": card.wall_seconds,
-            }
-        ]
-    )
-    say(f"model: {out}")
+    show_training(card, out, json, unit)
 
 
 def predict_property(

@@ -382,6 +382,35 @@ def test_a_training_goes_on_from_a_trained_ensemble(trained, tmp_path):
     assert error(on) < error(start)
 
 
+def test_fresh_members_join_those_that_go_on(trained, tmp_path):
+    """Those that go on come first and keep their weights over no step; the others are new."""
+    batch, energies = synthetic(60)
+    start = load_model(trained)
+    still = OptimizerConfig(epochs=1, batch=8, learning_rate=1e-12)
+    config = going_on(start, sha256_of(trained), fresh=2, optimizer=still)
+    card = train(batch, energies, config, out=tmp_path / "m", scheme="made up", start=start)
+    old, both = start.predict(batch).members, load_model(tmp_path / "m").predict(batch).members
+    assert card.members == len(both) == len(old) + 2
+    np.testing.assert_allclose(both[: len(old)], old, rtol=0, atol=1e-5)
+    assert np.abs(both[-1] - both[-2]).mean() > 1e-3
+
+
+def test_members_take_weight_decays_in_turn(tmp_path):
+    """A decay that swamps every gradient leaves nothing of the matrices of the members it holds."""
+    batch, energies = synthetic(60)
+    for decay in ((0.0, 10.0), (0.0,), (10.0,)):
+        settings = OptimizerConfig(epochs=30, batch=8, learning_rate=5e-2, weight_decay=decay)
+        config = TINY.model_copy(update={"members": 2, "optimizer": settings})
+        train(batch, energies, config, out=tmp_path / f"{decay}", scheme="made up")
+    mixed, free, held = (
+        load_model(tmp_path / f"{decay}").networks.elements
+        for decay in ((0.0, 10.0), (0.0,), (10.0,))
+    )
+    np.testing.assert_allclose(mixed[0], free[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(mixed[1], held[1], rtol=0, atol=1e-5)
+    assert np.abs(np.asarray(held)).mean() < 0.1 * np.abs(np.asarray(free)).mean()
+
+
 def test_settings_must_name_what_the_training_goes_on_from(trained, tmp_path):
     batch, energies = synthetic(60)
     start = load_model(trained)

@@ -24,6 +24,9 @@ def train_structural(
     start: Annotated[
         Path | None, typer.Option("--from", help="Go on from this model, with its shape.")
     ] = None,
+    fresh: Annotated[
+        int, typer.Option(help="With --from: so many more networks, from random weights.")
+    ] = 0,
     members: Annotated[int | None, typer.Option(help="Networks in the ensemble.")] = None,
     width: Annotated[int | None, typer.Option(help="Numbers that describe a node.")] = None,
     passes: Annotated[int | None, typer.Option(help="Rounds of message passing.")] = None,
@@ -31,7 +34,9 @@ def train_structural(
     batch: Annotated[int | None, typer.Option(help="Crystals in a step, about.")] = None,
     method: Annotated[str | None, typer.Option(help="'adamw' or 'muon'.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of matrices.")] = None,
+    weight_decay: Annotated[
+        list[float] | None, typer.Option(help="Of matrices; given twice, members take turns.")
+    ] = None,
     train_below: Annotated[
         int | None, typer.Option(help="Formula hashes under this train [75].")
     ] = None,
@@ -53,13 +58,14 @@ def train_structural(
 
     model, config = _start_and_config(
         start,
+        fresh,
         network={"width": width, "passes": passes},
         optimizer={
             "epochs": epochs,
             "batch": batch,
             "method": method,
             "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
+            "weight_decay": tuple(weight_decay) if weight_decay else None,
         },
         others={
             "members": members,
@@ -84,7 +90,11 @@ def train_structural(
 
 
 def _start_and_config(
-    start: Path | None, network: dict[str, Any], optimizer: dict[str, Any], others: dict[str, Any]
+    start: Path | None,
+    fresh: int,
+    network: dict[str, Any],
+    optimizer: dict[str, Any],
+    others: dict[str, Any],
 ) -> Any:
     """The ensemble that goes on, if any, and the options that were given over the defaults."""
     from pydantic import ValidationError  # noqa: PLC0415
@@ -100,8 +110,14 @@ def _start_and_config(
     shape = {**given(network), **{k: others[k] for k in ("members",) if others[k] is not None}}
     if start is not None and shape:
         raise CommandError(f"--from takes the shape of its model: leave {', '.join(shape)} out")
-    base = TrainConfig() if start is None or model is None else going_on(model, sha256_of(start))
+    if start is None and fresh:
+        raise CommandError("--fresh adds networks to those of --from; without it, use --members")
     try:
+        base = (
+            TrainConfig()
+            if start is None or model is None
+            else going_on(model, sha256_of(start), fresh)
+        )
         return model, TrainConfig.model_validate(
             {
                 **base.model_dump(),

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import optax.contrib
 from jaxtyping import Array, Float, Float32, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, pack
 from gnomon.models.ensemble import each_member
@@ -36,12 +36,20 @@ class OptimizerConfig(BaseModel):
     warm_up: float = Field(
         default=0.03, ge=0, lt=1, description="share of the training that warms up"
     )
-    weight_decay: float = Field(default=1e-4, ge=0, description="AdamW's, on matrices only")
+    weight_decay: NonNegativeFloat | tuple[NonNegativeFloat, ...] = Field(
+        default=1e-4,
+        description="AdamW's, on matrices only; members take several in turn",
+    )
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
     averaging: float = Field(
         default=0.998, ge=0, lt=1, description="decay of the moving average kept"
     )
     loss: Literal["l1", "huber"] = "l1"
+
+    def weight_decays(self, members: int) -> Float[Array, " m"]:
+        """Of each member: networks that are held back differently err differently."""
+        given = np.atleast_1d(np.asarray(self.weight_decay, np.float32))
+        return jnp.asarray(np.resize(given, members))
 
 
 Network = TypeVar("Network", bound=eqx.Module)
@@ -125,15 +133,16 @@ def descend(
 ) -> tuple[State, Float[Array, ""]]:
     """One step of every member down its own loss; the new state and the mean of the losses."""
 
-    def member(part: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
-        params, average, memory = part
+    def member(part: tuple[Any, Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
+        params, average, memory, decay = part
         value, gradient = jax.value_and_grad(loss)(params)
-        updates, memory = optimizer(config).update(gradient, memory, params)
+        updates, memory = optimizer(config, decay).update(gradient, memory, params)
         params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
         average = averaged(average, params, state.steps, config)
         return (params, average, memory), value
 
-    parts, losses = each_member(member, (state.params, state.average, state.optimizer))
+    decays = config.weight_decays(jax.tree.leaves(state.params)[0].shape[0])
+    parts, losses = each_member(member, (state.params, state.average, state.optimizer, decays))
     params, average, memory = parts
     return State(params, average, memory, state.steps + 1), jnp.mean(losses)
 
@@ -159,12 +168,17 @@ def averaged(average: Any, params: Any, steps: Int[Array, ""], config: Optimizer
     return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
 
 
-def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+def optimizer(
+    config: OptimizerConfig, weight_decay: float | Float[Array, ""] | None = None
+) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter 2019) or Muon, less the learning rate, which each step is given.
 
     Muon (Jordan et al., kellerjordan.github.io/posts/muon, 2024) steps along the orthogonal matrix
     next to the momentum; scaled to the size of an AdamW step (Liu et al., arXiv:2502.16982).
+    The weight decay is the (first) one of the settings if none is given.
     """
+    if weight_decay is None:
+        weight_decay = float(np.atleast_1d(config.weight_decay)[0])
     if config.method == "muon":
         direction = optax.contrib.muon(
             -1.0,  # optax turns the sign; steps here subtract
@@ -176,7 +190,7 @@ def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
         direction,
-        optax.add_decayed_weights(config.weight_decay, mask=_is_matrix),
+        optax.add_decayed_weights(weight_decay, mask=_is_matrix),
     )
 
 

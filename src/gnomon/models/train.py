@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64, Int64
 from pydantic import Field
@@ -30,7 +32,7 @@ from gnomon.models.runs import (
     run_key,
 )
 from gnomon.models.split import SplitConfig, formula_hashes
-from gnomon.models.structural import StructuralConfig
+from gnomon.models.structural import Structural, StructuralConfig
 from gnomon.models.target import Target, fit_elements
 
 SAVE_EVERY = 60.0
@@ -61,6 +63,9 @@ class TrainConfig(SplitConfig):
     members: int = Field(default=4, ge=1, description="networks, each from its own seed")
     started_from: str | None = Field(
         default=None, description="sha256 of the trained ensemble that goes on; its shape stays"
+    )
+    fresh: int = Field(
+        default=0, ge=0, description="members beside those that go on, from random weights"
     )
     seed: int = Field(
         default=0, ge=0, description="of the initial networks and the order of the rows"
@@ -143,11 +148,7 @@ def train(  # noqa: PLR0913  (what, how, where from, where to)
     training = graphs.take(train_rows)
     data = TrainingSet(training, labels[train_rows], batch_size(training, config.optimizer.batch))
 
-    networks = (
-        initial_networks(config.network, training.coordination, config.members, config.seed)
-        if start is None
-        else start.networks
-    )
+    networks = _first_networks(config, start, training.coordination)
     state, static = initial_state(networks, config.optimizer)
     partial = out.with_name(out.name + ".partial")
     state, first, spent = resume(partial, key, state)
@@ -185,12 +186,15 @@ def train(  # noqa: PLR0913  (what, how, where from, where to)
     return card
 
 
-def going_on(start: EnsembleEnergyModel, sha256: str, **settings: Any) -> TrainConfig:
-    """Settings of a training that goes on from an ensemble."""
+def going_on(
+    start: EnsembleEnergyModel, sha256: str, fresh: int = 0, **settings: Any
+) -> TrainConfig:
+    """Settings of a training that goes on from an ensemble, with so many fresh members more."""
     settings.setdefault("optimizer", GOING_ON)
     return TrainConfig(
         network=start.networks.config,
-        members=start.networks.elements.shape[0],
+        members=_members(start) + fresh,
+        fresh=fresh,
         started_from=sha256,
         **settings,
     )
@@ -201,12 +205,30 @@ def _check_start(config: TrainConfig, start: EnsembleEnergyModel | None) -> None
         raise ValueError("a training goes on from `start` with settings of `going_on`, or neither")
     if start is not None and (config.network, config.members) != (
         start.networks.config,
-        start.networks.elements.shape[0],
+        _members(start) + config.fresh,
     ):
         raise ValueError(
-            f"{config.members} networks of shape {config.network} cannot go on from "
-            f"{start.networks.elements.shape[0]} of shape {start.networks.config}"
+            f"{config.members} networks of shape {config.network}, {config.fresh} of them fresh, "
+            f"cannot go on from {_members(start)} of shape {start.networks.config}"
         )
+
+
+def _members(model: EnsembleEnergyModel) -> int:
+    return int(model.networks.elements.shape[0])
+
+
+def _first_networks(
+    config: TrainConfig, start: EnsembleEnergyModel | None, coordination: float
+) -> Structural:
+    """Those that go on first, then those from random weights."""
+    random = initial_networks(config.network, coordination, config.members, config.seed)
+    if start is None:
+        return random
+    return jax.tree.map(
+        lambda old, new: jnp.concatenate([old, new[len(old) :]]) if eqx.is_array(old) else old,
+        start.networks,
+        random,
+    )
 
 
 def _check(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> None:

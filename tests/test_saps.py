@@ -286,6 +286,13 @@ def test_only_elements_asked_for_and_compositions_that_are_new():
     assert atomic_number("Zr") not in everything.crystals.atomic_numbers
 
 
+def test_an_element_that_is_left_out_goes_from_all_sites_or_the_parent_is_of_no_use():
+    without = run(SRTIO3, exclude=("Ti",), max_index=2)
+    assert atomic_number("Ti") not in without.crystals.atomic_numbers
+    assert "SrZrO3" in without.crystals.reduced_formulas
+    assert set(run(SRTIO3, elements=("Sr", "Zr", "O")).crystals.reduced_formulas) >= {"SrZrO3"}
+
+
 def test_an_ion_that_the_model_lacks_is_kept_while_others_are_replaced():
     model = SubstitutionModel.from_pairs([("Ti4+", "Zr4+", 2.0), ("Sr2+", "Ba2+", 1.0)])
     found = run(SRTIO3, model=model, max_index=1, threshold=0.1)

@@ -188,7 +188,8 @@ class SapsGenerator:
         orbits = SubsetOrbits(_within(cell.permutations, sites))
         translations = _within(cell.translations, sites)
         key = [seed, int(parent.ids[0][:16], 16), exchange.z, *cell.form.ravel().tolist()]
-        for size in range(1, len(sites) + 1):
+        fewest = 1 if self._allowed[exchange.z] else len(sites)  # none may stay that is not allowed
+        for size in range(fewest, len(sites) + 1):
             new = self._fitting(own, exchange, size)
             if not len(new):
                 continue

@@ -10,6 +10,7 @@ from gnomon.symmetry import (
     SymmetryError,
     canonical,
     canonical_ids,
+    idealised,
     niggli,
     primitive,
     space_group_symbol,
@@ -84,6 +85,24 @@ def test_niggli_gives_the_same_lengths_and_sites_for_any_basis(crystal, rng):
 def test_primitive_cell_of_a_supercell():
     assert primitive(_known("Cu").supercell(3)).n_atoms.tolist() == [1]
     assert primitive(_known("NaCl")).n_atoms.tolist() == [2]
+
+
+@pytest.mark.parametrize(("name", "number"), [("Cu", 225), ("NaCl", 225), ("Ti", 194)])
+def test_idealised_cells_show_their_symmetry_to_narrow_tolerances(name, number):
+    """Noise of a relaxation hides it; nothing moves further than the tolerance."""
+    crystal, rng = _known(name), np.random.default_rng(0)
+    noisy = crystal.with_lattice(crystal.lattice + rng.normal(0, 1e-4, (1, 3, 3)))
+    noisy = noisy.with_frac_coords(noisy.frac_coords + rng.normal(0, 1e-5, noisy.frac_coords.shape))
+    assert space_groups(noisy, 1e-7)[0] < number
+    ideal = idealised(noisy)
+    assert space_groups(ideal, 1e-7).tolist() == [number]
+    volumes = ideal.volumes / ideal.n_atoms, noisy.volumes / noisy.n_atoms
+    np.testing.assert_allclose(*volumes, rtol=1e-3)
+
+
+def test_what_has_no_symmetry_to_find_is_not_idealised():
+    bad = Crystals.single(np.eye(3) * 4, [29, 29], [[0, 0, 0], [0, 0, 1e-4]])
+    assert idealised(bad).ids.tolist() == bad.ids.tolist()
 
 
 def test_atoms_on_top_of_each_other_have_no_symmetry():

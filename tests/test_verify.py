@@ -27,6 +27,7 @@ from gnomon.evaluate.scheme import EnergyScheme, difference
 from gnomon.hull import SchemeMismatch
 from gnomon.listener import SILENT
 from gnomon.store import Store, StoreError
+from gnomon.symmetry import space_groups
 from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification
@@ -120,7 +121,9 @@ def test_finds_are_the_stable_ones_that_the_report_lists(campaign: Store, chosen
         row = rows[find.candidate_id]
         assert row["stable"]
         assert not row["is_reference"]
-        assert row["relaxed_id"] == find.id
+        crystal = chosen.crystals[np.flatnonzero(chosen.crystals.ids == find.id)]
+        assert crystal.reduced_formulas.tolist() == [find.reduced_formula]
+        assert space_groups(crystal, 1e-6).tolist() == [row["space_group"]]  # to every digit
         assert row["formation_energy_per_atom"] == find.formation_energy_per_atom
     distances = [find.distance_to_rest for find in chosen.finds]
     assert distances == sorted(distances)

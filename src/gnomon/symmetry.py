@@ -88,6 +88,24 @@ def primitive(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     return Crystals.concatenate(cells)
 
 
+def idealised(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
+    """Primitive cells whose lattice and positions obey their space group exactly.
+
+    Nothing moves by more than the tolerance.  A relaxation leaves noise that hides the symmetry
+    from codes with narrower tolerances, which then take every k-point for its own.  A crystal in
+    which spglib finds no symmetry stays as it is.
+    """
+    cells = []
+    for i, crystal in enumerate(crystals):
+        cell = _ask(spglib.standardize_cell, _cell(crystals, i), to_primitive=True, symprec=symprec)
+        if cell is None:
+            cells.append(crystal)
+            continue
+        lattice, frac_coords, numbers = cell
+        cells.append(Crystals.single(lattice, numbers, frac_coords))
+    return Crystals.concatenate(cells)
+
+
 def niggli(crystals: Crystals) -> Crystals:
     """The same crystals in Niggli-reduced cells: the shortest, most orthogonal basis.
 

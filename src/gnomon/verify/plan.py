@@ -16,6 +16,7 @@ from gnomon.io import from_arrow
 from gnomon.phases import compositions
 from gnomon.report.tables import PhaseRow, new_stable_phases, phase_rows
 from gnomon.store import Store
+from gnomon.symmetry import idealised, niggli
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Find:
     """A stable find of a campaign, in the numbers of the campaign (eV/atom).
 
     Attributes:
-        id: of the crystal to be verified, which is the one that the campaign relaxed.
+        id: of the crystal to be verified, which the campaign relaxed (symmetry made exact).
         candidate_id: of what was proposed.
         space_group: number, 0 where none was found.
         distance_to_rest: to the hull of everything else; negative, as it is stable.
@@ -113,9 +114,9 @@ def plan(store: Store, top: int) -> Plan:
 
 
 def _relaxed(evaluations: pa.Table) -> dict[str, Crystals]:
-    """Relaxed crystals by the id of the candidate."""
+    """Relaxed crystals in exact, reduced cells (DFT asks for both), by the id of the candidate."""
     having = evaluations.filter(evaluations["relaxed_id"].is_valid())
-    return dict(zip(having["id"].to_pylist(), from_arrow(having), strict=True))
+    return dict(zip(having["id"].to_pylist(), niggli(idealised(from_arrow(having))), strict=True))
 
 
 def _structures(

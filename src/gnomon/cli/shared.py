@@ -21,7 +21,8 @@ Structures = Annotated[
 ]
 
 
-def _model_path(text: str) -> Path:
+def model_file(text: str) -> Path:
+    """The file that an argument names: that of a model in the package, or the path itself."""
     from gnomon.models.bundled import model_path  # noqa: PLC0415
 
     return model_path(text)
@@ -30,7 +31,7 @@ def _model_path(text: str) -> Path:
 StructuralModel = Annotated[
     Path,
     typer.Argument(
-        parser=_model_path,
+        parser=model_file,
         metavar="MODEL",
         help="Model file of `gnomon train structural`, or structural-1.",
     ),
@@ -38,7 +39,7 @@ StructuralModel = Annotated[
 CompositionModel = Annotated[
     Path,
     typer.Argument(
-        parser=_model_path,
+        parser=model_file,
         metavar="MODEL",
         help="Model file of `gnomon train composition`, or composition-1.",
     ),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, read_crystals
+from gnomon.cli.shared import CommandError, Json, model_file, read_crystals
 
 STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 
@@ -23,11 +23,19 @@ def simulate(
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = STRATEGIES,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model of `gnomon train structural`, which learns where it errs."),
+        typer.Option(
+            parser=model_file,
+            metavar="MODEL",
+            help="Model of `gnomon train structural`, or structural-1, which learns where it errs.",
+        ),
     ] = None,
     composition_model: Annotated[
         Path | None,
-        typer.Option(help="Model of `gnomon train composition` for the strategy composition."),
+        typer.Option(
+            parser=model_file,
+            metavar="MODEL",
+            help="Model of `gnomon train composition`, or composition-1, for that strategy.",
+        ),
     ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train a structural ensemble in every round.")

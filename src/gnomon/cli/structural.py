@@ -13,6 +13,7 @@ from gnomon.cli.shared import (
     Structures,
     following,
     labelled,
+    model_file,
     show_training,
 )
 
@@ -22,7 +23,13 @@ def train_structural(
     out: Annotated[Path, typer.Option(help="Model file.")] = Path("structural.gnomon"),
     scheme: Annotated[str, typer.Option(help="Energy scheme of the data.")] = "as given",
     start: Annotated[
-        Path | None, typer.Option("--from", help="Go on from this model, with its shape.")
+        Path | None,
+        typer.Option(
+            "--from",
+            parser=model_file,
+            metavar="MODEL",
+            help="Go on from this model, or structural-1, with its shape.",
+        ),
     ] = None,
     fresh: Annotated[
         int, typer.Option(help="With --from: so many more networks, from random weights.")

@@ -1,7 +1,11 @@
 """Evaluators: ASE's own numbers, a status for every failure, and no crystal that harms another."""
 
 import multiprocessing as mp
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ from tests.calculators import (
     answers_and_dies,
     make_unpicklable,
 )
+from tests.conftest import REPOSITORY
 from tests.strategies import random_crystal, rewritten
 
 CU, FE = 29, 26
@@ -251,6 +256,46 @@ def test_a_worker_that_dies_idle_costs_no_task() -> None:
             found.append(result)
             time.sleep(0.5)
     assert found == [1, 2, 3]
+
+
+BUSY = """
+from gnomon.evaluate.pool import Pool
+from tests.calculators import tell_and_sleep
+if __name__ == "__main__":
+    with Pool(tell_and_sleep, (), workers=1, limit=300.0) as pool:
+        list(pool.run([{path!r}]))
+"""
+
+
+def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """A calculation of hours must not go on for nobody."""
+    told, script = tmp_path / "pid", tmp_path / "busy.py"
+    script.write_text(BUSY.format(path=str(told)))
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    parent = subprocess.Popen([sys.executable, str(script)], env=environment)
+    try:
+        wait_for(lambda: told.is_file() and told.read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    worker = int(told.read_text())
+    wait_for(lambda: not runs(worker))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")  # an orphan that ended may be left as a zombie
+    return not (state.is_file() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
 
 
 def test_what_a_worker_cannot_send_is_a_loss() -> None:

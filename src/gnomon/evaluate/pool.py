@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -150,6 +151,7 @@ def _single_threaded() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe.send("ready")
     while True:
         try:
@@ -157,6 +159,14 @@ def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ..
         except (EOFError, KeyboardInterrupt):
             return
         pipe.send(function(*shared, task))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its workers, and a task may take hours more."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _stop(worker: _Worker) -> None:

@@ -29,6 +29,7 @@ from gnomon.cli.potentials import train_potential
 from gnomon.cli.prototypes import generate_prototypes
 from gnomon.cli.random_search import generate_random, search
 from gnomon.cli.reduce import reduce
+from gnomon.cli.reference import reference
 from gnomon.cli.shared import CommandError
 from gnomon.cli.simulate import simulate
 from gnomon.cli.stability import hull
@@ -59,6 +60,7 @@ for command in (
     report,
     lineage,
     verify,
+    reference,
     hull,
     reduce,
     duplicates,

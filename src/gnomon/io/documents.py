@@ -124,6 +124,7 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
         raise UnusableError(
             Reason.incomplete, "no sites in the response (response_fields left them out)"
         )
+    _check_features(attributes)
     _check_size(sites, limits)
     elements = {
         species["name"]: list(
@@ -137,6 +138,21 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
         np.array([numbers[name] for name in sites], np.int64),
         fractional(vectors, positions),
     )
+
+
+def _check_features(attributes: Any) -> None:
+    """Refuse what the sites do not show: atoms without a position, sites that exclude each other.
+
+    A provider that leaves ``structure_features`` out of an answer still has to name attached atoms
+    in the species and alternatives in ``assemblies``.
+    """
+    features = set(attributes.get("structure_features") or ())
+    if any(species.get("attached") for species in attributes["species"]):
+        features.add("site_attachments")
+    if absent := sorted(features & {"implicit_atoms", "site_attachments"}):
+        raise UnusableError(Reason.incomplete, f"atoms without a position ({', '.join(absent)})")
+    if attributes.get("assemblies") or "assemblies" in features:
+        raise UnusableError(Reason.partial_occupancy, "sites that exclude each other (assemblies)")
 
 
 def _species_number(occupants: list[tuple[Any, Any]]) -> int:

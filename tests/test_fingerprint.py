@@ -97,7 +97,7 @@ def test_matching_is_joined_to_components():
     """Each of a chain of distortions matches the next; the ends need not match each other."""
     base = Crystals.single(np.eye(3) * 4.0, [55, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
     chain = Crystals.concatenate(
-        [base.with_lattice(base.lattice * [1, 1, 1 + 0.06 * i]) for i in range(6)]
+        [base.with_lattice(base.lattice * [1, 1, 1 + 0.08 * i]) for i in range(6)]
     )
     assert set(group_duplicates(chain).tolist()) == {0}
     assert len(set(group_duplicates(chain[[0, 5]]).tolist())) == 2

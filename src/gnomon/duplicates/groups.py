@@ -7,20 +7,21 @@ first, and pairs that are connected already not at all, which changes no compone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
+from gnomon.duplicates.components import joined
 from gnomon.duplicates.fingerprint import fingerprints
 from gnomon.duplicates.matching import Matcher
 
-TOLERANCE = 0.2
+TOLERANCE = 0.5
 """Relative distance of fingerprints up to which the matcher is asked.
 
 Of the 4,322 pairs of one formula in 24,440 crystals of the Materials Project the matcher finds 418
-the same; the median distance of those is 0.075, and of 86 % it is below 0.2
+the same; the median distance of those is 0.075, and of 410 it is at most 0.5 (of 351 at most 0.2).
 (``benchmarks/fingerprints.py``)."""
 
 SAME = 0.02
@@ -28,6 +29,9 @@ SAME = 0.02
 
 ROWS = 512
 """Fingerprints compared with all others of their formula at a time."""
+
+BLOCK = 100_000
+"""Pairs that are objects of Python at a time."""
 
 
 def group_duplicates(
@@ -50,12 +54,13 @@ def group_duplicates(
     limit = tolerance if tolerance is not None else (TOLERANCE if match else SAME)
     if not (np.isfinite(limit) and limit >= 0):
         raise ValueError(f"the tolerance must be a number from 0 on, not {limit}")
-    parent = np.arange(len(crystals))
-    for members, values in _buckets(crystals):
-        same = Matcher(crystals.take(members)).same if match else _always
-        for i, j in _matches(values, limit, same):
-            parent[members[j]] = members[i]
-    return _numbered(parent)
+    first = np.arange(len(crystals))
+    for buckets in _batches(crystals):
+        pairs = np.concatenate([members[_near_pairs(values, limit)] for members, values in buckets])
+        near, place = np.unique(pairs, return_inverse=True)
+        same = Matcher().on(crystals.take(near)) if match else _always
+        first[near] = near[joined(len(near), _listed(place.reshape(-1, 2)), same)]
+    return _numbered(first)
 
 
 def find_known(
@@ -92,34 +97,38 @@ def _always(i: int, j: int) -> bool:
     return True
 
 
-def _buckets(
+def _batches(
     crystals: Crystals,
-) -> Iterator[tuple[Int64[np.ndarray, " k"], Float64[np.ndarray, "k length"]]]:
-    """Crystals of each reduced composition that more than one has, and their fingerprints."""
-    held: list[Int64[np.ndarray, " k"]] = []
+) -> Iterator[list[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]]:
+    """Crystals of each reduced composition that more than one has, and their fingerprints.
+
+    Many compositions at once, each of its own size: most are of two crystals.
+    """
+    held: list[Int64[np.ndarray, " _"]] = []
     waiting = 0
     for members in _formulas(crystals):
         held.append(members)
         waiting += len(members)
         if waiting >= ROWS:
-            yield from _with_fingerprints(crystals, held)
+            yield _with_fingerprints(crystals, held)
             held, waiting = [], 0
-    yield from _with_fingerprints(crystals, held)
+    if held:
+        yield _with_fingerprints(crystals, held)
 
 
 def _with_fingerprints(
     crystals: Crystals, buckets: list[Int64[np.ndarray, " _"]]
-) -> Iterator[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]:
-    """Many buckets at once, each of its own size: most hold two crystals."""
-    if not buckets:
-        return
+) -> list[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]:
     found = fingerprints(crystals.take(np.concatenate(buckets)))
-    first = 0
-    for members in buckets:
-        last = first + len(members)
-        values = found.values[found.offsets[first] : found.offsets[last]]
-        yield members, values.reshape(len(members), -1)
-        first = last
+    ends = np.cumsum([len(members) for members in buckets])
+    values = [
+        found.values[found.offsets[end - len(members)] : found.offsets[end]]
+        for members, end in zip(buckets, ends.tolist(), strict=True)
+    ]
+    return [
+        (members, rows.reshape(len(members), -1))
+        for members, rows in zip(buckets, values, strict=True)
+    ]
 
 
 def _formulas(crystals: Crystals) -> Iterator[Int64[np.ndarray, " k"]]:
@@ -138,20 +147,6 @@ def _formulas(crystals: Crystals) -> Iterator[Int64[np.ndarray, " k"]]:
             yield members
 
 
-def _matches(
-    values: Float64[np.ndarray, "k length"],
-    tolerance: float,
-    same: Callable[[int, int], bool],
-) -> list[tuple[int, int]]:
-    """Links between the first crystal of each component and the others, of one formula."""
-    parent = np.arange(len(values))
-    for i, j in _near_pairs(values, tolerance).tolist():
-        root_i, root_j = _root(parent, i), _root(parent, j)
-        if root_i != root_j and same(i, j):
-            parent[max(root_i, root_j)] = min(root_i, root_j)
-    return [(_root(parent, j), j) for j in range(len(values)) if parent[j] != j]
-
-
 def _near_pairs(
     values: Float64[np.ndarray, "k length"], tolerance: float
 ) -> Int64[np.ndarray, "pairs 2"]:
@@ -168,14 +163,14 @@ def _near_pairs(
     return np.stack([np.concatenate(first), np.concatenate(second)], axis=1)[order]
 
 
-def _root(parent: Int64[np.ndarray, " n"], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
-    return i
+def _listed(pairs: Int64[np.ndarray, "pairs 2"]) -> Iterator[tuple[int, int]]:
+    """Pairs of Python's integers, some at a time: a large bucket has millions."""
+    for start in range(0, len(pairs), BLOCK):
+        first, second = pairs[start : start + BLOCK].T.tolist()
+        yield from zip(first, second, strict=True)
 
 
-def _numbered(parent: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+def _numbered(first: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
     """Groups in the order of their first members, from links to first members."""
-    _, groups = np.unique(parent, return_inverse=True)
+    _, groups = np.unique(first, return_inverse=True)
     return groups.astype(np.int64)

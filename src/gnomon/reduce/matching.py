@@ -1,49 +1,26 @@
 """Which crystals of one composition are the same: connected components of the graph of matches.
 
-Pairs are judged by pymatgen's ``StructureMatcher`` (Ong et al., Comput. Mater. Sci. 68, 314
-(2013)), which compares primitive cells of equal volume.  Three shortcuts, none of which can change
-the components:
-
-- crystals whose canonical cells agree to 0.001 (``symmetry.canonical_ids``) are the same without
-  a match: the matcher's own tolerances are a hundred times wider;
-- crystals with unequal numbers of atoms in the matcher's primitive cells are not compared, as the
-  matcher rejects them at once;
-- a pair that is connected already, through others, is not compared again.
+Pairs are judged as pymatgen's ``StructureMatcher`` does (``duplicates.matching``).  Crystals whose
+canonical cells agree to 0.001 (``symmetry.canonical_ids``) are the same without a match, as the
+matcher's tolerances are a hundred times wider.  Unlike ``duplicates.group_duplicates`` no
+fingerprint stands before the matcher: the few crystals of a composition that are worth a reduction
+are compared pair by pair.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.io import to_pymatgen
+from gnomon.duplicates.components import joined
+from gnomon.duplicates.matching import Matcher
 from gnomon.listener import Listener
 from gnomon.symmetry import canonical_ids
 
-
-@dataclass(frozen=True)
-class Matcher:
-    """Tolerances of pymatgen's StructureMatcher; the defaults are pymatgen's.
-
-    Attributes:
-        length: of lattice vectors, relative.
-        site: of positions, as a fraction of (volume / atoms)^(1/3).
-        angle: of lattice angles, degrees.
-    """
-
-    length: float = 0.2
-    site: float = 0.3
-    angle: float = 5.0
-
-    def build(self) -> Any:
-        """The matcher, for structures that are reduced already."""
-        from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
-
-        return StructureMatcher(ltol=self.length, stol=self.site, angle_tol=self.angle)
+__all__ = ["Matcher", "components"]
 
 
 def components(
@@ -58,39 +35,26 @@ def components(
         matcher: tolerances.
         listener: hears how many crystals have been compared with those before them.
     """
-    parent = np.arange(len(crystals))
     first: dict[str, int] = {}
-    for i, name in enumerate(canonical_ids(crystals).tolist()):
-        parent[i] = first.setdefault(name, i)
-    distinct = np.flatnonzero(parent == np.arange(len(crystals))).tolist()
-    structures = dict(zip(distinct, _reduced(crystals.take(distinct)), strict=True))
-    formulas = crystals.reduced_formulas
-    fit = (matcher or Matcher()).build().fit
-    buckets: dict[tuple[str, int], list[int]] = {}
-    for done, i in enumerate(distinct, start=1):
-        earlier = buckets.setdefault((formulas[i], len(structures[i])), [])
+    alike = [first.setdefault(name, i) for i, name in enumerate(canonical_ids(crystals).tolist())]
+    distinct = np.array(sorted(first.values()), dtype=np.int64)
+    chosen = crystals.take(distinct)
+    pairs = _pairs(chosen.reduced_formulas, listener)
+    root = joined(len(distinct), pairs, (matcher or Matcher()).on(chosen))
+    found = np.zeros(len(crystals), np.int64)
+    found[distinct] = distinct[root]
+    return found[np.array(alike, dtype=np.int64)]
+
+
+def _pairs(
+    formulas: Shaped[np.ndarray, " n"], listener: Listener | None
+) -> Iterator[tuple[int, int]]:
+    """Each crystal with those of its formula before it."""
+    buckets: dict[str, list[int]] = {}
+    for i, formula in enumerate(formulas.tolist()):
+        earlier = buckets.setdefault(formula, [])
         for j in earlier:
-            if _root(parent, i) != _root(parent, j) and fit(
-                structures[j], structures[i], skip_structure_reduction=True
-            ):
-                low, high = sorted((_root(parent, i), _root(parent, j)))
-                parent[high] = low
+            yield j, i
         earlier.append(i)
         if listener is not None:
-            listener.tick("match", done, len(distinct))
-    return np.array([_root(parent, i) for i in range(len(crystals))], dtype=np.int64)
-
-
-def _reduced(crystals: Crystals) -> list[Any]:
-    """Primitive Niggli cells as the matcher would make them at every comparison."""
-    return [
-        structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
-        for structure in to_pymatgen(crystals)
-    ]
-
-
-def _root(parent: Int64[np.ndarray, " n"], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
-    return int(i)
+            listener.tick("match", i + 1, len(formulas))

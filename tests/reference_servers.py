@@ -47,6 +47,7 @@ class Provider:
 
     url: str
     asked: list[str]
+    keys: set[str | None]
 
     def queries(self) -> list[dict[str, list[str]]]:
         return [parse_qs(urlsplit(path).query) for path in self.asked]
@@ -56,11 +57,13 @@ class Provider:
 def serving(answer: Callable[[str], Reply]) -> Iterator[Provider]:
     """Serve, over a real socket, what ``answer`` makes of each path."""
     asked: list[str] = []
+    keys: set[str | None] = set()
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # named by http.server
             asked.append(self.path)
+            keys.add(self.headers.get("x-api-key"))
             reply = answer(self.path)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
@@ -80,7 +83,7 @@ def serving(answer: Callable[[str], Reply]) -> Iterator[Provider]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield Provider(f"http://127.0.0.1:{server.server_port}", asked)
+        yield Provider(f"http://127.0.0.1:{server.server_port}", asked, keys)
     finally:
         ended.set()
         server.shutdown()

@@ -22,7 +22,7 @@ QUICK = Patience(silence=5.0, attempts=2, pause=0.01)
 SYSTEM = (("Au", "Cu"),)
 
 CU = from_ase([bulk("Cu", a=3.6)])
-AU = from_ase([bulk("Au", a=4.08)])
+AU = from_ase([bulk("Au", a=4.1)])
 AG = from_ase([bulk("Ag", a=4.09)])
 CUAU = from_ase([bulk("CuAu", "cesiumchloride", a=3.2)])
 AGAU = from_ase([bulk("AgAu", "cesiumchloride", a=3.3)])

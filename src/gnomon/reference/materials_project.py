@@ -193,4 +193,6 @@ def _bravely(call: Any, key: str) -> Any:
         return call()
     except Exception as error:  # the client lets through what each of its libraries raises
         said = " ".join(str(error).split()).replace(key, f"${KEY}")
-        raise ProviderError(f"the Materials Project gave no answer: {said[:500]}") from error
+        raise ProviderError(
+            f"the Materials Project gave no answer: {type(error).__name__}: {said[:500]}"
+        ) from error

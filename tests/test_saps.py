@@ -300,6 +300,18 @@ def test_an_ion_that_the_model_lacks_is_kept_while_others_are_replaced():
     assert all(found.crystals.composition[:, 8] == 3)
 
 
+def test_a_supercell_that_spglib_cannot_reduce_ends_its_parent_and_not_the_run(caplog):
+    lattice = [
+        *([0.0, 0.0, -7.931115740000004], [4.923523224131089, 0.0, 6.217838107728218]),
+        [-2.461761783653954, -7.490560324897268, 0.8566389910383588],
+    ]
+    sites = [[0, 0, 0], [0.31, 0.42, 0.37], [0.6, 0.77, 0.15]]
+    parent = Crystals.single(lattice, numbers("Ti", "O", "O"), sites)
+    found = run(Crystals.concatenate([parent, RUTILE]), model=TITANIUM, threshold=0.1)
+    assert "no Niggli cell" in caplog.text
+    assert set(found.lineage["parent_id"].to_pylist()) == {parent.ids[0], RUTILE.ids[0]}
+
+
 def test_parents_that_are_not_used_are_listed_with_the_reason():
     magnetite = NACL.with_atomic_numbers(numbers("Fe", "O")).supercell([1, 1, 7])
     mixed = magnetite.with_atomic_numbers(

@@ -9,6 +9,7 @@ choices that repeat within the cell are left to the smaller cell.  Where the new
 parent before, canonical cells are compared instead.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +36,8 @@ from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model
 from gnomon.generate.superlattices import Supercell, supercells
 from gnomon.symmetry import SymmetryError, canonical_ids, primitive
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class SapsGenerator:
         index = min(self.max_index, self.max_atoms // int(cell.n_atoms[0]))
         exchanges = list(self._exchanges(parent))
         seen: set[str] = set()
-        for supercell in supercells(cell, index) if exchanges else ():
+        for supercell in _supercells(cell, index) if exchanges else ():
             for exchange in exchanges:
                 for part in self._replaced(parent, supercell, exchange, seed):
                     yield _without_repeats(part, parent, seen)
@@ -237,6 +240,14 @@ class SapsGenerator:
     @cached_property
     def _known(self) -> frozenset[bytes]:
         return frozenset(formula_key(formula) for formula in self.known)
+
+
+def _supercells(cell: Crystals, index: int) -> Iterator[Supercell]:
+    """The supercells of a parent up to the first that spglib cannot reduce: one in thousands."""
+    try:
+        yield from supercells(cell, index)
+    except SymmetryError as error:
+        _log.warning("%s: larger supercells are left out: %s", cell.reduced_formulas[0], error)
 
 
 def _within(

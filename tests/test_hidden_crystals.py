@@ -102,7 +102,7 @@ def test_one_ion_apart_reads_double_perovskites_and_complete_replacement(hidden)
         for z, n in counts_of(formula):
             composition[row, z] = n
     target = np.zeros(119, np.int64)
-    for z, n in counts_of("Sr2TiZrO6"):
+    for z, n in counts_of("Sr2ZrTiO6"):
         target[z] = n
     rows, olds, news = hidden.one_ion_apart(composition, target)
     found = {formulas[r]: (o, n) for r, o, n in zip(rows, olds, news, strict=True)}
@@ -124,7 +124,7 @@ def test_hiding_takes_every_crystal_of_the_formula_and_no_other(hidden):
     ]
 
 
-@pytest.mark.parametrize("formula", ["BaZrO3", "Sr2TiZrO6", "CaO"])
+@pytest.mark.parametrize("formula", ["BaZrO3", "Sr2ZrTiO6", "CaO"])
 def test_parents_that_are_not_chosen_add_nothing(hidden, formula):
     target, model = counts_of(formula), hidden.learned_model()
     rest = hidden.Rest.without(EVERYTHING, formula)
@@ -142,7 +142,7 @@ def test_parents_that_are_not_chosen_add_nothing(hidden, formula):
         every = hidden.of_formula(generator.generate(parents, seed=0), formula)
         assert some.crystals.ids.tolist() == every.crystals.ids.tolist()
         assert some.lineage.equals(every.lineage)
-        only_by_part = (name, formula) == ("substitution", "Sr2TiZrO6")
+        only_by_part = (name, formula) == ("substitution", "Sr2ZrTiO6")
         assert bool(len(some.crystals)) is not only_by_part
         assert all(np.diff(some.lineage["score"].to_numpy()) <= 0)
 

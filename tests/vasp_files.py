@@ -10,7 +10,10 @@ from gnomon.crystals import Crystals
 from gnomon.io import to_pymatgen
 from gnomon.verify.vasp_inputs import Protocol, jobs
 
-DATE = "01Jan2000"
+DATES = dict.fromkeys(Protocol, "01Jan2000") | {Protocol.PBE_NEWER: "01Jan2010"}
+"""Of all potentials, which tells Ga, Ge, Li, Mg and Na of two releases apart."""
+
+DATE = DATES[Protocol.PBE]
 
 
 def vasprun_xml(
@@ -28,7 +31,7 @@ def vasprun_xml(
     Args:
         structure: pymatgen's, at the beginning and in the end.
         incar: tags.
-        potcar: symbols, such as ``Li_sv``, in the order of the species.
+        potcar: symbols, such as ``Li_sv``, in the order of the species; a date may follow.
         energy: eV, of the cell.
         divisions: of the k-point mesh.
         ionic_steps, electronic_steps: steps taken, the latter in each of the former.
@@ -90,7 +93,7 @@ def outcar(
     reached: bool = True,
 ) -> str:
     """The lines of an OUTCAR that tell settings, energy, moment and whether it ended."""
-    titles = "\n".join(f"   TITEL  = PAW_PBE {symbol} {DATE}" for symbol in potcar)
+    titles = "\n".join(f"   TITEL  = PAW_PBE {dated(symbol)}" for symbol in potcar)
     hubbard = ""
     if "LDAUU" in incar:
         values = " ".join(f"{u:6.3f}" for u in incar["LDAUU"])
@@ -157,9 +160,16 @@ def finished(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE)
     for job in jobs(protocol):
         inputs = job.inputs(structure)
         steps = 1 if inputs.incar.get("NSW", 0) == 0 else 3
-        write_run(folder / job.name, inputs, energy=-4.0 * len(structure), ionic_steps=steps)
+        potcar = [f"{symbol} {DATES[protocol]}" for symbol in inputs.potcar_symbols]
+        energy = -4.0 * len(structure)
+        write_run(folder / job.name, inputs, energy=energy, ionic_steps=steps, potcar=potcar)
         made.append(inputs)
     return made
+
+
+def dated(symbol: str) -> str:
+    """A symbol with a date, which it may have already."""
+    return symbol if " " in symbol else f"{symbol} {DATE}"
 
 
 def _tag(name: str, value: Any) -> str:
@@ -191,7 +201,7 @@ def _atominfo(structure: Any, potcar: Sequence[str]) -> str:
     atoms = "".join(f"    <rc><c>{s} </c><c>{species.index(s) + 1}</c></rc>\n" for s in symbols)
     types = "".join(
         f"    <rc><c>{symbols.count(s)}</c><c>{s} </c><c>10.0</c><c>4.0</c>"
-        f"<c>  PAW_PBE {p} {DATE} </c></rc>\n"
+        f"<c>  PAW_PBE {dated(p)} </c></rc>\n"
         for s, p in zip(species, potcar, strict=False)
     )
     return f""" <atominfo>

@@ -6,12 +6,14 @@ names the setting, what was found and what belongs there.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gnomon.verify.vasp_inputs import NEWER, Protocol
 from gnomon.verify.vasp_outputs import Run
 
 SAME_CUTOFF = 1.0
@@ -23,16 +25,23 @@ SAME_U = 0.01
 NO_MOMENT = 0.1
 """μB: a start from less than this stays without a moment."""
 
+NEWER_SINCE = 2004
+"""Year from which on potentials of Ga, Ge, Li, Mg and Na are newer than the Materials Project's,
+those being of 2000 and 2001: Li_sv 10Sep2004 came after Li_sv 23Jan2001."""
+
 MAGNETIC = 1.0
 """μB: elements that a set starts with at least as much are magnetic to it; 0.6 is its 'none'."""
 
 
-def wrong_settings(run: Run, make_inputs: Callable[[Any], Any], *, first: bool) -> str:
+def wrong_settings(
+    run: Run, make_inputs: Callable[[Any], Any], protocol: Protocol, *, first: bool
+) -> str:
     """The first setting that is not that of pymatgen's set, in a sentence, or empty.
 
     Args:
         run: as read.
         make_inputs: the set that belongs to the job, for a structure.
+        protocol: that the job is of, which says how old potentials may be.
         first: whether no run came before: only then must moments begin large.
     """
     with warnings.catch_warnings():
@@ -45,6 +54,7 @@ def wrong_settings(run: Run, make_inputs: Callable[[Any], Any], *, first: bool) 
         _functional(run, incar)
         or _cutoff(run, incar)
         or _pseudopotentials(run, symbols)
+        or _release(run, protocol)
         or _hubbard(run, dict(zip(species, incar.get("LDAUU", []), strict=False)))
         or _spin(run, incar, first)
         or _k_points(run, kpoints)
@@ -81,6 +91,21 @@ def _pseudopotentials(run: Run, symbols: list[str]) -> str:
             f"the pseudopotential is {', '.join(wrong) or 'missing'} where "
             f"{', '.join(missing) or ', '.join(symbols)} belongs"
         )
+    return ""
+
+
+def _release(run: Run, protocol: Protocol) -> str:
+    """Whether a potential of ``NEWER`` is too old or too new; a title without a year passes."""
+    if protocol is Protocol.R2SCAN:
+        return ""
+    for title in run.potcar:
+        year = re.search(r"\d{4}$", title.strip())
+        if year is None or title.split()[1] not in NEWER.values():
+            continue
+        newer = int(year[0]) >= NEWER_SINCE
+        if newer != bool(protocol.newer):
+            wanted = "a newer release" if protocol.newer else "the release before"
+            return f"the pseudopotential is {title!r} where one of {wanted} belongs"
     return ""
 
 

@@ -34,8 +34,13 @@ def make_flow(plan: Plan, protocol: Protocol) -> Any:
     """A ``jobflow.Flow`` with a flow for each crystal, named like its folder.
 
     Raises:
-        ValueError: if jobflow or atomate2 is not installed.
+        ValueError: if jobflow or atomate2 is not installed, or has no makers for the protocol.
     """
+    if protocol not in MAKERS:
+        raise ValueError(
+            f"there is no flow for the protocol {protocol.value}: atomate2 takes all potentials "
+            "from one release; run the input files as they are"
+        )
     if not can_make_flows():
         raise ValueError(
             "a flow needs jobflow and atomate2, which are not installed: "
@@ -58,7 +63,7 @@ def write_flow(plan: Plan, folder: Path, protocol: Protocol) -> Path:
     """Write the flow as one JSON file, which ``monty.serialization.loadfn`` reads back.
 
     Raises:
-        ValueError: if jobflow or atomate2 is not installed.
+        ValueError: if there is no flow, as ``make_flow`` says.
     """
     encoder = importlib.import_module("monty.json").MontyEncoder
     text = json.dumps(make_flow(plan, protocol), cls=encoder)

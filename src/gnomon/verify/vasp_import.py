@@ -101,7 +101,7 @@ def read_crystal(crystal: Crystals, folder: Path, protocol: Protocol) -> Reading
             continue
         if other := _other_crystal(crystal, one):
             return Reading(crystal, Status.INVALID_INPUT, f"{job.name}: {other}")
-        if wrong := wrong_settings(one, job.inputs, first=i == 0):
+        if wrong := wrong_settings(one, job.inputs, protocol, first=i == 0):
             return Reading(crystal, Status.INVALID_INPUT, f"{job.name}: {wrong}")
     return _judge(crystal, run, before, protocol)
 

@@ -1,7 +1,7 @@
 """DFT with GPAW as an evaluator: PBE relaxation of positions and cell in plane waves.
 
 GPAW: Mortensen et al., J. Chem. Phys. 160, 092503 (2024).  The cutoff is the same for every cell
-of a relaxation; the stress is corrected for the plane waves that a strain brings in or takes out.
+of a relaxation, and so is that of the stress (``gnomon.evaluate.pulay``).
 The mesh of k-points is kept during a relaxation, and the energy is that of the mesh which belongs
 to the relaxed cell.  No +U: oxides and fluorides of 3d metals need VASP's protocol.
 
@@ -29,6 +29,7 @@ from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, as_row, collect
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.pool import Pool
+from gnomon.evaluate.pulay import ConstantCutoff
 from gnomon.evaluate.resumable import CalculationError, relax_resumably
 from gnomon.evaluate.scheme import EnergyScheme
 
@@ -124,7 +125,7 @@ def energy_scheme(config: GpawConfig) -> EnergyScheme:
         functional=f"{config.second}@PBE" if config.second else "PBE",
         code=f"GPAW {version('gpaw')}",
         pseudopotentials=data,
-        basis=f"{config.ecut:g} eV, {config.kpt_density:g} k-points Å, "
+        basis=f"{config.ecut:g} eV at constant cutoff, {config.kpt_density:g} k-points Å, "
         f"{config.width:g} eV Fermi-Dirac",
     )
 
@@ -149,7 +150,7 @@ def gpaw_one(
 
 
 def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
-    """GPAW for these atoms, whose starting moments it sets.
+    """GPAW for these atoms, whose starting moments it sets; its stress is at constant cutoff.
 
     Raises:
         CalculationError: if there is no PAW data for an element.
@@ -161,15 +162,25 @@ def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
             Status.INVALID_INPUT, f"GPAW has no PAW data for {', '.join(missing)}"
         )
     atoms.set_initial_magnetic_moments(starting_moments(atoms.numbers))
-    return gpaw.GPAW(
-        mode={"name": "pw", "ecut": config.ecut, "dedecut": "estimate"},
-        xc="PBE",
-        kpts={"size": mesh(atoms, config.kpt_density), "gamma": True},
-        occupations={"name": "fermi-dirac", "width": config.width},
-        convergence={"energy": config.energy_convergence},
-        maxiter=config.max_iterations,
-        txt=str(log),
-    )
+    size = mesh(atoms, config.kpt_density)
+
+    def at_cutoff(cutoff: float, txt: Path) -> Any:
+        return gpaw.GPAW(
+            mode={"name": "pw", "ecut": cutoff},
+            xc="PBE",
+            kpts={"size": size, "gamma": True},
+            occupations={"name": "fermi-dirac", "width": config.width},
+            convergence={"energy": config.energy_convergence},
+            maxiter=config.max_iterations,
+            txt=str(txt),
+        )
+
+    def energy_at(cutoff: float, atoms: Any) -> float:
+        other = atoms.copy()
+        other.calc = at_cutoff(cutoff, log.with_suffix(".cutoff.txt"))
+        return float(other.get_potential_energy())
+
+    return ConstantCutoff(at_cutoff(config.ecut, log), config.ecut, energy_at)
 
 
 def mesh(atoms: Any, density: float) -> tuple[int, int, int]:

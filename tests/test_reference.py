@@ -164,6 +164,9 @@ def test_an_element_without_energy_leaves_its_compounds_without_a_place(known, t
 
     found = run(str(known), tmp_path / "r", FailsForGold())
     assert found.left_out == ("CuAu",)
+    (row,) = (row for row in found.records.to_pylist() if row["reduced_formula"] == "CuAu")
+    assert row["status"] == "converged"
+    assert row["message"] == "no place on the hull: an element of it has no converged phase"
     assert set(found.phases["reduced_formula"].to_pylist()) == {"Cu"}
 
 

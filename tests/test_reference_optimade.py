@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from hypothesis import HealthCheck, given, settings
 
 from gnomon.crystals import Crystals
 from gnomon.io import from_ase, read
@@ -14,9 +16,12 @@ from gnomon.listener import SILENT, Listener
 from gnomon.reference.answers import Answers
 from gnomon.reference.optimade import Optimade
 from gnomon.reference.systems import largest, subsystems
+from gnomon.reference.tables import read_records
 from gnomon.reference.transport import Patience, ProviderError
 from gnomon.store import StoreError
 from tests.reference_servers import Reply, entry, optimade_server, page, scripted, serving
+from tests.strategies import seeds
+from tests.test_fuzz import damaged
 
 QUICK = Patience(silence=5.0, attempts=2, pause=0.01)
 SYSTEM = (("Au", "Cu"),)
@@ -150,6 +155,14 @@ def test_a_link_may_be_an_object(tmp_path):
     assert fetched.complete
 
 
+def test_a_link_may_hold_what_belongs_quoted(tmp_path):
+    first = page([entry(CU, "a")], '?page=1&filter=elements HAS "Å"')
+    with serving(scripted(Reply.json(first), Reply.json(page([entry(AU, "b")])))) as server:
+        fetched, _ = ask(server.url, tmp_path)
+        assert server.queries()[1]["filter"] == ['elements HAS "Å"']
+    assert fetched.received == 2
+
+
 def test_what_was_fetched_is_not_fetched_again(tmp_path):
     """The line breaks after two pages of three; the next command asks for the third only."""
     good = pages_of(*sorted(INSIDE))
@@ -274,9 +287,12 @@ def test_a_provider_that_refuses_everything_is_told_with_its_words(tmp_path):
         (page([]) | {"data": {"id": 1}}, "none of OPTIMADE"),
         (page([]) | {"meta": {}}, "none of OPTIMADE"),
         (page([entry(CU, "a")], "file:///etc/passwd"), "no web address"),
+        (page([entry(CU, "a")], "http://["), "no web address"),
+        (page([entry(CU, "a")], "http://\ud800/"), "no web address"),
+        (page([entry(CU, "a")], {"href": 5}), "no web address"),
         (page([entry(CU, "a")], "?filter=again") | {"links": None}, "but not where"),
     ],
-    ids=["another API", "a list", "one entry", "no meta", "a link to a file", "no link"],
+    ids=str,
 )
 def test_wrong_content_is_told_and_not_kept(document, message, tmp_path):
     with (
@@ -356,6 +372,66 @@ def test_a_bad_row_is_a_reject_with_a_reason(changes, reason, tmp_path):
     assert found.rows["source_id"].to_pylist() == ["good"]
     assert found.rejects.to_pylist()[0]["source_id"] == "bad"
     assert found.rejects.to_pylist()[0]["reason"] == reason
+
+
+STRANGE = (
+    None, True, -1, 0, 1e308, 10**30, "", "\ud800", "http://[", "\n", "?page=2", "a" * 1000, [],
+    [[]], {}, {"href": 5}, [None], ["x"], {"a": {}},
+)  # fmt: skip
+
+
+def changed(document: object, rng: random.Random) -> object:
+    """The same JSON with one of its parts, however deep, left out or become something strange."""
+    if not isinstance(document, dict | list) or not document or rng.random() < 0.15:
+        return rng.choice(STRANGE)
+    keys = list(document) if isinstance(document, dict) else list(range(len(document)))
+    key, copy = rng.choice(keys), document.copy()
+    if rng.random() < 0.1:
+        del copy[key]
+    else:
+        copy[key] = changed(document[key], rng)
+    return copy
+
+
+class Broken:
+    """A provider that sends one damaged page, whatever it is asked for."""
+
+    body = b""
+
+    def __call__(self, path: str) -> Reply:
+        return Reply(self.body)
+
+    def draw(self, rng: random.Random) -> None:
+        following = rng.choice([None, "?page=1", {"href": "?page=1"}])
+        good = page([entry(CU, "a"), entry(CUAU, "b")], following, total=2)
+        if rng.random() < 0.2:
+            self.body = damaged("json", [json.dumps(good).encode()], rng)
+        else:
+            self.body = json.dumps(changed(good, rng)).encode()
+
+
+@pytest.fixture(scope="module")
+def broken() -> Iterator[tuple[str, Broken]]:
+    answer = Broken()
+    with serving(answer) as server:
+        yield server.url, answer
+
+
+@given(seed=seeds)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_whatever_a_provider_sends_becomes_rows_or_one_sort_of_error(broken, tmp_path, seed):
+    url, answer = broken
+    answer.draw(random.Random(seed))
+    answers = Answers(tmp_path / str(seed), 0)
+    impatient = Patience(silence=5.0, attempts=1)
+    try:
+        fetched = Optimade(url, impatient).fetch(SYSTEM, answers, SILENT)
+    except ProviderError:
+        return
+    answers.finish(fetched)
+    assert answers.fetched == fetched
+    records = read_records(answers.root, [fetched], SYSTEM)
+    assert len(records) == len(SYSTEM[0]) + fetched.received
 
 
 # --- systems --------------------------------------------------------------------------------------

@@ -95,7 +95,17 @@ def test_a_refusal_is_final_and_keeps_the_words_of_the_server(status):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>404</html>", b"", b'{"errors": 5}', b"x" * 10_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>404</html>",
+        b"",
+        b'{"errors": 5}',
+        b'{"errors": [{"detail": "\\ud800"}]}',
+        b"x" * 10_000,
+    ],
+    ids=len,
+)
 def test_a_refusal_without_words_for_us_is_told_in_short(body):
     with (
         serving(scripted(Reply(body, 404))) as server,
@@ -143,9 +153,11 @@ def test_a_refused_connection_is_told_at_once():
             get_json(url, QUICK)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,{}"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,{}", "http://[", "http://\ud800/"]
+)
 def test_only_the_web_is_asked(url):
-    with pytest.raises(ProviderError, match="cannot be reached"):
+    with pytest.raises(ProviderError, match=r"cannot be reached|no web address"):
         get_json(url, QUICK)
 
 

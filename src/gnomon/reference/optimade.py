@@ -39,6 +39,9 @@ MOST_PAGES = 10_000
 REFUSALS = frozenset({400, 403, 422, 501})
 """Statuses of a provider that does not know an optional part of the specification."""
 
+IN_ADDRESSES = "!#$%&'()*+,/:;=?@[]~"
+"""What an address may hold unquoted (RFC 3986), beside letters, digits and -._."""
+
 Json = dict[str, Any]
 
 _VERSIONED = re.compile(r"/v\d+(\.\d+)*$")
@@ -112,7 +115,7 @@ class Optimade:
             kind="OPTIMADE",
             provider=_named(meta, "provider") or self.name,
             release=_text(meta, "database", "version"),
-            api_version=str(meta["api_version"]),
+            api_version=_clean(meta["api_version"]),
             server=_named(meta, "implementation"),
             client=f"gnomon {__version__}",
             queries=tuple(query.filter for query in queries),
@@ -213,10 +216,13 @@ def _next(document: Json, url: str) -> str | None:
         if document["meta"].get("more_data_available") is True:
             raise ProviderError(f"{url}: there is more, says the provider, but not where")
         return None
-    found = urljoin(url, str(link))
-    here, there = urlsplit(url), urlsplit(found)
+    try:
+        found = quote(urljoin(url, link), safe=IN_ADDRESSES)
+        here, there = urlsplit(url), urlsplit(found)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ProviderError(f"{url}: its next page {link!r} is no web address") from error
     if there.scheme not in ("http", "https"):
-        raise ProviderError(f"{url}: its next page is {found}, which is no web address")
+        raise ProviderError(f"{url}: its next page {link!r} is no web address")
     if (here.scheme, there.scheme) == ("https", "http") and here.hostname == there.hostname:
         return there._replace(scheme="https").geturl()  # a server behind a proxy that ends TLS
     return found
@@ -242,7 +248,12 @@ def _named(meta: Json, key: str) -> str | None:
 def _text(meta: Json, key: str, name: str) -> str | None:
     part = meta.get(key)
     value = part.get(name) if isinstance(part, dict) else None
-    return None if value is None else str(value)
+    return None if value is None else _clean(value)
+
+
+def _clean(value: Any) -> str:
+    """Text without lone surrogates, which damaged JSON can hold and no file can."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def has_only(system: System) -> str:

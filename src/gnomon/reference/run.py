@@ -178,7 +178,8 @@ def references(
         _evaluate(crystals_of(records), store, evaluator, listener)
         evaluations = store.table("evaluations")
         placed = place(records, evaluations, evaluator.scheme)
-        return _write(store, provenance, with_outcomes(records, evaluations), placed)
+        outcomes = with_outcomes(records, evaluations, placed.left_out)
+        return _write(store, provenance, outcomes, placed)
 
 
 def _fetch(request: Request, store: Store, listener: Listener, patience: Patience) -> Provenance:
@@ -238,7 +239,8 @@ def _write(store: Store, provenance: Provenance, records: pa.Table, placed: Plac
     for name, table in tables:
         write_parquet(store.root / name, table.replace_schema_metadata(metadata))
     _save(store, provenance)
-    return References(provenance, records, placed.phases, placed.left_out)
+    left_out = tuple(sorted(set(placed.left_out.values())))
+    return References(provenance, records, placed.phases, left_out)
 
 
 # --- the folder -------------------------------------------------------------------------------

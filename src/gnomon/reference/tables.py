@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from gnomon.store import STRUCTURE_FIELDS
 
 REJECTED, OUTSIDE, PENDING = "rejected", "outside", "pending"
 """Statuses of records that were not evaluated: no crystal, another system, not yet."""
+
+NO_REFERENCE = "no place on the hull: an element of it has no converged phase"
+"""Message of a record whose crystal has an energy, but nothing to count it from."""
 
 MEASURED = "measured ground state"
 """Source of the elements that gnomon adds, so that formation energies have their references."""
@@ -149,12 +152,19 @@ def crystals_of(records: pa.Table) -> Crystals:
     return from_arrow(wanted.take(pa.array(sorted(first), pa.int64())))
 
 
-def with_outcomes(records: pa.Table, evaluations: pa.Table) -> pa.Table:
-    """The records with the status and message of the evaluation of their crystal."""
-    outcomes = {
-        row["id"]: (row["status"], row["message"])
-        for row in evaluations.select(["id", "status", "message"]).to_pylist()
-    }
+def with_outcomes(
+    records: pa.Table, evaluations: pa.Table, left_out: Mapping[str, str]
+) -> pa.Table:
+    """The records with the status and message of the evaluation of their crystal.
+
+    Args:
+        records: as read.
+        evaluations: of their crystals.
+        left_out: ids of converged crystals that have no place on the hull.
+    """
+    rows = evaluations.select(["id", "status", "message"]).to_pylist()
+    outcomes = {row["id"]: (row["status"], row["message"]) for row in rows}
+    outcomes |= dict.fromkeys(left_out, (Status.CONVERGED.value, NO_REFERENCE))
     rows = records.select(["id", "status", "message"]).to_pylist()
     pairs = [
         outcomes.get(row["id"], (PENDING, ""))
@@ -162,9 +172,10 @@ def with_outcomes(records: pa.Table, evaluations: pa.Table) -> pa.Table:
         else (row["status"], row["message"])
         for row in rows
     ]
-    for name, values in zip(("status", "message"), zip(*pairs, strict=True), strict=True):
-        at = RECORDS.get_field_index(name)
-        records = records.set_column(at, RECORDS.field(at), pa.array(values, pa.string()))
+    for at, name in enumerate(("status", "message")):
+        column = pa.array([pair[at] for pair in pairs], pa.string())
+        field = RECORDS.get_field_index(name)
+        records = records.set_column(field, RECORDS.field(field), column)
     return records
 
 
@@ -175,12 +186,12 @@ class Placed:
     Attributes:
         phases: schema ``PHASES``.
         references: eV/atom of each element that has one.
-        left_out: reduced formulas of converged phases that lack the reference of an element.
+        left_out: ids, and reduced formulas, of converged phases whose elements lack a reference.
     """
 
     phases: pa.Table
     references: dict[str, float]
-    left_out: tuple[str, ...]
+    left_out: dict[str, str]
 
 
 def place(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
@@ -193,7 +204,9 @@ def place(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
     references = references_of(found, ())
     unknown = [z for z in range(1, len(SYMBOLS)) if SYMBOLS[z] not in references]
     placeless = np.asarray(found.relaxed.composition[:, unknown].any(axis=1))
-    left_out = tuple(sorted(set(found.relaxed.reduced_formulas[placeless].tolist())))
+    left_out = dict(
+        zip(found.ids[placeless], found.relaxed.reduced_formulas[placeless], strict=True)
+    )
     found = found.take(~placeless)
     if not len(found.ids):
         return Placed(PHASES.empty_table(), references, left_out)

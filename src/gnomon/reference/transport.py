@@ -114,8 +114,8 @@ def _receive(url: str, patience: Patience) -> bytes:
         "Accept-Encoding": "identity",
     }
     deadline = time.monotonic() + patience.seconds
-    request = urllib.request.Request(url, headers=headers)
     try:
+        request = urllib.request.Request(url, headers=headers)
         with _opener().open(request, timeout=patience.silence) as response:
             body = b"".join(_chunks(response, deadline, patience))
             length = response.headers.get("Content-Length", "")
@@ -130,9 +130,11 @@ def _receive(url: str, patience: Patience) -> bytes:
         raise ProviderError(f"{url} cannot be reached: {error.reason}") from error
     except TimeoutError as error:
         raise _PassingError(f"silent for {patience.silence:g} s") from error
+    except ProviderError:
+        raise
+    except ValueError as error:  # UnicodeError and more, from addresses that are none
+        raise ProviderError(f"{url!r} leads to no web address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, ProviderError):
-            raise
         raise _PassingError(f"the connection was lost ({error or type(error).__name__})") from error
     if length.isdigit() and len(body) < int(length):
         raise _PassingError(f"the answer was cut after {len(body)} of {length} bytes")
@@ -194,7 +196,7 @@ def _details(body: bytes) -> str:
         said = "; ".join(str(e.get("detail") or e.get("title")) for e in errors)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return "" if body.lstrip().startswith(b"<") else _one_line(body)
-    return _one_line(said.encode())
+    return _one_line(said.encode("utf-8", "replace"))
 
 
 def _one_line(text: bytes) -> str:

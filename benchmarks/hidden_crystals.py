@@ -17,14 +17,13 @@ figure.  Work goes on where it was stopped: each target has its own files.
 """
 
 import argparse
-import itertools
 import json
 import math
+import re
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +33,30 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
-from gnomon.elements import MAX_Z, SYMBOLS, reduced_formula
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.evaluate.table import rows_of
 from gnomon.files import write_atomically
-from gnomon.generate import LINEAGE, Candidates, Generator
-from gnomon.generate.chunks import rechunk
-from gnomon.generate.oxidation import ions as ions_of
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution import Counts, SubstitutionGenerator, reduced_counts
-from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
-from gnomon.generate.substitution_tables import learned_model
+from gnomon.generate.labels import prototype_labels
 from gnomon.hull import ON_HULL
-from gnomon.io import from_arrow, to_arrow, to_pymatgen
+from gnomon.io import from_arrow
 from gnomon.report.statistics import wilson
 from gnomon.symmetry import primitive
+from hidden_candidates import (
+    GENERATORS,
+    LEARNED,
+    LIMITS,
+    PUBLISHED,
+    SAPS,
+    Rest,
+    generated,
+    matching,
+)
 from record import RESULTS, save
 
-LEARNED, PUBLISHED, SAPS = "substitution", "substitution, published table", "saps"
-GENERATORS = (LEARNED, PUBLISHED, SAPS)
 RELAXED = (LEARNED, SAPS)
 """Generators whose candidates are relaxed."""
-
-LIMITS = (1, 5, 20, 100)
-"""Candidates that a user looks at."""
 
 NEAR_HULL = 0.1
 """eV/atom: what has been made lies as a rule closer (Sun et al., Sci. Adv. 2, e1600225 (2016))."""
@@ -69,8 +65,7 @@ UNSEEN = 75
 """Formula hashes from here on did not train the learned table (nor gnomon-1)."""
 
 MOST_ATOMS = 24
-MOST_RAW = 1000
-"""Candidates of one formula and generator that are looked at, the most probable of more."""
+"""In the primitive cell."""
 
 RELAXATIONS = (5, 20)
 """Candidates relaxed at first, and altogether where none of the first matched."""
@@ -80,10 +75,13 @@ ENDED = ("converged", "not_converged")
 """Statuses after which there is a crystal to compare."""
 
 TARGETS_AT_ONCE = 20
+PART = re.compile(r" on (\d+) of (\d+)")
+"""Sites replaced and sites there are, in the lineage of SAPS."""
+
+SYMPREC = 0.1
+"""Å, of the symmetry of prototypes (the Materials Project's for relaxed crystals)."""
+
 RESULT = RESULTS / "hidden_crystals.json"
-
-
-# --- targets and parents --------------------------------------------------------------------------
 
 
 def qualifying(table: pa.Table) -> np.ndarray:
@@ -101,222 +99,6 @@ def qualifying(table: pa.Table) -> np.ndarray:
     )
     atoms = primitive(crystals.take(rows)).n_atoms
     return rows[atoms <= MOST_ATOMS]
-
-
-@dataclass(frozen=True, eq=False)
-class Rest:
-    """The crystals that stay, as parents."""
-
-    crystals: Crystals
-
-    @classmethod
-    def without(cls, crystals: Crystals, formula: str) -> "Rest":
-        """All crystals but those of a reduced formula."""
-        return cls(crystals.take(crystals.reduced_formulas != formula))
-
-    @cached_property
-    def counts(self) -> list[Counts]:
-        """Reduced composition of each."""
-        return list(reduced_counts(self.crystals))
-
-
-@cache
-def assignments(parent: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Ways to make each of a parent's elements one of a target's so that the amounts agree.
-
-    Two of the parent's may become one; each of the target's must come out.
-
-    Args:
-        parent: reduced amounts of the parent's elements.
-        target: reduced amounts of the target's.
-    """
-    units, rest = divmod(sum(parent), sum(target))
-    if rest or len(parent) < len(target):
-        return ()
-    wanted = [units * n for n in target]
-    ways = itertools.product(range(len(target)), repeat=len(parent))
-    return tuple(
-        way
-        for way in ways
-        if [sum(n for n, t in zip(parent, way, strict=True) if t == k) for k in range(len(target))]
-        == wanted
-    )
-
-
-def one_ion_apart(
-    composition: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which compositions become the target where one element takes sites of another.
-
-    The number of atoms stays, so atomic fractions differ in these two elements alone.
-
-    Args:
-        composition: (n, 119) atoms of each element.
-        target: (119,).
-
-    Returns:
-        Rows, and for each the element that gives way and the one that takes its sites.
-    """
-    apart = composition * target.sum() - composition.sum(axis=1)[:, None] * target
-    rows = np.flatnonzero(((apart > 0).sum(axis=1) == 1) & ((apart < 0).sum(axis=1) == 1))
-    return rows, apart[rows].argmax(axis=1), apart[rows].argmin(axis=1)
-
-
-@cache
-def best_by_element(model: SubstitutionModel) -> np.ndarray:
-    """(119, ions): the largest probability that an ion of an element stands for each ion."""
-    best = np.zeros((MAX_Z + 1, len(model.species)))
-    np.maximum.at(best, model.atomic_numbers, model.probabilities)
-    return best
-
-
-@dataclass(frozen=True, eq=False)
-class Parents:
-    """Those that can give a formula, the most probable first.
-
-    Attributes:
-        rows: positions of those above the threshold.
-        fitting: how many could by their amounts, whatever the probability.
-    """
-
-    rows: np.ndarray
-    fitting: int
-
-
-def by_substitution(rest: Rest, target: Counts, model: SubstitutionModel) -> Parents:
-    """Parents whose every element is replaced by one of the target's (or stays)."""
-    elements = np.array([z for z, _ in target])
-    amounts = tuple(n for _, n in target)
-    best, fitting, found = best_by_element(model), 0, []
-    for row, counts in enumerate(rest.counts):
-        ways = assignments(tuple(n for _, n in counts), amounts)
-        fitting += bool(ways)
-        at = [model.index.get(ion, -1) for ion in (ions_of(counts) if ways else None) or ()]
-        if at and min(at) >= 0:
-            replaced = best[elements[np.array(ways)], at]
-            found.append((float(replaced.prod(axis=1).max()), row))
-    return Parents(_above_threshold(found), fitting)
-
-
-def by_partial_substitution(rest: Rest, target: Counts, model: SubstitutionModel) -> Parents:
-    """Parents of which one ion is replaced on some or all of its sites."""
-    wanted = np.zeros(MAX_Z + 1, np.int64)
-    wanted[[z for z, _ in target]] = [n for _, n in target]
-    best, found = best_by_element(model), []
-    rows, olds, news = one_ion_apart(rest.crystals.composition, wanted)
-    for row, old, new in zip(rows.tolist(), olds.tolist(), news.tolist(), strict=True):
-        counts = rest.counts[row]
-        names = dict(zip((z for z, _ in counts), ions_of(counts) or (), strict=False))
-        if (ion := names.get(old)) in model.index:
-            found.append((float(best[new, model.index[ion]]), row))
-    return Parents(_above_threshold(found), len(rows))
-
-
-def _above_threshold(found: Iterable[tuple[float, int]]) -> np.ndarray:
-    kept = sorted((-p, row) for p, row in found if p > THRESHOLD)
-    return np.array([row for _, row in kept], np.int64)
-
-
-# --- candidates -----------------------------------------------------------------------------------
-
-
-def generator_of(name: str, target: Counts, parents: Crystals) -> Generator:
-    """The generator with its defaults, kept to the target's elements and formula."""
-    elements = tuple(SYMBOLS[z] for z, _ in target)
-    if name == SAPS:
-        unwanted = other_formulas(parents, target)
-        return SapsGenerator(elements=elements, exclude=(), known=unwanted)
-    return SubstitutionGenerator(model=table_of(name), elements=elements, exclude=())
-
-
-def table_of(name: str) -> SubstitutionModel:
-    """The substitution table of a generator."""
-    return SubstitutionModel.pymatgen() if name == PUBLISHED else learned_model()
-
-
-def other_formulas(parents: Crystals, target: Counts) -> frozenset[str]:
-    """What partial substitution by the target's elements makes of parents besides the target.
-
-    Named as known formulas these are not made, which saves nearly all of the time and changes
-    nothing in the candidates of the target.
-    """
-    found = set()
-    for row, atoms in zip(parents.composition, primitive(parents).n_atoms, strict=True):
-        index = min(SapsGenerator.max_index, SapsGenerator.max_atoms // int(atoms))
-        cell = row * int(atoms) // row.sum()
-        for times, old, (new, _) in itertools.product(
-            range(1, index + 1), np.flatnonzero(row).tolist(), target
-        ):
-            for size in range(1, times * int(cell[old]) + 1):
-                changed = times * cell
-                changed[old] -= size
-                changed[new] += size
-                changed //= np.gcd.reduce(changed)
-                found.add(tuple((z, int(changed[z])) for z in np.flatnonzero(changed).tolist()))
-    return frozenset(reduced_formula(counts) for counts in found - {target})
-
-
-def of_formula(chunks: Iterable[Candidates], formula: str) -> Candidates:
-    """Candidates of a reduced formula, the most probable first, equals as they come."""
-    parts = []
-    for chunk in chunks:
-        kept = chunk.crystals.reduced_formulas == formula
-        parts.append(Candidates(chunk.crystals.take(kept), chunk.lineage.filter(pa.array(kept))))
-    [whole] = list(rechunk(parts, 10**9)) or [Candidates(Crystals.empty(), LINEAGE.empty_table())]
-    order = np.argsort(-whole.lineage["score"].to_numpy(), kind="stable")[:MOST_RAW]
-    return Candidates(whole.crystals.take(order), whole.lineage.take(pa.array(order)))
-
-
-def distinct(candidates: Candidates) -> Candidates:
-    """The first of each group of duplicates, up to as many as anyone looks at.
-
-    By fingerprints alone: to match hundreds of orders of one parent with each other takes minutes.
-    """
-    groups = group_duplicates(candidates.crystals, match=False)
-    firsts = np.unique(groups, return_index=True)[1][: LIMITS[-1]]
-    return Candidates(candidates.crystals.take(firsts), candidates.lineage.take(pa.array(firsts)))
-
-
-def matching(hidden: Crystals, crystals: Crystals) -> np.ndarray:
-    """Which crystals match the hidden one."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
-
-    matcher, [own] = StructureMatcher(), to_pymatgen(hidden)
-    return np.array([matcher.fit(own, other) for other in to_pymatgen(crystals)], bool)
-
-
-def generated(hidden: Crystals, rest: Rest) -> pa.Table:
-    """Distinct candidates of every generator for one target; what led to them as metadata."""
-    [target], [formula] = list(reduced_counts(hidden)), hidden.reduced_formulas.tolist()
-    tables, facts = [], {}
-    for name in GENERATORS:
-        began = time.process_time()
-        find = by_partial_substitution if name == SAPS else by_substitution
-        parents = find(rest, target, table_of(name))
-        crystals = rest.crystals.take(parents.rows)
-        generator = generator_of(name, target, crystals)
-        every = of_formula(generator.generate(crystals, seed=0), formula)
-        kept = distinct(every)
-        columns = {
-            "generator": pa.array([name] * len(kept.crystals), pa.string()),
-            "rank": pa.array(range(1, len(kept.crystals) + 1), pa.int64()),
-            "matches": pa.array(matching(hidden, kept.crystals)),
-            **{c: kept.lineage[c] for c in ("parent_id", "change", "score")},
-        }
-        tables.append(_with_columns(to_arrow(kept.crystals), columns))
-        facts[name] = {
-            "fitting": parents.fitting,
-            "parents": len(parents.rows),
-            "candidates": len(every.crystals),
-            "cpu_seconds": time.process_time() - began,
-        }
-    return pa.concat_tables(tables).replace_schema_metadata({"facts": json.dumps(facts)})
-
-
-def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
-    for name, column in columns.items():
-        table = table.append_column(name, column)
-    return table
 
 
 # --- relaxation -----------------------------------------------------------------------------------
@@ -435,6 +217,18 @@ def run(table: pa.Table, rows: Sequence[int], work: Path, evaluator: Evaluator) 
     return races
 
 
+def with_prototype(crystals: Crystals, rows: Sequence[int], work: Path) -> list[bool]:
+    """Whether a crystal of another formula has the prototype of each of these.
+
+    The label of a prototype says nothing of free parameters: see ``gnomon.generate.labels``.
+    """
+    if not (path := work / "prototypes.parquet").exists():
+        write_table(pa.table({"label": prototype_labels(crystals, SYMPREC).tolist()}), path)
+    labels = np.array(pq.read_table(path)["label"].to_pylist(), dtype=object)
+    formulas = crystals.reduced_formulas
+    return [bool(labels[i] and (labels[formulas != formulas[i]] == labels[i]).any()) for i in rows]
+
+
 # --- what is reported -----------------------------------------------------------------------------
 
 
@@ -480,6 +274,13 @@ def reason(race: Race, name: str) -> str:
     return next(why for why, holds in cases.items() if holds)
 
 
+def partial(race: Race) -> bool:
+    """Whether a candidate of SAPS that keeps some atoms of the old ion matches as generated."""
+    columns = (race.candidates[c].to_pylist() for c in ("generator", "change", "matches"))
+    some = (PART.search(change) for name, change, same in zip(*columns, strict=True) if same)
+    return any(part is not None and part[1] != part[2] for part in some)
+
+
 def recall(ranks: Sequence[dict[str, int]], names: Sequence[str]) -> dict[str, Any]:
     """Targets that one of the generators found within so many candidates of each."""
     best = [min((r[name] for name in names if name in r), default=math.inf) for r in ranks]
@@ -498,16 +299,30 @@ def chance(races: Sequence[Race], name: str) -> dict[str, float]:
     }
 
 
-def report(races: Sequence[Race], above: Sequence[float]) -> dict[str, Any]:
+def not_found(races: Sequence[Race], prototypes: Sequence[bool], name: str) -> dict[str, Any]:
+    """Targets that a generator did not find, by reason."""
+    missed: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for race, known in zip(races, prototypes, strict=True):
+        if why := reason(race, name):
+            missed[why].append((race.hidden.reduced_formulas[0], known))
+    return {
+        why: {
+            "targets": len(some),
+            "of these with their prototype among the rest": sum(known for _, known in some),
+            "formulas": " ".join(sorted(formula for formula, _ in some)),
+        }
+        for why, some in missed.items()
+    }
+
+
+def report(
+    races: Sequence[Race], above: Sequence[float], prototypes: Sequence[bool]
+) -> dict[str, Any]:
     """All figures."""
     before, after = [first_ranks(r) for r in races], [r.ranks() for r in races]
     stable = [i for i, e in enumerate(above) if e <= ON_HULL]
     choices = {**{name: (name,) for name in GENERATORS}, "either": RELAXED}
     formulas = [race.hidden.reduced_formulas[0] for race in races]
-    missed: dict[str, dict[str, list[str]]] = {name: {} for name in RELAXED}
-    for name, (formula, race) in itertools.product(RELAXED, zip(formulas, races, strict=True)):
-        if why := reason(race, name):
-            missed[name].setdefault(why, []).append(formula)
     statuses = Counter(s for race in races for s in race.relaxed["status"].to_pylist())
     return {
         "as generated": {name: recall(before, names) for name, names in choices.items()},
@@ -523,11 +338,13 @@ def report(races: Sequence[Race], above: Sequence[float]) -> dict[str, Any]:
             if name != PUBLISHED
         },
         "relaxations": dict(statuses),
-        "not found": {
-            name: {why: [len(some), sorted(some)] for why, some in whys.items()}
-            for name, whys in missed.items()
+        "prototype among the rest": rate(prototypes),
+        "saps, part of an ion, as generated": rate([partial(race) for race in races]),
+        "not found": {name: not_found(races, prototypes, name) for name in RELAXED},
+        "ranks after relaxation": {
+            formula: ", ".join(f"{name} {rank}" for name, rank in ranks.items())
+            for formula, ranks in zip(formulas, after, strict=True)
         },
-        "ranks after relaxation": dict(zip(formulas, after, strict=True)),
         "candidates": {n: _sizes([_number(race, n) for race in races]) for n in GENERATORS},
         "cpu_minutes": round(sum(_seconds(race) for race in races) / 60, 1),
     }
@@ -579,7 +396,8 @@ def main() -> None:
         "scheme": evaluator.scheme,
         "parents": len(table),
     }
-    save({**facts, **report(races, above)}, given.result)
+    prototypes = with_prototype(from_arrow(table), rows, given.work)
+    save({**facts, **report(races, above, prototypes)}, given.result)
 
 
 if __name__ == "__main__":

@@ -232,14 +232,10 @@ def with_prototype(crystals: Crystals, rows: Sequence[int], work: Path) -> list[
 # --- what is reported -----------------------------------------------------------------------------
 
 
-def rate(hits: Sequence[bool]) -> dict[str, Any]:
-    """k of n with Wilson's 95 % interval, in per cent."""
+def rate(hits: Sequence[bool]) -> str:
+    """k of n with Wilson's 95 % interval."""
     found = wilson(sum(hits), len(hits))
-    return {
-        "k": found.k,
-        "n": found.n,
-        "interval": [round(100 * x) for x in (found.low, found.high)],
-    }
+    return f"{found.k} of {found.n} ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
 
 
 def by_chance(candidates: int, good: int, most: int) -> float:
@@ -281,7 +277,7 @@ def partial(race: Race) -> bool:
     return any(part is not None and part[1] != part[2] for part in some)
 
 
-def recall(ranks: Sequence[dict[str, int]], names: Sequence[str]) -> dict[str, Any]:
+def recall(ranks: Sequence[dict[str, int]], names: Sequence[str]) -> dict[str, str]:
     """Targets that one of the generators found within so many candidates of each."""
     best = [min((r[name] for name in names if name in r), default=math.inf) for r in ranks]
     return {f"within {most}": rate([rank <= most for rank in best]) for most in LIMITS}
@@ -350,7 +346,7 @@ def report(
     }
 
 
-def _within(found: dict[str, Any]) -> dict[str, Any]:
+def _within(found: dict[str, str]) -> dict[str, str]:
     """Only as many candidates as were relaxed."""
     return {f"within {most}": found[f"within {most}"] for most in LIMITS if most <= RELAXATIONS[-1]}
 
@@ -393,8 +389,11 @@ def main() -> None:
     above = [table["e_above_hull"][row].as_py() for row in rows]
     facts = {
         "drawn": {"targets": len(rows), "of": len(eligible), "seed": given.seed},
+        "rule": f"reported, e_above_hull <= {NEAR_HULL}, 3 or 4 elements, at most {MOST_ATOMS} "
+        f"atoms in the primitive cell, formula hash >= {UNSEEN}",
+        "caps": {"looked at": LIMITS[-1], "relaxed": RELAXATIONS[-1], **RELAX.model_dump()},
         "scheme": evaluator.scheme,
-        "parents": len(table),
+        "crystals in the file": len(table),
     }
     prototypes = with_prototype(from_arrow(table), rows, given.work)
     save({**facts, **report(races, above, prototypes)}, given.result)

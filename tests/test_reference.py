@@ -84,9 +84,10 @@ def test_every_record_is_a_row_with_a_status(tmp_path):
         "rejected": 2,
     }
     assert found.phases["source_id"].to_pylist() == ["A_cF4_225_a", "good"]
-    assert pq.read_table(tmp_path / "r" / "records.parquet").to_pylist() == (
-        found.records.to_pylist()
-    )
+    written = tmp_path / "r" / "records.parquet"
+    assert pq.read_table(written).to_pylist() == found.records.to_pylist()
+    known = read(written)  # as a campaign reads it
+    assert (len(known.crystals), len(known.rejects)) == (5, 2)
 
 
 def test_phases_are_on_one_hull_of_one_scheme(known, tmp_path):
@@ -386,7 +387,7 @@ def test_mistakes_are_told_before_anything_is_asked(known, tmp_path, capsys, mon
         out, err = capsys.readouterr()
         assert out == ""
         assert message in err, err
-        assert not list(tmp_path.glob("reference-*/answers"))
+        assert not list(tmp_path.glob("reference-*"))
 
 
 def test_the_command_without_a_network(tmp_path, capsys):
@@ -415,10 +416,11 @@ def test_the_settings_of_a_campaign_evaluate(known, tmp_path, capsys):
     assert "5 converged" in capsys.readouterr().err
 
 
-def test_a_source_that_is_none_is_refused():
+def test_a_source_that_is_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one chemical system"):
         Request.of([], ["mp"])
     with pytest.raises(ValueError, match="at least one chemical system"):
         Request.of(["Au-Cu"], [])
     with pytest.raises(InputError, match="is no source"):
-        fetch(Request.of(["Au-Cu"], ["no/such/file"]), Store("nowhere"), SILENT)
+        fetch(Request.of(["Au-Cu"], ["no/such/file"]), Store(tmp_path / "r"), SILENT)
+    assert not (tmp_path / "r").exists()

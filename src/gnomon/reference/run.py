@@ -25,7 +25,7 @@ from gnomon.hull import ON_HULL
 from gnomon.listener import Listener
 from gnomon.provenance import git_commit
 from gnomon.reference.answers import Answers, Fetched
-from gnomon.reference.sources import make_source
+from gnomon.reference.sources import Source, make_source
 from gnomon.reference.systems import System, largest
 from gnomon.reference.tables import Placed, crystals_of, place, read_records, with_outcomes
 from gnomon.reference.transport import Patience, ProviderError
@@ -137,9 +137,10 @@ def fetch(
         InputError: if there is no such source, or it needs a package or key that is missing.
         StoreError: if the folder is in use, holds something else, is damaged or cannot be written.
     """
+    sources = _sources(request, patience)  # first: what fails here begins nothing
     _refuse_strangers(store)
     with store.locked():
-        return _fetch(request, store, listener, patience or Patience())
+        return _fetch(request, sources, store, listener)
 
 
 def references(
@@ -164,12 +165,13 @@ def references(
         ProviderError, InputError: as ``fetch`` does.
         StoreError: as ``fetch`` does, or if the phases were evaluated in another way before.
     """
+    sources = _sources(request, patience)
     _refuse_strangers(store)
     with store.locked():
         provenance = _load(store)
         if provenance is not None:
             _check_same_evaluation(store, provenance.evaluation, evaluator.scheme, relax)
-        provenance = _fetch(request, store, listener, patience or Patience())
+        provenance = _fetch(request, sources, store, listener)
         provenance = provenance.model_copy(
             update={"evaluation": Evaluation(scheme=evaluator.scheme, relax=relax)}
         )
@@ -182,8 +184,13 @@ def references(
         return _write(store, provenance, outcomes, placed)
 
 
-def _fetch(request: Request, store: Store, listener: Listener, patience: Patience) -> Provenance:
-    sources = [make_source(name, patience) for name in request.sources]
+def _sources(request: Request, patience: Patience | None) -> list[Source]:
+    return [make_source(name, patience or Patience()) for name in request.sources]
+
+
+def _fetch(
+    request: Request, sources: Sequence[Source], store: Store, listener: Listener
+) -> Provenance:
     provenance = _begin(request, store)
     fetched = []
     for number, source in enumerate(sources):

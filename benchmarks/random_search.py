@@ -1,17 +1,22 @@
 """Random structure search: cells a second beside PyXtal, and known structures found as lowest.
 
     python benchmarks/random_search.py --cells 400
-    python benchmarks/random_search.py --search NaCl Cu Cu3Au C TiO2 --seeds 1
+    python benchmarks/random_search.py --search NaCl Cu Cu3Au C TiO2 --max-atoms 6 --seeds 3
+    python benchmarks/random_search.py --search Cu3Au --max-atoms 4 \\
+        --evaluator ase:ase.calculators.emt.EMT
 
 Both sides make cells of SiO2 with 1 to 8 formula units (up to 24 atoms in a primitive cell), any
 space group, atoms kept apart.  PyXtal (Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021))
 is asked as its guide shows, a random space group and number of formula units until one is
 compatible; what it refuses is not counted.  Times are CPU seconds of one process; tables of Wyckoff
-positions are read before the clock starts.
+positions are read before the clock starts.  What a run did not measure stays in the results as an
+earlier run left it.
 """
 
 import argparse
+import json
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -79,11 +84,13 @@ def with_pyxtal(cells: int) -> dict[str, Any]:
     return {"cells": made, "asked": asked, "seconds": seconds, "rate": made / seconds}
 
 
-def searched(composition: str, evaluator: str, seeds: int, max_atoms: int) -> dict[str, Any]:
+def searched(
+    composition: str, evaluator: str, seeds: int, max_atoms: int, tries: int
+) -> dict[str, Any]:
     verifier = make_evaluator(
         EvaluatorConfig(name=evaluator, workers=1), RelaxConfig(fmax=0.05, max_steps=200)
     )
-    generator = RandomSearchGenerator((composition,), count=100, max_atoms=max_atoms)
+    generator = RandomSearchGenerator((composition,), count=tries, max_atoms=max_atoms)
     runs = []
     for seed in range(seeds):
         start = time.process_time()
@@ -123,22 +130,31 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=0, help="cells for the comparison of speed")
     parser.add_argument("--search", nargs="*", default=[], choices=sorted(EXPECTED))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tries", type=int, default=100, help="cells of a composition and seed")
     parser.add_argument("--max-atoms", type=int, default=8)
     parser.add_argument("--evaluator", default="gnomon-1")
     parser.add_argument("--out", type=Path, default=RESULTS / "random_search.json")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.filterwarnings("ignore")
-    result: dict[str, Any] = {}
+    result = json.loads(given.out.read_text("utf-8")) if given.out.exists() else {}
+    result["commands"] = [
+        *result.get("commands", []),
+        " ".join(["random_search.py", *sys.argv[1:]]),
+    ]
     if given.cells:
         ours, theirs = with_gnomon(given.cells), with_pyxtal(max(20, given.cells // 20))
         result["cells_of_SiO2"] = {"gnomon": ours, "pyxtal": theirs}
         if "rate" in theirs:
             result["cells_of_SiO2"]["ratio"] = ours["rate"] / theirs["rate"]
-    result["searches"] = {
-        composition: searched(composition, given.evaluator, given.seeds, given.max_atoms)
-        for composition in given.search
-    }
+    searches = result.setdefault("searches", {})
+    for composition in given.search:
+        named = (
+            composition if given.evaluator == "gnomon-1" else f"{composition}, {given.evaluator}"
+        )
+        searches[named] = searched(
+            composition, given.evaluator, given.seeds, given.max_atoms, given.tries
+        )
     save(result, given.out)
 
 

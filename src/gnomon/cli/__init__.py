@@ -22,6 +22,7 @@ from gnomon.cli.generate_substitutions import (
     generate_substitution,
     train_substitution,
 )
+from gnomon.cli.join import train_join
 from gnomon.cli.label import label
 from gnomon.cli.lineage import lineage
 from gnomon.cli.md import md
@@ -83,6 +84,7 @@ generate_app.command("saps")(generate_saps)
 generate_app.command("random")(generate_random)
 generate_app.command("compositions")(generate_compositions)
 train_app.command("structural")(train_structural)
+train_app.command("join")(train_join)
 train_app.command("composition")(train_composition)
 train_app.command("transfer")(train_transfer)
 train_app.command("potential")(train_potential)

@@ -17,7 +17,7 @@ from gnomon.models import Predictions
 from gnomon.models.card import ModelCard
 from gnomon.models.storage import load_ensemble, save_ensemble
 from gnomon.models.structural import Structural, StructuralConfig
-from gnomon.models.target import Target
+from gnomon.models.target import JoinedTarget, Target
 
 CHUNK = 4096
 """Crystals whose graphs are in memory at a time in a prediction."""
@@ -34,7 +34,12 @@ BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 class EnsembleEnergyModel:
     """The trained structural networks of one energy scheme (see ``gnomon.models.EnergyModel``)."""
 
-    def __init__(self, networks: Structural, target: Target, card: ModelCard | None = None):
+    def __init__(
+        self,
+        networks: Structural,
+        target: Target | JoinedTarget,
+        card: ModelCard | None = None,
+    ):
         """Networks with a leading axis of members on every array."""
         self.networks = networks
         self.target = target
@@ -91,7 +96,7 @@ class EnsembleEnergyModel:
         rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
         smallest = float(min(1.0, lengths.min()))
         graphs = self._graphs(crystals[rows], smallest)
-        baseline = self.target.baseline(crystals[rows])
+        fractions = crystals.composition[rows] / crystals.n_atoms[rows, None]
         found = []
         for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
             scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
@@ -103,7 +108,7 @@ class EnsembleEnergyModel:
             index = np.flatnonzero(asked & connected)
             outputs, features = (run_and_embed if embed else _run)(self.networks, scaled, index)
             energies = np.full((len(outputs), len(crystals)), np.nan)
-            energies[:, rows] = baseline + self.target.scale * outputs
+            energies[:, rows] = self.target.energies(fractions, outputs)
             seen = np.full((len(crystals), features.shape[1]), np.nan, np.float32)
             seen[rows] = features
             found.append((Predictions(energies, reasons), seen))

@@ -13,13 +13,13 @@ from gnomon.elements import MAX_Z
 from gnomon.files import write_atomically
 from gnomon.models.card import ModelCard
 from gnomon.models.checkpoint import CheckpointError, load_arrays, load_header, save_arrays
-from gnomon.models.target import Target
+from gnomon.models.target import JoinedTarget, Target
 
 Network = TypeVar("Network", bound=eqx.Module)
 
 
 def save_ensemble(
-    path: Path, networks: Any, target: Target, card: ModelCard, *, half: bool = False
+    path: Path, networks: Any, target: Target | JoinedTarget, card: ModelCard, *, half: bool = False
 ) -> None:
     """Write networks with their target and, beside the file, its card as JSON.
 
@@ -34,8 +34,7 @@ def save_ensemble(
         "kind": card.kind,
         "network": networks.config.model_dump(mode="json"),
         "members": card.members,
-        "shift": target.shift,
-        "scale": target.scale,
+        **_numbers(target),
         "card": card.model_dump(mode="json"),
         "half": half,
     }
@@ -47,7 +46,7 @@ def save_ensemble(
 
 def load_ensemble(
     path: Path, kind: str, untrained: Callable[[Any, int], Network]
-) -> tuple[Network, Target, ModelCard]:
+) -> tuple[Network, Target | JoinedTarget, ModelCard]:
     """What ``save_ensemble`` wrote.
 
     Args:
@@ -66,14 +65,13 @@ def load_ensemble(
             f"`gnomon train {kind}`"
         )
     networks = eqx.filter_eval_shape(lambda: untrained(header["network"], header["members"]))
-    empty = Target(np.zeros(MAX_Z + 1), np.zeros(MAX_Z + 1, bool), 0.0, 1.0)
-    weights, *others = _arrays(networks, empty)
+    target = _target(header)
+    weights, *others = _arrays(networks, target)
     stored = jax.tree.map(_halved, weights) if header.get("half") else weights
-    arrays, energies, seen = load_arrays(path, (stored, *others))
+    arrays, *others = load_arrays(path, (stored, *others))
     arrays = jax.tree.map(lambda array, like: jnp.asarray(array, like.dtype), arrays, weights)
     networks = eqx.combine(arrays, networks)
-    target = Target(energies, seen, header["shift"], header["scale"])
-    return networks, target, ModelCard.model_validate(header["card"])
+    return networks, _target(header, *others), ModelCard.model_validate(header["card"])
 
 
 def card_path(path: Path) -> Path:
@@ -90,8 +88,39 @@ def _halved(leaf: Any) -> Any:
     return np.asarray(leaf, np.float16)
 
 
-def _arrays(networks: Any, target: Target) -> tuple[Any, np.ndarray, np.ndarray]:
-    return eqx.filter(networks, _is_array_like), target.element_energies, target.seen
+def _numbers(target: Target | JoinedTarget) -> dict[str, Any]:
+    """What a header says of a target."""
+    if isinstance(target, Target):
+        return {"shift": target.shift, "scale": target.scale}
+    return {"parts": [{**_numbers(part), "members": members} for part, members in target.parts]}
+
+
+def _target(
+    header: dict[str, Any], energies: np.ndarray | None = None, seen: np.ndarray | None = None
+) -> Target | JoinedTarget:
+    """The target of a header and its arrays; without these, one that has their shapes."""
+    parts = header.get("parts")
+    shape = (MAX_Z + 1,) if parts is None else (len(parts), MAX_Z + 1)
+    energies = np.zeros(shape) if energies is None else energies
+    seen = np.zeros(shape, bool) if seen is None else seen
+    if parts is None:
+        return Target(energies, seen, header["shift"], header["scale"])
+    rows = zip(parts, energies, seen, strict=True)
+    return JoinedTarget(
+        tuple((Target(e, s, part["shift"], part["scale"]), part["members"]) for part, e, s in rows)
+    )
+
+
+def _arrays(networks: Any, target: Target | JoinedTarget) -> tuple[Any, np.ndarray, np.ndarray]:
+    weights = eqx.filter(networks, _is_array_like)
+    if isinstance(target, Target):
+        return weights, target.element_energies, target.seen
+    targets = [part for part, _ in target.parts]
+    return (
+        weights,
+        np.stack([part.element_energies for part in targets]),
+        np.stack([part.seen for part in targets]),
+    )
 
 
 def _is_array_like(leaf: Any) -> bool:

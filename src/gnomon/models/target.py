@@ -1,6 +1,7 @@
 """What a network learns: the part of a formation energy that the elements alone do not say."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -36,6 +37,52 @@ class Target:
     def of_fractions(self, fractions: Float64[np.ndarray, "n 119"]) -> Float64[np.ndarray, " n"]:
         """What atomic fractions by atomic number say, eV/atom."""
         return self.shift + fractions @ self.element_energies
+
+    def energies(
+        self, fractions: Float64[np.ndarray, "n 119"], outputs: Float64[np.ndarray, "m n"]
+    ) -> Float64[np.ndarray, "m n"]:
+        """Formation energies of every member from the outputs of its network, eV/atom."""
+        return self.of_fractions(fractions) + self.scale * outputs
+
+    def shared(self) -> "Target":
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedTarget:
+    """The targets of ensembles that were joined, each with the number of its members."""
+
+    parts: tuple[tuple[Target, int], ...]
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "119"]:
+        """The elements that every part has seen."""
+        return np.asarray(np.all([target.seen for target, _ in self.parts], axis=0))
+
+    def energies(
+        self, fractions: Float64[np.ndarray, "n 119"], outputs: Float64[np.ndarray, "m n"]
+    ) -> Float64[np.ndarray, "m n"]:
+        """Formation energies of every member from the outputs of its network, eV/atom."""
+        ends = np.cumsum([members for _, members in self.parts])
+        split = np.split(outputs, ends[:-1])
+        parts = zip(self.parts, split, strict=True)
+        return np.concatenate([target.energies(fractions, own) for (target, _), own in parts])
+
+    def shared(self) -> Target:
+        """One for all members, the mean over them."""
+        weights = [members for _, members in self.parts]
+
+        def mean(values: list[Any]) -> Any:
+            return np.average(np.array(values), axis=0, weights=weights)
+
+        targets = [target for target, _ in self.parts]
+        return Target(
+            mean([target.element_energies for target in targets]),
+            self.seen,
+            float(mean([target.shift for target in targets])),
+            float(mean([target.scale for target in targets])),
+        )
 
 
 def fit_elements(

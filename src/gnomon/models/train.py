@@ -121,8 +121,9 @@ def train(  # noqa: PLR0913  (what, how, where from, where to)
         config: settings.
         out: file to write.
         scheme: name of the energy scheme.
-        start: a trained ensemble that goes on, with its own element energies and scale; the
-            settings are to name its shape, members and sha256 (``going_on``).
+        start: a trained ensemble that goes on, with its own element energies and scale (their
+            mean if it was joined); the settings are to name its shape, members and sha256
+            (``going_on``).
         data_name: what the data is called on the card.
         progress: called after each epoch.
 
@@ -142,7 +143,7 @@ def train(  # noqa: PLR0913  (what, how, where from, where to)
     train_rows, validation_rows = _split(crystals, config)
     target = fit_target(crystals[train_rows], energies[train_rows])
     if start is not None:
-        target = replace(start.target, seen=start.target.seen | target.seen)
+        target = replace(start.target.shared(), seen=start.target.seen | target.seen)
     graphs = build_graphs(crystals, config.network.cutoff, config.network.max_neighbors)
     labels = ((energies - target.baseline(crystals)) / target.scale).astype(np.float32)
     training = graphs.take(train_rows)

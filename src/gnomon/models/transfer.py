@@ -145,7 +145,8 @@ def load_property_model(path: Path | str) -> PropertyModel:
     def untrained(config: Any, members: int) -> Structural:
         return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
 
-    return PropertyModel(*load_ensemble(Path(path), KIND, untrained))
+    networks, target, card = load_ensemble(Path(path), KIND, untrained)
+    return PropertyModel(networks, target.shared(), card)
 
 
 # --- the whole network ----------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def _whole(
     trained = load_model(work)
     work.unlink()
     card_path(work).unlink()
-    return trained.networks, trained.target
+    return trained.networks, trained.target.shared()
 
 
 def _new_readouts(networks: Structural, seed: int) -> Structural:

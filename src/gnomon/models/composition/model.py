@@ -146,4 +146,5 @@ def load_composition_model(path: Path | str) -> CompositionModel:
     def untrained(config: Any, members: int) -> Composition:
         return initial_networks(CompositionConfig.model_validate(config), members, 0)
 
-    return CompositionModel(*load_ensemble(Path(path), KIND, untrained))
+    networks, target, card = load_ensemble(Path(path), KIND, untrained)
+    return CompositionModel(networks, target.shared(), card)

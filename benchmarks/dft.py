@@ -8,7 +8,7 @@ Every crystal goes through the evaluator of `gnomon verify --engine gpaw`, at th
 k-points of the preset and with forces below 0.005 eV/Å: lattice constants need tighter forces than
 energies.  A run that was killed goes on from the evaluator's checkpoints.  The references of
 formation energies are Na bcc, Mg hcp, Cu and Au fcc, and O2 (triplet) and Cl2 as single molecules
-in a box; silicon is its own.
+in a box, with one k-point; silicon is its own.
 
 What is compared with, all of it PBE without any fitted correction:
 
@@ -39,6 +39,9 @@ BOX = (7.0, 7.0, 8.0)
 """Å: molecules lie along the last edge; their copies are at least 6 Å apart."""
 
 LIMITS = {"fmax": 0.005, "max_steps": 60, "max_seconds": 7200.0}
+
+GAMMA = 0.1
+"""k-points for each 1/Å that leave a molecule the one at Γ: its box has no bands."""
 
 
 def primitive(edges: np.ndarray, formula: str, *coords: list[float]) -> Crystals:
@@ -82,6 +85,16 @@ class Case:
     crystal: Crystals
     measure: Callable[[Crystals], dict[str, float]]
     relax_cell: bool = True
+
+    @property
+    def limits(self) -> RelaxConfig:
+        """Of its relaxation."""
+        return RelaxConfig.model_validate(LIMITS | {"relax_cell": self.relax_cell})
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """That change the preset."""
+        return {} if self.relax_cell else {"kpt_density": GAMMA, "relax_kpt_density": None}
 
 
 def cubic(primitives: int) -> Callable[[Crystals], dict[str, float]]:
@@ -172,8 +185,7 @@ def calculate(name: str, preset: str, folder: Path) -> dict[str, Any]:
     from gnomon.evaluate.gpaw import gpaw_evaluator  # noqa: PLC0415
 
     case = CASES[name]
-    limits = RelaxConfig.model_validate(LIMITS | {"relax_cell": case.relax_cell})
-    evaluator = gpaw_evaluator(preset, {}, limits, folder, workers=1)
+    evaluator = gpaw_evaluator(preset, case.options, case.limits, folder, workers=1)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     [found] = evaluator.evaluate(case.crystal)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -21,8 +21,8 @@ from gnomon import io
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 
-STARTING = 60.0
-"""Seconds that the OPTIMADE server has to start (it takes about 5 on one core)."""
+STARTING = 180.0
+"""Seconds that the OPTIMADE server has to start (it takes 3 on an idle core)."""
 
 
 @dataclass(frozen=True)

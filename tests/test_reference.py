@@ -25,7 +25,7 @@ from tests.conftest import EMT, REPOSITORY
 from tests.reference_servers import Reply, entry, page, scripted, serving
 from tests.test_reference_optimade import AGAU, AU, CU, CUAU, DISORDERED, INSIDE, pages_of
 
-QUICK = Patience(silence=5.0, attempts=2, pause=0.01)
+QUICK = Patience(silence=30.0, attempts=2, pause=0.01)
 RELAX = RelaxConfig()
 
 RELAXED_TWICE = 1e-3
@@ -351,7 +351,7 @@ def test_a_killed_fetch_goes_on_by_the_same_command(tmp_path):
         arguments = ["reference", "Au-Cu", "--from", server.url, "--fetch-only", "--out", str(out)]
         command = [sys.executable, "-m", "gnomon", *arguments]
         first = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not any("page=2" in path for path in server.asked):
             assert first.poll() is None, first.stderr.read().decode()
             assert time.monotonic() < deadline

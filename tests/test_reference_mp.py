@@ -16,7 +16,7 @@ from gnomon.reference.materials_project import ENDPOINT, FIELDS, KEY, MaterialsP
 from gnomon.reference.transport import Patience, ProviderError
 from tests.reference_servers import Provider, Reply, serving
 
-QUICK = Patience(silence=5.0, attempts=3, pause=0.01, longest_pause=1.0)
+QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=1.0)
 SECRET = "k" * 32
 NAMED = {
     "mp-30": from_ase([bulk("Cu", a=3.57)]),

@@ -23,7 +23,7 @@ from tests.reference_servers import Reply, entry, optimade_server, page, scripte
 from tests.strategies import seeds
 from tests.test_fuzz import damaged
 
-QUICK = Patience(silence=5.0, attempts=2, pause=0.01)
+QUICK = Patience(silence=30.0, attempts=2, pause=0.01)
 SYSTEM = (("Au", "Cu"),)
 
 CU = from_ase([bulk("Cu", a=3.6)])
@@ -228,6 +228,36 @@ def test_a_database_that_never_rests_is_given_up(tmp_path):
     assert len(server.asked) == 4
 
 
+@pytest.mark.parametrize("total", [None, 2, 7])
+def test_a_database_that_grew_while_we_paused_is_read_anew(total, tmp_path):
+    """Where the provider counts, the kept pages are dropped; else they have to do."""
+    with serving(pages_of(*sorted(INSIDE))) as server:
+        answers = Answers(tmp_path, 0)
+        answers.begin(Optimade(server.url, QUICK)._plans(SYSTEM)[0])
+        stale = page([entry(AGAU, "stale")], f"{server.url}/v1/structures?page=1", total=total)
+        answers.keep(0, json.dumps(stale).encode())
+        _, answers = ask(server.url, tmp_path)
+    found = set(crystals_in(tmp_path, answers))
+    assert found == (INSIDE if total else {"stale", *sorted(INSIDE)[1:]})
+
+
+def test_counts_that_vary_from_page_to_page_are_borne(tmp_path):
+    pages = [page([entry(CU, "a")], "?page=1", total=2), page([entry(AU, "b")], total=1)]
+    with serving(scripted(*map(Reply.json, pages))) as server:
+        fetched, _ = ask(server.url, tmp_path)
+    assert len(server.asked) == fetched.received == fetched.announced == 2
+
+
+def test_a_page_that_leads_nowhere_is_asked_for_again(tmp_path):
+    """The provider mends its links: what was fetched before does not stand in the way."""
+    lost = page([entry(AU, "gnm/au")]) | {"meta": page([], "x")["meta"]}
+    with serving(scripted(Reply.json(lost), Reply.json(page([entry(AU, "gnm/au")])))) as server:
+        with pytest.raises(ProviderError, match="but not where"):
+            ask(server.url, tmp_path)
+        _, answers = ask(server.url, tmp_path)
+    assert set(crystals_in(tmp_path, answers)) == {"gnm/au"}
+
+
 def test_a_kept_page_that_is_damaged_is_fetched_again(tmp_path):
     with serving(pages_of(*sorted(INSIDE))) as server:
         answers = Answers(tmp_path, 0)
@@ -423,7 +453,7 @@ def test_whatever_a_provider_sends_becomes_rows_or_one_sort_of_error(broken, tmp
     url, answer = broken
     answer.draw(random.Random(seed))
     answers = Answers(tmp_path / str(seed), 0)
-    impatient = Patience(silence=5.0, attempts=1)
+    impatient = Patience(silence=30.0, attempts=1)
     try:
         fetched = Optimade(url, impatient).fetch(SYSTEM, answers, SILENT)
     except ProviderError:

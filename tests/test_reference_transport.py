@@ -12,7 +12,7 @@ from gnomon.listener import Listener
 from gnomon.reference.transport import Patience, ProviderError, get_json
 from tests.reference_servers import Reply, scripted, serving
 
-QUICK = Patience(silence=5.0, attempts=3, pause=0.01, longest_pause=2.0)
+QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=2.0)
 GOOD = Reply.json({"is": "good"})
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_falls_silent_is_left():
         pytest.raises(ProviderError, match=r"silent for 0.2 s, 2 times"),
     ):
         get_json(server.url, patience)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
 
 
 def test_a_server_that_drips_is_left():

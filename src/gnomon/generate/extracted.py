@@ -95,14 +95,9 @@ class ExtractedGenerator:
     def _decorated(self) -> Iterator[Candidates]:
         numbers = sorted(atomic_number(s) for s in self.system)
         for prototype in self.prototypes:
-            n_species = prototype.decorations.shape[1]
-            chosen = np.array(list(itertools.combinations(numbers, n_species)), np.int64)
-            elements = chosen.reshape(-1, n_species)[:, prototype.decorations]
-            elements = elements.reshape(-1, n_species)
-            for start in range(0, len(elements), CHUNK):
-                part = elements[start : start + CHUNK]
-                crystals = prototype.decorate(part)
-                yield Candidates(crystals, self._lineage(prototype, part, crystals))
+            for elements in prototype.choices(numbers):
+                crystals = prototype.decorate(elements)
+                yield Candidates(crystals, self._lineage(prototype, elements, crystals))
 
     def _lineage(
         self, prototype: Prototype, elements: Int64[np.ndarray, "k m"], crystals: Crystals

@@ -9,7 +9,7 @@ import gzip
 import importlib.util
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -75,6 +75,20 @@ class Prototype:
     def simplicity(self) -> float:
         """Small cells first, of equals those of high symmetry: what nature prefers, too."""
         return simplicity(self.n_atoms, self.label)
+
+    def choices(self, numbers: Sequence[int]) -> Iterator[Int64[np.ndarray, "k m"]]:
+        """Elements for the letters, every choice in every decoration, ``CHUNK`` rows at most.
+
+        Rows come as they are needed: four of eighty elements are 1.6 million choices.
+
+        Args:
+            numbers: atomic numbers to choose from, ascending.
+        """
+        n_species = self.decorations.shape[1]
+        every = itertools.combinations(numbers, n_species)
+        some = max(1, CHUNK // len(self.decorations))
+        while chosen := list(itertools.islice(every, some)):
+            yield np.array(chosen)[:, self.decorations].reshape(-1, n_species)
 
     def decorate(self, elements: Int64[np.ndarray, "k m"]) -> Crystals:
         """Crystals in which letter i is ``elements[:, i]``, scaled until covalent spheres touch."""
@@ -153,13 +167,10 @@ class PrototypeGenerator:
             for structure in elemental_structures(SYMBOLS[z], self.max_atoms):
                 yield Candidates(structure.crystal, self._elemental_lineage(structure))
         for n_species in range(2, len(numbers) + 1):
-            chosen = np.array(list(itertools.combinations(numbers, n_species)))
             for prototype in prototypes(n_species, self.max_atoms):
-                elements = chosen[:, prototype.decorations].reshape(-1, n_species)
-                for start in range(0, len(elements), CHUNK):
-                    part = elements[start : start + CHUNK]
-                    crystals = prototype.decorate(part)
-                    yield Candidates(crystals, self._lineage(prototype, part, crystals))
+                for elements in prototype.choices(numbers.tolist()):
+                    crystals = prototype.decorate(elements)
+                    yield Candidates(crystals, self._lineage(prototype, elements, crystals))
 
     def _elemental_lineage(self, structure: ElementalStructure) -> pa.Table:
         return self._rows(structure.crystal, [structure.origin], structure.simplicity)

@@ -26,6 +26,7 @@ from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.oxidation import ions as ions_of
 from gnomon.generate.protostructures import protostructure
+from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution_model import THRESHOLD, Replacements, SubstitutionModel
 
 Counts = tuple[tuple[int, int], ...]
@@ -117,7 +118,7 @@ class SubstitutionGenerator:
     # --- which substitutions --------------------------------------------------------------------
 
     def _batches(self, parents: Crystals) -> Iterator[Candidates]:
-        seen: set[int] = set()
+        seen = SeenKeys()
         replacements = lru_cache(maxsize=4096)(self._replacements)
         held: list[_Family] = []
         waiting = skipped = 0
@@ -174,14 +175,10 @@ class SubstitutionGenerator:
         keys = composition_keys(self.model.atomic_numbers[found.ions], amounts)
         return found.take(np.array([key not in self._known_compositions for key in keys], bool))
 
-    def _unseen(self, found: Replacements, parent: Crystals, seen: set[int]) -> Replacements:
+    def _unseen(self, found: Replacements, parent: Crystals, seen: SeenKeys) -> Replacements:
         """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
-        keys = protostructure(parent).keys(self.model.atomic_numbers[found.ions]).tolist()
-        new = np.zeros(len(keys), bool)
-        for row, key in enumerate(keys):
-            new[row] = key not in seen
-            seen.add(key)
-        return found.take(new)
+        keys = protostructure(parent).keys(self.model.atomic_numbers[found.ions])
+        return found.take(seen.add(keys))
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "119"]:

@@ -190,19 +190,14 @@ def write_table(table: pa.Table, path: Path) -> None:
 def run(table: pa.Table, rows: Sequence[int], work: Path, evaluator: Evaluator) -> list[Race]:
     """Generate for every target, then relax; files in the work folder are taken as they are."""
     everything = from_arrow(table)
-    names = [f"{row:05d}-{everything[row].reduced_formulas[0]}" for row in rows]
-    for row, name in zip(rows, names, strict=True):
-        if not (path := work / f"{name}.candidates.parquet").exists():
+    for row, path in zip(rows, _paths(everything, rows, work, "candidates"), strict=True):
+        if not path.exists():
             hidden = primitive(everything[row])
             formula = hidden.reduced_formulas[0]
             write_table(generated(hidden, Rest.without(everything, formula)), path)
-            print(name, flush=True)
-    races = [
-        Race(primitive(everything[row]), pq.read_table(work / f"{name}.candidates.parquet"))
-        for row, name in zip(rows, names, strict=True)
-    ]
-    paths = [work / f"{name}.relaxed.parquet" for name in names]
-    todo = [i for i, path in enumerate(paths) if not path.exists()]
+            print(path.name, flush=True)
+    races, paths = read_races(table, rows, work), _paths(everything, rows, work, "relaxed")
+    todo = [i for i, race in enumerate(races) if race.relaxed is None]
     for start in range(0, len(todo), TARGETS_AT_ONCE):
         some = todo[start : start + TARGETS_AT_ONCE]
         began = time.process_time()
@@ -212,9 +207,27 @@ def run(table: pa.Table, rows: Sequence[int], work: Path, evaluator: Evaluator) 
             facts = {"cpu_seconds": str(spent), "scheme": evaluator.scheme}
             write_table(races[i].relaxed.replace_schema_metadata(facts), paths[i])
         print("relaxed", start + len(some), "of", len(todo), f"{spent:.1f} CPU s each", flush=True)
-    for race, path in zip(races, paths, strict=True):
-        race.relaxed = pq.read_table(path)
-    return races
+    return read_races(table, rows, work)
+
+
+def read_races(table: pa.Table, rows: Sequence[int], work: Path) -> list[Race]:
+    """What the work folder has of these targets; candidates must be there."""
+    everything = from_arrow(table)
+    paths = [_paths(everything, rows, work, kind) for kind in ("candidates", "relaxed")]
+    return [
+        Race(
+            primitive(everything[row]),
+            pq.read_table(candidates),
+            pq.read_table(relaxed) if relaxed.exists() else None,
+        )
+        for row, candidates, relaxed in zip(rows, *paths, strict=True)
+    ]
+
+
+def _paths(crystals: Crystals, rows: Sequence[int], work: Path, kind: str) -> list[Path]:
+    formulas = crystals.take(rows).reduced_formulas.tolist()
+    pairs = zip(rows, formulas, strict=True)
+    return [work / f"{row:05d}-{formula}.{kind}.parquet" for row, formula in pairs]
 
 
 def with_prototype(crystals: Crystals, rows: Sequence[int], work: Path) -> list[bool]:
@@ -314,17 +327,20 @@ def not_found(races: Sequence[Race], prototypes: Sequence[bool], name: str) -> d
 def report(
     races: Sequence[Race], above: Sequence[float], prototypes: Sequence[bool]
 ) -> dict[str, Any]:
-    """All figures."""
-    before, after = [first_ranks(r) for r in races], [r.ranks() for r in races]
-    stable = [i for i, e in enumerate(above) if e <= ON_HULL]
+    """All figures; those after relaxation are of the targets for which it is done."""
+    before = [first_ranks(r) for r in races]
+    done = [i for i, race in enumerate(races) if race.relaxed is not None]
+    after = {i: races[i].ranks() for i in done}
+    stable = [i for i in done if above[i] <= ON_HULL]
+    relaxed = [races[i] for i in done]
     choices = {**{name: (name,) for name in GENERATORS}, "either": RELAXED}
     formulas = [race.hidden.reduced_formulas[0] for race in races]
-    statuses = Counter(s for race in races for s in race.relaxed["status"].to_pylist())
+    statuses = Counter(s for race in relaxed for s in race.relaxed["status"].to_pylist())
     return {
         "as generated": {name: recall(before, names) for name, names in choices.items()},
         "as generated, candidates in random order": {n: chance(races, n) for n in GENERATORS},
         "after relaxation": {
-            name: _within(recall(after, names))
+            name: _within(recall([after[i] for i in done], names))
             for name, names in choices.items()
             if name != PUBLISHED
         },
@@ -336,13 +352,15 @@ def report(
         "relaxations": dict(statuses),
         "prototype among the rest": rate(prototypes),
         "saps, part of an ion, as generated": rate([partial(race) for race in races]),
-        "not found": {name: not_found(races, prototypes, name) for name in RELAXED},
+        "not found": {
+            name: not_found(relaxed, [prototypes[i] for i in done], name) for name in RELAXED
+        },
         "ranks after relaxation": {
-            formula: ", ".join(f"{name} {rank}" for name, rank in ranks.items())
-            for formula, ranks in zip(formulas, after, strict=True)
+            f"{i + 1} {formulas[i]}": ", ".join(f"{name} {rank}" for name, rank in after[i].items())
+            for i in done
         },
         "candidates": {n: _sizes([_number(race, n) for race in races]) for n in GENERATORS},
-        "cpu_minutes": round(sum(_seconds(race) for race in races) / 60, 1),
+        "cpu_minutes": round(sum(_seconds(race) for race in relaxed) / 60, 1),
     }
 
 
@@ -375,24 +393,29 @@ def main() -> None:
     parser.add_argument(
         "--share", type=int, nargs=2, default=(1, 1), metavar=("I", "N"), help="do part I of N only"
     )
+    parser.add_argument("--finished", action="store_true", help="report what the folder has")
     parser.add_argument("--evaluator", default="gnomon-1")
     parser.add_argument("--result", type=Path, default=RESULT)
     given = parser.parse_args()
     table = pq.read_table(given.data / "materials_project" / "structures.parquet")
     eligible = qualifying(table)
     rows = np.random.default_rng(given.seed).permutation(eligible)[: given.targets].tolist()
-    evaluator = make_evaluator(EvaluatorConfig(name=given.evaluator), RELAX)
-    part, parts = given.share
-    races = run(table, rows[part - 1 :: parts], given.work, evaluator)
-    if parts > 1:
-        return
+    if given.finished:
+        races = read_races(table, rows, given.work)
+    else:
+        evaluator = make_evaluator(EvaluatorConfig(name=given.evaluator), RELAX)
+        part, parts = given.share
+        races = run(table, rows[part - 1 :: parts], given.work, evaluator)
+        if parts > 1:
+            return
+    scheme = next(r.relaxed for r in races if r.relaxed is not None).schema.metadata[b"scheme"]
     above = [table["e_above_hull"][row].as_py() for row in rows]
     facts = {
         "drawn": {"targets": len(rows), "of": len(eligible), "seed": given.seed},
         "rule": f"reported, e_above_hull <= {NEAR_HULL}, 3 or 4 elements, at most {MOST_ATOMS} "
         f"atoms in the primitive cell, formula hash >= {UNSEEN}",
         "caps": {"looked at": LIMITS[-1], "relaxed": RELAXATIONS[-1], **RELAX.model_dump()},
-        "scheme": evaluator.scheme,
+        "scheme": scheme.decode(),
         "crystals in the file": len(table),
     }
     prototypes = with_prototype(from_arrow(table), rows, given.work)

@@ -298,6 +298,9 @@ LATTICE = 0.01
 """Relative; of lattice constants.  All-electron PBE by itself spreads by 0.3 % (Cu 3.629 and 3.638
 Å), and GPAW's data and 400 eV leave as much again."""
 
+TETRAGONAL = 0.02
+"""The same where c/a is free and soft."""
+
 FORMATION = 0.08
 """eV/atom; of formation energies against VASP's, of other PAW data, and of Cl2 as a crystal."""
 
@@ -342,7 +345,8 @@ def test_lattice_constants_are_those_published_for_pbe(
     """At the cheap preset; sources in benchmarks/dft.py."""
     found = calculated(name, tmp_path, **options)
     lengths = dft.CASES[name].measure(found.relaxed)
-    assert lengths == pytest.approx(dft.published()[name], rel=LATTICE)
+    close = LATTICE if len(lengths) == 1 else TETRAGONAL
+    assert lengths == pytest.approx(dft.published()[name], rel=close)
     assert list(tmp_path.glob(f"*/{dft.CASES[name].crystal.ids[0]}.json"))
 
 

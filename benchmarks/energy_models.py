@@ -102,7 +102,7 @@ def ours(path: Path, data: Data, name: str) -> tuple[list[dict[str, Any]], float
     assert card is not None
     if int(card.config["train_below"]) > 75:
         raise ValueError(f"{path} was trained on formula hashes below {card.config['train_below']}")
-    elements = model.target.baseline(data.crystals)
+    elements = model.target.shared().baseline(data.crystals)
     said = model.predict(data.crystals)
     of_members = [errors(member, elements, data)["test_mae_meV"] for member in said.members]
     about = {

@@ -5,14 +5,16 @@ python docs/generate_reference.py --check    # exit code 1 if a page is out of d
 """
 
 import ast
+import builtins
 import inspect
 import json
 import sys
 import types
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel
@@ -167,15 +169,28 @@ def _limit(bound: Any) -> str:
 
 
 def _annotation(kind: Any) -> str:
-    if kind in (int, float, bool, str):
-        return {int: "integer", float: "number", bool: "true or false", str: "text"}[kind]
-    if get_origin(kind) is Literal:
-        return " or ".join(f"`{_toml(k)}`" for k in get_args(kind))
-    if get_origin(kind) is tuple:
-        return "list of " + ("paths" if get_args(kind)[0] is Path else "texts")
-    if get_origin(kind) is dict:
-        return "table"
-    return f"{_annotation(_without_none(kind))} or none"
+    """A type in words.
+
+    Raises:
+        TypeError: if no words for it are known.
+    """
+    names = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
+    if kind in names:
+        return names[kind]
+    inner = get_args(kind)
+    match get_origin(kind):
+        case typing.Literal:
+            return " or ".join(f"`{_toml(k)}`" for k in inner)
+        case typing.Annotated:
+            return _annotation(inner[0])
+        case builtins.tuple:
+            return f"list of {_annotation(inner[0])}s"
+        case builtins.dict:
+            return "table"
+        case typing.Union | types.UnionType:
+            words = [_annotation(part) for part in inner if part is not types.NoneType]
+            return " or ".join(words + ["none"] * (len(words) < len(inner)))
+    raise TypeError(f"no words for {kind}")
 
 
 def _toml(value: Any) -> str:

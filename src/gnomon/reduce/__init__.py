@@ -6,8 +6,9 @@ crystal of lowest energy (Merchant et al., Nature 624, 80 (2023), Methods).  ``d
 of each its dimensionality, space group and prototype.
 """
 
+from gnomon.duplicates.matching import Matcher
 from gnomon.reduce.describe import Dimensionality, describe, dimensionalities
-from gnomon.reduce.matching import Matcher, components
+from gnomon.reduce.matching import components
 from gnomon.reduce.polymorphs import BEST, Polymorph, polymorphs
 
 __all__ = [

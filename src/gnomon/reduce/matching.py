@@ -20,8 +20,6 @@ from gnomon.duplicates.matching import Matcher
 from gnomon.listener import Listener
 from gnomon.symmetry import canonical_ids
 
-__all__ = ["Matcher", "components"]
-
 
 def components(
     crystals: Crystals, matcher: Matcher | None = None, listener: Listener | None = None

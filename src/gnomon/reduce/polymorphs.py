@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from gnomon.crystals import Crystals
+from gnomon.duplicates.matching import Matcher
 from gnomon.listener import Listener
-from gnomon.reduce.matching import Matcher, components
+from gnomon.reduce.matching import components
 
 BEST = 100
 """Crystals of a composition that are compared (Merchant et al., Nature 624, 80 (2023), Methods)."""

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
+from gnomon.duplicates import group_duplicates
 from gnomon.elements import atomic_number
 from gnomon.generate import Candidates, Generator, prototypes
 from gnomon.generate.compositions import CompositionGenerator
@@ -194,6 +195,17 @@ def test_no_two_outputs_are_one_crystal_in_two_sizes(name: str) -> None:
     assert len(set(canonical_ids(crystals).tolist())) == len(crystals)
 
 
+@pytest.mark.parametrize("i", range(3))
+def test_no_two_partial_substitutions_of_a_parent_are_one_crystal_in_two_sizes(i: int) -> None:
+    crystals = one_size(joined(saps().generate(PARENTS[i], seed=3)))
+    assert len(set(canonical_ids(crystals).tolist())) == len(crystals)
+
+
+def test_no_two_random_cells_are_one_crystal_in_two_sizes() -> None:
+    crystals = joined(GENERATORS["random"]().generate(Crystals.empty(), seed=3))
+    assert len(set(group_duplicates(crystals, match=False).tolist())) == len(crystals)
+
+
 # --- memory ---------------------------------------------------------------------------------------
 
 
@@ -235,3 +247,20 @@ def test_choices_of_elements_come_as_they_are_needed() -> None:
     ]
     found = np.concatenate(list(prototype.choices(range(4))))
     assert sorted(map(tuple, found.tolist())) == sorted(expected)
+
+
+def test_memory_does_not_grow_with_what_substitution_has_made() -> None:
+    """Each parent has two sites on top of each other, so that none shares its children."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5001]]
+    parent = Crystals.single(FCC * 5.64, numbers("Ca", "F", "F"), sites)
+    parents = Crystals.concatenate([parent.scale_volume(1 + 0.02 * i) for i in range(40)])
+    generator = SubstitutionGenerator(SubstitutionModel.pymatgen(), chunk=50)
+    tracemalloc.start()
+    held, made = [], 0
+    for chunk in generator.generate(parents, seed=0):
+        made += len(chunk.crystals)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    half = len(held) // 2
+    assert made > 500
+    assert max(held[half:]) - max(held[:half]) < 60 * made

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gnomon.crystals import Crystals
 from gnomon.duplicates import group_duplicates
 from gnomon.elements import atomic_number
-from gnomon.generate import Candidates, Generator, prototypes
+from gnomon.generate import Candidates, Generator, prototypes, random_search
 from gnomon.generate.compositions import CompositionGenerator
 from gnomon.generate.extracted import ExtractedGenerator, extract_prototypes
 from gnomon.generate.protostructures import protostructure
@@ -175,6 +175,13 @@ def test_decorations_do_not_depend_on_the_chunk(name: str, monkeypatch: pytest.M
     whole = told(GENERATORS[name]().generate(PARENTS, seed=3))
     monkeypatch.setattr(prototypes, "CHUNK", 2)
     assert told(GENERATORS[name]().generate(PARENTS, seed=3)) == whole
+
+
+def test_random_cells_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over neighbours in soft spheres differ in the last digit with the batch."""
+    whole = told(GENERATORS["random"]().generate(Crystals.empty(), seed=3))
+    monkeypatch.setattr(random_search, "BATCH", 2)
+    assert told(GENERATORS["random"]().generate(Crystals.empty(), seed=3)) == whole
 
 
 def test_compositions_do_not_depend_on_the_chunk() -> None:

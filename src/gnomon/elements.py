@@ -57,7 +57,7 @@ def parse_system(text: str) -> tuple[str, ...]:
     return tuple(sorted(symbols))
 
 
-@lru_cache(maxsize=1_000_000)
+@lru_cache(maxsize=65_536)
 def reduced_formula(counts: tuple[tuple[int, int], ...]) -> str:
     """Reduced formula as pymatgen writes it, from (atomic number, count) pairs.
 

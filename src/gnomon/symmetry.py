@@ -24,6 +24,9 @@ STEPS = 1000
 GRID = 1.0 / STEPS
 """Step to which canonical cells are rounded: in Å for the lattice, fractional for coordinates."""
 
+NIGGLI_TOLERANCES = (1e-5, 1e-6, 1e-4)
+"""Of spglib's reduction, tried in this order: a few lattices go in circles at one of them."""
+
 
 class SymmetryError(ValueError):
     """spglib found no symmetry: as a rule two atoms sit within the tolerance of each other."""
@@ -179,10 +182,11 @@ def _cell(
 
 
 def _reduce(lattice: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
-    reduced = _ask(spglib.niggli_reduce, lattice, eps=1e-5)
-    if reduced is None:
-        raise SymmetryError(f"no Niggli cell of the lattice {lattice.tolist()}")
-    return np.asarray(reduced, dtype=np.float64)
+    for eps in NIGGLI_TOLERANCES:
+        reduced = _ask(spglib.niggli_reduce, lattice, eps=eps)
+        if reduced is not None:
+            return np.asarray(reduced, dtype=np.float64)
+    raise SymmetryError(f"no Niggli cell of the lattice {lattice.tolist()}")
 
 
 @cache

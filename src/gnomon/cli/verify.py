@@ -29,7 +29,7 @@ def verify(
     import_: Annotated[
         Path | None, typer.Option("--import", help="Read outputs of VASP from this folder.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="Of VASP: pbe or r2scan.")] = "pbe",
+    protocol: Annotated[str, typer.Option(help="Of VASP: pbe, pbe-newer or r2scan.")] = "pbe",
     options: Annotated[str, typer.Option(help="The engine's options as a JSON object.")] = "{}",
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.")] = 0,
     max_seconds: Annotated[
@@ -111,7 +111,7 @@ def _export(chosen: Plan, folder: Path, protocol: str) -> None:
     from collections import Counter  # noqa: PLC0415
 
     from gnomon.terminal import say  # noqa: PLC0415
-    from gnomon.verify.vasp_flow import FLOW, can_make_flows, write_flow  # noqa: PLC0415
+    from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, write_flow  # noqa: PLC0415
     from gnomon.verify.vasp_inputs import export, protocol_of  # noqa: PLC0415
 
     named = protocol_of(protocol)
@@ -122,7 +122,9 @@ def _export(chosen: Plan, folder: Path, protocol: str) -> None:
     print(f"{len(manifest['crystals'])} crystals, {len(manifest['jobs'])} jobs each: {folder}")
     if manifest["potentials"] == "POTCAR.spec":
         say("no POTCARs here (PMG_VASP_PSP_DIR): POTCAR.spec names those that belong to each job")
-    if can_make_flows():
+    if named not in MAKERS:
+        say(f"no {FLOW}: atomate2 has no jobs of {named}")
+    elif can_make_flows():
         say(f"flow for atomate2: {write_flow(chosen, folder, named)}")
     else:
         say(f"no {FLOW}: it needs jobflow and atomate2 (pip install 'gnomon[vasp]')")

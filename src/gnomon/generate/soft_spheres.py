@@ -22,6 +22,9 @@ STEP = 0.35
 TOLERATED = 0.95
 """Pairs count as apart from this share of their smallest distance on."""
 
+DECIMALS = 12
+"""Of fractional coordinates that are kept."""
+
 
 def push_apart(
     crystals: Crystals, radii: Float64[np.ndarray, " atoms"]
@@ -47,7 +50,8 @@ def push_apart(
         active = active[going]
         if not len(active):
             break
-    return crystals.with_frac_coords(frac).wrap(), done
+    # sums over neighbours differ in the last digit with the other crystals of a batch
+    return crystals.with_frac_coords(frac.round(DECIMALS)).wrap(), done
 
 
 def _overlaps(

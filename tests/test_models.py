@@ -170,6 +170,19 @@ def test_energy_has_no_jump_where_a_neighbor_leaves(model):
 # --- predictions ----------------------------------------------------------------------------------
 
 
+def test_large_atoms_in_touch_beyond_the_cutoff_are_predicted(model):
+    """Potassium has its nearest neighbours at 4.6 Å; copper at that distance is none."""
+    potassium, copper = (
+        Crystals.single(np.eye(3) * 5.31, [z, z], [[0, 0, 0], [0.5, 0.5, 0.5]]) for z in (19, 29)
+    )
+    target = Target(np.zeros(MAX_Z + 1), np.ones(MAX_Z + 1, bool), 0.0, 1.0)
+    found = EnsembleEnergyModel(model.networks, target).predict(
+        Crystals.concatenate([potassium, copper])
+    )
+    assert found.predicted.tolist() == [True, False]
+    assert "no two atoms within" in found.reasons[1]
+
+
 def test_what_cannot_be_predicted_is_a_row_with_a_reason(model):
     good = Crystals.single(3 * np.eye(3), [29], [[0, 0, 0]])
     lonely = good.scale_volume(50.0)

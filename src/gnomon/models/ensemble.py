@@ -8,16 +8,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
+from gnomon.elements import COVALENT_RADII, SYMBOLS
 from gnomon.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard
 from gnomon.models.storage import load_ensemble, save_ensemble
 from gnomon.models.structural import Structural, StructuralConfig
 from gnomon.models.target import JoinedTarget, Target
+from gnomon.neighbors import neighbors
 
 CHUNK = 4096
 """Crystals whose graphs are in memory at a time in a prediction."""
@@ -26,6 +27,10 @@ MIN_VOLUME = 1.0
 """Å^3 an atom; the densest of 24,440 Materials Project crystals has 5.7.
 
 Below it lie cells of almost no volume, whose neighbours would fill the memory."""
+
+TOUCH = 1.25
+"""Sums of covalent radii.  Alkali metals and their alloys have no atoms within 4 Å of each other
+and hang together all the same; the networks learned from 37 such crystals what they have to say."""
 
 BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
@@ -49,9 +54,9 @@ class EnsembleEnergyModel:
     def predict(self, crystals: Crystals) -> Predictions:
         """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
 
-        There is none for a crystal with an element that the training data lacks, without any two
-        atoms within the cutoff, or with less than ``MIN_VOLUME`` an atom: the network has
-        learned nothing that applies.
+        There is none for a crystal with an element that the training data lacks, with atoms out of
+        touch (none within the cutoff, nor within ``TOUCH`` of another), or with less than
+        ``MIN_VOLUME`` an atom: the network has learned nothing that applies.
         """
         (predictions,) = self.predict_scaled(crystals, np.ones(1))
         return predictions
@@ -101,6 +106,8 @@ class EnsembleEnergyModel:
         for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
             scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
             connected = _shortest(scaled) < self.networks.config.cutoff
+            lone = np.flatnonzero(~connected)
+            connected[lone] = _in_touch(crystals[rows[lone]].scale_volume(factor**3))
             asked = reasons[rows] == ""
             reasons[rows[asked & ~connected]] = (
                 f"no two atoms within {self.networks.config.cutoff:g} Å"
@@ -215,6 +222,16 @@ def _shortest(graphs: Graphs) -> Float64[np.ndarray, " n"]:
     if len(starts):
         shortest[having] = np.minimum.reduceat(graphs.distances, starts)
     return shortest
+
+
+def _in_touch(crystals: Crystals) -> Bool[np.ndarray, " n"]:
+    """Whether any two atoms of a crystal are within ``TOUCH``."""
+    radii = COVALENT_RADII[crystals.atomic_numbers]
+    found = neighbors(crystals, 2 * TOUCH * float(radii.max(initial=0.1)))
+    reach = TOUCH * (radii[found.receivers] + radii[found.senders])
+    touching = np.zeros(len(crystals), bool)
+    touching[crystals.crystal_index[found.receivers[found.distances < reach]]] = True
+    return touching
 
 
 def each_member(function: Callable[[Any], Any], members: Any) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from gnomon.cli.shared import (
     Json,
+    StructuralModel,
     Structures,
     read_crystals,
     refuse_existing,
@@ -18,7 +19,7 @@ from gnomon.cli.shared import (
 
 
 def train_transfer(
-    start: Annotated[Path, typer.Argument(help="Model of `gnomon train structural`.")],
+    start: StructuralModel,
     data: Annotated[
         list[Path], typer.Argument(help="Parquet of crystals with a column of the property.")
     ],

@@ -1,7 +1,7 @@
 """A campaign by a potential beside its verification by DFT, as a figure and as JSON.
 
-    gnomon discover Au-Cu && gnomon verify campaign-Au-Cu --engine gpaw
-    gnomon discover Na-Cl && gnomon verify campaign-Cl-Na --engine gpaw
+    gnomon discover Au-Cu; gnomon verify campaign-Au-Cu --engine gpaw
+    gnomon discover Na-Cl --config small.toml; gnomon verify campaign-Cl-Na --engine gpaw
     python benchmarks/verified_campaign.py campaign-Au-Cu campaign-Cl-Na --engine gpaw
 
 Binary systems.  Grey: all that the campaign evaluated, with its hull; coloured: the finds and what

@@ -348,3 +348,17 @@ def test_shared_frames_are_all_accounted_for(shared_data: Path) -> None:
     assert len(result.rejects) == 0
     assert result.rows["energy_per_atom"].null_count == 0
     assert result.rows["source_id"][0].as_py() == "mp-1080834-0-1"
+
+
+# --- large tables ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", [1, 7, 1000])
+def test_rows_come_in_order_whatever_the_row_groups(tmp_path, group):
+    batch = Crystals.concatenate(
+        [Crystals.single(np.eye(3) * (3 + i / 100), [29], [[0, 0, 0]]) for i in range(25)]
+    )
+    pq.write_table(io.to_arrow(batch), tmp_path / "many.parquet", row_group_size=group)
+    parts = [found.crystals for found in io.iter_read([str(tmp_path / "many.parquet")], chunk=10)]
+    assert [len(part) for part in parts[:-1]] != [1] * 25  # small groups are not small chunks
+    assert Crystals.concatenate(parts).ids.tolist() == batch.ids.tolist()

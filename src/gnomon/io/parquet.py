@@ -36,7 +36,7 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
     _check_size(file.metadata, limits)
     wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
     row = 0
-    batches = file.iter_batches(batch_size=chunk, columns=wanted, use_threads=False)
+    batches = _batches(file, chunk, wanted)
     while True:
         try:
             batch = next(batches, None)
@@ -53,6 +53,24 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
         yield found
     if row == 0:
         yield stack([rejected(source, Reason.empty, "a table of no rows")])
+
+
+def _batches(file: pq.ParquetFile, chunk: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """About ``chunk`` rows at a time, from as many row groups as make so many.
+
+    One iterator over a whole file keeps memory of the row groups that it has passed: 80 MB after
+    320,000 crystals of the Materials Project.
+    """
+    groups: list[int] = []
+    rows = 0
+    for group in range(file.num_row_groups):
+        groups.append(group)
+        rows += file.metadata.row_group(group).num_rows
+        if rows >= chunk or group == file.num_row_groups - 1:
+            yield from file.iter_batches(
+                batch_size=chunk, row_groups=groups, columns=columns, use_threads=False
+            )
+            groups, rows = [], 0
 
 
 _COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])

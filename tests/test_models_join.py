@@ -91,6 +91,10 @@ def test_what_cannot_be_joined_says_why(apart, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             join(models, data, out=tmp_path / "m.gnomon")
+    trained = np.flatnonzero(formula_hashes(data.crystals.reduced_formulas) < 75)
+    seen = Labelled(data.crystals[trained], data.energies[trained], "seen")
+    with pytest.raises(ValueError, match="held out"):
+        join(apart, seen, out=tmp_path / "m.gnomon")
     join(apart, data, out=tmp_path / "m.gnomon")
     with pytest.raises(ValueError, match="other data or settings"):
         join(apart[::-1], data, out=tmp_path / "m.gnomon")

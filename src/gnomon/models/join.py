@@ -4,6 +4,7 @@ Members of one training begin alike or learn alike, and then also err alike: the
 of the error than that of networks from different starts, optimisers or machines.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from gnomon.models.card import ModelCard
 from gnomon.models.ensemble import EnsembleEnergyModel, load_model, save_model
 from gnomon.models.reliability import Labelled
-from gnomon.models.runs import check_finished, measure, provenance, run_key
+from gnomon.models.runs import check_finished, data_columns, measure, provenance, run_key
 from gnomon.models.split import SplitConfig, formula_hashes
 from gnomon.models.target import JoinedTarget, Target, fit_elements
 
@@ -24,7 +25,7 @@ class JoinConfig(SplitConfig):
     """What was joined: formulas that trained any part count as trained."""
 
     joined: tuple[dict[str, object], ...]
-    """Data (checksum), settings and seconds of the training of each part."""
+    """Checksums of the weights and of the data, settings and seconds of each part."""
 
 
 def join(models: Sequence[EnsembleEnergyModel], data: Labelled, *, out: Path) -> ModelCard:
@@ -37,7 +38,8 @@ def join(models: Sequence[EnsembleEnergyModel], data: Labelled, *, out: Path) ->
 
     Raises:
         ValueError: if there are fewer than two, they differ in scheme or shape, have no card, two
-            are the same, no formula is held out by all, or ``out`` holds another model.
+            are the same, no formula of the data trained or none was held out by all, or ``out``
+            holds another model.
     """
     cards = _cards(models)
     config = JoinConfig(
@@ -45,22 +47,27 @@ def join(models: Sequence[EnsembleEnergyModel], data: Labelled, *, out: Path) ->
         validate_below=min(int(card.config["validate_below"]) for card in cards),
         joined=tuple(
             {
+                "weights_sha256": _checksum(model),
                 "data_sha256": card.data_sha256,
                 "config": card.config,
                 "wall_seconds": card.wall_seconds,
             }
-            for card in cards
+            for model, card in zip(models, cards, strict=True)
         ),
     )
-    columns = [data.crystals.lattice, data.crystals.frac_coords, data.energies]
-    weights = [leaf for model in models for leaf in jax.tree.leaves(_arrays(model))]
-    key = run_key([*columns, *map(np.asarray, weights)], config, cards[0].scheme)
+    key = run_key((*data_columns(data.crystals), data.energies), config, cards[0].scheme)
     if out.exists():
         return check_finished(out, load_model(out).card, key)
     joined = joined_model(models)
     hashes = formula_hashes(data.crystals.reduced_formulas)
     trained = hashes < config.train_below
     held = np.flatnonzero(~trained & (hashes < config.validate_below))
+    if not trained.any() or not len(held):
+        raise ValueError(
+            f"{data.name} has {int(trained.sum())} crystals of formulas that trained (hashes below "
+            f"{config.train_below}) and {len(held)} that all parts held out (below "
+            f"{config.validate_below}): errors need both, give the data of the trainings"
+        )
     predicted = joined.predict(data.crystals)
     fractions = data.crystals.composition / data.crystals.n_atoms[:, None]
     elements = fit_elements(fractions[trained], data.energies[trained])
@@ -101,6 +108,13 @@ def _arrays(model: EnsembleEnergyModel) -> object:
     return eqx.filter(model.networks, eqx.is_array)
 
 
+def _checksum(model: EnsembleEnergyModel) -> str:
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(_arrays(model)):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
 def _cards(models: Sequence[EnsembleEnergyModel]) -> list[ModelCard]:
     """Of models that can be joined."""
     if len(models) < 2:
@@ -120,10 +134,6 @@ def _cards(models: Sequence[EnsembleEnergyModel]) -> list[ModelCard]:
                 f"networks of shapes {models[0].networks.config} and {model.networks.config} "
                 "cannot be joined: train them with the same width and passes"
             )
-    weights = [np.asarray(model.networks.elements) for model in models]
-    for i, one in enumerate(weights):
-        if any(np.array_equal(one, other) for other in weights[:i]):
-            raise ValueError(
-                "two of the models are the same: members that repeat say nothing of doubt"
-            )
+    if len(set(map(_checksum, models))) < len(models):
+        raise ValueError("two of the models are the same: members that repeat say nothing of doubt")
     return cards

@@ -13,12 +13,18 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from pydantic import BaseModel
 
+from gnomon.crystals import Crystals
 from gnomon.models import Predictions
 from gnomon.models.card import ModelCard, Validation, machine
 from gnomon.models.checkpoint import load_arrays, load_header
 from gnomon.provenance import git_commit
 
 Tree = TypeVar("Tree")
+
+
+def data_columns(crystals: Crystals) -> tuple[np.ndarray, ...]:
+    """The arrays of a batch that, with its energies, make the data of a training."""
+    return crystals.lattice, crystals.atomic_numbers, crystals.frac_coords, crystals.offsets
 
 
 def run_key(columns: Sequence[np.ndarray], config: BaseModel, scheme: str) -> dict[str, Any]:

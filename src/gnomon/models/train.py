@@ -26,6 +26,7 @@ from gnomon.models.ensemble import (
 from gnomon.models.optimize import OptimizerConfig, TrainingSet, initial_state, run_epoch
 from gnomon.models.runs import (
     check_finished,
+    data_columns,
     measure,
     provenance,
     resume,
@@ -135,8 +136,7 @@ def train(  # noqa: PLR0913  (what, how, where from, where to)
     energies = np.asarray(formation_energy_per_atom, np.float64)
     _check(crystals, energies)
     _check_start(config, start)
-    columns = (crystals.lattice, crystals.atomic_numbers, crystals.frac_coords, crystals.offsets)
-    key = run_key((*columns, energies), config, scheme)
+    key = run_key((*data_columns(crystals), energies), config, scheme)
     if out.exists():
         return check_finished(out, load_model(out).card, key)
 

@@ -1,13 +1,14 @@
 """Candidates of one formula from crystals of other formulas: which parents can give it at all.
 
 Substitution sends each of a parent's elements to one of the target's, so the amounts must agree
-(``assignments``).  Partial substitution gives sites of one element to another, so the atomic
-fractions of parent and target differ in two elements alone (``one_ion_apart``).  The generators run
-on these parents only, the most probable first: the others could not add a candidate.
+(``assignments``).  Partial substitution gives sites of one of them to a second one (``splits``).
+The generators run on these parents only, the most probable first: the others could not add a
+candidate.
 """
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from gnomon.generate.substitution import Counts, SubstitutionGenerator, reduced_
 from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model
 from gnomon.io import to_arrow, to_pymatgen
-from gnomon.symmetry import primitive
 
 LEARNED, PUBLISHED, SAPS = "substitution", "substitution, published table", "saps"
 GENERATORS = (LEARNED, PUBLISHED, SAPS)
@@ -80,23 +80,34 @@ def assignments(parent: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple
     )
 
 
-def one_ion_apart(
-    composition: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which compositions become the target where one element takes sites of another.
-
-    The number of atoms stays, so atomic fractions differ in these two elements alone.
+@cache
+def splits(
+    parent: tuple[int, ...], target: tuple[int, ...]
+) -> tuple[tuple[int, tuple[int, ...], int], ...]:
+    """Ways to make a target of a parent one of whose elements is split among two of the target's.
 
     Args:
-        composition: (n, 119) atoms of each element.
-        target: (119,).
+        parent: reduced amounts of the parent's elements.
+        target: reduced amounts of the target's.
 
     Returns:
-        Rows, and for each the element that gives way and the one that takes its sites.
+        The position of the element that is split, the target's element in place of each of the
+        parent's (for that one, what comes new), and the target's element that stays on the rest of
+        its sites; -1 where nothing stays.
     """
-    apart = composition * target.sum() - composition.sum(axis=1)[:, None] * target
-    rows = np.flatnonzero(((apart > 0).sum(axis=1) == 1) & ((apart < 0).sum(axis=1) == 1))
-    return rows, apart[rows].argmax(axis=1), apart[rows].argmin(axis=1)
+    ways = []
+    for at, way in itertools.product(
+        range(len(parent)), itertools.product(range(len(target)), repeat=len(parent))
+    ):
+        left = [n * sum(parent) for n in target]  # in units of the target's atoms
+        for j, (n, k) in enumerate(zip(parent, way, strict=True)):
+            left[k] -= n * sum(target) if j != at else 0
+        split = [k for k, n in enumerate(left) if n]
+        if min(left) < 0 or left[way[at]] <= 0 or len(split) > 2:
+            continue
+        stays = [k for k in split if k != way[at]]
+        ways.append((at, way, stays[0] if stays else -1))
+    return tuple(ways)
 
 
 @cache
@@ -136,17 +147,36 @@ def by_substitution(rest: Rest, target: Counts, model: SubstitutionModel) -> Par
 
 
 def by_partial_substitution(rest: Rest, target: Counts, model: SubstitutionModel) -> Parents:
-    """Parents of which one ion is replaced on some or all of its sites."""
-    wanted = np.zeros(MAX_Z + 1, np.int64)
-    wanted[[z for z, _ in target]] = [n for _, n in target]
-    best, found = best_by_element(model), []
-    rows, olds, news = one_ion_apart(rest.crystals.composition, wanted)
-    for row, old, new in zip(rows.tolist(), olds.tolist(), news.tolist(), strict=True):
+    """Parents of which one ion gives way in part or wholly, and others wholly."""
+    elements = np.array([z for z, _ in target])
+    amounts = tuple(n for _, n in target)
+    unlike = rest.crystals.composition > 0
+    unlike[:, elements] = False
+    near = np.flatnonzero(unlike.sum(axis=1) <= SapsGenerator.others + 1)
+    best, fitting, found = best_by_element(model), 0, []
+    for row in near.tolist():
         counts = rest.counts[row]
-        names = dict(zip((z for z, _ in counts), ions_of(counts) or (), strict=False))
-        if (ion := names.get(old)) in model.index:
-            found.append((float(best[new, model.index[ion]]), row))
-    return Parents(_above_threshold(found), len(rows))
+        own = np.array([z for z, _ in counts])
+        ways = [
+            elements[list(way)]
+            for at, way, stays in splits(tuple(n for _, n in counts), amounts)
+            if stays in (-1, *np.flatnonzero(elements == own[at]))
+        ]
+        ways = [new for new in ways if 0 < (new != own).sum() <= SapsGenerator.others + 1]
+        fitting += bool(ways)
+        names = (ions_of(counts) if ways else None) or ()
+        scores = [
+            math.prod(
+                float(best[z, model.index[ion]]) if ion in model.index else 0.0
+                for z, old, ion in zip(new, own, names, strict=True)
+                if z != old
+            )
+            for new in ways
+            if names
+        ]
+        if scores:
+            found.append((max(scores), row))
+    return Parents(_above_threshold(found), fitting)
 
 
 def _above_threshold(found: Iterable[tuple[float, int]]) -> np.ndarray:
@@ -154,40 +184,20 @@ def _above_threshold(found: Iterable[tuple[float, int]]) -> np.ndarray:
     return np.array([row for _, row in kept], np.int64)
 
 
-def generator_of(name: str, target: Counts, parents: Crystals) -> Generator:
-    """The generator with its defaults, kept to the target's elements and formula."""
+def generator_of(name: str, target: Counts) -> Generator:
+    """The generator with its defaults, asked for the target's formula."""
+    formulas = frozenset([reduced_formula(target)])
     elements = tuple(SYMBOLS[z] for z, _ in target)
     if name == SAPS:
-        unwanted = other_formulas(parents, target)
-        return SapsGenerator(elements=elements, exclude=(), known=unwanted)
-    return SubstitutionGenerator(model=table_of(name), elements=elements, exclude=())
+        return SapsGenerator(elements=elements, exclude=(), formulas=formulas)
+    return SubstitutionGenerator(
+        model=table_of(name), elements=elements, exclude=(), formulas=formulas
+    )
 
 
 def table_of(name: str) -> SubstitutionModel:
     """The substitution table of a generator."""
     return SubstitutionModel.pymatgen() if name == PUBLISHED else learned_model()
-
-
-def other_formulas(parents: Crystals, target: Counts) -> frozenset[str]:
-    """What partial substitution by the target's elements makes of parents besides the target.
-
-    Named as known formulas these are not made, which saves nearly all of the time and changes
-    nothing in the candidates of the target.
-    """
-    found = set()
-    for row, atoms in zip(parents.composition, primitive(parents).n_atoms, strict=True):
-        index = min(SapsGenerator.max_index, SapsGenerator.max_atoms // int(atoms))
-        cell = row * int(atoms) // row.sum()
-        for times, old, (new, _) in itertools.product(
-            range(1, index + 1), np.flatnonzero(row).tolist(), target
-        ):
-            for size in range(1, times * int(cell[old]) + 1):
-                changed = times * cell
-                changed[old] -= size
-                changed[new] += size
-                changed //= np.gcd.reduce(changed)
-                found.add(tuple((z, int(changed[z])) for z in np.flatnonzero(changed).tolist()))
-    return frozenset(reduced_formula(counts) for counts in found - {target})
 
 
 def of_formula(chunks: Iterable[Candidates], formula: str) -> Candidates:
@@ -228,7 +238,7 @@ def generated(hidden: Crystals, rest: Rest) -> pa.Table:
         find = by_partial_substitution if name == SAPS else by_substitution
         parents = find(rest, target, table_of(name))
         crystals = rest.crystals.take(parents.rows)
-        generator = generator_of(name, target, crystals)
+        generator = generator_of(name, target)
         every = of_formula(generator.generate(crystals, seed=0), formula)
         kept = distinct(every)
         columns = {

@@ -86,7 +86,7 @@ def test_no_command_overwrites(capsys, tmp_path, crystals):
     there.write_text("precious")
     evaluate = ["evaluate", str(crystals), "--evaluator", EMT]
     predict = ["predict", "any.gnomon", str(crystals)]
-    substitution = ["generate", "substitution", str(crystals)]
+    substitution = ["generate", "substitutions", str(crystals)]
     for command in (evaluate, predict, substitution, ["generate", "prototypes", "Cu"]):
         assert main([*command, "--out", str(there)]) == 1, command
         assert "there.parquet exists" in capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_no_command_overwrites(capsys, tmp_path, crystals):
 def test_help_of_every_command_ends_with_an_example(capsys):
     for command in (
         "discover", "report", "hull", "evaluate", "predict", "predict-formulas", "calibrate",
-        "label", "md", "generate prototypes", "generate substitution", "train structural",
+        "label", "md", "generate prototypes", "generate substitutions", "train structural",
         "train composition", "train potential", "simulate",
     ):  # fmt: skip
         assert main([*command.split(), "--help"]) == 0
@@ -148,7 +148,7 @@ def test_a_crystal_that_fails_is_a_row(capsys, tmp_path, crystals):
 def test_substitution_by_command(tmp_path, crystals, capsys):
     out = tmp_path / "children.parquet"
     arguments = ["--known", str(crystals), "--elements", "K-Cl-Na-Br", "--out", str(out)]
-    assert main(["generate", "substitution", str(crystals), *arguments]) == 0
+    assert main(["generate", "substitutions", str(crystals), *arguments]) == 0
     formulas = set(read(out).crystals.reduced_formulas)
     assert "KCl" in formulas
     assert "NaCl" not in formulas, "a known composition is not new"

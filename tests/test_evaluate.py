@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig, relax_one
-from gnomon.evaluate.pool import Lost, Pool
 from gnomon.evaluate.table import evaluation_rows, rows_of
 from gnomon.listener import Listener
+from gnomon.pool import Lost, Pool
 from gnomon.store import SCHEMAS, Store
 from tests.calculators import (
     DIES,
@@ -259,7 +259,7 @@ def test_a_worker_that_dies_idle_costs_no_task() -> None:
 
 
 BUSY = """
-from gnomon.evaluate.pool import Pool
+from gnomon.pool import Pool
 from tests.calculators import tell_and_sleep
 if __name__ == "__main__":
     with Pool(tell_and_sleep, (), workers=1, limit=300.0) as pool:

@@ -1,5 +1,7 @@
 """Substituted crystals: what stays, what changes, what is let through."""
 
+import itertools
+
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -11,7 +13,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.oxidation import oxidation_states
-from gnomon.generate.protostructures import protostructure
+from gnomon.generate.protostructures import distinct, protostructure
 from gnomon.generate.substitution import SubstitutionGenerator, length_ratio
 from gnomon.generate.substitution_model import SubstitutionModel, ion_charge, ion_name
 from gnomon.io import from_arrow
@@ -193,6 +195,34 @@ def test_orders_of_a_half_heusler_stay_apart():
     keys = structure.keys(elements[[[0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 2, 1]]])
     assert keys[0] == keys[2]  # Ti and Sn exchanged: the same crystal
     assert len(set(keys.tolist())) == 3
+
+
+def titanium_nickel_silicide(shift=0.0):
+    """Pnma, three elements on three sets of sites with the same letter, 4c."""
+    places = {22: (0.021, 0.180), 28: (0.142, 0.561 + shift), 14: (0.765, 0.623)}
+    sites = [
+        site
+        for x, z in places.values()
+        for site in (
+            *([x, 0.25, z], [-x, 0.75, -z]),
+            *([0.5 - x, 0.75, 0.5 + z], [0.5 + x, 0.25, 0.5 - z]),
+        )
+    ]
+    return Crystals.single(np.diag([6.148, 3.669, 7.017]), np.repeat(list(places), 4), sites)
+
+
+def test_elements_on_sites_of_one_letter_may_trade_places():
+    """Each of the six ways is another crystal; of a second parent they are the same six."""
+    parent = titanium_nickel_silicide()
+    ways = np.array(list(itertools.permutations(numbers("Si", "Ti", "Ni"))))
+    assert len(set(protostructure(parent).keys(ways).tolist())) == 1
+    kept, keys = distinct(parent, ways)
+    assert kept.all()
+    assert len(set(keys.tolist())) == 6
+    _, others = distinct(titanium_nickel_silicide(0.004), ways)
+    assert others.tolist() == keys.tolist()
+    kept, _ = distinct(NACL, np.array([[11, 17], [17, 11], [19, 17]]))
+    assert kept.tolist() == [True, False, True]
 
 
 def test_a_parent_without_symmetry_keeps_its_children_to_itself():

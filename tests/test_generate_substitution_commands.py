@@ -1,4 +1,4 @@
-"""`gnomon generate substitution` and `saps`: files of candidates, in every format."""
+"""`gnomon generate substitutions` and `saps`: files of candidates, in every format."""
 
 import numpy as np
 import pyarrow.parquet as pq

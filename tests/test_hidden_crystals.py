@@ -105,24 +105,18 @@ def test_amounts_decide_what_may_become_what(targeted):
     assert targeted.assignments((1, 1), (1, 1, 2)) == ()  # nothing makes two elements of one
 
 
-def test_one_ion_apart_reads_double_perovskites_and_complete_replacement(targeted):
-    formulas = ["SrTiO3", "SrZrO3", "BaTiO3", "Sr2TiO4", "Sr2HfTiO6", "SrO", "Ba2TiZrO6"]
-    composition = np.zeros((len(formulas), 119), np.int64)
-    for row, formula in enumerate(formulas):
-        for z, n in counts_of(formula):
-            composition[row, z] = n
-    target = np.zeros(119, np.int64)
-    for z, n in counts_of("Sr2ZrTiO6"):
-        target[z] = n
-    rows, olds, news = targeted.one_ion_apart(composition, target)
-    found = {formulas[r]: (o, n) for r, o, n in zip(rows, olds, news, strict=True)}
-    ti, zr, hf, sr, ba = numbers("Ti", "Zr", "Hf", "Sr", "Ba")
-    assert found == {
-        "SrTiO3": (ti, zr),
-        "SrZrO3": (zr, ti),
-        "Sr2HfTiO6": (hf, zr),
-        "Ba2TiZrO6": (ba, sr),
+def test_splits_read_double_perovskites_and_complete_replacement(targeted):
+    oxygen, titanium, strontium, zirconium = range(4)
+    assert set(targeted.splits((3, 1, 1), (6, 1, 2, 1))) == {  # SrTiO3 gives Sr2ZrTiO6
+        (1, (oxygen, titanium, strontium), zirconium),
+        (1, (oxygen, zirconium, strontium), titanium),
+        (2, (oxygen, strontium, titanium), zirconium),
+        (2, (oxygen, strontium, zirconium), titanium),
     }
+    assert set(targeted.splits((1, 1), (1, 1))) == {
+        (at, way, -1) for at in (0, 1) for way in ((0, 1), (1, 0))
+    }
+    assert targeted.splits((1, 1), (1, 1, 1, 1)) == ()
 
 
 def test_hiding_takes_every_crystal_of_the_formula_and_no_other(targeted):
@@ -145,7 +139,7 @@ def test_parents_that_are_not_chosen_add_nothing(targeted, formula):
     ):
         rows = choose(rest, target, model).rows
         chosen = rest.crystals.take(rows)
-        narrow = targeted.generator_of(name, target, chosen).generate(chosen, seed=0)
+        narrow = targeted.generator_of(name, target).generate(chosen, seed=0)
         some = targeted.of_formula(narrow, formula)
         others = np.setdiff1d(np.arange(len(rest.crystals)), rows)
         parents = rest.crystals.take(np.concatenate([rows, others]))

@@ -131,9 +131,9 @@ def burnside(group, sites):
 def xenon_for_everything(parents):
     """A model in which any ion of these gives way to Xe+ and to nothing else."""
     species = ("Xe+", *sorted({ion for counts in reduced_counts(parents) for ion in ions(counts)}))
-    weights = np.full((len(species),) * 2, -50.0)
-    weights[0] = weights[:, 0] = 0.0
-    return SubstitutionModel(species, weights, "hautier")
+    weights = np.zeros((len(species),) * 2)
+    weights[0] = weights[:, 0] = 50.0
+    return SubstitutionModel(species, weights)
 
 
 def check_counts(parents, most):
@@ -143,7 +143,8 @@ def check_counts(parents, most):
     for parent in parents:
         cell = primitive(parent)
         group = positions_moved(cell)
-        found = run(parent, model=model, max_index=1, most=most, exclude=()).crystals.composition
+        options = {"max_index": 1, "most": most, "exclude": (), "others": 0}
+        found = run(parent, model=model, **options).crystals.composition
         for z in np.unique(cell.atomic_numbers).tolist():
             sites = np.flatnonzero(cell.atomic_numbers == z)
             lost = len(sites) - found[:, z]
@@ -179,6 +180,37 @@ def test_no_two_candidates_are_equivalent():
     for formula in set(found.reduced_formulas):
         same = to_pymatgen(found[found.reduced_formulas == formula])
         assert not any(matcher.fit(a, b) for a, b in itertools.combinations(same, 2))
+
+
+def test_orders_that_several_perovskites_share_come_once_and_none_is_lost():
+    """At one size, all six together give what each gives alone, and nothing twice."""
+    sizes = {"Ca": 3.8, "Sr": 3.9, "Ba": 4.0}
+    six = [perovskite(a, s, b) for s, a in sizes.items() for b in ("Ti", "Zr")]
+    options = {"elements": ("Ca", "Sr", "Ba", "Ti", "Zr", "O"), "threshold": 1e-6}
+
+    def sized(crystals):
+        return canonical_ids(crystals.scale_volume(10 * crystals.n_atoms / crystals.volumes))
+
+    together = sized(run(Crystals.concatenate(six), **options).crystals).tolist()
+    alone = [sized(run(one, **options).crystals).tolist() for one in six]
+    assert len(together) == len(set(together))
+    assert set(together) == set(itertools.chain(*alone))
+    assert len(together) < sum(map(len, alone)) / 2
+
+
+def test_another_crystal_of_the_same_kind_gives_nothing_more():
+    """Two sets of free parameters of one prototype: near enough to be one start."""
+    moved = Crystals.single(
+        RUTILE.lattice[0] * 1.02,
+        RUTILE.atomic_numbers,
+        [
+            *([0, 0, 0], [0.5, 0.5, 0.5], [0.306, 0.306, 0], [0.694, 0.694, 0]),
+            *([0.194, 0.806, 0.5], [0.806, 0.194, 0.5]),
+        ],
+    )
+    options = {"elements": ("Ti", "Zr", "O", "S"), "most": 10**6}
+    both = run(Crystals.concatenate([RUTILE, moved]), **options)
+    assert set(both.lineage["parent_id"].to_pylist()) == {RUTILE.ids[0]}
 
 
 @settings(max_examples=5)
@@ -246,6 +278,36 @@ def test_lineage_tells_what_was_replaced():
     assert row["score"] == probability
 
 
+def test_others_are_replaced_wholly_beside_the_one_that_gives_way():
+    options = {"elements": ("Sr", "Ba", "Ti", "Zr", "O"), "threshold": 1e-5}
+    alone, beside = (run(SRTIO3, others=n, **options) for n in (0, 1))
+    assert set(alone.crystals.ids) < set(beside.crystals.ids)
+    rows = {
+        (f, g, c): s
+        for f, g, c, s in zip(
+            beside.crystals.reduced_formulas.tolist(),
+            space_groups(beside.crystals).tolist(),
+            beside.lineage["change"].to_pylist(),
+            beside.lineage["score"].to_pylist(),
+            strict=True,
+        )
+    }
+    change = "Sr2+→Ba2+; Ti4+→Zr4+ on 1 of 2 in supercell 1 0 1/0 1 1/0 0 2"
+    p, at = PUBLISHED.probabilities, PUBLISHED.index
+    expected = p[at["Ba2+"], at["Sr2+"]] * p[at["Zr4+"], at["Ti4+"]]
+    assert rows["Ba2ZrTiO6", 225, change] == pytest.approx(expected)
+    whole = {c for f, _, c in rows if f == "BaZrO3"}  # each counted with one of its two ions
+    assert whole == {"Sr2+→Ba2+; Ti4+→Zr4+ on 1 of 1", "Sr2+→Zr4+; Ti4+→Ba2+ on 1 of 1"}
+
+
+def test_a_crystal_whose_species_swap_their_places_is_not_proposed_again():
+    """Cu and Au of B2 CuAu may replace each other, which gives the parent."""
+    parent = Crystals.single(np.eye(3) * 3.1, numbers("Cu", "Au"), [[0, 0, 0], [0.5, 0.5, 0.5]])
+    found = run(parent, model=METALS, elements=("Cu", "Au"), max_index=2).crystals
+    assert canonical_ids(parent)[0] not in canonical_ids(found)
+    assert len(found) == len(set(canonical_ids(found)))
+
+
 def test_all_sites_stay_and_lengths_follow_the_radii():
     from gnomon.elements import COVALENT_RADII  # noqa: PLC0415
 
@@ -285,6 +347,16 @@ def test_only_elements_asked_for_and_compositions_that_are_new():
     assert not len(run(SRTIO3, elements=("Zr", "Hf")).crystals)
     everything = run(SRTIO3, exclude=("Zr",), max_index=1)
     assert atomic_number("Zr") not in everything.crystals.atomic_numbers
+
+
+def test_formulas_asked_for_and_no_others():
+    wanted = frozenset({"Sr2TiZrO6", "Sr4Ti4O12", "HfSrO3"})
+    found = run(SRTIO3, formulas=wanted)
+    assert listed(found) == [("Sr2ZrTiO6", g) for g in (123, 123, 225)] + [("SrHfO3", 221)]
+    every = run(SRTIO3)
+    kept = np.isin(every.crystals.reduced_formulas, ["Sr2ZrTiO6", "SrHfO3"])
+    assert found.crystals.ids.tolist() == every.crystals.ids[kept].tolist()
+    assert not len(run(SRTIO3, formulas=frozenset()).crystals)
 
 
 def test_an_element_that_is_left_out_goes_from_all_sites_or_the_parent_is_of_no_use():
@@ -350,6 +422,8 @@ def test_nothing_comes_of_nothing():
         ({"threshold": 0.0}, "must be positive"),
         ({"max_index": 0}, "must be positive"),
         ({"most": 0}, "must be positive"),
+        ({"workers": 0}, "workers must be positive"),
+        ({"others": -1}, "from 0 on"),
         ({"max_atoms": 65}, "from 1 to 64"),
         ({"elements": ("Xy",)}, "unknown element 'Xy'"),
         ({"known": frozenset({"no formula"})}, "not a chemical formula"),

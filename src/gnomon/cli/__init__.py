@@ -79,7 +79,7 @@ for command in (
 ):
     app.command()(command)
 generate_app.command("prototypes")(generate_prototypes)
-generate_app.command("substitution")(generate_substitution)
+generate_app.command("substitutions")(generate_substitution)
 generate_app.command("saps")(generate_saps)
 generate_app.command("random")(generate_random)
 generate_app.command("compositions")(generate_compositions)

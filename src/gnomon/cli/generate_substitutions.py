@@ -1,7 +1,8 @@
-"""`gnomon generate substitution` and `saps`, and `gnomon train substitution`."""
+"""`gnomon generate substitutions` and `saps`, and `gnomon train substitution`."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,9 @@ Elements = Annotated[
 Known = Annotated[
     list[str] | None, typer.Option(help="Crystals whose compositions are not new (repeatable).")
 ]
+Formulas = Annotated[
+    list[str] | None, typer.Option(help="Keep candidates of this formula only (repeatable).")
+]
 Threshold = Annotated[float, typer.Option(help="Smallest probability.")]
 Balanced = Annotated[bool, typer.Option("--balanced", help="Only where charges balance.")]
 Table = Annotated[
@@ -42,6 +46,7 @@ def generate_substitution(
     out: Out,
     table: Table = "learned",
     elements: Elements = None,
+    formula: Formulas = None,
     threshold: Threshold = 1e-3,
     known: Known = None,
     balanced: Balanced = False,
@@ -49,7 +54,7 @@ def generate_substitution(
 ) -> None:
     """Substitute likely ions into parents (Hautier et al. 2011); compositions must be new.
 
-    Example: gnomon generate substitution mp/*.cif --known mp --out candidates.parquet
+    Example: gnomon generate substitutions mp/*.cif --known mp --out candidates.parquet
     """
     from gnomon.elements import parse_system  # noqa: PLC0415
     from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
@@ -60,6 +65,7 @@ def generate_substitution(
         threshold=threshold,
         elements=parse_system(elements) if elements else None,
         known=_formulas(known, strict),
+        formulas=frozenset(formula) if formula else None,
         charge_balanced=balanced,
     )
     _run(generator, parents, out, 0, strict)
@@ -70,14 +76,19 @@ def generate_saps(
     out: Out,
     table: Table = "learned",
     elements: Elements = None,
+    formula: Formulas = None,
     threshold: Threshold = 1e-3,
     known: Known = None,
     balanced: Balanced = False,
+    others: Annotated[
+        int, typer.Option(help="Ions that may be replaced wholly beside the one that gives way.")
+    ] = 1,
     max_index: Annotated[int, typer.Option(help="Largest supercell, in primitive cells.")] = 2,
     max_atoms: Annotated[int, typer.Option(help="Largest cell.")] = 40,
     most: Annotated[
         int, typer.Option(help="Choices of sites kept for an ion, a cell and a number of sites.")
     ] = 100,
+    workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn where there are more.")] = 0,
     strict: Strict = False,
 ) -> None:
@@ -94,10 +105,13 @@ def generate_saps(
         threshold=threshold,
         elements=parse_system(elements) if elements else None,
         known=_formulas(known, strict),
+        formulas=frozenset(formula) if formula else None,
         charge_balanced=balanced,
+        others=others,
         max_index=max_index,
         max_atoms=max_atoms,
         most=most,
+        workers=workers or os.cpu_count() or 1,
     )
     _run(generator, parents, out, seed, strict)
 

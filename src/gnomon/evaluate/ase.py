@@ -20,7 +20,7 @@ from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.nonsense import nonsense
-from gnomon.evaluate.pool import Lost, Pool
+from gnomon.pool import Lost, Pool
 from gnomon.symmetry import SYMPREC
 
 __all__ = ["AseEvaluator", "RelaxConfig", "Relaxation", "make_calculator", "relax_one"]

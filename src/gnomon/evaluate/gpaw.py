@@ -28,10 +28,10 @@ from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, as_row, collect
 from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.moments import starting_moments
-from gnomon.evaluate.pool import Pool
 from gnomon.evaluate.pulay import ConstantCutoff
 from gnomon.evaluate.resumable import CalculationError, relax_resumably
 from gnomon.evaluate.scheme import EnergyScheme
+from gnomon.pool import Pool
 
 INSTALL = (
     "pip install 'gnomon[gpaw]' (it is built from source and needs libxc-dev, libopenblas-dev and "

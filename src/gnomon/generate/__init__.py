@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool
 
 from gnomon.crystals import Crystals
 
@@ -29,6 +31,12 @@ class Candidates:
 
     crystals: Crystals
     lineage: pa.Table
+
+    def take(self, kept: Bool[np.ndarray, " n"]) -> "Candidates":
+        """Those where a mask is true."""
+        if kept.all():
+            return self
+        return Candidates(self.crystals[kept], self.lineage.filter(pa.array(kept)))
 
 
 @runtime_checkable

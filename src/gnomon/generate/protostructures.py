@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import spglib
-from jaxtyping import Int64, UInt64
+from jaxtyping import Bool, Int64, UInt64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.generate.hashes import scramble
 from gnomon.generate.oblique import basis_changes
+from gnomon.generate.surroundings import surroundings
 from gnomon.symmetry import SYMPREC
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzA"
@@ -51,6 +53,7 @@ class Protostructure:
 
         A key is a sum of hashes of (element, letter) over the orbits, so two elements that become
         one count as one; of the equivalent ways to letter a space group the smallest key is taken.
+        What stands for two elements on one kind of sites is a ``mixture``.
         """
         hashes = _orbit_hashes()
         smallest = np.full(len(replaced), np.iinfo(np.uint64).max, np.uint64)
@@ -58,8 +61,48 @@ class Protostructure:
             total = np.full(len(replaced), self.origin)
             for column, letters in zip(replaced.T, self.orbits, strict=True):
                 total += hashes[:, relabelled[letters]].sum(axis=1, dtype=np.uint64)[column]
-            smallest = np.minimum(smallest, _scramble(total))
+            smallest = np.minimum(smallest, scramble(total))
         return smallest
+
+
+def distinct(
+    crystal: Crystals, replaced: Int64[np.ndarray, "k m"]
+) -> tuple[Bool[np.ndarray, " k"], UInt64[np.ndarray, " k"]]:
+    """Which replacements of one crystal's elements differ, and keys to compare with others'.
+
+    Replacements that share a protostructure are one crystal only if their atoms have the same
+    surroundings: two elements may stand on different sites with the same letter.  Those that
+    differ get further keys, so that the second of them is compared with the second of another
+    crystal.
+
+    Args:
+        crystal: a batch of one.
+        replaced: what each of its elements, ascending, becomes.
+    """
+    keys = protostructure(crystal).keys(replaced)
+    kept = np.ones(len(keys), bool)
+    _, place, times = np.unique(keys, return_inverse=True, return_counts=True)
+    shared = np.flatnonzero(times[place] > 1)
+    if not len(shared):
+        return kept, keys
+    _, kind = np.unique(crystal.atomic_numbers, return_inverse=True)
+    near = surroundings(crystal).keys(replaced[shared][:, kind])
+    known: dict[int, list[int]] = {}
+    for i, around in zip(shared.tolist(), near.tolist(), strict=True):
+        others = known.setdefault(int(keys[i]), [])
+        kept[i] = around not in others
+        for _ in others:
+            keys[i : i + 1] = scramble(keys[i : i + 1])
+        if kept[i]:
+            others.append(around)
+    return kept, keys
+
+
+def mixture(
+    first: Int64[np.ndarray, "*shape"], second: Int64[np.ndarray, "*shape"]
+) -> Int64[np.ndarray, "*shape"]:
+    """A number beyond those of the elements for two of them, whichever comes first."""
+    return (MAX_Z + 1) * (1 + np.minimum(first, second)) + np.maximum(first, second)
 
 
 def protostructure(crystal: Crystals, symprec: float = SYMPREC) -> Protostructure:
@@ -134,19 +177,12 @@ def _tabulated(space_group: int) -> list[dict[str, str]]:
 
 
 @cache
-def _orbit_hashes() -> UInt64[np.ndarray, "119 27"]:
-    """A hash for an orbit of each element on each letter."""
-    pairs = np.arange(MAX_Z + 1)[:, None] * 32 + np.arange(len(LETTERS))
-    return _scramble(pairs.astype(np.uint64))
+def _orbit_hashes() -> UInt64[np.ndarray, "kinds 27"]:
+    """A hash for an orbit of each element, or mixture of two, on each letter."""
+    last = mixture(np.array([MAX_Z]), np.array([MAX_Z]))
+    pairs = np.arange(last[0] + 1)[:, None] * 32 + np.arange(len(LETTERS))
+    return scramble(pairs.astype(np.uint64))
 
 
 def _hash(number: int) -> np.uint64:
-    return _scramble(np.array([number], np.uint64))[0]
-
-
-def _scramble(values: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a bijective mixing."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return scramble(np.array([number], np.uint64))[0]

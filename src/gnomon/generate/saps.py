@@ -1,54 +1,67 @@
 """Symmetry-aware partial substitution (SAPS): some atoms of an ion are replaced, not all.
 
 An ion of the parent gives way to a likely one on 1, 2, ... or all of its sites, in the primitive
-cell and in small supercells; of the choices that the parent's space group turns into each other one
-is kept (Merchant et al., Nature 624, 80 (2023), Methods).  Exact: two candidates of one parent are
-equivalent only if a symmetry of the parent maps one on the other.  That holds because the elements
-of a candidate tell the parent apart in it, the new one being read as the replaced one, and because
-choices that repeat within the cell are left to the smaller cell.  Where the new element was in the
-parent before, canonical cells are compared instead.
+cell and in small supercells, while others may be replaced wholly; of the choices that the parent's
+space group turns into each other one is kept (Merchant et al., Nature 624, 80 (2023), Methods).
+
+Exact: two candidates of one parent are equivalent only if a symmetry of the parent maps one on the
+other.  That holds because the elements of a candidate tell the parent apart in it, the new one
+being read as the replaced one, and because choices that repeat within the cell are left to the
+smaller cell.  Where elements fall together, or several exchanges come to one composition,
+candidates whose atoms have the same surroundings are compared by their canonical cells.
+
+Of parents of one prototype the first is used for the elements that they share, and of candidates of
+different parents whose atoms have the same surroundings the first is kept.
 """
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8, UInt64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, DEFAULT_EXCLUDED
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
+from gnomon.generate.exchanges import Exchanges, exchanges, shared_compositions, unseen
+from gnomon.generate.hashes import scramble
 from gnomon.generate.orbits import MAX_SITES, SubsetOrbits
 from gnomon.generate.oxidation import ions, oxidation_states
+from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution import (
     SKIPPED,
+    Wanted,
     allowed_elements,
-    composition_keys,
-    formula_key,
     reduced_counts,
 )
 from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model
 from gnomon.generate.superlattices import Supercell, supercells
+from gnomon.generate.surroundings import surroundings
+from gnomon.pool import Lost, Pool
 from gnomon.symmetry import SymmetryError, canonical_ids, primitive
 
 _log = logging.getLogger(__name__)
 
+_Keyed = tuple[Candidates, UInt64[np.ndarray, " k"]]
 
-@dataclass(frozen=True)
-class _Exchange:
-    """One ion of a parent and what may replace it."""
+AHEAD = 4
+"""Parents for each worker whose candidates may wait for those of an earlier one."""
 
-    ion: str
-    z: int
-    new_ions: tuple[str, ...]
-    elements: Int64[np.ndarray, " k"]  # of the new ions, each once
-    probabilities: tuple[float, ...]
+
+@dataclass(frozen=True, eq=False)
+class _Family:
+    """One parent: its primitive cell, and what may be exchanged in it."""
+
+    id: str
+    cell: Crystals
+    exchanges: Sequence[Exchanges]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +70,21 @@ class SapsGenerator:
 
     Attributes:
         model: probabilities of substitution.
-        threshold: smallest probability that the new ion stands for the old one.
+        threshold: smallest probability of a list of ions in place of the parent's.
         elements: candidates hold only these, where given.
         exclude: elements that no candidate may hold.
         known: reduced formulas that no candidate may have.
+        formulas: candidates have one of these reduced formulas, where given.
         charge_balanced: keep candidates whose elements have one common oxidation state each that
             balance, or are metals in a parent of metals (GNoME dropped this test).
+        others: ions that may be replaced on all their sites beside the one that gives way.
         max_index: largest supercell, in primitive cells.
         max_atoms: largest cell; parents that are larger are left out.
         most: choices kept for one ion, cell and number of sites.  Of more, those that replace whole
             orbits of sites come first, then orbits of choices drawn uniformly.
         chunk: candidates in a chunk.
+        workers: processes; the candidates do not depend on it.  With more than one, all candidates
+            of ``AHEAD`` parents for each are held in memory.
 
     Raises:
         ValueError: for an unknown element, a text that is no formula, or a number out of range.
@@ -78,37 +95,38 @@ class SapsGenerator:
     elements: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = DEFAULT_EXCLUDED
     known: frozenset[str] = frozenset()
+    formulas: frozenset[str] | None = None
     charge_balanced: bool = False
+    others: int = 1
     max_index: int = 2
     max_atoms: int = 40
     most: int = 100
     chunk: int = CHUNK
+    workers: int = 1
     name: ClassVar[str] = "saps"
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0 or min(self.chunk, self.max_index, self.most) < 1:
-            raise ValueError(
-                "threshold, chunk, max_index and most must be positive, got threshold="
-                f"{self.threshold}, chunk={self.chunk}, max_index={self.max_index} and "
-                f"most={self.most}"
-            )
+        counts = {name: getattr(self, name) for name in ("chunk", "max_index", "most", "workers")}
+        for name, value in {"threshold": self.threshold, **counts}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if self.others < 0:
+            raise ValueError(f"others counts ions, from 0 on, got {self.others}")
         if not 1 <= self.max_atoms <= MAX_SITES:
             raise ValueError(f"max_atoms must be from 1 to {MAX_SITES}, got {self.max_atoms}")
-        _ = self._allowed, self._known  # refuse what is no element or no formula
+        _ = self._allowed, self._wanted  # refuse what is no element or no formula
 
     def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
-        """Yield candidates in the order of their parents.
+        """Yield candidates in the order of their parents; ``skipped`` lists those that yield none.
 
-        The candidates of a parent depend on it and on the seed alone, so parents may be shared out
-        among workers.  Of parents that are one crystal the first is used; ``skipped`` lists those
-        that yield none.
+        What is drawn depends on the parent and the seed alone.
         """
-        yield from rechunk(self._parts(parents, seed), self.chunk)
+        yield from rechunk(self._unseen(parents, seed), self.chunk)
 
     def skipped(self, parents: Crystals) -> pa.Table:
         """The parents that are not used, and why (schema ``SKIPPED``)."""
-        reasons = [self._reason(parents[i]) for i in range(len(parents))]
-        rows = [i for i, reason in enumerate(reasons) if reason]
+        reasons = [self._cell_or_reason(parents[i]) for i in range(len(parents))]
+        rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
         return pa.table(
             {
                 "id": parents.ids[rows].tolist(),
@@ -120,18 +138,40 @@ class SapsGenerator:
 
     # --- which parents and ions -----------------------------------------------------------------
 
-    def _parts(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
-        seen: set[str] = set()
-        for parent in parents:
-            if self._reason(parent):
-                continue
-            [key] = canonical_ids(parent)
-            if key not in seen:
-                seen.add(key)
-                yield from self._children(parent, seed)
+    def _unseen(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
+        seen = SeenKeys()
+        for part, keys in self._every(self._families(parents), seed):
+            yield part.take(seen.add(keys))
 
-    def _reason(self, parent: Crystals) -> str:
-        """Why a parent is not used; empty if it is."""
+    def _every(self, families: Iterator[_Family], seed: int) -> Iterator[_Keyed]:
+        """The candidates of all families, in order, whoever makes them."""
+        if self.workers == 1:
+            for family in families:
+                yield from self.of_family(family, seed)
+            return
+        with Pool[_Family, list[_Keyed]](_made, (self, seed), self.workers, math.inf) as pool:
+            for made in pool.run(families, ahead=AHEAD * self.workers):
+                if isinstance(made, Lost):
+                    raise ChildProcessError(
+                        f"the candidates of a parent are lost: {made.reason} "
+                        "(if memory was short, take fewer workers)"
+                    )
+                yield from made
+
+    def _families(self, parents: Crystals) -> Iterator[_Family]:
+        seen = SeenKeys()
+        for parent in parents:
+            [counts] = reduced_counts(parent)
+            own = np.array([z for z, _ in counts])
+            found = exchanges(
+                own, ions(counts) or (), self.model, self.threshold, self._allowed, self.others
+            )
+            cell = self._cell_or_reason(parent) if found else ""
+            if isinstance(cell, Crystals) and (new := unseen(cell, found, seen)):
+                yield _Family(parent.ids[0], cell, new)
+
+    def _cell_or_reason(self, parent: Crystals) -> Crystals | str:
+        """The primitive cell of a parent, or why it is not used."""
         [counts] = reduced_counts(parent)
         found = ions(counts)
         if found is None:
@@ -145,90 +185,89 @@ class SapsGenerator:
             next(supercells(cell, 1))
         except SymmetryError as error:
             return str(error)
-        return ""
-
-    def _children(self, parent: Crystals, seed: int) -> Iterator[Candidates]:
-        cell = primitive(parent)
-        index = min(self.max_index, self.max_atoms // int(cell.n_atoms[0]))
-        exchanges = list(self._exchanges(parent))
-        seen: set[str] = set()
-        for supercell in _supercells(cell, index) if exchanges else ():
-            for exchange in exchanges:
-                for part in self._replaced(parent, supercell, exchange, seed):
-                    yield _without_repeats(part, parent, seen)
-
-    def _exchanges(self, parent: Crystals) -> Iterator[_Exchange]:
-        [counts] = reduced_counts(parent)
-        own = np.array([z for z, _ in counts])
-        for (z, _), ion in zip(counts, ions(counts) or (), strict=True):
-            others = own[own != z]
-            if ion not in self.model.index or not self._allowed[others].all():
-                continue
-            column = self.model.probabilities[:, self.model.index[ion]]
-            order = np.argsort(-column, kind="stable")
-            order = order[: int((column > self.threshold).sum())]
-            elements = self.model.atomic_numbers[order]
-            usable = self._allowed[elements] & (elements != z)
-            order, elements = order[usable], elements[usable]
-            firsts = np.sort(np.unique(elements, return_index=True)[1])
-            if len(firsts):
-                yield _Exchange(
-                    ion=ion,
-                    z=z,
-                    new_ions=tuple(self.model.species[i] for i in order[firsts]),
-                    elements=elements[firsts],
-                    probabilities=tuple(column[order[firsts]].tolist()),
-                )
+        return cell
 
     # --- which sites ----------------------------------------------------------------------------
 
+    def of_family(self, family: _Family, seed: int) -> Iterator[_Keyed]:
+        """All candidates of one parent, and keys by which they are compared with others'.
+
+        Those of one parent never share a key: the second with the same surroundings gets a further
+        key, and is so compared with the second of another parent.
+        """
+        cell = family.cell
+        index = min(self.max_index, self.max_atoms // int(cell.n_atoms[0]))
+        amounts = np.unique(cell.atomic_numbers, return_counts=True)[1]
+        shared = shared_compositions(family.exchanges, amounts, index)
+        alike: dict[int, list[Crystals]] = {}
+        own = SeenKeys()
+        for supercell in _supercells(cell, index):
+            near = surroundings(supercell.crystal)
+            for exchange in family.exchanges:
+                for part, rows, unsure in self._replaced(
+                    family.id, supercell, exchange, shared, seed
+                ):
+                    keys = near.keys(rows)
+                    kept = _first_ones(part.crystals, keys, unsure, alike)
+                    yield part.take(kept), _unlike(keys[kept], own)
+
     def _replaced(
-        self, parent: Crystals, cell: Supercell, exchange: _Exchange, seed: int
-    ) -> Iterator[Candidates]:
-        """The candidates of one parent in one cell by one exchange, by number of sites."""
-        own = cell.crystal.atomic_numbers
-        sites = np.flatnonzero(own == exchange.z)
+        self,
+        parent_id: str,
+        cell: Supercell,
+        exchange: Exchanges,
+        shared: UInt64[np.ndarray, " _"],
+        seed: int,
+    ) -> Iterator[tuple[Candidates, UInt8[np.ndarray, "k atoms"], Bool[np.ndarray, " k"]]]:
+        """The candidates of one parent in one cell by one ion's exchanges, by number of sites.
+
+        With the elements on the sites of each, and whether it may equal another of the parent.
+        """
+        own, ion = np.unique(cell.crystal.atomic_numbers, return_inverse=True)
+        sites = np.flatnonzero(ion == exchange.at)
         orbits = SubsetOrbits(_within(cell.permutations, sites))
         translations = _within(cell.translations, sites)
-        key = [seed, int(parent.ids[0][:16], 16), exchange.z, *cell.form.ravel().tolist()]
-        fewest = 1 if self._allowed[exchange.z] else len(sites)  # none may stay that is not allowed
+        z = int(own[exchange.at])
+        key = [seed, int(parent_id[:16], 16), z, *cell.form.ravel().tolist()]
+        fewest = 1 if self._allowed[z] else len(sites)  # none may stay that is not allowed
         for size in range(fewest, len(sites) + 1):
-            new = self._fitting(own, exchange, size)
-            if not len(new):
+            amounts = exchange.amounts(np.bincount(ion), size)
+            ways = self._fitting(exchange, amounts)
+            if not len(ways):
                 continue
             chosen = orbits.choose(size, self.most, np.random.default_rng([*key, size]))
             chosen = chosen[~_repeats(chosen, translations)]
             if not len(chosen):
                 continue
-            rows = np.concatenate(
-                [_occupied(own, sites, chosen, int(z)) for z in exchange.elements[new]]
-            )
-            crystals = _crystals(cell.crystal, rows)
-            changes = [_change(exchange, i, size, len(sites), cell) for i in new.tolist()]
-            lineage = {
-                "id": crystals.ids.tolist(),
-                "parent_id": [parent.ids[0]] * len(rows),
-                "generator": [self.name] * len(rows),
-                "change": np.repeat(np.array(changes, dtype=object), len(chosen)).tolist(),
-                "score": np.repeat(np.array(exchange.probabilities)[new], len(chosen)),
-            }
-            yield Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+            unsure = exchange.unsure(amounts, shared)
+            at_once = max(1, self.chunk // len(chosen))
+            for start in range(0, len(ways), at_once):
+                some = ways[start : start + at_once]
+                rows = _occupied(exchange, some, ion, sites, chosen)
+                crystals = _crystals(cell.crystal, rows)
+                changes = [
+                    _change(exchange.changes[i], size, len(sites), cell) for i in some.tolist()
+                ]
+                lineage = {
+                    "id": crystals.ids.tolist(),
+                    "parent_id": [parent_id] * len(rows),
+                    "generator": [self.name] * len(rows),
+                    "change": [change for change in changes for _ in chosen],
+                    "score": np.repeat(exchange.probabilities[some], len(chosen)),
+                }
+                candidates = Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+                yield candidates, rows, np.repeat(unsure[some], len(chosen))
 
     def _fitting(
-        self, own: UInt8[np.ndarray, " atoms"], exchange: _Exchange, size: int
+        self, exchange: Exchanges, amounts: Int64[np.ndarray, " n"]
     ) -> Int64[np.ndarray, " i"]:
-        """Positions of the new elements whose composition with this many sites is let through."""
-        if not (self._known or self.charge_balanced):
-            return np.arange(len(exchange.elements))
-        kinds, amounts = np.unique(own, return_counts=True)
-        amounts = np.append(np.where(kinds == exchange.z, amounts - size, amounts), size)
-        rows = np.column_stack(
-            [np.tile(kinds, (len(exchange.elements), 1)), exchange.elements]
-        ).astype(np.int64)
-        keys = composition_keys(rows, amounts)
-        passed = np.array([key not in self._known for key in keys])
+        """Positions of the exchanges whose composition with these amounts is let through."""
+        passed = exchange.counted(amounts).copy()
+        passed[passed] = self._wanted.passed(exchange.kinds[passed], amounts)
         if self.charge_balanced:
-            passed &= [_balanced(row, amounts, exchange.ion) for row in rows]
+            passed[passed] = [
+                _balanced(row, amounts, exchange.ion) for row in exchange.kinds[passed]
+            ]
         return np.flatnonzero(passed)
 
     # --- what is let through --------------------------------------------------------------------
@@ -238,8 +277,12 @@ class SapsGenerator:
         return allowed_elements(self.elements, self.exclude)
 
     @cached_property
-    def _known(self) -> frozenset[bytes]:
-        return frozenset(formula_key(formula) for formula in self.known)
+    def _wanted(self) -> Wanted:
+        return Wanted.of(self.known, self.formulas)
+
+
+def _made(generator: SapsGenerator, seed: int, family: _Family) -> list[_Keyed]:
+    return list(generator.of_family(family, seed))
 
 
 def _supercells(cell: Crystals, index: int) -> Iterator[Supercell]:
@@ -267,13 +310,17 @@ def _repeats(
 
 
 def _occupied(
-    own: UInt8[np.ndarray, " atoms"],
+    exchange: Exchanges,
+    ways: Int64[np.ndarray, " i"],
+    ion: Int64[np.ndarray, " atoms"],
     sites: Int64[np.ndarray, " sites"],
     chosen: Bool[np.ndarray, "k sites"],
-    z: int,
-) -> UInt8[np.ndarray, "k atoms"]:
-    rows = np.tile(own, (len(chosen), 1))
-    rows[:, sites] = np.where(chosen, np.uint8(z), rows[:, sites])
+) -> UInt8[np.ndarray, "rows atoms"]:
+    """Elements on all sites, for each way and then for each choice."""
+    kinds = exchange.kinds[ways]
+    rows = np.repeat(kinds[:, ion].astype(np.uint8), len(chosen), axis=0)
+    new = np.repeat(kinds[:, -1].astype(np.uint8), len(chosen))
+    rows[:, sites] = np.where(np.tile(chosen, (len(ways), 1)), new[:, None], rows[:, sites])
     return rows
 
 
@@ -290,17 +337,34 @@ def _crystals(cell: Crystals, rows: UInt8[np.ndarray, "k atoms"]) -> Crystals:
     )
 
 
-def _without_repeats(part: Candidates, parent: Crystals, seen: set[str]) -> Candidates:
-    """The same without crystals that came before, which only elements of the parent can make."""
-    present = np.flatnonzero(parent.composition[0])
-    kept = np.asarray(np.delete(part.crystals.composition, present, axis=1).any(axis=1))
-    if kept.all():
-        return part
-    for row in np.flatnonzero(~kept).tolist():
-        [key] = canonical_ids(part.crystals[row])
-        kept[row] = key not in seen
-        seen.add(key)
-    return Candidates(part.crystals[kept], part.lineage.filter(pa.array(kept)))
+def _first_ones(
+    crystals: Crystals,
+    keys: UInt64[np.ndarray, " k"],
+    unsure: Bool[np.ndarray, " k"],
+    alike: dict[int, list[Crystals]],
+) -> Bool[np.ndarray, " k"]:
+    """Which crystals did not come before, where that may be.
+
+    Those that may come again are kept in ``alike`` by their keys.
+    """
+    kept = np.ones(len(keys), bool)
+    for i in np.flatnonzero(unsure).tolist():
+        one, others = crystals[i], alike.setdefault(int(keys[i]), [])
+        if others:
+            own, *before = canonical_ids(Crystals.concatenate([one, *others])).tolist()
+            kept[i] = own not in before
+        if kept[i]:
+            others.append(one)
+    return kept
+
+
+def _unlike(keys: UInt64[np.ndarray, " k"], own: SeenKeys) -> UInt64[np.ndarray, " k"]:
+    """Keys that are not among a parent's own, which take them in."""
+    keys, waiting = keys.copy(), np.arange(len(keys))
+    while len(waiting):
+        waiting = waiting[~own.add(keys[waiting])]
+        keys[waiting] = scramble(keys[waiting])
+    return keys
 
 
 def _balanced(
@@ -316,8 +380,8 @@ def _balanced(
     return oxidation_states(counts) is not None
 
 
-def _change(exchange: _Exchange, i: int, size: int, sites: int, cell: Supercell) -> str:
-    change = f"{exchange.ion}→{exchange.new_ions[i]} on {size} of {sites}"
+def _change(what: str, size: int, sites: int, cell: Supercell) -> str:
+    change = f"{what} on {size} of {sites}"
     if cell.index == 1:
         return change
     return f"{change} in supercell {'/'.join(' '.join(map(str, row)) for row in cell.form)}"

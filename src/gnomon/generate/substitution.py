@@ -5,7 +5,7 @@ Oxidation states of the parents come from their formulas, probabilities from
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import ClassVar
@@ -25,7 +25,7 @@ from gnomon.elements import (
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.oxidation import ions as ions_of
-from gnomon.generate.protostructures import protostructure
+from gnomon.generate.protostructures import distinct
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution_model import THRESHOLD, Replacements, SubstitutionModel
 
@@ -60,8 +60,8 @@ class SubstitutionGenerator:
     """Candidates by ionic substitution of all atoms of an element at once.
 
     Each parent element gets one oxidation state (see ``oxidation_states``).  Lengths scale with the
-    mean covalent radius (see ``length_ratio``).  Of candidates with one composition, space group
-    and occupation of Wyckoff positions, the first is kept.
+    mean covalent radius (see ``length_ratio``).  Of candidates of different parents with one
+    composition, space group and occupation of Wyckoff positions, the first is kept.
 
     Attributes:
         model: probabilities of substitution.
@@ -70,6 +70,7 @@ class SubstitutionGenerator:
         exclude: elements that no candidate may hold.
         known: reduced formulas that no candidate may have: a test of composition, not of structure.
             The parents' own formulas are known only if they are among these.
+        formulas: candidates have one of these reduced formulas, where given.
         charge_balanced: keep only neutral candidates (as pymatgen does; GNoME dropped it).
         chunk: candidates in a chunk.
 
@@ -83,6 +84,7 @@ class SubstitutionGenerator:
     elements: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = DEFAULT_EXCLUDED
     known: frozenset[str] = frozenset()
+    formulas: frozenset[str] | None = None
     charge_balanced: bool = False
     chunk: int = CHUNK
     name: ClassVar[str] = "substitution"
@@ -93,7 +95,7 @@ class SubstitutionGenerator:
                 "threshold and chunk must be positive, "
                 f"got threshold={self.threshold} and chunk={self.chunk}"
             )
-        _ = self._allowed, self._known_compositions  # refuse what is no element or no formula
+        _ = self._allowed, self._wanted  # refuse what is no element or no formula
 
     def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
         """Yield new candidates in the order of their parents; the seed has no influence.
@@ -163,21 +165,19 @@ class SubstitutionGenerator:
         usable = np.all(self._allowed[elements], axis=1) & np.any(elements != own, axis=1)
         if self.charge_balanced:
             return found.take(usable)  # which ions of an element are neutral depends on amounts
-        return found.take(usable).take(_firsts(elements[usable]))
+        return found.take(usable).take(firsts(elements[usable]))
 
     def _new(self, found: Replacements, amounts: Int64[np.ndarray, " m"]) -> Replacements:
         """Replacements whose composition is new, and neutral where that is asked for."""
         if self.charge_balanced:
             found = found.take(self.model.charges[found.ions] @ amounts == 0)
-            found = found.take(_firsts(self.model.atomic_numbers[found.ions]))
-        if not self._known_compositions:
-            return found
-        keys = composition_keys(self.model.atomic_numbers[found.ions], amounts)
-        return found.take(np.array([key not in self._known_compositions for key in keys], bool))
+            found = found.take(firsts(self.model.atomic_numbers[found.ions]))
+        return found.take(self._wanted.passed(self.model.atomic_numbers[found.ions], amounts))
 
     def _unseen(self, found: Replacements, parent: Crystals, seen: SeenKeys) -> Replacements:
         """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
-        keys = protostructure(parent).keys(self.model.atomic_numbers[found.ions])
+        kept, keys = distinct(parent, self.model.atomic_numbers[found.ions])
+        found, keys = found.take(kept), keys[kept]
         return found.take(seen.add(keys))
 
     @cached_property
@@ -185,8 +185,8 @@ class SubstitutionGenerator:
         return allowed_elements(self.elements, self.exclude)
 
     @cached_property
-    def _known_compositions(self) -> frozenset[bytes]:
-        return frozenset(formula_key(formula) for formula in self.known)
+    def _wanted(self) -> "Wanted":
+        return Wanted.of(self.known, self.formulas)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -264,6 +264,40 @@ def allowed_elements(
     return allowed
 
 
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Which reduced compositions candidates may have.
+
+    Attributes:
+        known: keys of those that they may not have.
+        only: keys of those that they may have; None for all others.
+    """
+
+    known: frozenset[bytes]
+    only: frozenset[bytes] | None
+
+    @classmethod
+    def of(cls, known: Iterable[str], only: Iterable[str] | None) -> "Wanted":
+        """The same for formulas.
+
+        Raises:
+            ValueError: for a text that is no formula of whole numbers.
+        """
+        keys = frozenset(map(formula_key, known))
+        return cls(keys, None if only is None else frozenset(map(formula_key, only)))
+
+    def passed(
+        self, elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
+    ) -> Bool[np.ndarray, " k"]:
+        """Which of these elements may be combined in these amounts."""
+        if not self.known and self.only is None:
+            return np.ones(len(elements), bool)
+        keys = composition_keys(elements, amounts)
+        if self.only is not None:
+            return np.array([key in self.only and key not in self.known for key in keys], bool)
+        return np.array([key not in self.known for key in keys], bool)
+
+
 def reduced_counts(crystals: Crystals) -> Iterator[Counts]:
     """Reduced composition of each crystal."""
     for row in crystals.composition:
@@ -272,7 +306,7 @@ def reduced_counts(crystals: Crystals) -> Iterator[Counts]:
         yield tuple(zip(elements.tolist(), amounts.tolist(), strict=True))
 
 
-def _firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
+def firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
     """Positions at which a row comes for the first time, in order."""
     _, firsts = np.unique(rows, axis=0, return_index=True)
     return np.sort(firsts)
@@ -299,6 +333,6 @@ def formula_key(formula: str) -> bytes:
     """
     amounts = parse_formula(formula)
     if any(amount != int(amount) for amount in amounts.values()):
-        raise ValueError(f"the known formula {formula!r} has fractional amounts")
+        raise ValueError(f"the formula {formula!r} has fractional amounts")
     elements = np.array([[atomic_number(symbol) for symbol in amounts]])
     return composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]

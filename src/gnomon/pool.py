@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import multiprocessing as mp
 import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -48,7 +51,10 @@ class Pool(Generic[Task, Result]):
     def __init__(
         self, function: Callable[..., Result], shared: tuple[Any, ...], workers: int, limit: float
     ) -> None:
-        """``limit`` is in seconds of wall time for one task, the start of a worker not counted."""
+        """``limit`` is in seconds of wall time for one task, the start of a worker not counted.
+
+        Infinity is a limit, too.
+        """
         self._function, self._shared = function, shared
         self._count, self._limit = workers, limit
         self._workers: list[_Worker] = []
@@ -63,33 +69,47 @@ class Pool(Generic[Task, Result]):
             _stop(worker)
         self._workers.clear()
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Result | Lost]:
-        """Results in the order of the tasks."""
-        queue = deque(range(len(tasks)))
-        done: dict[int, Result | Lost] = {}
-        for i in range(len(tasks)):
-            while i not in done:
-                self._hand_out(tasks, queue)
-                done.update(self._collect())
-            yield done.pop(i)
+    def run(self, tasks: Iterable[Task], ahead: int = sys.maxsize) -> Iterator[Result | Lost]:
+        """Results in the order of the tasks.
 
-    def _hand_out(self, tasks: Sequence[Task], queue: deque[int]) -> None:
+        Args:
+            tasks: each is sent to one worker; taken as workers become free.
+            ahead: how many tasks may be done or in work beyond those that were yielded.
+        """
+        coming = enumerate(tasks)
+        queue: deque[tuple[int, Task]] = deque()
+        done: dict[int, Result | Lost] = {}
+        i = 0
+        while True:
+            queue.extend(itertools.islice(coming, self._count - len(queue)))
+            if not (queue or done or any(worker.task >= 0 for worker in self._workers)):
+                return
+            if i not in done:
+                self._hand_out(queue, i + ahead)
+                done.update(self._collect())
+                continue
+            yield done.pop(i)
+            i += 1
+
+    def _hand_out(self, queue: deque[tuple[int, Task]], end: int) -> None:
         for worker in [w for w in self._workers if w.task < 0 and not w.process.is_alive()]:
             _stop(worker)  # it died after its last answer: no task of ours is to pay for that
             self._workers.remove(worker)
         while len(self._workers) < min(self._count, len(self._workers) + len(queue)):
             self._workers.append(self._start())
         for worker in self._workers:
-            if worker.task < 0 and queue:
-                worker.task, worker.began = queue.popleft(), time.monotonic()
+            if worker.task < 0 and queue and queue[0][0] < end:
+                worker.task, task = queue.popleft()
+                worker.began = time.monotonic()
                 with suppress(OSError):  # if it died this very moment, `_collect` will find out
-                    worker.pipe.send(tasks[worker.task])
+                    worker.pipe.send(task)
 
     def _collect(self) -> dict[int, Result | Lost]:
         """Wait for something to happen, and say what."""
         busy = [worker for worker in self._workers if worker.task >= 0]
         due = min(worker.began for worker in busy) + self._limit - time.monotonic()
-        ready = wait([worker.pipe for worker in busy], timeout=max(due, 0.0))
+        timeout = max(due, 0.0) if math.isfinite(due) else None
+        ready = wait([worker.pipe for worker in busy], timeout=timeout)
         found: dict[int, Result | Lost] = {}
         for worker in busy:
             seconds = time.monotonic() - worker.began

@@ -293,6 +293,23 @@ def test_a_table_without_ids_is_named_by_its_formulas() -> None:
         phases_from_table(holes, "toy")
 
 
+def test_a_table_that_names_its_scheme_is_taken_at_its_word() -> None:
+    columns = {
+        "id": ["1", "2"],
+        "source_id": ["mp-1", None],
+        "reduced_formula": ["Na", "N2"],
+        "formation_energy_per_atom": [0.0, 0.0],
+    }
+    table = pa.table({**columns, "scheme": ["toy", "toy"]})
+    assert phases_from_table(table).scheme == phases_from_table(table, "toy").scheme == "toy"
+    assert phases_from_table(table).ids.tolist() == ["mp-1", "2"]
+    assert phases_from_table(pa.table(columns)).scheme == "as given"
+    with pytest.raises(SchemeMismatch, match="scheme 'toy', not 'other'"):
+        phases_from_table(table, "other")
+    with pytest.raises(SchemeMismatch, match="'toy' and 'other': energies"):
+        phases_from_table(pa.table({**columns, "scheme": ["toy", "other"]}))
+
+
 GOLD_COPPER = {"Au": 0.0, "Cu": 0.0, "CuAu": -0.05, "Cu3Au": -0.02, "CuAu3": -0.03, "Fe": 0.0}
 
 

@@ -25,7 +25,7 @@ from gnomon.evaluate import Evaluations
 from gnomon.evaluate.corrections import SCHEME_SUFFIX
 from gnomon.evaluate.scheme import EnergyScheme, difference
 from gnomon.hull import SchemeMismatch
-from gnomon.listener import SILENT
+from gnomon.listener import SILENT, Listener
 from gnomon.store import Store, StoreError
 from gnomon.symmetry import space_groups
 from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
@@ -297,6 +297,18 @@ def test_each_engine_and_scheme_has_a_folder_of_its_own(campaign: Store) -> None
     )
     assert len({one, other, third}) == 3
     assert {p.parent for p in (one, other, third)} == {campaign.root / "verification"}
+
+
+def test_each_crystal_is_told_when_it_is_done(tmp_path: Path, chosen: Plan) -> None:
+    """Calculations take hours, often without a terminal."""
+    said: list[str] = []
+    listener = Listener(say=said.append, tick=lambda *_: None)
+    evaluate_plan(chosen, Mixing("PBE"), Store(tmp_path), tmp_path / "cache", listener)
+    total = len(chosen.crystals)
+    assert len(said) == total
+    assert said[-1].startswith(f"{total} of {total}: ")
+    assert "eV/atom" in said[0]
+    assert "converged" in said[0]
 
 
 def test_files_say_what_the_verification_says(tmp_path: Path, chosen: Plan) -> None:

@@ -298,6 +298,7 @@ HULL = pa.schema(
         ("decomposition", pa.string()),
         ("round", pa.int64()),
         ("is_reference", pa.bool_()),
+        ("scheme", pa.string()),
     ]
 )
 """Columns of hull.parquet: every converged phase and its place on the hull."""
@@ -315,7 +316,8 @@ def hull_table(store: Store) -> pa.Table:
     found = found.take(~placeless)
     if not len(found.ids):
         return HULL.empty_table()
-    placed = _place(found, references, scheme_of(store))
+    scheme = scheme_of(store)
+    placed = _place(found, references, scheme)
     formulas = dict(zip(found.ids, found.relaxed.reduced_formulas, strict=True))
     mixtures = placed.hull.decomposition(placed.phases.composition)
     return pa.table(
@@ -334,6 +336,7 @@ def hull_table(store: Store) -> pa.Table:
             ],
             "round": found.rounds,
             "is_reference": found.rounds == 0,
+            "scheme": [scheme] * len(found.ids),
         },
         schema=HULL,
     )

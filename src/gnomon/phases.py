@@ -191,12 +191,17 @@ def compositions(formulas: Sequence[str]) -> Float64[np.ndarray, "n 119"]:
     return counts
 
 
-def phases_from_table(table: pa.Table, scheme: str) -> Phases:
-    """Phases from columns reduced_formula and formation_energy_per_atom (eV/atom), id if present.
+def phases_from_table(table: pa.Table, scheme: str | None = None) -> Phases:
+    """Phases from columns reduced_formula and formation_energy_per_atom (eV/atom).
 
-    Without ids the formulas name the phases.
+    A column source_id, or else id, names them; without either their formulas do.
+
+    Args:
+        table: one row for each phase.
+        scheme: energy scheme; what a column scheme says if not given, or ``as given``.
 
     Raises:
+        SchemeMismatch: if a column scheme says another one, or several.
         ValueError: if a column is missing, a value is null or a formula is not one.
     """
     wanted = ("reduced_formula", "formation_energy_per_atom")
@@ -211,9 +216,28 @@ def phases_from_table(table: pa.Table, scheme: str) -> Phases:
         if table[name].null_count:
             raise ValueError(f"column {name} has {table[name].null_count} empty values: drop them")
     formulas = table["reduced_formula"].to_pylist()
-    ids = table["id"].to_pylist() if "id" in names else formulas
+    ids = table[names[-1]].to_pylist() if "id" in names else formulas
+    if "source_id" in table.column_names:
+        given = table["source_id"].to_pylist()
+        ids = [own or other for own, other in zip(given, ids, strict=True)]
     energies = table["formation_energy_per_atom"].to_numpy().astype(np.float64)
-    return Phases(np.array(ids, dtype=object), compositions(formulas), energies, scheme)
+    return Phases(
+        np.array(ids, dtype=object), compositions(formulas), energies, _one_scheme(table, scheme)
+    )
+
+
+def _one_scheme(table: pa.Table, scheme: str | None) -> str:
+    """The energy scheme of a table of phases."""
+    if "scheme" not in table.column_names or not len(table):
+        return scheme or "as given"
+    found = table["scheme"].unique().to_pylist()
+    if len(found) > 1 or (scheme and scheme != found[0]):
+        raise SchemeMismatch(
+            f"the phases are of the energy scheme {' and '.join(repr(name) for name in found)}"
+            + (f", not {scheme!r}" if scheme else "")
+            + ": energies of different schemes make no hull"
+        )
+    return str(found[0])
 
 
 def atom_fractions(composition: Float64[np.ndarray, "n 119"]) -> Float64[np.ndarray, "n 119"]:

@@ -105,7 +105,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the campaign; the system lets go of it when the process ends, however it ends.
+        """Hold the folder; the system lets go of it when the process ends, however it ends.
 
         Raises:
             StoreError: if another process holds it, or the folder cannot be written.
@@ -122,7 +122,7 @@ class Store:
                 handle.seek(0)
                 owner = handle.read().strip() or "unknown"
                 raise StoreError(
-                    f"another process (pid {owner}) works on the campaign {self.root}: "
+                    f"another process (pid {owner}) works on {self.root}: "
                     "wait for it, stop it, or choose another folder with --out"
                 ) from error
             try:

@@ -19,7 +19,9 @@ def hull(
     ],
     queries: Annotated[list[str], typer.Argument(help="Formulas or chemical systems.")],
     window: Annotated[float, typer.Option(help="List phases up to this e_above_hull.")] = 0.0,
-    scheme: Annotated[str, typer.Option(help="Name of the energy scheme.")] = "as given",
+    scheme: Annotated[
+        str | None, typer.Option(help="Name of the energy scheme, where the file has none.")
+    ] = None,
     limits: Annotated[
         bool, typer.Option("--limits", help="Chemical potentials between which each is stable.")
     ] = False,
@@ -70,7 +72,7 @@ def hull(
             _put_answer(answer)
 
 
-def _read(phases: Path, scheme: str) -> Any:
+def _read(phases: Path, scheme: str | None) -> Any:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     from gnomon.hull import Hull, phases_from_table  # noqa: PLC0415

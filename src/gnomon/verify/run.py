@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.table import rows_of
 from gnomon.listener import Listener
 from gnomon.store import Store
@@ -71,9 +71,19 @@ def evaluate_plan(
             rows = rows_of(left.ids[start:stop].tolist(), part, evaluator.scheme)
             store.append("evaluations", 0, rows)
             elements.add(rows.filter(pc.is_in(rows["id"], pa.array(_element_ids(plan)))))
+            for row in range(len(rows)):
+                listener.say(f"{done + start + row + 1} of {total}: {_told(part, row)}")
             start = stop
             listener.tick("verifying", done + start, total)
         return results(plan, store)
+
+
+def _told(part: Evaluations, row: int) -> str:
+    """One line on one evaluation."""
+    formula, status = part.relaxed.reduced_formulas[row], part.status[row]
+    energy = part.energy_per_atom[row]
+    what = f"{energy:.4f} eV/atom" if np.isfinite(energy) else part.message[row]
+    return f"{formula}: {status}, {what}, {part.seconds[row]:.0f} s"
 
 
 def results(plan: Plan, store: Store) -> pa.Table:

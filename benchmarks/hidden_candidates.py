@@ -23,7 +23,7 @@ from gnomon.duplicates import group_duplicates
 from gnomon.elements import MAX_Z, SYMBOLS, reduced_formula
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.oxidation import ions as ions_of
+from gnomon.generate.oxidation import nearest_ions
 from gnomon.generate.saps import SapsGenerator
 from gnomon.generate.substitution import Counts, SubstitutionGenerator, reduced_counts
 from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
@@ -139,7 +139,7 @@ def by_substitution(rest: Rest, target: Counts, model: SubstitutionModel) -> Par
     for row, counts in enumerate(rest.counts):
         ways = assignments(tuple(n for _, n in counts), amounts)
         fitting += bool(ways)
-        at = [model.index.get(ion, -1) for ion in (ions_of(counts) if ways else None) or ()]
+        at = [model.index.get(ion, -1) for ion in (nearest_ions(counts) if ways else None) or ()]
         if at and min(at) >= 0:
             replaced = best[elements[np.array(ways)], at]
             found.append((float(replaced.prod(axis=1).max()), row))
@@ -164,7 +164,7 @@ def by_partial_substitution(rest: Rest, target: Counts, model: SubstitutionModel
         ]
         ways = [new for new in ways if 0 < (new != own).sum() <= SapsGenerator.others + 1]
         fitting += bool(ways)
-        names = (ions_of(counts) if ways else None) or ()
+        names = (nearest_ions(counts) if ways else None) or ()
         scores = [
             math.prod(
                 float(best[z, model.index[ion]]) if ion in model.index else 0.0

@@ -391,21 +391,20 @@ def test_a_supercell_that_spglib_cannot_reduce_ends_its_parent_and_not_the_run(
 
 
 def test_parents_that_are_not_used_are_listed_with_the_reason():
-    magnetite = NACL.with_atomic_numbers(numbers("Fe", "O")).supercell([1, 1, 7])
-    mixed = magnetite.with_atomic_numbers(
-        np.where(np.arange(14) < 6, 26, 8).astype(np.uint8)
-    )  # Fe6O8
+    beyond = NACL.supercell([1, 1, 8]).with_atomic_numbers(
+        np.where(np.arange(16) < 2, 11, 17).astype(np.uint8)
+    )  # NaCl7
     touching = Crystals.single(
         FCC * 5.6, numbers("Ca", "F", "F"), [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0.5001]]
     )
     large = RUTILE.supercell([1, 1, 2]).with_atomic_numbers(
         np.array([22, 40, 22, 22, *[8] * 8], np.uint8)
     )
-    parents = Crystals.concatenate([NACL, mixed, COPPER, touching, large])
+    parents = Crystals.concatenate([NACL, beyond, COPPER, touching, large])
     table = SapsGenerator(model=PUBLISHED, max_atoms=11).skipped(parents)
     reasons = dict(zip(table["id"].to_pylist(), table["reason"].to_pylist(), strict=True))
     assert NACL.ids[0] not in reasons
-    assert "balance" in reasons[mixed.ids[0]]
+    assert "balance" in reasons[beyond.ids[0]]
     assert reasons[COPPER.ids[0]] == "the model has none of Cu0"
     assert "no primitive cell" in reasons[touching.ids[0]]
     assert reasons[large.ids[0]] == "12 atoms in the primitive cell: more than 11"

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from gnomon.cli.generate_substitutions import train_substitution
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate.oxidation import ions
+from gnomon.generate.oxidation import ions, nearest_ions
 from gnomon.generate.substitution import SubstitutionGenerator
 from gnomon.generate.substitution_model import SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model, read_table, write_table
@@ -153,6 +153,22 @@ def test_metals_are_neutral_and_no_pairs_of_ionic_compounds():
 )
 def test_ions_of_metals_and_of_salts(counts, expected):
     assert ions(tuple((atomic_number(s), n) for s, n in counts.items())) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"Na": 1, "Cl": 1}, ("Na+", "Cl-")),
+        ({"Cu": 3, "Au": 1}, ("Cu0", "Au0")),
+        ({"O": 4, "Fe": 3}, ("O2-", "Fe3+")),  # a mean of 8/3
+        ({"Li": 7, "O": 6, "Mn": 1}, ("Li+", "O2-", "Mn4+")),  # 5, beside 4 and 7
+        ({"O": 7, "Ti": 4}, ("O2-", "Ti4+")),  # 3.5: Ti4+ is the more frequent
+        ({"O": 7, "Cu": 3, "Y": 1, "Ba": 2}, ("O2-", "Cu2+", "Y3+", "Ba2+")),
+        ({"Na": 1, "Cl": 7}, None),  # beyond all states of both
+    ],
+)
+def test_an_element_of_mixed_valence_counts_as_the_nearest_ion(counts, expected):
+    assert nearest_ions(tuple((atomic_number(s), n) for s, n in counts.items())) == expected
 
 
 def test_crystals_that_are_not_used_are_listed_with_the_reason():

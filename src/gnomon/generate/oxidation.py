@@ -63,6 +63,47 @@ def ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
     return tuple(write_ion(z, q) for (z, _), q in zip(counts, states, strict=True))
 
 
+@lru_cache(maxsize=200_000)
+def nearest_ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
+    """The same as ``ions``, and for compounds of mixed valence the nearest ion of one element.
+
+    One element may have a mean state between two of its common ones, such as Fe of Fe3O4 (+8/3),
+    and counts as the ion nearest to it (Fe3+), of two the more frequent one.  Of all choices the
+    one that the ICSD shows most often is taken, a mean state counting as the rarer of the two that
+    it lies between.
+
+    Args:
+        counts: (atomic number, atoms) of each element.
+
+    Returns:
+        The ions in the order of ``counts``, None where there are none.
+    """
+    found = ions(counts)
+    options = [common_states(z) for z, _ in counts]
+    if found is not None or len(counts) < 2 or not all(options):
+        return found
+    best: tuple[float, tuple[int, ...]] | None = None
+    for at, (z, n) in enumerate(counts):
+        rest = [(counts[j], options[j]) for j in range(len(counts)) if j != at]
+        if np.prod([len(o) for _, o in rest], dtype=float) > MAX_COMBINATIONS:
+            continue
+        for states in itertools.product(*(o for _, o in rest)):
+            mean = -sum(q * m for q, ((_, m), _) in zip(states, rest, strict=True)) / n
+            lower = [q for q in options[at] if q < mean]
+            upper = [q for q in options[at] if q > mean]
+            if not (lower and upper):
+                continue
+            between = (max(lower), min(upper))
+            seen = n * min(_occurrence(z, q) for q in between)
+            seen += sum(m * _occurrence(y, q) for q, ((y, m), _) in zip(states, rest, strict=True))
+            if best is None or seen > best[0]:
+                own = min((abs(q - mean), -_occurrence(z, q), q) for q in between)[2]
+                best = (seen, (*states[:at], own, *states[at:]))
+    if best is None:
+        return None
+    return tuple(write_ion(z, q) for (z, _), q in zip(counts, best[1], strict=True))
+
+
 def write_ion(z: int, charge: int) -> str:
     """Name of an ion: 26, 3 → ``Fe3+``; 11, 1 → ``Na+``; 29, 0 → ``Cu0``."""
     if charge == 0:

@@ -32,9 +32,10 @@ from gnomon.generate.chunks import rechunk
 from gnomon.generate.exchanges import Exchanges, exchanges, shared_compositions, unseen
 from gnomon.generate.hashes import scramble
 from gnomon.generate.orbits import MAX_SITES, SubsetOrbits
-from gnomon.generate.oxidation import ions, oxidation_states
+from gnomon.generate.oxidation import ions, nearest_ions, oxidation_states
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution import (
+    NO_IONS,
     SKIPPED,
     Wanted,
     allowed_elements,
@@ -124,9 +125,9 @@ class SapsGenerator:
         yield from rechunk(self._unseen(parents, seed), self.chunk)
 
     def skipped(self, parents: Crystals) -> pa.Table:
-        """The parents that are not used, and why (schema ``SKIPPED``)."""
-        reasons = [self._cell_or_reason(parents[i]) for i in range(len(parents))]
-        rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
+        """The parents that cannot be used, and why (schema ``SKIPPED``)."""
+        reasons = [self._prepared(parent)[0] for parent in parents]
+        rows = [i for i, reason in enumerate(reasons) if reason]
         return pa.table(
             {
                 "id": parents.ids[rows].tolist(),
@@ -161,31 +162,34 @@ class SapsGenerator:
     def _families(self, parents: Crystals) -> Iterator[_Family]:
         seen = SeenKeys()
         for parent in parents:
-            [counts] = reduced_counts(parent)
-            own = np.array([z for z, _ in counts])
-            found = exchanges(
-                own, ions(counts) or (), self.model, self.threshold, self._allowed, self.others
-            )
-            cell = self._cell_or_reason(parent) if found else ""
-            if isinstance(cell, Crystals) and (new := unseen(cell, found, seen)):
+            _, cell, ways = self._prepared(parent)
+            if new := unseen(cell, ways, seen):
                 yield _Family(parent.ids[0], cell, new)
 
-    def _cell_or_reason(self, parent: Crystals) -> Crystals | str:
-        """The primitive cell of a parent, or why it is not used."""
+    def _prepared(self, parent: Crystals) -> tuple[str, Crystals, list[Exchanges]]:
+        """Why a parent cannot be used, its primitive cell, and what may be exchanged in it.
+
+        Symmetry is looked for only where something may be exchanged.
+        """
         [counts] = reduced_counts(parent)
-        found = ions(counts)
+        found = nearest_ions(counts)
         if found is None:
-            return "no common oxidation states, one for each element, balance the charges"
+            return NO_IONS, parent, []
         if all(ion not in self.model.index for ion in found):
-            return f"the model has none of {', '.join(found)}"
+            return f"the model has none of {', '.join(found)}", parent, []
+        own = np.array([z for z, _ in counts])
+        ways = exchanges(own, found, self.model, self.threshold, self._allowed, self.others)
+        if not ways:
+            return "", parent, []
         try:
             cell = primitive(parent)
-            if cell.n_atoms[0] > self.max_atoms:
-                return f"{cell.n_atoms[0]} atoms in the primitive cell: more than {self.max_atoms}"
+            n = int(cell.n_atoms[0])
+            if n > self.max_atoms:
+                return f"{n} atoms in the primitive cell: more than {self.max_atoms}", parent, []
             next(supercells(cell, 1))
         except SymmetryError as error:
-            return str(error)
-        return cell
+            return str(error), parent, []
+        return "", cell, ways
 
     # --- which sites ----------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from gnomon.elements import (
 )
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.oxidation import ions as ions_of
+from gnomon.generate.oxidation import nearest_ions
 from gnomon.generate.protostructures import distinct
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution_model import THRESHOLD, Replacements, SubstitutionModel
@@ -33,6 +33,9 @@ Counts = tuple[tuple[int, int], ...]
 """A composition: (atomic number, amount) of each element, ascending."""
 
 _log = logging.getLogger(__name__)
+
+NO_IONS = "no common oxidation states balance the charges"
+"""Why a parent of unknown ions is not used."""
 
 SKIPPED = pa.schema(
     [
@@ -59,7 +62,7 @@ class _Family:
 class SubstitutionGenerator:
     """Candidates by ionic substitution of all atoms of an element at once.
 
-    Each parent element gets one oxidation state (see ``oxidation_states``).  Lengths scale with the
+    Each parent element gets one ion (see ``nearest_ions``).  Lengths scale with the
     mean covalent radius (see ``length_ratio``).  Of candidates of different parents with one
     composition, space group and occupation of Wyckoff positions, the first is kept.
 
@@ -147,9 +150,9 @@ class SubstitutionGenerator:
         """Ion of each element of a composition, or the reason why there is none."""
         if len(counts) == 1:
             return "an element has no ions"
-        ions = ions_of(counts)
+        ions = nearest_ions(counts)
         if ions is None or (not self._has_neutral and all(ion.endswith("0") for ion in ions)):
-            return "no common oxidation states, one for each element, balance the charges"
+            return NO_IONS
         missing = [ion for ion in ions if ion not in self.model.index]
         return f"the model has no {', '.join(missing)}" if missing else ions
 

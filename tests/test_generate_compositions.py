@@ -18,6 +18,7 @@ from gnomon.generate.compositions import (
     CompositionGenerator,
     coprime_compositions,
     electronegativity,
+    smact_ions,
     tabulated_ions,
 )
 from gnomon.generate.counting import Counts, Ion, coprime_amounts, count, unconstrained
@@ -193,6 +194,24 @@ def test_counting_wants_charged_species_once():
     for wrong in ([ion, ion], [ion, Ion("Cu", 0, 1.9)]):
         with pytest.raises(ValueError, match="each once, none without a charge"):
             count(wrong, 2)
+
+
+@pytest.mark.parametrize(
+    ("states", "species", "rows"),
+    [
+        ("smact14", 421, [(3801630, 24850, 15308), (5420741270, 33062363, 15532439)]),
+        ("icsd24", 358, [(2747829, 17880, 12703), (3329005484, 20499747, 11568731)]),
+    ],
+)
+def test_the_species_of_smact_are_counted(states, species, rows):
+    """The figures of docs/guides/generate.md, which follow from the lists of SMACT 4.0."""
+    pytest.importorskip("smact", reason="SMACT is not installed: pip install 'gnomon[smact]'")
+    ions = smact_ions(states)
+    assert len(ions) == species
+    for n, (unconstrained_, neutral, ordered) in zip((2, 3), rows, strict=True):
+        assert count(ions, n) == Counts(unconstrained_, neutral, ordered)
+    with pytest.raises(ValueError, match="no list 'smact99'"):
+        smact_ions("smact99")
 
 
 def test_all_elements_are_counted_without_enumerating():

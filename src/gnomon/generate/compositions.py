@@ -184,7 +184,7 @@ def smact_ions(states: str = "smact14") -> list[Ion]:
     try:
         smact = importlib.import_module("smact")
     except ImportError as error:
-        raise ValueError("SMACT's species need the package: pip install smact") from error
+        raise ValueError("SMACT's species need its package: pip install 'gnomon[smact]'") from error
     listed = [smact.Element(symbol) for symbol in smact.ordered_elements(1, 103)]
     if not hasattr(listed[0], f"oxidation_states_{states}"):
         raise ValueError(f"smact has no list {states!r} (smact14, icsd16, icsd24)")

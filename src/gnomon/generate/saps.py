@@ -26,11 +26,12 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64, UInt8, UInt64
 
 from gnomon.crystals import Crystals
-from gnomon.elements import COVALENT_RADII, DEFAULT_EXCLUDED
+from gnomon.elements import DEFAULT_EXCLUDED
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.exchanges import Exchanges, exchanges, shared_compositions, unseen
 from gnomon.generate.hashes import scramble
+from gnomon.generate.occupations import occupations, occupied_crystals, repeats, within
 from gnomon.generate.orbits import MAX_SITES, SubsetOrbits
 from gnomon.generate.oxidation import ions, nearest_ions, oxidation_states
 from gnomon.generate.seen import SeenKeys
@@ -229,8 +230,8 @@ class SapsGenerator:
         """
         own, ion = np.unique(cell.crystal.atomic_numbers, return_inverse=True)
         sites = np.flatnonzero(ion == exchange.at)
-        orbits = SubsetOrbits(_within(cell.permutations, sites))
-        translations = _within(cell.translations, sites)
+        orbits = SubsetOrbits(within(cell.permutations, sites))
+        translations = within(cell.translations, sites)
         z = int(own[exchange.at])
         key = [seed, int(parent_id[:16], 16), z, *cell.form.ravel().tolist()]
         fewest = 1 if self._allowed[z] else len(sites)  # none may stay that is not allowed
@@ -240,15 +241,15 @@ class SapsGenerator:
             if not len(ways):
                 continue
             chosen = orbits.choose(size, self.most, np.random.default_rng([*key, size]))
-            chosen = chosen[~_repeats(chosen, translations)]
+            chosen = chosen[~repeats(chosen, translations)]
             if not len(chosen):
                 continue
             unsure = exchange.unsure(amounts, shared)
             at_once = max(1, self.chunk // len(chosen))
             for start in range(0, len(ways), at_once):
                 some = ways[start : start + at_once]
-                rows = _occupied(exchange, some, ion, sites, chosen)
-                crystals = _crystals(cell.crystal, rows)
+                rows = occupations(exchange, some, ion, sites, chosen)
+                crystals = occupied_crystals(cell.crystal, rows)
                 changes = [
                     _change(exchange.changes[i], size, len(sites), cell) for i in some.tolist()
                 ]
@@ -295,50 +296,6 @@ def _supercells(cell: Crystals, index: int) -> Iterator[Supercell]:
         yield from supercells(cell, index)
     except SymmetryError as error:
         _log.warning("%s: larger supercells are left out: %s", cell.reduced_formulas[0], error)
-
-
-def _within(
-    permutations: Int64[np.ndarray, "order sites"], sites: Int64[np.ndarray, " some"]
-) -> Int64[np.ndarray, "order some"]:
-    """What permutations do to some of the sites, which they keep among themselves."""
-    position = np.zeros(permutations.shape[1], np.int64)
-    position[sites] = np.arange(len(sites))
-    return position[permutations[:, sites]]
-
-
-def _repeats(
-    chosen: Bool[np.ndarray, "k sites"], translations: Int64[np.ndarray, "moved sites"]
-) -> Bool[np.ndarray, " k"]:
-    """Choices that a translation keeps: they belong to a smaller cell."""
-    return np.all(chosen[:, translations] == chosen[:, None, :], axis=2).any(axis=1)
-
-
-def _occupied(
-    exchange: Exchanges,
-    ways: Int64[np.ndarray, " i"],
-    ion: Int64[np.ndarray, " atoms"],
-    sites: Int64[np.ndarray, " sites"],
-    chosen: Bool[np.ndarray, "k sites"],
-) -> UInt8[np.ndarray, "rows atoms"]:
-    """Elements on all sites, for each way and then for each choice."""
-    kinds = exchange.kinds[ways]
-    rows = np.repeat(kinds[:, ion].astype(np.uint8), len(chosen), axis=0)
-    new = np.repeat(kinds[:, -1].astype(np.uint8), len(chosen))
-    rows[:, sites] = np.where(np.tile(chosen, (len(ways), 1)), new[:, None], rows[:, sites])
-    return rows
-
-
-def _crystals(cell: Crystals, rows: UInt8[np.ndarray, "k atoms"]) -> Crystals:
-    """One cell, occupied in several ways; lengths follow the mean covalent radius."""
-    k, atoms = rows.shape
-    radii = COVALENT_RADII
-    scale = radii[rows].sum(axis=1) / radii[cell.atomic_numbers].sum()
-    return Crystals(
-        lattice=cell.lattice * scale[:, None, None],
-        atomic_numbers=rows.reshape(-1),
-        frac_coords=np.tile(cell.frac_coords, (k, 1)),
-        offsets=np.arange(k + 1) * atoms,
-    )
 
 
 def _first_ones(

@@ -86,12 +86,12 @@ def exchanges(
     known = np.array([j for j, ion in enumerate(ions) if ion in model.index], np.int64)
     if not len(known):
         return []
-    found = model.replacements([ions[j] for j in known], threshold)
+    usable = allowed[model.atomic_numbers]
+    found = model.replacements([ions[j] for j in known], threshold, usable)
     new = np.tile(own, (len(found.ions), 1))
     new[:, known] = model.atomic_numbers[found.ions]
     changed = (new != own).sum(axis=1)
-    usable = (changed > 0) & (changed <= others + 1) & allowed[new].all(axis=1)
-    rows = np.flatnonzero(usable)
+    rows = np.flatnonzero((changed > 0) & (changed <= others + 1) & allowed[new].all(axis=1))
     rows = rows[firsts(new[rows])]  # of ions of the same elements the most probable
     result = []
     for column, at in enumerate(known.tolist()):

@@ -127,7 +127,8 @@ class SapsGenerator:
 
     def skipped(self, parents: Crystals) -> pa.Table:
         """The parents that cannot be used, and why (schema ``SKIPPED``)."""
-        reasons = [self._prepared(parent)[0] for parent in parents]
+        prepared = (self._prepared(parent) for parent in parents)
+        reasons = [reason or (_asymmetry(cell) if ways else "") for reason, cell, ways in prepared]
         rows = [i for i, reason in enumerate(reasons) if reason]
         return pa.table(
             {
@@ -187,7 +188,6 @@ class SapsGenerator:
             n = int(cell.n_atoms[0])
             if n > self.max_atoms:
                 return f"{n} atoms in the primitive cell: more than {self.max_atoms}", parent, []
-            next(supercells(cell, 1))
         except SymmetryError as error:
             return str(error), parent, []
         return "", cell, ways
@@ -290,12 +290,21 @@ def _made(generator: SapsGenerator, seed: int, family: _Family) -> list[_Keyed]:
     return list(generator.of_family(family, seed))
 
 
+def _asymmetry(cell: Crystals) -> str:
+    """Why the space group of a cell does not hold; empty if it does."""
+    try:
+        next(supercells(cell, 1))
+    except SymmetryError as error:
+        return str(error)
+    return ""
+
+
 def _supercells(cell: Crystals, index: int) -> Iterator[Supercell]:
     """The supercells of a parent up to the first that spglib cannot reduce: one in thousands."""
     try:
         yield from supercells(cell, index)
     except SymmetryError as error:
-        _log.warning("%s: larger supercells are left out: %s", cell.reduced_formulas[0], error)
+        _log.warning("%s: other supercells are left out: %s", cell.reduced_formulas[0], error)
 
 
 def _first_ones(

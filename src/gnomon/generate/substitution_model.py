@@ -151,10 +151,20 @@ class SubstitutionModel:
         at = [self.index[ion] for ion in species]
         return SubstitutionModel(tuple(species), self.weights[np.ix_(at, at)], self.variant)
 
-    def replacements(self, parent: Sequence[str], threshold: float = THRESHOLD) -> Replacements:
+    def replacements(
+        self,
+        parent: Sequence[str],
+        threshold: float = THRESHOLD,
+        usable: Bool[np.ndarray, " n"] | None = None,
+    ) -> Replacements:
         """All lists of ions with probability above the threshold, the parent's own left out.
 
         An ion may stand in several places, and charges need not balance.
+
+        Args:
+            parent: its ions.
+            threshold: smallest probability.
+            usable: ions that lists may hold, unchanged ones included; None for all.
 
         Raises:
             ValueError: if an ion of the parent is not in the table, or the threshold not positive.
@@ -165,7 +175,10 @@ class SubstitutionModel:
         if not threshold > 0:
             raise ValueError(f"the threshold must be positive, got {threshold}")
         own = np.array([self.index[ion] for ion in parent], dtype=np.int64)
-        found = above_threshold(self.probabilities[:, own], threshold)
+        columns = self.probabilities[:, own]
+        if usable is not None:
+            columns = np.where(usable[:, None], columns, 0.0)
+        found = above_threshold(columns, threshold)
         changed = np.any(found.ions != own, axis=1)
         return found.take(changed)
 

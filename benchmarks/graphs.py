@@ -8,13 +8,8 @@ supercells) with every second one displaced at random, so that half of them have
 """
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +20,9 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 from gnomon.crystals import Crystals
 from gnomon.graphs import build_graphs
 from gnomon.neighbors import neighbors
+from record import RESULTS, save
 
-RESULT = Path(__file__).parent / "results" / "graphs.json"
+RESULT = RESULTS / "graphs.json"
 REPEATS = 3
 
 FCC = [[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -142,16 +138,13 @@ def main() -> None:
         crystals = from_parquet(arguments.parquet, arguments.crystals)
     else:
         crystals = prototypes(arguments.crystals)
-    result = {
-        "batch": arguments.parquet.name if arguments.parquet else "prototypes, half displaced",
-        "runs": [measure(crystals, cutoff) for cutoff in arguments.cutoff],
-        "versions": {p: version(p) for p in ("gnomon", "numpy", "pymatgen", "vesin")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    text = json.dumps(result, indent=2) + "\n"
-    arguments.out.write_text(text)
-    print(text, end="")
+    save(
+        {
+            "batch": arguments.parquet.name if arguments.parquet else "prototypes, half displaced",
+            "runs": [measure(crystals, cutoff) for cutoff in arguments.cutoff],
+        },
+        arguments.out,
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("gnomon", "numpy", "pymatgen", "ase", "jax", "equinox", "nequix", "chgnet", "torch")
+PACKAGES = (
+    *("gnomon", "numpy", "pymatgen", "spglib", "vesin", "ase", "jax", "equinox"),
+    *("nequix", "chgnet", "torch"),
+)
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

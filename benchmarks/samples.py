@@ -1,4 +1,4 @@
-"""Crystals for the comparisons of potentials: held-out ones, and perturbations of crystals."""
+"""Crystals for comparisons: compounds, held-out ones, and perturbations of crystals."""
 
 from pathlib import Path
 
@@ -6,10 +6,20 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
+from gnomon.io import from_pymatgen, read
 from graphs import prototypes
 
 HELD_OUT = (75, 84)
 """Formula hashes (MD5 of the reduced formula modulo 100) that nobody trains on, both included."""
+
+
+def compounds(parquet: Path | None) -> Crystals:
+    """Crystals of a file, or the compounds of pymatgen's AFLOW library."""
+    if parquet is not None:
+        return read(parquet).crystals
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
+
+    return from_pymatgen([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
 
 
 def held_out(data: Path, n: int, atoms: tuple[int, int], seed: int) -> Crystals:

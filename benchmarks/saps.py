@@ -12,12 +12,7 @@ subsets (which is what users write without enumlib).  Times are CPU seconds of o
 
 import argparse
 import itertools
-import json
-import os
-import platform
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +22,13 @@ from gnomon.crystals import Crystals
 from gnomon.generate.orbits import SubsetOrbits
 from gnomon.generate.saps import SapsGenerator
 from gnomon.generate.superlattices import supercells
-from gnomon.io import from_pymatgen, read, to_pymatgen
+from gnomon.io import to_pymatgen
+from record import RESULTS, save
+from samples import compounds
 
-RESULT = Path(__file__).parent / "results" / "saps.json"
+RESULT = RESULTS / "saps.json"
 ENOUGH = 200_000
 """Candidates after which the first part ends."""
-
-
-def compounds(parquet: Path | None) -> Crystals:
-    if parquet is not None:
-        return read(parquet).crystals
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
-
-    return from_pymatgen([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
 
 
 def all_of_it(parents: Crystals) -> dict[str, Any]:
@@ -103,20 +92,16 @@ def main() -> None:
     arguments = parser.parse_args()
     parents = compounds(arguments.parquet)
     order = np.random.default_rng(arguments.seed).permutation(len(parents))[: arguments.parents]
-    result = {
-        "benchmark": "saps",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": arguments.parquet.name if arguments.parquet else "pymatgen AFLOW library",
-        "seed": arguments.seed,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("gnomon", "numpy", "pymatgen", "spglib")},
-        "generator": all_of_it(parents.take(np.sort(order))),
-        "one_supercell": one_supercell(),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    save(
+        {
+            "benchmark": "saps",
+            "source": arguments.parquet.name if arguments.parquet else "pymatgen AFLOW library",
+            "seed": arguments.seed,
+            "generator": all_of_it(parents.take(np.sort(order))),
+            "one_supercell": one_supercell(),
+        },
+        RESULT,
+    )
 
 
 if __name__ == "__main__":

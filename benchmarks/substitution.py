@@ -12,13 +12,8 @@ rate is gnomon's default reading of the table.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +23,14 @@ from gnomon.crystals import Crystals
 from gnomon.generate.oxidation import oxidation_states
 from gnomon.generate.substitution import SubstitutionGenerator
 from gnomon.generate.substitution_model import SubstitutionModel
-from gnomon.io import from_pymatgen, read, to_pymatgen
+from gnomon.io import to_pymatgen
+from record import RESULTS, save
+from samples import compounds
 
-RESULT = Path(__file__).parent / "results" / "substitution.json"
+RESULT = RESULTS / "substitution.json"
 REPEATS = 5
 MAX_ELEMENTS = 4
 """pymatgen's recursion takes minutes for a compound of more elements."""
-
-
-def compounds(parquet: Path | None) -> Crystals:
-    if parquet is not None:
-        return read(parquet).crystals
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
-
-    return from_pymatgen([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
 
 
 def shared_parents(crystals: Crystals, n: int, seed: int) -> Crystals:
@@ -159,19 +148,15 @@ def main() -> None:
     parser.add_argument("--parquet", type=Path, help="table of crystals, as gnomon.io reads it")
     arguments = parser.parse_args()
     parents = shared_parents(compounds(arguments.parquet), arguments.parents, arguments.seed)
-    result = {
-        "benchmark": "substitution",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": arguments.parquet.name if arguments.parquet else "pymatgen AFLOW library",
-        "seed": arguments.seed,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("gnomon", "numpy", "pymatgen", "spglib")},
-        **measure(parents, arguments.threshold),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    save(
+        {
+            "benchmark": "substitution",
+            "source": arguments.parquet.name if arguments.parquet else "pymatgen AFLOW library",
+            "seed": arguments.seed,
+            **measure(parents, arguments.threshold),
+        },
+        RESULT,
+    )
 
 
 if __name__ == "__main__":

@@ -198,6 +198,21 @@ def test_orders_that_several_perovskites_share_come_once_and_none_is_lost():
     assert len(together) < sum(map(len, alone)) / 2
 
 
+def test_no_two_candidates_of_real_titanates_and_zirconates_are_one_crystal(shared_data):
+    """Perovskites, Ruddlesden-Popper phases, oxides and alloys of five elements."""
+    columns = ["lattice", "atomic_numbers", "frac_coords"]
+    table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
+    crystals = from_arrow(table)
+    elements = ("Sr", "Ba", "Ti", "Zr", "O")
+    parents = crystals[
+        np.array([set(s.split("-")) <= set(elements) for s in crystals.chemical_systems])
+    ]
+    found = run(parents, elements=elements, max_atoms=10, most=2).crystals
+    ids = canonical_ids(found.scale_volume(10 * found.n_atoms / found.volumes))
+    assert len(parents) > 50
+    assert len(set(ids.tolist())) == len(ids) > 500
+
+
 def test_another_crystal_of_the_same_kind_gives_nothing_more():
     """Two sets of free parameters of one prototype: near enough to be one start."""
     moved = Crystals.single(

@@ -23,6 +23,7 @@ from gnomon.generate.random_search import (
     estimated_volume,
     whole_amounts,
 )
+from gnomon.generate.registry import GeneratorSettings, make_generator
 from gnomon.generate.soft_spheres import TOLERATED, push_apart
 from gnomon.generate.symmetric_cells import draft, random_lattice, stacked
 from gnomon.generate.wyckoff import space_group
@@ -242,3 +243,21 @@ def test_copper_is_found_with_emt():
     [found] = search(generator, evaluator, seed=0)
     assert prototype_labels(found.crystals[0], 0.1).tolist() == ["A_cF4_225_a"]
     assert atomic_number("Cu") == found.crystals.atomic_numbers[0]
+
+
+# --- in a campaign --------------------------------------------------------------------------------
+
+
+def test_campaigns_make_random_cells_of_all_compositions_that_can_balance():
+    settings = GeneratorSettings(("Na", "Cl"), 8, (), frozenset({"NaCl"}))
+    generator = make_generator("random", settings)
+    [first] = generator.generate(Crystals.empty(), seed=1)
+    [again] = generator.generate(Crystals.empty(), seed=1)
+    [other] = generator.generate(Crystals.empty(), seed=2)
+    assert first.crystals.ids.tolist() == again.crystals.ids.tolist()
+    assert not set(first.crystals.ids) & set(other.crystals.ids)
+    formulas = set(first.crystals.reduced_formulas.tolist())
+    assert "NaCl" not in formulas
+    assert formulas == {"Na2Cl", "Na3Cl"}  # a chlorine beyond -1 there is not among the common
+    assert first.crystals.n_atoms.max() <= 8
+    assert set(first.lineage["generator"].to_pylist()) == {"random"}

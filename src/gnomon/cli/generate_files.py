@@ -18,7 +18,8 @@ def write_candidates(out: Path, chunks: Any) -> None:
     writers = {".parquet": _stream_parquet, ".extxyz": _stream_extxyz, ".cif": _stream_cif}
     if out.suffix not in writers:
         raise CommandError(f"--out {out}: name a file *.parquet, *.extxyz or *.cif (a folder)")
-    say(f"{writers[out.suffix](out, chunks)} candidates: {out}")
+    total = writers[out.suffix](out, chunks)
+    say(f"{total} candidate{'' if total == 1 else 's'}: {out}")
 
 
 def _stream_parquet(out: Path, chunks: Any) -> int:

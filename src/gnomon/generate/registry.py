@@ -12,6 +12,9 @@ from gnomon.generate import Generator
 
 GROUP = "gnomon.generators"
 
+RANDOM_CELLS = 20
+"""Random cells of a composition in each round of a campaign; in the next they are others."""
+
 
 @dataclass(frozen=True)
 class GeneratorSettings:
@@ -82,8 +85,28 @@ def _saps(settings: GeneratorSettings) -> Generator:
     )
 
 
+def _random(settings: GeneratorSettings) -> Generator:
+    """Random cells of every composition whose oxidation states can balance."""
+    from gnomon.generate.compositions import CompositionGenerator  # noqa: PLC0415
+    from gnomon.generate.random_search import RandomSearchGenerator  # noqa: PLC0415
+
+    compositions = CompositionGenerator(
+        settings.system,
+        max_atoms=max(2, settings.max_atoms // 2),
+        exclude=settings.exclude,
+        known=settings.known,
+    )
+    formulas = [
+        f for table in compositions.generate() for f in table["reduced_formula"].to_pylist()
+    ]
+    return RandomSearchGenerator(
+        tuple(formulas), count=RANDOM_CELLS, max_atoms=max(2, settings.max_atoms)
+    )
+
+
 BUILT_IN: dict[str, Callable[[GeneratorSettings], Generator]] = {
     "prototypes": _prototypes,
+    "random": _random,
     "saps": _saps,
     "substitution": _substitution,
 }

@@ -527,7 +527,7 @@ class Plugin:
 
 def test_generators_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     given = GeneratorSettings(("Al", "Ni"), 2, (), frozenset())
-    for name in ("prototypes", "saps", "substitution"):
+    for name in ("prototypes", "random", "saps", "substitution"):
         assert make_generator(name, given).name == name
     with pytest.raises(
         ValueError, match=r"no generator 'mine': there are prototypes, .*substitution"

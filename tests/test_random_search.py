@@ -258,6 +258,6 @@ def test_campaigns_make_random_cells_of_all_compositions_that_can_balance():
     assert not set(first.crystals.ids) & set(other.crystals.ids)
     formulas = set(first.crystals.reduced_formulas.tolist())
     assert "NaCl" not in formulas
-    assert formulas == {"Na2Cl", "Na3Cl"}  # a chlorine beyond -1 there is not among the common
+    assert formulas == {"Na2Cl", "Na3Cl"}  # Na may have a mean state, Cl none but -1
     assert first.crystals.n_atoms.max() <= 8
     assert set(first.lineage["generator"].to_pylist()) == {"random"}

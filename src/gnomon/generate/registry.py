@@ -96,9 +96,8 @@ def _random(settings: GeneratorSettings) -> Generator:
         exclude=settings.exclude,
         known=settings.known,
     )
-    formulas = [
-        f for table in compositions.generate() for f in table["reduced_formula"].to_pylist()
-    ]
+    tables = list(compositions.generate())
+    formulas = [formula for table in tables for formula in table["reduced_formula"].to_pylist()]
     return RandomSearchGenerator(
         tuple(formulas), count=RANDOM_CELLS, max_atoms=max(2, settings.max_atoms)
     )

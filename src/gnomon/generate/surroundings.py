@@ -5,7 +5,8 @@ element, and takes in again and again what its neighbours have become, each with
 in.  Shells are counted from the nearest, in units of the cube root of the volume of an atom, so
 that size does not matter, nor free parameters and ratios of axes while they leave the order of the
 shells.  Equal orders have equal keys, in any cell and of any parent; mirror images do, too.  That
-different orders have different keys is no theorem: ``tests/test_saps.py`` counts on real crystals.
+different orders have different keys is no theorem: ``tests/test_surroundings.py`` counts on real
+crystals.
 """
 
 from dataclasses import dataclass

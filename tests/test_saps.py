@@ -15,6 +15,7 @@ from gnomon.generate.oxidation import ions
 from gnomon.generate.saps import SapsGenerator
 from gnomon.generate.substitution import reduced_counts
 from gnomon.generate.substitution_model import SubstitutionModel
+from gnomon.generate.substitution_tables import learned_model
 from gnomon.io import from_arrow, to_pymatgen
 from gnomon.symmetry import canonical_ids, operations, primitive, space_groups
 from tests.strategies import rewritten, rngs
@@ -424,6 +425,16 @@ def test_parents_that_are_not_used_are_listed_with_the_reason():
     assert "no primitive cell" in reasons[touching.ids[0]]
     assert reasons[large.ids[0]] == "12 atoms in the primitive cell: more than 11"
     assert not len(run(parents[[1, 2, 3]]).crystals)
+
+
+def test_what_spglib_tries_in_vain_is_not_told(shared_data, capfd):
+    """This parent's supercells made it print seventy lines that say nothing to a user."""
+    columns = ["lattice", "atomic_numbers", "frac_coords"]
+    table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
+    parent = from_arrow(table.slice(1980, 1))
+    assert parent.reduced_formulas[0] == "MnO2"
+    assert len(run(parent, model=learned_model(), elements=("Li", "Mn", "O")).crystals) > 100
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_comes_of_nothing():

@@ -4,6 +4,7 @@ Everything here is geometry of one crystal at a time; spglib does the finding.
 """
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +15,8 @@ import spglib
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from gnomon.crystals import Crystals
+
+os.environ.setdefault("SPGLIB_WARNING", "OFF")  # dozens of lines; ``SymmetryError`` says it in one
 
 SYMPREC = 0.01
 """Default tolerance in Å below which two positions count as equivalent (pymatgen's default)."""

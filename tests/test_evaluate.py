@@ -1,11 +1,12 @@
 """Evaluators: ASE's own numbers, a status for every failure, and no crystal that harms another."""
 
+import math
 import multiprocessing as mp
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,21 @@ def test_a_worker_that_dies_idle_costs_no_task() -> None:
             found.append(result)
             time.sleep(0.5)
     assert found == [1, 2, 3]
+
+
+def test_tasks_are_taken_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for i in range(50):
+            taken.append(i)
+            yield i
+
+    with Pool[int, int](abs, (), workers=2, limit=math.inf) as pool:
+        results = pool.run(tasks(), ahead=3)
+        assert [next(results), next(results)] == [0, 1]
+        assert len(taken) <= 1 + 3 + 2  # yielded, ahead of it, in the queue
+        assert list(results) == list(range(2, 50))
 
 
 BUSY = """

@@ -17,6 +17,7 @@ from gnomon.generate.substitution import reduced_counts
 from gnomon.generate.substitution_model import SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model
 from gnomon.io import from_arrow, to_pymatgen
+from gnomon.pool import Lost, Pool
 from gnomon.symmetry import canonical_ids, operations, primitive, space_groups
 from tests.strategies import rewritten, rngs
 
@@ -425,6 +426,14 @@ def test_parents_that_are_not_used_are_listed_with_the_reason():
     assert "no primitive cell" in reasons[touching.ids[0]]
     assert reasons[large.ids[0]] == "12 atoms in the primitive cell: more than 11"
     assert not len(run(parents[[1, 2, 3]]).crystals)
+
+
+def test_a_lost_worker_ends_the_run_with_the_reason(monkeypatch):
+    """Whatever it made is missing: going on would give fewer candidates without a word."""
+    lost = Lost("its process ended with exit code -9", timed_out=False, seconds=1.0)
+    monkeypatch.setattr(Pool, "run", lambda *_, **__: iter([lost]))
+    with pytest.raises(ChildProcessError, match=r"exit code -9 \(if memory was short"):
+        run(SRTIO3, workers=2)
 
 
 def test_what_spglib_tries_in_vain_is_not_told(shared_data, capfd):

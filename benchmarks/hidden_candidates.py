@@ -205,7 +205,7 @@ def of_formula(chunks: Iterable[Candidates], formula: str) -> Candidates:
     parts = []
     for chunk in chunks:
         kept = chunk.crystals.reduced_formulas == formula
-        parts.append(Candidates(chunk.crystals.take(kept), chunk.lineage.filter(pa.array(kept))))
+        parts.append(chunk.take(kept))
     [whole] = list(rechunk(parts, 10**9)) or [Candidates(Crystals.empty(), LINEAGE.empty_table())]
     order = np.argsort(-whole.lineage["score"].to_numpy(), kind="stable")[:MOST_RAW]
     return Candidates(whole.crystals.take(order), whole.lineage.take(pa.array(order)))

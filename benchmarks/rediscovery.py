@@ -49,9 +49,8 @@ def split(table: pa.Table, system: str) -> tuple[pa.Table, pa.Table]:
     return table.filter(pa.array(within & compound)), table.filter(pa.array(~within))
 
 
-def settings(system: str, parents: Path, evaluator: str, budget: dict[str, Any]) -> CampaignConfig:
-    """The campaign's settings: defaults, but for what is named."""
-    chosen = {f"budget.{name}": value for name, value in budget.items()}
+def settings(system: str, parents: Path, evaluator: str, chosen: dict[str, Any]) -> CampaignConfig:
+    """The campaign's settings: defaults, but for what is named and what was chosen."""
     return load_config(
         None,
         {
@@ -98,7 +97,7 @@ def rediscovered(known: Crystals, energy: np.ndarray, found: Evaluated) -> list[
     return rows
 
 
-def run(system: str, table: pa.Table, folder: Path, evaluator: str, budget: dict[str, Any]) -> Any:
+def run(system: str, table: pa.Table, folder: Path, evaluator: str, chosen: dict[str, Any]) -> Any:
     """One system: campaign, known phases, comparison."""
     hidden, others = split(table, system)
     stable = hidden.filter(pc.less_equal(hidden["e_above_hull"], ON_HULL))
@@ -106,7 +105,7 @@ def run(system: str, table: pa.Table, folder: Path, evaluator: str, budget: dict
     parents = folder / f"{system}-parents.parquet"
     if not parents.exists():
         pq.write_table(to_arrow(from_arrow(others)), parents)
-    config = settings(system, parents, evaluator, budget)
+    config = settings(system, parents, evaluator, chosen)
     store = Store(folder / system)
     began = time.monotonic()
     ending = discover(config, store, make_evaluator(config.evaluator, config.relax), LOUD)
@@ -159,10 +158,13 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     parser.add_argument("--evaluations", type=int, help="of a campaign, instead of the default")
     parser.add_argument("--minutes", type=float, help="of a campaign, instead of the default")
+    parser.add_argument("--generators", nargs="+", help="of a campaign, instead of the defaults")
     given = parser.parse_args()
     table = pq.read_table(given.data / "materials_project" / "structures.parquet")
-    budget = {"evaluations": given.evaluations, "minutes": given.minutes}
-    results = [run(s, table, given.out, given.evaluator, budget) for s in given.systems]
+    chosen = {"budget.evaluations": given.evaluations, "budget.minutes": given.minutes}
+    if given.generators:
+        chosen["generate.generators"] = given.generators
+    results = [run(s, table, given.out, given.evaluator, chosen) for s in given.systems]
     scheme = Store(given.out / given.systems[0]).provenance["scheme"]
     save({"scheme": scheme, "systems": results}, given.result)
 

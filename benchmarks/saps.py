@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
+from gnomon.generate.occupations import within
 from gnomon.generate.orbits import SubsetOrbits
 from gnomon.generate.saps import SapsGenerator
 from gnomon.generate.superlattices import supercells
@@ -59,9 +60,7 @@ def one_supercell() -> dict[str, Any]:
     start = time.process_time()
     [eight] = [s for s in supercells(cell, 8) if np.array_equal(s.form, 2 * np.eye(3))]
     titanium = np.flatnonzero(eight.crystal.atomic_numbers == 22)
-    position = np.zeros(eight.permutations.shape[1], np.int64)
-    position[titanium] = np.arange(len(titanium))
-    found = len(SubsetOrbits(position[eight.permutations[:, titanium]]).representatives(4))
+    found = len(SubsetOrbits(within(eight.permutations, titanium)).representatives(4))
     ours = time.process_time() - start
     [structure] = to_pymatgen(eight.crystal)
     start = time.process_time()

@@ -15,7 +15,7 @@ from gnomon.cli.generate_substitutions import train_substitution
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
 from gnomon.generate.oxidation import ions, nearest_ions
-from gnomon.generate.substitution import SubstitutionGenerator
+from gnomon.generate.substitution import SubstitutionGenerator, reduced_counts
 from gnomon.generate.substitution_model import SubstitutionModel
 from gnomon.generate.substitution_tables import learned_model, read_table, write_table
 from gnomon.generate.train_substitution import (
@@ -169,6 +169,16 @@ def test_ions_of_metals_and_of_salts(counts, expected):
 )
 def test_an_element_of_mixed_valence_counts_as_the_nearest_ion(counts, expected):
     assert nearest_ions(tuple((atomic_number(s), n) for s, n in counts.items())) == expected
+
+
+def test_half_of_the_real_compounds_without_whole_states_have_nearest_ions(shared_data):
+    """The figures of docs/concepts/substitution.md."""
+    columns = ["lattice", "atomic_numbers", "frac_coords"]
+    table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
+    every = [c for c in reduced_counts(from_arrow(table)) if len(c) > 1]
+    without = [c for c in every if ions(c) is None]
+    assert len(without) == 2112
+    assert sum(nearest_ions(c) is not None for c in without) == 1200
 
 
 def test_crystals_that_are_not_used_are_listed_with_the_reason():

@@ -7,6 +7,7 @@ from hypothesis import given
 
 from gnomon.crystals import Crystals
 from gnomon.generate.hashes import PRIME, mean, scramble
+from gnomon.generate.occupations import repeats, within
 from gnomon.generate.orbits import SubsetOrbits
 from gnomon.generate.superlattices import supercells
 from gnomon.generate.surroundings import surroundings
@@ -40,15 +41,13 @@ def orders(primitive_cell: Crystals, max_index: int, most: int):
     for cell in supercells(primitive_cell, max_index):
         own = cell.crystal.atomic_numbers
         sites = np.flatnonzero(own == own.max())
-        place = np.zeros(len(own), np.int64)
-        place[sites] = np.arange(len(sites))
-        subsets = SubsetOrbits(place[cell.permutations[:, sites]])
+        subsets = SubsetOrbits(within(cell.permutations, sites))
+        moved = within(cell.translations, sites)
         for size in range(len(sites) + 1):
             chosen = subsets.choose(size, most, np.random.default_rng(0))
             rows = np.tile(own, (len(chosen), 1))
             rows[:, sites] = np.where(chosen, 118, rows[:, sites])
-            repeats = np.all(rows[:, cell.translations] == rows[:, None], axis=2).any(axis=1)
-            yield cell.crystal, rows[~repeats]
+            yield cell.crystal, rows[~repeats(chosen, moved)]
 
 
 def test_elements_and_where_they_stand_change_the_key():

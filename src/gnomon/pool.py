@@ -24,6 +24,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+def processes(wanted: int) -> int:
+    """Worker processes where 0 asks for one a core."""
+    return wanted or os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Lost:
     """A task without a result: its worker died, or ran past the limit and was stopped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,6 +97,7 @@ def generate_saps(
     """
     from gnomon.elements import parse_system  # noqa: PLC0415
     from gnomon.generate.saps import SapsGenerator  # noqa: PLC0415
+    from gnomon.pool import processes  # noqa: PLC0415
 
     refuse_existing(out)
     generator = SapsGenerator(
@@ -111,7 +111,7 @@ def generate_saps(
         max_index=max_index,
         max_atoms=max_atoms,
         most=most,
-        workers=workers or os.cpu_count() or 1,
+        workers=processes(workers),
     )
     _run(generator, parents, out, seed, strict)
 

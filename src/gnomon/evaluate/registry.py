@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from gnomon.evaluate import Evaluator
 from gnomon.evaluate.ase import RelaxConfig
 from gnomon.listener import SILENT, Listener
 from gnomon.models.potential.weights import BUNDLED, PUBLISHED, cache_folder
+from gnomon.pool import processes
 
 ASE = "ase:"
 """What the name of an ASE calculator begins with."""
@@ -79,14 +79,14 @@ def make_evaluator(
     if config.name.startswith(ASE):
         from gnomon.evaluate.ase import AseEvaluator  # noqa: PLC0415
 
-        workers = config.workers or os.cpu_count() or 1
+        workers = processes(config.workers)
         found = AseEvaluator(config.name.removeprefix(ASE), config.options, relax, workers)
         corrections = corrections or "none"
     elif config.name.partition(":")[0] == GPAW:
         from gnomon.evaluate.gpaw import gpaw_evaluator  # noqa: PLC0415
 
         preset = config.name.partition(":")[2] or "screening"
-        workers = config.workers or os.cpu_count() or 1
+        workers = processes(config.workers)
         found = gpaw_evaluator(preset, config.options, relax, cache_folder() / "gpaw", workers)
         corrections = corrections or "none"
     else:

@@ -19,7 +19,7 @@ from torch_geometric.nn import CGConv, global_mean_pool
 
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.elements import MAX_Z
-from gnomon.neighbors import neighbors
+from gnomon.structure.neighbors import neighbors
 
 RADIUS = 8.0
 """Å."""

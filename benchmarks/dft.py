@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import atomic_number, parse_formula
 from gnomon.evaluate import Status
-from gnomon.evaluate.config import RelaxConfig
 
 BOX = (7.0, 7.0, 8.0)
 """Å: molecules lie along the last edge; their copies are at least 6 Å apart."""
@@ -155,7 +155,7 @@ SAME = 5e-4
 
 def published() -> dict[str, dict[str, float]]:
     """Lattice constants (Å)."""
-    from ase.collections import dcdft  # noqa: PLC0415
+    from ase.collections import dcdft
 
     # atoms of the conventional cubic cell
     atoms = {"Si": 8, "Cu": 4, "Au": 4}
@@ -165,11 +165,11 @@ def published() -> dict[str, dict[str, float]]:
 
 def uncorrected(data: Path) -> dict[str, float]:
     """Formation energies of the Materials Project (eV/atom) without its fitted corrections."""
-    import pyarrow.compute as pc  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    from gnomon.evaluate.corrections import mp2020_correction_per_atom  # noqa: PLC0415
-    from gnomon.io import from_arrow  # noqa: PLC0415
+    from gnomon.evaluate.corrections import mp2020_correction_per_atom
+    from gnomon.io import from_arrow
 
     table = pq.read_table(data / "materials_project" / "structures.parquet")
     found = {}
@@ -182,7 +182,7 @@ def uncorrected(data: Path) -> dict[str, float]:
 
 def calculate(name: str, preset: str, folder: Path) -> dict[str, Any]:
     """One case by the evaluator of a preset, in a process of its own."""
-    from gnomon.evaluate.gpaw import gpaw_evaluator  # noqa: PLC0415
+    from gnomon.evaluate.gpaw import gpaw_evaluator
 
     case = CASES[name]
     evaluator = gpaw_evaluator(preset, case.options, case.limits, folder, workers=1)
@@ -226,7 +226,7 @@ def formation_energies(rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    from record import RESULTS, save  # noqa: PLC0415  (tests import what is above, not this)
+    from record import RESULTS, save
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

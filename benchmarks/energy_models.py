@@ -82,7 +82,7 @@ def trained(checkpoint: Path | None, data: Data, epochs: int | None) -> Path:
     """The checkpoint, or one that is trained now."""
     if checkpoint is not None:
         return checkpoint
-    from gnomon.models.train import TrainConfig, train  # noqa: PLC0415
+    from gnomon.models.structural.train import TrainConfig, train
 
     config = TrainConfig()
     if epochs is not None:
@@ -95,7 +95,7 @@ def trained(checkpoint: Path | None, data: Data, epochs: int | None) -> Path:
 
 def ours(path: Path, data: Data, name: str) -> tuple[list[dict[str, Any]], float, np.ndarray]:
     """Rows of the ensemble, of one member and of the elements alone; seconds; that fallback."""
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.models.structural.ensemble import load_model
 
     model = load_model(path)
     card = model.card
@@ -128,7 +128,7 @@ def ours(path: Path, data: Data, name: str) -> tuple[list[dict[str, Any]], float
 
 
 def cgcnn_row(data: Data, fallback: np.ndarray, seconds: float, seed: int) -> dict[str, Any]:
-    import cgcnn  # noqa: PLC0415
+    import cgcnn
 
     trainer, facts = cgcnn.train(data.crystals, data.energies, data.train, seconds, seed)
     predicted = trainer.predict(np.arange(len(data.energies)))
@@ -138,7 +138,7 @@ def cgcnn_row(data: Data, fallback: np.ndarray, seconds: float, seed: int) -> di
 def magpie_row(
     data: Data, fallback: np.ndarray, seconds: float, seed: int, cache: Path
 ) -> dict[str, Any]:
-    import magpie  # noqa: PLC0415
+    import magpie
 
     features = np.concatenate(
         [
@@ -154,7 +154,7 @@ def magpie_row(
 
 def training_speeds(data: Data) -> list[dict[str, Any]]:
     """Crystals a second, of wall and of processor time, of one network each of equal width."""
-    import cgcnn  # noqa: PLC0415
+    import cgcnn
 
     chosen = np.random.default_rng(0).permutation(data.train)[:SPEED_ROWS]
     crystals, energies = data.crystals.take(chosen), data.energies[chosen]
@@ -184,8 +184,8 @@ def training_speeds(data: Data) -> list[dict[str, Any]]:
 
 def gnomon_epochs(crystals: Crystals, energies: np.ndarray) -> list[tuple[float, float, int]]:
     """Wall time, processor time and crystals seen after each epoch of one network."""
-    from gnomon.models.structural import StructuralConfig  # noqa: PLC0415
-    from gnomon.models.train import Progress, TrainConfig, train  # noqa: PLC0415
+    from gnomon.models.structural.network import StructuralConfig
+    from gnomon.models.structural.train import Progress, TrainConfig, train
 
     config = TrainConfig(
         network=StructuralConfig(width=WIDTH), members=1, train_below=100, validate_below=100

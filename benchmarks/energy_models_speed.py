@@ -47,17 +47,17 @@ SETTLED = 0.3
 
 def ensemble(checkpoint: Path | None) -> Any:
     """A model of ten members."""
-    import equinox as eqx  # noqa: PLC0415
-    import jax  # noqa: PLC0415
+    import equinox as eqx
+    import jax
 
-    from gnomon.elements import MAX_Z  # noqa: PLC0415
-    from gnomon.models.ensemble import (  # noqa: PLC0415
+    from gnomon.elements import MAX_Z
+    from gnomon.models.structural.ensemble import (
         EnsembleEnergyModel,
         initial_networks,
         load_model,
     )
-    from gnomon.models.structural import StructuralConfig  # noqa: PLC0415
-    from gnomon.models.target import Target  # noqa: PLC0415
+    from gnomon.models.structural.network import StructuralConfig
+    from gnomon.models.target import Target
 
     if checkpoint is None:
         target = Target(np.zeros(MAX_Z + 1), np.ones(MAX_Z + 1, bool), 0.0, 1.0)
@@ -70,7 +70,7 @@ def ensemble(checkpoint: Path | None) -> Any:
 
 def chgnet(batch_size: int) -> Callable[[Crystals], Any]:
     """CHGNet's energies from crystals, its graphs included."""
-    from chgnet.model import CHGNet  # noqa: PLC0415
+    from chgnet.model import CHGNet
 
     model = CHGNet.load(model_name="0.3.0", use_device="cpu", verbose=False)
     model.graph_converter.set_isolated_atom_response("ignore")

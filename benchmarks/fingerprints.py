@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import fingerprints, group_duplicates
-from gnomon.duplicates.groups import TOLERANCE, relative_distances
-from gnomon.duplicates.matching import Matcher
 from gnomon.io import read, to_pymatgen
+from gnomon.structure.duplicates import TOLERANCE, group_duplicates, relative_distances
+from gnomon.structure.fingerprint import fingerprints
+from gnomon.structure.matching import Matcher
 from record import RESULTS, save
 
 
@@ -41,7 +41,7 @@ def chosen(crystals: Crystals, formulas: int) -> Crystals:
 
 
 def with_pymatgen(structures: list[Any]) -> tuple[list[frozenset[int]], float]:
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     position = {id(structure): i for i, structure in enumerate(structures)}
     start = time.process_time()

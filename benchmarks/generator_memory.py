@@ -23,9 +23,9 @@ import numpy as np
 
 from gnomon.cli.generate_files import write_candidates
 from gnomon.generate import Candidates
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution import SubstitutionGenerator
-from gnomon.generate.substitution_tables import learned_model
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.substitution.generator import SubstitutionGenerator
+from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import read
 from record import RESULTS, save
 

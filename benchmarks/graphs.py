@@ -18,8 +18,8 @@ import vesin
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from gnomon.crystals import Crystals
-from gnomon.graphs import build_graphs
-from gnomon.neighbors import neighbors
+from gnomon.represent.graphs import build_graphs
+from gnomon.structure.neighbors import neighbors
 from record import RESULTS, save
 
 RESULT = RESULTS / "graphs.json"

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
 from gnomon.elements import MAX_Z, SYMBOLS, reduced_formula
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.oxidation import nearest_ions
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution import Counts, SubstitutionGenerator, reduced_counts
-from gnomon.generate.substitution_model import THRESHOLD, SubstitutionModel
-from gnomon.generate.substitution_tables import learned_model
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.substitution.generator import Counts, SubstitutionGenerator, reduced_counts
+from gnomon.generate.substitution.model import THRESHOLD, SubstitutionModel
+from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import to_arrow, to_pymatgen
+from gnomon.structure.duplicates import group_duplicates
 
 LEARNED, PUBLISHED, SAPS = "substitution", "substitution, published table", "saps"
 GENERATORS = (LEARNED, PUBLISHED, SAPS)
@@ -223,7 +223,7 @@ def distinct(candidates: Candidates) -> Candidates:
 
 def matching(hidden: Crystals, crystals: Crystals) -> np.ndarray:
     """Which crystals match the hidden one."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher, [own] = StructureMatcher(), to_pymatgen(hidden)
     return np.array([matcher.fit(own, other) for other in to_pymatgen(crystals)], bool)

@@ -8,7 +8,7 @@ their formulas are among those that the learned table never saw.  One after the 
 every crystal of its formula.  All other crystals are parents; substitution (learned and published
 table) and partial substitution (SAPS) run with their default thresholds on those that can give the
 formula at all: the rest could not change the result.  Candidates of the formula come by their
-probability, and of those with one fingerprint (``gnomon.duplicates``) the most probable.
+probability, and of those with one fingerprint (``gnomon.structure.duplicates``) the most probable.
 
 A crystal is found where a candidate matches it (pymatgen's StructureMatcher, default tolerances, on
 primitive cells): as generated, and after both are relaxed.  The first 20 candidates of a generator
@@ -33,16 +33,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.evaluate.table import rows_of
-from gnomon.files import write_atomically
-from gnomon.generate.labels import prototype_labels
 from gnomon.hull import ON_HULL
 from gnomon.io import from_arrow
 from gnomon.report.statistics import wilson
-from gnomon.symmetry import primitive
+from gnomon.run.files import write_atomically
+from gnomon.structure.labels import prototype_labels
+from gnomon.structure.symmetry import primitive
 from hidden_candidates import (
     GENERATORS,
     LEARNED,
@@ -233,7 +233,7 @@ def _paths(crystals: Crystals, rows: Sequence[int], work: Path, kind: str) -> li
 def with_prototype(crystals: Crystals, rows: Sequence[int], work: Path) -> list[bool]:
     """Whether a crystal of another formula has the prototype of each of these.
 
-    The label of a prototype says nothing of free parameters: see ``gnomon.generate.labels``.
+    The label of a prototype says nothing of free parameters: see ``gnomon.structure.labels``.
     """
     if not (path := work / "prototypes.parquet").exists():
         write_table(pa.table({"label": prototype_labels(crystals, SYMPREC).tolist()}), path)

@@ -90,8 +90,8 @@ def pymatgens(
     names: list[str], energies: np.ndarray, asked: list[str], asked_energies: np.ndarray
 ) -> np.ndarray:
     """Distances by pymatgen's PatchedPhaseDiagram."""
-    from pymatgen.analysis.phase_diagram import PatchedPhaseDiagram, PDEntry  # noqa: PLC0415
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import PatchedPhaseDiagram, PDEntry
+    from pymatgen.core import Composition
 
     def entries(formulas: list[str], per_atom: np.ndarray) -> list[Any]:
         parsed = [Composition(formula) for formula in formulas]
@@ -107,8 +107,8 @@ def by_facets(
     names: list[str], energies: np.ndarray, asked: list[str], asked_energies: np.ndarray
 ) -> np.ndarray:
     """Distances by pymatgen's PhaseDiagram, which is exact, system by system."""
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram  # noqa: PLC0415
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
 
     def entry(formula: str, per_atom: float) -> Any:
         composition = Composition(formula)
@@ -250,11 +250,11 @@ def growth(make: Callable[[int, np.random.Generator], Phases], sizes: list[int])
 
 def plot(curves: dict[str, list[Any]], image: Path) -> None:
     """CPU time to build, to add phases and to answer, against the number of phases."""
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "gnomon"  # the same figures give the same file
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     for (label, rows), colour in zip(curves.items(), ("#0b6e99", "#c2571a"), strict=True):

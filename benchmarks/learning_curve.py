@@ -17,7 +17,7 @@ import numpy as np
 
 from energy_models import load
 from gnomon.models.learning_curve import as_json, figure, fit_power_law, learning_curve
-from gnomon.models.train import Progress, TrainConfig
+from gnomon.models.structural.train import Progress, TrainConfig
 from record import RESULTS, quiet, save
 
 RESULT = RESULTS / "learning_curve.json"

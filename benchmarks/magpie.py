@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
-from gnomon.neighbors import neighbors
+from gnomon.structure.neighbors import neighbors
 
 TREES_AT_A_TIME = 50
 REACH = 6.0
@@ -35,12 +35,12 @@ def of_formulas(formulas: np.ndarray, cache: Path) -> np.ndarray:
 
 
 def _featurize(names: np.ndarray) -> np.ndarray:
-    from matminer.featurizers.composition import (  # noqa: PLC0415
+    from matminer.featurizers.composition import (
         ElementProperty,
         Stoichiometry,
         ValenceOrbital,
     )
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     warnings.filterwarnings("ignore")  # electronegativities of noble gases, and the like
     featurizers = [
@@ -57,7 +57,7 @@ def _featurize(names: np.ndarray) -> np.ndarray:
 
 def of_crystals(crystals: Crystals) -> np.ndarray:
     """Volume an atom (Å3), atoms in the cell, shortest distance over the sum of its radii."""
-    from ase.data import covalent_radii  # noqa: PLC0415
+    from ase.data import covalent_radii
 
     found = neighbors(crystals, REACH, 1)
     numbers = crystals.atomic_numbers
@@ -73,7 +73,7 @@ def train(
     features: np.ndarray, energies: np.ndarray, rows: np.ndarray, seconds: float, seed: int = 0
 ) -> tuple[Any, dict[str, Any]]:
     """Add trees for so many seconds, or until a tenth of the rows kept apart gets no better."""
-    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
     began, cpu = time.perf_counter(), time.process_time()
     rng = np.random.default_rng(seed)

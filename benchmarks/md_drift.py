@@ -20,7 +20,7 @@ from ase.build import bulk
 from ase.spacegroup import crystal
 
 from gnomon import Calculator
-from gnomon.models.potential.md import MDConfig, drift, run
+from gnomon.dynamics.md import MDConfig, drift, run
 from record import RESULTS, save
 
 BAR = 1.0
@@ -49,8 +49,8 @@ CRYSTALS = {
 
 def measure(atoms: Atoms, calculator: Calculator, config: MDConfig) -> dict[str, Any]:
     """Drift of one crystal, after relaxing its positions a little."""
-    from ase.io import read  # noqa: PLC0415
-    from ase.optimize import FIRE  # noqa: PLC0415
+    from ase.io import read
+    from ase.optimize import FIRE
 
     atoms = atoms.copy()
     atoms.calc = calculator

@@ -15,7 +15,7 @@ import numpy as np
 
 from gnomon.crystals import Crystals
 from gnomon.io import to_ase, to_pymatgen
-from gnomon.neighbors import neighbors
+from gnomon.structure.neighbors import neighbors
 
 GPA = 1 / 160.21766208
 """eV/Å3 in a GPa."""
@@ -60,10 +60,10 @@ class Gnomon:
 
     def __init__(self, weights: str, name: str | None = None) -> None:
         """Load it."""
-        import equinox as eqx  # noqa: PLC0415
+        import equinox as eqx
 
-        from gnomon.models.potential.network import energy_forces_stress  # noqa: PLC0415
-        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
+        from gnomon.potential.network import energy_forces_stress
+        from gnomon.potential.predict import load_potential
 
         self.loaded = load_potential(weights)
         self.name = name or self.loaded.name
@@ -72,7 +72,7 @@ class Gnomon:
 
     def prepare(self, crystals: Crystals, batch_size: int) -> Any:
         """Batches of one shape, and the indices of their crystals."""
-        from gnomon.models.potential.batch import Shape, batches, needed  # noqa: PLC0415
+        from gnomon.potential.batch import Shape, batches, needed
 
         cutoff = self.loaded.cutoff
         whole = needed(crystals, neighbors(crystals, cutoff))
@@ -112,9 +112,9 @@ class NequixAuthors:
 
     def __init__(self, weights: Path, name: str | None = None) -> None:
         """Load a ``.nqx`` file."""
-        import equinox as eqx  # noqa: PLC0415
-        from nequix.calculator import from_pretrained  # noqa: PLC0415
-        from nequix.data import atomic_numbers_to_indices  # noqa: PLC0415
+        import equinox as eqx
+        from nequix.calculator import from_pretrained
+        from nequix.data import atomic_numbers_to_indices
 
         self.name = name or f"{weights.stem}, authors' package"
         self.identity = f"{self.name} (sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()})"
@@ -127,8 +127,8 @@ class NequixAuthors:
         return crystals, self._batched(to_ase(crystals), batch_size)
 
     def _batched(self, atoms: Sequence[Any], batch_size: int) -> list[Any]:
-        import jraph  # noqa: PLC0415
-        from nequix.data import dict_to_graphstuple, preprocess_graph  # noqa: PLC0415
+        import jraph
+        from nequix.data import dict_to_graphstuple, preprocess_graph
 
         graphs = [
             dict_to_graphstuple(preprocess_graph(a, self._species, self._config["cutoff"], False))
@@ -147,7 +147,7 @@ class NequixAuthors:
 
     def compute(self, prepared: Any) -> Labels:
         """One call of the network a batch."""
-        import jraph  # noqa: PLC0415
+        import jraph
 
         crystals, batched = prepared
         labels = Labels.missing(crystals)
@@ -171,7 +171,7 @@ class Chgnet:
 
     def __init__(self) -> None:
         """Load it; crystals with lone atoms are predicted too, as by its own ASE calculator."""
-        from chgnet.model import CHGNet  # noqa: PLC0415
+        from chgnet.model import CHGNet
 
         self.model = CHGNet.load(model_name="0.3.0", use_device="cpu", verbose=False)
         self.model.graph_converter.set_isolated_atom_response("ignore")

@@ -31,7 +31,7 @@ import numpy as np
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.io import from_pymatgen
-from gnomon.models.potential.frames import read_frames
+from gnomon.io.frames import read_frames
 from peers import GPA, Chgnet, Gnomon, Labels, Model, NequixAuthors, label
 from record import RESULTS, quiet, save
 from samples import HELD_OUT, held_out, perturbations
@@ -72,7 +72,7 @@ def dft_cases(data: Path, sample: int | None, largest: int, seed: int) -> list[C
 
 
 def wbm_case(path: Path, sample: int | None, largest: int, seed: int) -> Case:
-    from pymatgen.core import Structure  # noqa: PLC0415
+    from pymatgen.core import Structure
 
     rows = json.loads(gzip.decompress(path.read_bytes()))
     rows = [row for row in rows if len(row["structure"]["sites"]) <= largest]

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.evaluate.config import RelaxConfig
+from gnomon.discover.search import search
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
-from gnomon.generate.labels import prototype_labels
-from gnomon.generate.random_search import RandomSearchGenerator
-from gnomon.generate.wyckoff import space_group
-from gnomon.search import search
+from gnomon.generate.random.generator import RandomSearchGenerator
+from gnomon.structure.labels import prototype_labels
+from gnomon.structure.wyckoff import space_group
 from record import RESULTS, save
 
 EXPECTED = {
@@ -63,10 +63,10 @@ def with_gnomon(cells: int) -> dict[str, Any]:
 
 def with_pyxtal(cells: int) -> dict[str, Any]:
     try:
-        from pyxtal import pyxtal  # noqa: PLC0415
+        from pyxtal import pyxtal
     except ImportError:
         return {"error": "PyXtal is not installed"}
-    from pyxtal.msg import Comp_CompatibilityError, VolumeError  # noqa: PLC0415
+    from pyxtal.msg import Comp_CompatibilityError, VolumeError
 
     rng = np.random.default_rng(0)
     made = asked = 0

@@ -49,7 +49,7 @@ class CompileClock:
 
     def __init__(self) -> None:
         """Start listening."""
-        import jax  # noqa: PLC0415
+        import jax
 
         jax.config.update("jax_enable_compilation_cache", False)
         self._total = 0.0

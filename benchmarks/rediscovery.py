@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gnomon.campaign import Evaluated, evaluated, references_of
-from gnomon.config import CampaignConfig, load_config
 from gnomon.crystals import Crystals
 from gnomon.discover import discover
+from gnomon.discover.folder import Evaluated, evaluated, references_of
+from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.evaluate import Status
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.hull import ON_HULL, Hull, Phases, formation_energies
 from gnomon.io import from_arrow, to_arrow, to_pymatgen
-from gnomon.listener import Listener
-from gnomon.store import Store
+from gnomon.run.listener import Listener
+from gnomon.run.store import Store
 from record import RESULTS, save
 
 RESULT = RESULTS / "rediscovery.json"
@@ -74,7 +74,7 @@ def relaxed(crystals: Crystals, config: CampaignConfig) -> tuple[Crystals, np.nd
 
 def rediscovered(known: Crystals, energy: np.ndarray, found: Evaluated) -> list[dict[str, Any]]:
     """Of each known phase: whether the campaign holds it, and whether its formula came as low."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher()
     formulas = found.relaxed.reduced_formulas

@@ -61,10 +61,10 @@ def spoiled(crystals: Crystals, seed: int) -> Crystals:
 
 def batched(potential: str) -> Callable[[Crystals], Outcome]:
     """gnomon's own relaxation in batches."""
-    from gnomon.evaluate import Status  # noqa: PLC0415
-    from gnomon.evaluate.ase import RelaxConfig  # noqa: PLC0415
-    from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415
-    from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
+    from gnomon.dynamics.relax import BatchedEvaluator
+    from gnomon.evaluate import Status
+    from gnomon.evaluate.ase import RelaxConfig
+    from gnomon.potential.predict import load_potential
 
     config = RelaxConfig(fmax=FMAX, max_steps=STEPS, max_seconds=3600)  # steps limit all three
     evaluator = BatchedEvaluator(load_potential(potential), config)
@@ -90,10 +90,10 @@ def batched(potential: str) -> Callable[[Crystals], Outcome]:
 
 def one_by_one(potential: str) -> Callable[[Crystals], Outcome]:
     """ASE's FIRE on the same potential."""
-    from ase.filters import FrechetCellFilter  # noqa: PLC0415
-    from ase.optimize import FIRE  # noqa: PLC0415
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import FIRE
 
-    from gnomon import Calculator  # noqa: PLC0415
+    from gnomon import Calculator
 
     calculator = Calculator(potential)
 
@@ -108,7 +108,7 @@ def one_by_one(potential: str) -> Callable[[Crystals], Outcome]:
 
 def chgnet() -> Callable[[Crystals], Outcome]:
     """CHGNet's own relaxer."""
-    from chgnet.model import StructOptimizer  # noqa: PLC0415
+    from chgnet.model import StructOptimizer
 
     with contextlib.redirect_stdout(io.StringIO()):
         relaxer = StructOptimizer(use_device="cpu")

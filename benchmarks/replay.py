@@ -48,11 +48,11 @@ def accelerations(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def plot(replays: dict[str, dict[str, Any]], image: Path) -> None:
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "gnomon"  # the same figures give the same file
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(
         1, len(replays), figsize=(5.2 * len(replays), 4), layout="constrained", squeeze=False

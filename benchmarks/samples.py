@@ -17,7 +17,7 @@ def compounds(parquet: Path | None) -> Crystals:
     """Crystals of a file, or the compounds of pymatgen's AFLOW library."""
     if parquet is not None:
         return read(parquet).crystals
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     return from_pymatgen([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
 

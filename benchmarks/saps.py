@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
-from gnomon.generate.occupations import within
-from gnomon.generate.orbits import SubsetOrbits
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.superlattices import supercells
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.saps.occupations import within
+from gnomon.generate.saps.orbits import SubsetOrbits
+from gnomon.generate.saps.superlattices import supercells
 from gnomon.io import to_pymatgen
 from record import RESULTS, save
 from samples import compounds
@@ -53,7 +53,7 @@ def all_of_it(parents: Crystals) -> dict[str, Any]:
 
 def one_supercell() -> dict[str, Any]:
     """2 x 2 x 2 of SrTiO3, four of eight Ti: 70 subsets."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
     cell = Crystals.single(np.eye(3) * 3.905, [38, 22, 8, 8, 8], sites)

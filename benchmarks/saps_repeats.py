@@ -2,8 +2,9 @@
 
     python benchmarks/saps_repeats.py --data DATA
 
-Candidates are brought to one size; canonical cells (``gnomon.symmetry``) tell which are the same
-crystal, and ``gnomon.duplicates`` which are within the tolerances of pymatgen's matcher.
+Candidates are brought to one size; canonical cells (``gnomon.structure.symmetry``) tell which are
+the same crystal, and ``gnomon.structure.duplicates`` which are within the tolerances of pymatgen's
+matcher.
 """
 
 import argparse
@@ -12,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
 from gnomon.elements import parse_system
-from gnomon.generate.saps import SapsGenerator
+from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.io import read
-from gnomon.symmetry import canonical_ids
+from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.symmetry import canonical_ids
 from record import RESULTS, save
 
 

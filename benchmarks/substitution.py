@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.chemistry.oxidation import oxidation_states
 from gnomon.crystals import Crystals
-from gnomon.generate.oxidation import oxidation_states
-from gnomon.generate.substitution import SubstitutionGenerator
-from gnomon.generate.substitution_model import SubstitutionModel
+from gnomon.generate.substitution.generator import SubstitutionGenerator
+from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.io import to_pymatgen
 from record import RESULTS, save
 from samples import compounds
@@ -67,8 +67,8 @@ def with_pymatgen(structures: list[Any], threshold: float) -> tuple[list[str], f
     Returns the formulas of the children, and the seconds of CPU time for finding lists of ions
     (with the guess) and for making structures.
     """
-    from pymatgen.core.structure_prediction.substitutor import Substitutor  # noqa: PLC0415
-    from pymatgen.transformations.standard_transformations import (  # noqa: PLC0415
+    from pymatgen.core.structure_prediction.substitutor import Substitutor
+    from pymatgen.transformations.standard_transformations import (
         SubstitutionTransformation,
     )
 

@@ -11,7 +11,7 @@ From a checkpoint of ``gnomon train structural`` that trained on formula hashes 
   to 15 %, with and without the minimum over 20 volumes (test-time augmentation).
 
 Energies of the WBM pool hold no MP2020 corrections.  Three readings of it are shown: as given; less
-one constant; less an offset by anion and +U metal (``gnomon.simulate.linear``), both fitted on one
+one constant; less an offset by anion and +U metal (``gnomon.replay.linear``), both fitted on one
 half of the pool and measured on the other.  The fitted offset also takes up errors that the
 ensemble makes on all compounds of an anion.
 """
@@ -27,12 +27,12 @@ import pyarrow.parquet as pq
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow
 from gnomon.models import Predictions
-from gnomon.models.augment import AugmentConfig, predict_augmented
-from gnomon.models.conformal import Conformal, Spread, fit_conformal
-from gnomon.models.domain import SAMPLE, fit_domain
-from gnomon.models.ensemble import EnsembleEnergyModel, load_model
-from gnomon.models.reliability import Labelled, measure
-from gnomon.simulate.linear import fit, offset_features
+from gnomon.models.structural.augment import AugmentConfig, predict_augmented
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
+from gnomon.models.uncertainty.domain import SAMPLE, fit_domain
+from gnomon.models.uncertainty.reliability import Labelled, measure
+from gnomon.replay.linear import fit, offset_features
 from record import RESULTS, quiet, save
 from samples import rattled
 
@@ -81,7 +81,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 def correlations(doubts: dict[str, np.ndarray], errors: np.ndarray) -> dict[str, float]:
     """Spearman's with the absolute errors, where there is a prediction."""
-    from scipy.stats import spearmanr  # noqa: PLC0415
+    from scipy.stats import spearmanr
 
     there = np.isfinite(errors)
     return {

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.campaign import campaign_tables
-from gnomon.phases import compositions
+from gnomon.discover.folder import campaign_tables
+from gnomon.hull.phases import compositions
 from gnomon.report.tables import PhaseRow, phase_rows
-from gnomon.store import Store
+from gnomon.run.store import Store
 from gnomon.verify import Verification, assess, plan
 from gnomon.verify.output import facts
 from gnomon.verify.run import results
@@ -98,7 +98,7 @@ def _verified_points(
 
 
 def _fraction(formula: str, symbols: list[str]) -> float:
-    from gnomon.elements import SYMBOLS  # noqa: PLC0415
+    from gnomon.elements import SYMBOLS
 
     counts = compositions([formula])[0]
     return float(counts[SYMBOLS.index(symbols[1])] / counts.sum())
@@ -123,11 +123,11 @@ def _below(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float
 
 
 def plot(campaigns: list[dict[str, Any]], image: Path) -> None:
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "gnomon"  # the same figures give the same file
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(
         1, len(campaigns), figsize=(4.8 * len(campaigns), 4), layout="constrained", squeeze=False

@@ -46,7 +46,7 @@ class Command:
 
 def commands() -> list[Command]:
     """Every command of the program, groups resolved: ``gnomon train structural``."""
-    from gnomon.cli import app  # noqa: PLC0415
+    from gnomon.cli import app
 
     return list(_commands(app, "gnomon"))
 
@@ -125,8 +125,8 @@ def _default(default: Any, kind: Any) -> str:
 
 def config_page() -> str:
     """Every setting of a campaign and of a training."""
-    from gnomon.config import CampaignConfig  # noqa: PLC0415
-    from gnomon.models.train import TrainConfig  # noqa: PLC0415
+    from gnomon.discover.settings import CampaignConfig
+    from gnomon.models.structural.train import TrainConfig
 
     return (
         NOTE + "# Settings\n\n"
@@ -136,7 +136,7 @@ def config_page() -> str:
         "## A campaign\n\n"
         + _settings(CampaignConfig, "")
         + "\n## A training\n\n"
-        + "Settings of `gnomon.models.train.TrainConfig`, for use from Python and on every model "
+        + "Settings of `gnomon.models.structural.train.TrainConfig`, for use from Python and on every model "
         "card.\n\n" + _settings(TrainConfig, "")
     )
 

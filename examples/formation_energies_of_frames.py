@@ -30,9 +30,9 @@ from jaxtyping import Bool, Float64
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.io import to_arrow
-from gnomon.models.potential.frames import Frames, read_frames
-from gnomon.models.split import formula_hashes
-from gnomon.store import write_parquet
+from gnomon.io.frames import Frames, read_frames
+from gnomon.learn.split import formula_hashes
+from gnomon.run.store import write_parquet
 
 MAX_RMS_FORCE = 3.0
 """eV/Å."""

@@ -31,16 +31,16 @@ from pathlib import Path
 
 import numpy as np
 
+from gnomon.chemistry.ground_states import MOLECULAR
 from gnomon.crystals import Crystals
+from gnomon.dataset.label import LabelConfig, label
+from gnomon.dataset.labellers import PotentialLabeller
+from gnomon.dataset.perturb import PerturbConfig
 from gnomon.elements import SYMBOLS, atomic_number
-from gnomon.generate.ground_states import MOLECULAR
-from gnomon.generate.prototypes import PrototypeGenerator, ground_state, prototypes
+from gnomon.generate.prototypes.generator import PrototypeGenerator, ground_state, prototypes
 from gnomon.io import read
-from gnomon.models.potential.label import LabelConfig, label
-from gnomon.models.potential.labellers import PotentialLabeller
-from gnomon.models.potential.perturb import PerturbConfig
-from gnomon.models.potential.predict import LoadedPotential, load_potential
-from gnomon.models.split import formula_hashes
+from gnomon.learn.split import formula_hashes
+from gnomon.potential.predict import LoadedPotential, load_potential
 
 SMALL = LabelConfig(
     perturb=PerturbConfig(copies=2, max_rattle=0.2, volumes=(0.85, 0.93, 1.07, 1.16), scan_atoms=2),

@@ -14,8 +14,8 @@ import numpy as np
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.ase import Relaxation
-from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.resumable import relax_resumably
 
 RATTLED = (

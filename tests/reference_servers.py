@@ -1,4 +1,4 @@
-"""Servers for the tests of `gnomon.reference`: a real OPTIMADE one, and one that says anything."""
+"""Servers for the tests of `gnomon.databases`: a real OPTIMADE one, and one that says anything."""
 
 import json
 import os

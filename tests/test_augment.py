@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
-from gnomon.models import Predictions, augment
-from gnomon.models.augment import AugmentConfig, ScalableModel, predict_augmented
-from gnomon.models.ensemble import EnsembleEnergyModel, Target, initial_networks
-from gnomon.models.structural import StructuralConfig
+from gnomon.models import Predictions
+from gnomon.models.structural import augment
+from gnomon.models.structural.augment import AugmentConfig, ScalableModel, predict_augmented
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, Target, initial_networks
+from gnomon.models.structural.network import StructuralConfig
 from tests.strategies import ELEMENTS, crystals, random_crystal, rewritten, rngs
 
 ENERGY_TOLERANCE = 2e-5

@@ -13,16 +13,21 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gnomon import io
-from gnomon.cli import predictions as streaming
 from gnomon.cli.energies import calibrate as calibrate_command
 from gnomon.cli.energies import predict as predict_command
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
-from gnomon.files import sha256_of
 from gnomon.hull import Hull, Phases, compositions
+from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
-from gnomon.models.augment import AugmentConfig
-from gnomon.models.calibration import (
+from gnomon.models import stream as streaming
+from gnomon.models.structural.augment import AugmentConfig
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.network import StructuralConfig
+from gnomon.models.structural.train import TrainConfig, train
+from gnomon.models.uncertainty.calibration import (
     CalibrationError,
     calibrate,
     calibration_path,
@@ -31,15 +36,10 @@ from gnomon.models.calibration import (
     load_calibration,
     save_calibration,
 )
-from gnomon.models.checkpoint import CheckpointError
-from gnomon.models.conformal import MAX_SCORES, Conformal, fit_conformal
-from gnomon.models.domain import Domain, fit_domain, load_domain, save_domain
-from gnomon.models.ensemble import EnsembleEnergyModel, load_model
-from gnomon.models.optimize import OptimizerConfig
-from gnomon.models.reliability import Labelled, measure
-from gnomon.models.split import formula_hashes
-from gnomon.models.structural import StructuralConfig
-from gnomon.models.train import TrainConfig, train
+from gnomon.models.uncertainty.conformal import MAX_SCORES, Conformal, fit_conformal
+from gnomon.models.uncertainty.domain import Domain, fit_domain, load_domain, save_domain
+from gnomon.models.uncertainty.reliability import Labelled, measure
+from gnomon.run.files import sha256_of
 from tests.strategies import crystals, random_crystal, rewritten, rngs
 
 EMBEDDING_TOLERANCE = 1e-4

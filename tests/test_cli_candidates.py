@@ -54,6 +54,6 @@ def test_what_is_known_is_left_out(file, tmp_path):
 
 
 def read_table(path):
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     return pq.read_table(path)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.models.checkpoint import CheckpointError
+from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import formula_hash
 from gnomon.models.composition import CompositionModel, load_composition_model
 from gnomon.models.composition.formulas import WIDTHS, batches, read_formulas
 from gnomon.models.composition.model import apply, initial_networks
@@ -33,12 +35,10 @@ from gnomon.models.composition.train import (
     lowest_energies,
     train_composition,
 )
-from gnomon.models.ensemble import load_model
-from gnomon.models.optimize import OptimizerConfig
-from gnomon.models.split import formula_hash
 from gnomon.models.storage import card_path
+from gnomon.models.structural.ensemble import load_model
+from gnomon.models.structural.train import Progress
 from gnomon.models.target import Target
-from gnomon.models.train import Progress
 from tests.strategies import ELEMENTS
 
 ENERGY_TOLERANCE = 2e-5

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.campaign import begin
-from gnomon.config import CampaignConfig, ConfigError, load_config
-from gnomon.store import Store
+from gnomon.discover.folder import begin
+from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
+from gnomon.run.store import Store
 from tests.conftest import EMT
 
 EXAMPLE = """

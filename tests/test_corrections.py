@@ -24,7 +24,7 @@ from gnomon.evaluate.corrections import (
     mp2020_corrections,
 )
 from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
-from gnomon.models.potential.predict import load_potential
+from gnomon.potential.predict import load_potential
 from tests.strategies import crystals, rewritten, rngs
 
 ROUND_OFF = 1e-6  # eV/atom

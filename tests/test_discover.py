@@ -17,21 +17,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gnomon import campaign
-from gnomon.campaign import campaign_tables, hull_table
 from gnomon.cli import main
-from gnomon.config import CampaignConfig, ConfigError, load_config
 from gnomon.crystals import Crystals
 from gnomon.discover import discover
+from gnomon.discover import folder as campaign
+from gnomon.discover.folder import campaign_tables, hull_table
+from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
 from gnomon.generate import Candidates
-from gnomon.generate.prototypes import PrototypeGenerator
+from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.registry import GROUP, GeneratorSettings, make_generator
 from gnomon.hull import ON_HULL
 from gnomon.io import write
-from gnomon.listener import SILENT
 from gnomon.report import build_report
-from gnomon.store import SCHEMAS, Store, StoreError
+from gnomon.run.listener import SILENT
+from gnomon.run.store import SCHEMAS, Store, StoreError
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT
 
@@ -96,7 +96,7 @@ def remembered(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few candidates, and evaluations in shards of two."""
     monkeypatch.setattr("gnomon.generate.registry.BUILT_IN", {"prototypes": FewPrototypes})
-    monkeypatch.setattr(sys.modules["gnomon.discover.verify"], "SHARD", 2)
+    monkeypatch.setattr(sys.modules["gnomon.discover.evaluate"], "SHARD", 2)
     for name in ("in_ground_state", "space_groups"):  # half of the time, for the same crystals
         monkeypatch.setattr(campaign, name, remembered(getattr(campaign, name)))
 
@@ -177,9 +177,9 @@ def test_a_network_ranks_once_there_are_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Single points of EMT, a network of ten passes: what the loop does, not how well it ranks."""
-    from gnomon.models.optimize import OptimizerConfig  # noqa: PLC0415
-    from gnomon.models.structural import StructuralConfig  # noqa: PLC0415
-    from gnomon.models.train import TrainConfig  # noqa: PLC0415
+    from gnomon.learn.optimize import OptimizerConfig
+    from gnomon.models.structural.network import StructuralConfig
+    from gnomon.models.structural.train import TrainConfig
 
     tiny = TrainConfig(
         network=StructuralConfig(width=8, passes=1),

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates.cells import comparable_cells
-from gnomon.duplicates.components import joined
-from gnomon.duplicates.matching import Matcher
 from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
+from gnomon.structure.cells import comparable_cells
+from gnomon.structure.components import joined
+from gnomon.structure.matching import Matcher
 from tests.strategies import random_crystal, random_unimodular, rewritten, rngs
 
 
 def pymatgen_fit(one: Crystals, other: Crystals, matcher: Matcher) -> bool:
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     theirs = StructureMatcher(ltol=matcher.length, stol=matcher.site, angle_tol=matcher.angle)
     return bool(theirs.fit(*to_pymatgen(one), *to_pymatgen(other)))
@@ -38,7 +38,7 @@ def distorted(crystal: Crystals, rng: np.random.Generator, strain: float, noise:
 
 def one_of_each_kind(most_atoms: int) -> dict[str, Crystals]:
     """Prototypes of the AFLOW library by anonymous formula, all of the same elements."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     kinds: dict[str, list[Crystals]] = defaultdict(list)
     for entry in AFLOW_PROTOTYPE_LIBRARY:
@@ -87,7 +87,7 @@ def test_the_same_crystal_fits_in_any_cell_size_orientation_and_handedness(
 
 def test_it_answers_as_pymatgen_for_prototypes_of_one_formula() -> None:
     """Symmetric cells, where many bases tie: of 200 pairs a part is the same within tolerances."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     theirs = StructureMatcher()
     rng = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_it_answers_as_pymatgen_for_prototypes_of_one_formula() -> None:
 
 
 def test_it_answers_as_pymatgen_for_real_crystals_of_one_formula(shared_data: Path) -> None:
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     formulas = ["TiO2", "SiO2", "ZnS", "MgH2", "LaNiO3", "CuI", "Bi2O3", "VF4", "YbMg", "MnVO4"]
     crystals = from_arrow(
@@ -130,7 +130,7 @@ def test_it_answers_as_pymatgen_for_real_crystals_of_one_formula(shared_data: Pa
 @given(rngs)
 def test_cells_are_as_small_as_those_of_pymatgen(rng: np.random.Generator) -> None:
     """Also where atoms miss the translation by about the tolerance of 0.25 Å."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     crystal = random_crystal(rng, 4).supercell(rng.integers(1, 3, 3).tolist())
     crystal = distorted(crystal, rng, 0.0, float(rng.choice([0.0, 0.05, 0.1, 0.2])))

@@ -71,7 +71,7 @@ TRICKY = {
 
 @pytest.mark.parametrize(("expected", "counts"), TRICKY.items())
 def test_tricky_formulas(expected: str, counts: dict[str, int]) -> None:
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     ours = formula(**counts)
     assert ours == expected
@@ -86,7 +86,7 @@ def test_sodium_nitride_is_not_a_missing_value() -> None:
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
 @given(st.dictionaries(elements, st.integers(1, 12), min_size=1, max_size=5))
 def test_formulas_are_pymatgens_and_can_be_read_back(counts: dict[int, int]) -> None:
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     written = reduced_formula(tuple(sorted(counts.items())))
     assert written == Composition({SYMBOLS[z]: n for z, n in counts.items()}).reduced_formula

@@ -23,9 +23,9 @@ from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig, relax_one
 from gnomon.evaluate.table import evaluation_rows, rows_of
-from gnomon.listener import Listener
-from gnomon.pool import Lost, Pool
-from gnomon.store import SCHEMAS, Store
+from gnomon.run.listener import Listener
+from gnomon.run.pool import Lost, Pool
+from gnomon.run.store import SCHEMAS, Store
 from tests.calculators import (
     DIES,
     EXIT_CODE,
@@ -275,7 +275,7 @@ def test_tasks_are_taken_as_they_are_needed() -> None:
 
 
 BUSY = """
-from gnomon.pool import Pool
+from gnomon.run.pool import Pool
 from tests.calculators import tell_and_sleep
 if __name__ == "__main__":
     with Pool(tell_and_sleep, (), workers=1, limit=300.0) as pool:
@@ -342,7 +342,7 @@ def test_options_that_a_calculator_refuses(options: dict[str, Any]) -> None:
 
 
 def test_the_scheme_names_calculator_options_and_release() -> None:
-    import ase  # noqa: PLC0415
+    import ase
 
     assert AseEvaluator(EMT_NAME).scheme == f"{EMT_NAME} (ase {ase.__version__})"
     quick = AseEvaluator("tests.calculators.Quick", {"energy": -2.0})

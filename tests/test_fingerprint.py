@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import find_known, fingerprints, group_duplicates
-from gnomon.duplicates.groups import relative_distances
+from gnomon.structure.duplicates import find_known, group_duplicates, relative_distances
+from gnomon.structure.fingerprint import fingerprints
 from tests.strategies import random_crystal, rewritten, rngs, seeds
 
 ROUNDING = 1e-7

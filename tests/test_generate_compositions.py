@@ -11,9 +11,11 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.chemistry.oxidation import common_states
 from gnomon.cli.generate_compositions import generate_compositions
 from gnomon.elements import atomic_number
-from gnomon.generate.compositions import (
+from gnomon.generate.compositions.counting import Counts, Ion, coprime_amounts, count, unconstrained
+from gnomon.generate.compositions.generator import (
     COMPOSITIONS,
     CompositionGenerator,
     coprime_compositions,
@@ -21,8 +23,6 @@ from gnomon.generate.compositions import (
     smact_ions,
     tabulated_ions,
 )
-from gnomon.generate.counting import Counts, Ion, coprime_amounts, count, unconstrained
-from gnomon.generate.oxidation import common_states
 
 
 def formulas(*elements, **options):

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII
-from gnomon.generate.contacts import closest_distances, touching_scale
+from gnomon.structure.contacts import closest_distances, touching_scale
 from tests.strategies import crystals, random_crystal, rewritten, rngs
 
 DISTANCE_TOLERANCE = 1e-8  # Å; double precision through a change of cell

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
 from gnomon.elements import atomic_number
 from gnomon.generate import LINEAGE, Generator
-from gnomon.generate.extracted import ExtractedGenerator, extract_prototypes
 from gnomon.generate.from_file import FileGenerator
-from gnomon.generate.labels import prototype_labels
+from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
 from gnomon.io import InputError, write
+from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.labels import prototype_labels
 from tests.strategies import rewritten, rngs
 
 

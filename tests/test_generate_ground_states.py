@@ -6,11 +6,7 @@ import vesin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.campaign import RELAXED_SYMPREC, in_ground_state
-from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
-from gnomon.generate.contacts import closest_distances
-from gnomon.generate.ground_states import (
+from gnomon.chemistry.ground_states import (
     BONDS,
     GROUND_STATES,
     MEASURED,
@@ -19,8 +15,12 @@ from gnomon.generate.ground_states import (
     second_packing,
     sort_of,
 )
-from gnomon.generate.prototypes import elemental_structures, ground_state
-from gnomon.symmetry import canonical_ids, space_groups
+from gnomon.crystals import Crystals
+from gnomon.discover.folder import RELAXED_SYMPREC, in_ground_state
+from gnomon.elements import SYMBOLS
+from gnomon.generate.prototypes.generator import elemental_structures, ground_state
+from gnomon.structure.contacts import closest_distances
+from gnomon.structure.symmetry import canonical_ids, space_groups
 from tests.strategies import rewritten
 
 NUMERICS = 1e-6  # Å, relative where of lengths: float64 through spglib and ASE

@@ -12,9 +12,13 @@ from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, atomic_number
 from gnomon.generate import CHUNK, LINEAGE, Candidates, Generator
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.contacts import closest_distances
-from gnomon.generate.prototypes import PrototypeGenerator, elemental_structures, prototypes
-from gnomon.symmetry import canonical_ids, primitive, space_groups
+from gnomon.generate.prototypes.generator import (
+    PrototypeGenerator,
+    elemental_structures,
+    prototypes,
+)
+from gnomon.structure.contacts import closest_distances
+from gnomon.structure.symmetry import canonical_ids, primitive, space_groups
 
 LENGTH_TOLERANCE = 0.10  # relative; covalent radii against measured cells
 

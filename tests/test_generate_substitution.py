@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnomon.chemistry.oxidation import oxidation_states
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.generate import LINEAGE, Candidates, Generator
-from gnomon.generate.oxidation import oxidation_states
-from gnomon.generate.protostructures import distinct, protostructure
-from gnomon.generate.substitution import SubstitutionGenerator, length_ratio
-from gnomon.generate.substitution_model import SubstitutionModel, ion_charge, ion_name
+from gnomon.generate.substitution.generator import SubstitutionGenerator, length_ratio
+from gnomon.generate.substitution.model import SubstitutionModel, ion_charge, ion_name
 from gnomon.io import from_arrow
-from gnomon.symmetry import space_groups
+from gnomon.structure.protostructures import distinct, protostructure
+from gnomon.structure.symmetry import space_groups
 from tests.strategies import rewritten, rngs
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
@@ -265,8 +265,8 @@ def test_charge_balance_keeps_the_neutral_ones():
 
 
 def test_charge_balanced_hautier_equals_pymatgen():
-    from pymatgen.core import Composition  # noqa: PLC0415
-    from pymatgen.core.structure_prediction.substitutor import Substitutor  # noqa: PLC0415
+    from pymatgen.core import Composition
+    from pymatgen.core.structure_prediction.substitutor import Substitutor
 
     rows = Substitutor(threshold=1e-3).pred_from_comp(Composition({"Sr2+": 1, "Ti4+": 1, "O2-": 3}))
     theirs = {tuple(str(ion.element) for ion in row["substitutions"].values()) for row in rows}
@@ -389,7 +389,7 @@ def test_oxidation_states_are_those_of_the_textbook(counts, states):
 
 @pytest.mark.parametrize("formula", ["CaTiO3", "K2SO4", "LiMnPO4", "MgAl2O4", "ZnS", "Cs2AgBiBr6"])
 def test_oxidation_states_equal_pymatgens_where_it_finds_whole_numbers(formula):
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     composition = Composition(formula)
     theirs = composition.oxi_state_guesses()[0]

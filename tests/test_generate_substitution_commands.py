@@ -9,9 +9,9 @@ from gnomon.cli.generate_files import write_candidates
 from gnomon.cli.generate_substitutions import generate_saps, generate_substitution
 from gnomon.crystals import Crystals
 from gnomon.generate.registry import GeneratorSettings, make_generator
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution_model import SubstitutionModel
-from gnomon.generate.substitution_tables import write_table
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.substitution.model import SubstitutionModel
+from gnomon.generate.substitution.tables import write_table
 from gnomon.io import read, write
 
 CUZN = Crystals.single(np.eye(3) * 2.95, [29, 30], [[0, 0, 0], [0.5, 0.5, 0.5]])

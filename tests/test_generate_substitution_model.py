@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.generate.substitution_model import (
+from gnomon.generate.substitution.model import (
     SubstitutionModel,
     Variant,
     above_threshold,
@@ -66,7 +66,7 @@ def test_pymatgens_table_has_230_ions_and_6683_pairs(model):
 
 
 def test_hautier_equals_pymatgen():
-    from pymatgen.core.structure_prediction.substitutor import Substitutor  # noqa: PLC0415
+    from pymatgen.core.structure_prediction.substitutor import Substitutor
 
     ours = SubstitutionModel.pymatgen("hautier")
     found = ours.replacements(["Sr2+", "Ti4+", "O2-"])

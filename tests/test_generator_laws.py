@@ -16,19 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
 from gnomon.elements import atomic_number
-from gnomon.generate import Candidates, Generator, prototypes, random_search
-from gnomon.generate.compositions import CompositionGenerator
-from gnomon.generate.extracted import ExtractedGenerator, extract_prototypes
-from gnomon.generate.protostructures import protostructure
-from gnomon.generate.prototypes import PrototypeGenerator
-from gnomon.generate.random_search import RandomSearchGenerator
-from gnomon.generate.saps import SapsGenerator
+from gnomon.generate import Candidates, Generator
+from gnomon.generate.compositions.generator import CompositionGenerator
+from gnomon.generate.prototypes import generator as prototypes
+from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
+from gnomon.generate.prototypes.generator import PrototypeGenerator
+from gnomon.generate.random import generator as random_search
+from gnomon.generate.random.generator import RandomSearchGenerator
+from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.seen import SeenKeys
-from gnomon.generate.substitution import SubstitutionGenerator
-from gnomon.generate.substitution_model import SubstitutionModel
-from gnomon.symmetry import canonical_ids
+from gnomon.generate.substitution.generator import SubstitutionGenerator
+from gnomon.generate.substitution.model import SubstitutionModel
+from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.protostructures import protostructure
+from gnomon.structure.symmetry import canonical_ids
 from tests.conftest import REPOSITORY
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])

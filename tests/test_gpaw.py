@@ -24,10 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_formula
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate import resumable as resumable_module
-from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.moments import MAX_JUMP, MAX_MOMENT, starting_moments, wrong_moment
 from gnomon.evaluate.pulay import ConstantCutoff, slope
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator

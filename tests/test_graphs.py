@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
-from gnomon.graphs import (
+from gnomon.represent.graphs import (
     BatchSize,
     Graphs,
     batch_size,

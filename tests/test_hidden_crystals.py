@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution import SubstitutionGenerator
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.substitution.generator import SubstitutionGenerator
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -68,7 +68,7 @@ EVERYTHING = Crystals.concatenate(
 
 
 def counts_of(formula):
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     amounts = Composition(formula).get_el_amt_dict()
     return tuple(sorted((atomic_number(s), int(n)) for s, n in amounts.items()))
@@ -179,7 +179,7 @@ class Untouched:
         self.exploding, self.seen = exploding, []
 
     def evaluate(self, crystals, *, chunk):
-        from gnomon.evaluate import Evaluations  # noqa: PLC0415
+        from gnomon.evaluate import Evaluations
 
         self.seen += crystals.ids.tolist()
         n = len(crystals)
@@ -223,7 +223,7 @@ def test_a_hidden_crystal_that_explodes_is_not_found(hidden):
 
 
 def test_what_was_done_is_not_done_again(hidden, tmp_path):
-    from gnomon.io import to_arrow  # noqa: PLC0415
+    from gnomon.io import to_arrow
 
     table = to_arrow(EVERYTHING)
     first, again = Untouched(), Untouched()

@@ -382,8 +382,8 @@ def random_systems(
 
 def pymatgen_distances(phases: Phases) -> list[float]:
     """e_above_hull of every phase by pymatgen's phase diagram, with the elements at 0 eV/atom."""
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram  # noqa: PLC0415
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
 
     entries = [
         PDEntry(Composition(parse_formula(formula)), energy * sum(parse_formula(formula).values()))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.chemistry.gases import GASES, KJ_PER_MOL, chemical_potential, enthalpy_and_entropy
 from gnomon.elements import SYMBOLS, parse_formula
 from gnomon.hull import (
     Hull,
@@ -19,7 +20,6 @@ from gnomon.hull import (
     phases_from_table,
     reactions,
 )
-from gnomon.hull.gases import GASES, KJ_PER_MOL, chemical_potential, enthalpy_and_entropy
 from tests.strategies import rngs
 from tests.test_hull import AS_PYMATGEN, SAME, phases_of, random_phases
 
@@ -123,8 +123,8 @@ def test_gases_that_say_nothing_are_refused(
 
 
 def pymatgen_entries(phases: Phases) -> list:
-    from pymatgen.analysis.phase_diagram import PDEntry  # noqa: PLC0415
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import PDEntry
+    from pymatgen.core import Composition
 
     formulas = [parse_formula(formula) for formula in phases.reduced_formulas]
     energies = phases.formation_energy_per_atom.tolist()
@@ -136,11 +136,11 @@ def pymatgen_entries(phases: Phases) -> list:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_grand_potential_hulls_equal_those_of_pymatgen(seed: int) -> None:
-    from pymatgen.analysis.phase_diagram import (  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import (
         GrandPotentialPhaseDiagram,
         GrandPotPDEntry,
     )
-    from pymatgen.core import Element  # noqa: PLC0415
+    from pymatgen.core import Element
 
     rng = np.random.default_rng(seed)
     phases = random_phases(rng, n_elements=4)
@@ -192,9 +192,9 @@ def _lowest_energies(phases: Phases) -> tuple[list[str], list[float]]:
 
 
 def test_a_phase_on_lithium_metal_reacts_as_pymatgens_interfaces_do() -> None:
-    from pymatgen.analysis.interface_reactions import InterfacialReactivity  # noqa: PLC0415
-    from pymatgen.analysis.phase_diagram import PhaseDiagram  # noqa: PLC0415
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.analysis.interface_reactions import InterfacialReactivity
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+    from pymatgen.core import Composition
 
     phases = phases_of(
         {"Li": 0, "P": 0, "S": 0, "Li3P": -0.9, "LiP": -0.5, "Li2S": -1.5, "Li3PS4": -0.98}
@@ -266,7 +266,7 @@ def test_at_its_limits_a_phase_is_stable_and_beyond_them_it_is_not(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_limits_equal_the_facets_of_pymatgen(seed: int) -> None:
-    from pymatgen.analysis.phase_diagram import PhaseDiagram  # noqa: PLC0415
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
 
     phases = random_phases(np.random.default_rng(seed), n_elements=3)
     entries = pymatgen_entries(phases)

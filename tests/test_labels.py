@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate import prototypes
-from gnomon.generate.labels import anonymous_label, labelled, pearson_symbol, prototype_labels
-from gnomon.generate.oblique import HALL, SPECIAL
-from gnomon.generate.protostructures import LETTERS, relabellings
-from gnomon.neighbors import neighbors
+from gnomon.generate.prototypes import generator as prototypes
+from gnomon.structure.labels import anonymous_label, labelled, pearson_symbol, prototype_labels
+from gnomon.structure.neighbors import neighbors
+from gnomon.structure.oblique import HALL, SPECIAL
+from gnomon.structure.protostructures import LETTERS, relabellings
 from tests.strategies import rewritten, rngs
 
 NOT_AS_LABELLED = ["AB3_tI16_140_b_ah", "AB_oP8_33_a_a", "A2B_oC12_38_de_ab"]

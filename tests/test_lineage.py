@@ -9,7 +9,7 @@ import pytest
 from gnomon.cli.lineage import lineage
 from gnomon.cli.shared import CommandError
 from gnomon.report.shares import finds, shares
-from gnomon.store import Store, StoreError
+from gnomon.run.store import Store, StoreError
 from tests.test_report import PROTOTYPES, campaign
 
 
@@ -78,7 +78,7 @@ def test_a_find_counts_for_the_root_of_its_line_too(tables):
 
 @pytest.fixture
 def folder(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.campaign.campaign_tables", lambda store: tables)
+    monkeypatch.setattr("gnomon.discover.folder.campaign_tables", lambda store: tables)
     monkeypatch.setattr(Store, "exists", True)
     return tmp_path
 

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
-from gnomon.files import sha256_of
-from gnomon.graphs import BatchSize, build_graphs
+from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.optimize import OptimizerConfig, learning_rate
+from gnomon.learn.split import formula_hash, formula_hashes
 from gnomon.models import Predictions
-from gnomon.models.checkpoint import CheckpointError
-from gnomon.models.ensemble import (
+from gnomon.models.storage import card_path
+from gnomon.models.structural.ensemble import (
     EnsembleEnergyModel,
     Target,
     initial_networks,
     load_model,
     run,
 )
-from gnomon.models.optimize import OptimizerConfig, learning_rate
-from gnomon.models.split import formula_hash, formula_hashes
-from gnomon.models.storage import card_path
-from gnomon.models.structural import StructuralConfig
-from gnomon.models.train import Progress, TrainConfig, going_on, train
+from gnomon.models.structural.network import StructuralConfig
+from gnomon.models.structural.train import Progress, TrainConfig, going_on, train
+from gnomon.represent.graphs import BatchSize, build_graphs
+from gnomon.run.files import sha256_of
 from tests.strategies import ELEMENTS, crystals, random_crystal, random_unimodular, rewritten, rngs
 
 ENERGY_TOLERANCE = 2e-5
@@ -250,7 +250,7 @@ def test_the_same_seed_gives_the_same_model(trained, tmp_path):
 
 
 def test_a_killed_training_goes_on_to_the_same_model(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.models.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("gnomon.models.structural.train.SAVE_EVERY", 0.0)
     out = tmp_path / "killed"
 
     def kill(progress: Progress) -> None:
@@ -277,7 +277,7 @@ def test_a_killed_training_goes_on_to_the_same_model(trained, tmp_path, monkeypa
 
 
 def test_an_unfinished_training_of_other_settings_is_not_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.models.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("gnomon.models.structural.train.SAVE_EVERY", 0.0)
 
     def kill(progress: Progress) -> None:
         if progress.epoch == 2:

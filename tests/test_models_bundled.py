@@ -9,18 +9,18 @@ import pytest
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.learn.card import ModelCard
 from gnomon.models.bundled import BUNDLED, COMPOSITION, STRUCTURAL, model_path
-from gnomon.models.card import ModelCard
 from gnomon.models.composition import load_composition_model
-from gnomon.models.ensemble import (
+from gnomon.models.storage import card_path
+from gnomon.models.structural.ensemble import (
     EnsembleEnergyModel,
     Target,
     initial_networks,
     load_model,
     save_model,
 )
-from gnomon.models.storage import card_path
-from gnomon.models.structural import StructuralConfig
+from gnomon.models.structural.network import StructuralConfig
 from tests.strategies import ELEMENTS, random_crystal
 
 MOST_BYTES = 8_000_000

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from gnomon.files import write_atomically
-from gnomon.models.checkpoint import (
+from gnomon.learn.checkpoint import (
     CheckpointError,
     load_arrays,
     load_header,
     save_arrays,
 )
+from gnomon.run.files import write_atomically
 
 TREE = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
@@ -95,7 +95,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("gnomon.files.os.fsync", fail)
+    monkeypatch.setattr("gnomon.run.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

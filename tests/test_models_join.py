@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from gnomon.files import sha256_of
-from gnomon.models.ensemble import (
+from gnomon.learn.split import formula_hashes
+from gnomon.models.join import join
+from gnomon.models.structural.ensemble import (
     EnsembleEnergyModel,
     initial_networks,
     load_model,
     save_model,
 )
-from gnomon.models.join import join
-from gnomon.models.reliability import Labelled
-from gnomon.models.split import formula_hashes
-from gnomon.models.structural import StructuralConfig
-from gnomon.models.train import going_on, train
+from gnomon.models.structural.network import StructuralConfig
+from gnomon.models.structural.train import going_on, train
+from gnomon.models.uncertainty.reliability import Labelled
+from gnomon.run.files import sha256_of
 from tests.test_models import TINY, synthetic
 
 

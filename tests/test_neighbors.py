@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Structure
 
 from gnomon.crystals import Crystals
-from gnomon.graphs import build_graphs
-from gnomon.neighbors import TIE, neighbors
+from gnomon.represent.graphs import build_graphs
+from gnomon.structure.neighbors import TIE, neighbors
 from tests.strategies import crystals, random_crystal, rewritten, rngs
 
 LENGTH_TOLERANCE = 1e-9

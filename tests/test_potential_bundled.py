@@ -7,13 +7,13 @@ import pytest
 from ase.build import bulk
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.relax import BatchedEvaluator
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate.ase import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
-from gnomon.evaluate.relax import BatchedEvaluator
 from gnomon.io import from_ase
-from gnomon.models.potential.predict import LoadedPotential, load_potential
-from gnomon.models.potential.weights import bundled_path
+from gnomon.potential.predict import LoadedPotential, load_potential
+from gnomon.potential.weights import bundled_path
 
 MAX_BYTES = 5_000_000
 

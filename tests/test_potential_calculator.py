@@ -14,8 +14,8 @@ from hypothesis import given, settings
 import gnomon
 from gnomon.evaluate.ase import make_calculator
 from gnomon.io import to_ase
-from gnomon.models.potential.batch import Shape
-from gnomon.models.potential.calculator import closed
+from gnomon.potential.batch import Shape
+from gnomon.potential.calculator import closed
 from tests.strategies import ELEMENTS, random_crystal, rngs
 from tests.tiny_potentials import tiny_file, tiny_potential
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from gnomon.models.potential.checkpoint import load, save
+from gnomon.potential.checkpoint import load, save
 from tests.tiny_potentials import tiny_potential
 
 CARD = {"name": "tiny", "trained_on": "nothing"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.io import InputError, to_arrow, to_pymatgen
-from gnomon.models.potential.frames import Frames, iter_frames, read_frames, write_frames
+from gnomon.io.frames import Frames, iter_frames, read_frames, write_frames
 from tests.strategies import random_crystal
 
 EXTXYZ_TOLERANCE = 1e-8

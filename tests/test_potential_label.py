@@ -16,26 +16,26 @@ from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.io import to_arrow, to_ase, write
-from gnomon.models.potential import label as labelling
-from gnomon.models.potential.frames import read_frames
-from gnomon.models.potential.label import LabelConfig, LabelError, label, label_part, summarise
-from gnomon.models.potential.labellers import (
+from gnomon.dataset import label as labelling
+from gnomon.dataset.label import LabelConfig, LabelError, label, label_part, summarise
+from gnomon.dataset.labellers import (
     MAX_FORCE,
     AseLabeller,
     Labels,
     PotentialLabeller,
     judge,
 )
-from gnomon.models.potential.perturb import (
+from gnomon.dataset.perturb import (
     PerturbConfig,
     perturbations,
     rattle,
     strain,
     volume_scan,
 )
-from gnomon.models.potential.trajectories import relax_partially
-from gnomon.models.split import formula_hash, formula_hashes
+from gnomon.dataset.trajectories import relax_partially
+from gnomon.io import to_arrow, to_ase, write
+from gnomon.io.frames import read_frames
+from gnomon.learn.split import formula_hash, formula_hashes
 from tests.strategies import random_crystal
 
 seeds = st.integers(0, 2**32 - 1)

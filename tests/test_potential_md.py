@@ -12,7 +12,7 @@ from ase.calculators.lj import LennardJones
 from pydantic import ValidationError
 
 from gnomon.cli import main
-from gnomon.models.potential.md import (
+from gnomon.dynamics.md import (
     Ensemble,
     ExplodedError,
     MDConfig,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII
-from gnomon.models.potential.batch import Shape, pack
-from gnomon.models.potential.checkpoint import load
-from gnomon.models.potential.network import Potential, energy_forces_stress, hidden_irreps
-from gnomon.models.potential.predict import EnergyForcesStress, LoadedPotential
-from gnomon.neighbors import neighbors
+from gnomon.potential.batch import Shape, pack
+from gnomon.potential.checkpoint import load
+from gnomon.potential.network import Potential, energy_forces_stress, hidden_irreps
+from gnomon.potential.predict import EnergyForcesStress, LoadedPotential
+from gnomon.structure.neighbors import neighbors
 from tests.strategies import crystals, random_crystal, random_rotation, random_unimodular, rngs
 from tests.tiny_potentials import tiny_config, tiny_potential
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.listener import Listener
-from gnomon.models.optimize import OptimizerConfig
-from gnomon.models.potential.batch import ROW, Shape, pack
-from gnomon.models.potential.card import PotentialCard
-from gnomon.models.potential.checkpoint import load, save
-from gnomon.models.potential.frames import Frames, write_frames
-from gnomon.models.potential.loader import (
+from gnomon.io.frames import Frames, write_frames
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import formula_hash
+from gnomon.potential.batch import ROW, Shape, pack
+from gnomon.potential.card import PotentialCard
+from gnomon.potential.checkpoint import load, save
+from gnomon.potential.loader import (
     MAX_REPEATS,
     assemble,
     batch_shape,
@@ -28,18 +28,18 @@ from gnomon.models.potential.loader import (
     prepare,
     stream,
 )
-from gnomon.models.potential.network import Potential
-from gnomon.models.potential.predict import LoadedPotential, load_potential
-from gnomon.models.potential.start import NetworkConfig, fresh_potential, refit
-from gnomon.models.potential.steps import LossConfig, losses
-from gnomon.models.potential.train import (
+from gnomon.potential.network import Potential
+from gnomon.potential.predict import LoadedPotential, load_potential
+from gnomon.potential.start import NetworkConfig, fresh_potential, refit
+from gnomon.potential.steps import LossConfig, losses
+from gnomon.potential.train import (
     Origin,
     PotentialTrainConfig,
     split_frames,
     train_potential,
 )
-from gnomon.models.potential.validate import validate
-from gnomon.models.split import formula_hash
+from gnomon.potential.validate import validate
+from gnomon.run.listener import Listener
 from tests.strategies import random_crystal
 from tests.tiny_potentials import tiny_config, tiny_potential
 

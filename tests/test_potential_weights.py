@@ -21,11 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gnomon.cli import main
-from gnomon.files import sha256_of
-from gnomon.listener import Listener
-from gnomon.models.potential import download as downloads
-from gnomon.models.potential.download import ChecksumError, DownloadError, download
-from gnomon.models.potential.weights import (
+from gnomon.potential.weights import (
     BUNDLED,
     PUBLISHED,
     Published,
@@ -35,6 +31,10 @@ from gnomon.models.potential.weights import (
     fetch,
     resolve,
 )
+from gnomon.run import download as downloads
+from gnomon.run.download import ChecksumError, DownloadError, download
+from gnomon.run.files import sha256_of
+from gnomon.run.listener import Listener
 
 CONTENT = bytes(range(256)) * 2000
 """512 kB, eight chunks of a download."""
@@ -42,7 +42,7 @@ CONTENT = bytes(range(256)) * 2000
 SCRIPT = """
 import sys
 from pathlib import Path
-from gnomon.models.potential.download import download
+from gnomon.run.download import download
 download(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
 """
 

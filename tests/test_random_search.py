@@ -12,24 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
-from gnomon.duplicates import group_duplicates
+from gnomon.discover.search import search
 from gnomon.elements import COVALENT_RADII, atomic_number
 from gnomon.evaluate import Evaluations, Status
 from gnomon.generate import LINEAGE, Generator
-from gnomon.generate.random_search import (
+from gnomon.generate.random.generator import (
     SEPARATION,
     VOLUME_PER_RADIUS_CUBED,
     RandomSearchGenerator,
     estimated_volume,
     whole_amounts,
 )
+from gnomon.generate.random.soft_spheres import TOLERATED, push_apart
+from gnomon.generate.random.symmetric_cells import draft, random_lattice, stacked
 from gnomon.generate.registry import GeneratorSettings, make_generator
-from gnomon.generate.soft_spheres import TOLERATED, push_apart
-from gnomon.generate.symmetric_cells import draft, random_lattice, stacked
-from gnomon.generate.wyckoff import space_group
-from gnomon.neighbors import neighbors
-from gnomon.search import search
-from gnomon.symmetry import space_groups
+from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.neighbors import neighbors
+from gnomon.structure.symmetry import space_groups
+from gnomon.structure.wyckoff import space_group
 from tests.strategies import rngs
 
 SYMMETRY_KEPT = 1e-3
@@ -76,7 +76,7 @@ def _found(crystals):
 
 
 def _primitive_atoms(crystals):
-    from gnomon.symmetry import SymmetryError, primitive  # noqa: PLC0415
+    from gnomon.structure.symmetry import SymmetryError, primitive
 
     try:
         return primitive(crystals, SYMMETRY_KEPT).n_atoms[0]
@@ -165,7 +165,7 @@ def test_lineage_has_a_row_for_each_candidate(made):
 
 
 def test_the_volume_estimate_is_the_median_of_real_crystals(shared_data):
-    from gnomon.io import read  # noqa: PLC0415
+    from gnomon.io import read
 
     crystals = read(shared_data / "materials_project" / "structures.parquet").crystals
     cubes = COVALENT_RADII[crystals.atomic_numbers] ** 3
@@ -232,9 +232,9 @@ def test_a_search_ranks_what_converged_and_counts_the_rest():
 
 def test_copper_is_found_with_emt():
     """fcc comes out lowest: a whole search, in a few seconds of one core."""
-    from gnomon.evaluate.ase import AseEvaluator  # noqa: PLC0415
-    from gnomon.evaluate.config import RelaxConfig  # noqa: PLC0415
-    from gnomon.generate.labels import prototype_labels  # noqa: PLC0415
+    from gnomon.dynamics.settings import RelaxConfig
+    from gnomon.evaluate.ase import AseEvaluator
+    from gnomon.structure.labels import prototype_labels
 
     generator = RandomSearchGenerator(("Cu",), count=12, max_formula_units=1)
     evaluator = AseEvaluator(

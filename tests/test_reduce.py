@@ -12,7 +12,10 @@ from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
-from gnomon.reduce import Matcher, components, describe, dimensionalities, polymorphs
+from gnomon.structure.describe import describe, dimensionalities
+from gnomon.structure.match_graph import components
+from gnomon.structure.matching import Matcher
+from gnomon.structure.polymorphs import polymorphs
 from tests.strategies import random_crystal, rewritten, rngs
 
 
@@ -25,7 +28,7 @@ def disguised(crystal: Crystals, rng: np.random.Generator) -> Crystals:
 
 def aflow(*minerals: str) -> Crystals:
     """Crystals of pymatgen's AFLOW library by the mineral that they are of."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     of = {entry["tags"]["mineral"]: entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY}
     return from_pymatgen([of[mineral] for mineral in minerals])
@@ -59,7 +62,7 @@ def test_disguises_are_one_and_other_crystals_are_others(rng: np.random.Generato
 @given(rngs)
 def test_components_are_those_of_the_graph_of_all_pairs(rng: np.random.Generator) -> None:
     """By pymatgen's own matcher, on crystals about as far apart as it tolerates."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     parent = random_crystal(rng, 3)
     batch = [parent]
@@ -190,7 +193,7 @@ MINERALS = {
 
 
 def test_crystals_are_said_what_they_are() -> None:
-    from pymatgen.analysis.dimensionality import get_dimensionality_cheon  # noqa: PLC0415
+    from pymatgen.analysis.dimensionality import get_dimensionality_cheon
 
     crystals = aflow(*MINERALS)
     table = describe(crystals)

@@ -14,12 +14,12 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.evaluate.config import RelaxConfig
+from gnomon.databases import Patience, ProviderError, References, Request, fetch, references
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.hull import Hull, phases_from_table
 from gnomon.io import InputError, read, write
-from gnomon.listener import SILENT, Listener
-from gnomon.reference import Patience, ProviderError, References, Request, fetch, references
-from gnomon.store import Store, StoreError
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import Store, StoreError
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT, REPOSITORY
 from tests.reference_servers import Reply, entry, page, scripted, serving

@@ -9,11 +9,11 @@ import pytest
 from ase.build import bulk
 
 from gnomon.crystals import Crystals
+from gnomon.databases.answers import Answers
+from gnomon.databases.materials_project import ENDPOINT, FIELDS, KEY, MaterialsProject
 from gnomon.io import InputError, from_ase, read, to_pymatgen
-from gnomon.listener import SILENT
-from gnomon.reference.answers import Answers
-from gnomon.reference.materials_project import ENDPOINT, FIELDS, KEY, MaterialsProject
-from gnomon.reference.transport import Patience, ProviderError
+from gnomon.run.http import Patience, ProviderError
+from gnomon.run.listener import SILENT
 from tests.reference_servers import Provider, Reply, serving
 
 QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=1.0)

@@ -11,14 +11,14 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 
 from gnomon.crystals import Crystals
+from gnomon.databases.answers import Answers
+from gnomon.databases.optimade import Optimade
+from gnomon.databases.systems import largest, subsystems
+from gnomon.databases.tables import read_records
 from gnomon.io import from_ase, read
-from gnomon.listener import SILENT, Listener
-from gnomon.reference.answers import Answers
-from gnomon.reference.optimade import Optimade
-from gnomon.reference.systems import largest, subsystems
-from gnomon.reference.tables import read_records
-from gnomon.reference.transport import Patience, ProviderError
-from gnomon.store import StoreError
+from gnomon.run.http import Patience, ProviderError
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import StoreError
 from tests.reference_servers import Reply, entry, optimade_server, page, scripted, serving
 from tests.strategies import seeds
 from tests.test_fuzz import damaged

@@ -8,8 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from gnomon.listener import Listener
-from gnomon.reference.transport import Patience, ProviderError, get_json
+from gnomon.run.http import Patience, ProviderError, get_json
+from gnomon.run.listener import Listener
 from tests.reference_servers import Reply, scripted, serving
 
 QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=2.0)

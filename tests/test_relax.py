@@ -13,22 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics import relax as relaxation
+from gnomon.dynamics.descent import Limits, within_reach
+from gnomon.dynamics.invariance import Invariance
+from gnomon.dynamics.lanes import Lane, find_pairs, to_device
+from gnomon.dynamics.relax import BatchedEvaluator
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Evaluator, Status
-from gnomon.evaluate import relax as relaxation
 from gnomon.evaluate.ase import AseEvaluator, relax_one
 from gnomon.evaluate.cell_filter import CellFilter
-from gnomon.evaluate.config import RelaxConfig
-from gnomon.evaluate.invariance import Invariance
-from gnomon.evaluate.lanes import Lane, find_pairs, to_device
-from gnomon.evaluate.relax import BatchedEvaluator
 from gnomon.io import to_ase
-from gnomon.models.potential.batch import AtomBatch, Shape, pack
-from gnomon.models.potential.compilation import cache_compilations
-from gnomon.models.potential.descent import Limits, within_reach
-from gnomon.models.potential.network import Potential, PotentialConfig
-from gnomon.models.potential.predict import LoadedPotential, compiled
-from gnomon.neighbors import neighbors
-from gnomon.symmetry import space_groups
+from gnomon.learn.compilation import cache_compilations
+from gnomon.potential.batch import AtomBatch, Shape, pack
+from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.predict import LoadedPotential, compiled
+from gnomon.structure.neighbors import neighbors
+from gnomon.structure.symmetry import space_groups
 from tests.strategies import ELEMENTS, crystals, random_crystal, rngs
 from tests.tiny_potentials import tiny_potential
 
@@ -429,7 +429,7 @@ def test_projections_keep_what_is_symmetric_and_remove_the_rest(
 
 def test_operations_that_do_not_fit_the_atoms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = (np.eye(3, dtype=np.int64)[None], np.array([[0.5, 0.0, 0.0]]))
-    monkeypatch.setattr("gnomon.evaluate.invariance.operations", lambda *_: [wrong])
+    monkeypatch.setattr("gnomon.dynamics.invariance.operations", lambda *_: [wrong])
     with pytest.raises(ValueError, match="do not take the atoms to each other"):
         Invariance.of(cubic())
     found = evaluate(cubic(), symmetry=True)

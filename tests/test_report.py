@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.chemistry.reactions import balanced
 from gnomon.crystals import Crystals
 from gnomon.hull import ON_HULL, Hull, Phases, SchemeMismatch, elemental_references
 from gnomon.hull import formation_energies as formation_energies_of
 from gnomon.report import CampaignTables, build_report, render_html, write_report
 from gnomon.report.figures import formula_html, hull_figure
 from gnomon.report.inputs import COLUMNS
-from gnomon.report.reactions import balanced
 from gnomon.report.statistics import HitRate, comparison, wilson
 from gnomon.report.tables import tie_lines
-from gnomon.symmetry import space_groups
+from gnomon.structure.symmetry import space_groups
 
 HOSTILE = "<script>alert('x')</script>"
 """A text that must never reach the page as markup."""
@@ -37,7 +37,7 @@ SCHEME = "ASE EMT"
 
 def fcc(*symbols: str) -> Crystals:
     """A phase on the four sites of the conventional fcc cell, lattice constants averaged."""
-    from ase.data import atomic_numbers  # noqa: PLC0415
+    from ase.data import atomic_numbers
 
     a = np.mean([{"Au": 4.06, "Cu": 3.59, "Ni": 3.48}[s] for s in symbols])
     sites = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -46,9 +46,9 @@ def fcc(*symbols: str) -> Crystals:
 
 def with_lowest_emt_volume(crystal: Crystals) -> tuple[Crystals, float]:
     """The crystal at the volume of lowest EMT energy, and that energy in eV/atom."""
-    from ase import Atoms  # noqa: PLC0415
-    from ase.calculators.emt import EMT  # noqa: PLC0415
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415
+    from ase import Atoms
+    from ase.calculators.emt import EMT
+    from scipy.optimize import minimize_scalar
 
     lattice, numbers, frac = crystal.arrays(0)
 
@@ -526,7 +526,7 @@ def test_the_page_is_the_same_every_time(binary: CampaignTables) -> None:
 def test_the_folder_holds_page_tables_and_readable_cifs(
     binary: CampaignTables, tmp_path: Path
 ) -> None:
-    from pymatgen.core import Structure  # noqa: PLC0415
+    from pymatgen.core import Structure
 
     report = build_report(binary)
     page = write_report(report, tmp_path / "report")

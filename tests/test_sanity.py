@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import given
 
+from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.sanity import SanityConfig, insane
 from tests.strategies import rewritten, rngs
 
 CHARGES = SanityConfig(oxidation=True, electronegativity=True)

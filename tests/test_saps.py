@@ -7,18 +7,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from gnomon import symmetry
+from gnomon.chemistry.oxidation import ions
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
 from gnomon.generate import LINEAGE, Candidates, Generator
-from gnomon.generate.oxidation import ions
-from gnomon.generate.saps import SapsGenerator
-from gnomon.generate.substitution import reduced_counts
-from gnomon.generate.substitution_model import SubstitutionModel
-from gnomon.generate.substitution_tables import learned_model
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.generate.substitution.generator import reduced_counts
+from gnomon.generate.substitution.model import SubstitutionModel
+from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import from_arrow, to_pymatgen
-from gnomon.pool import Lost, Pool
-from gnomon.symmetry import canonical_ids, operations, primitive, space_groups
+from gnomon.run.pool import Lost, Pool
+from gnomon.structure import symmetry
+from gnomon.structure.symmetry import canonical_ids, operations, primitive, space_groups
 from tests.strategies import rewritten, rngs
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
@@ -174,7 +174,7 @@ def test_candidates_of_fifty_real_crystals_are_as_many_as_burnside_says(shared_d
 
 def test_no_two_candidates_are_equivalent():
     """Canonical cells of all, and pymatgen's matcher within each formula."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415
+    from pymatgen.analysis.structure_matcher import StructureMatcher
 
     found = run(SRTIO3, elements=("Sr", "Ti", "O")).crystals
     assert len(found) == len(set(canonical_ids(found))) > 10
@@ -326,7 +326,7 @@ def test_a_crystal_whose_species_swap_their_places_is_not_proposed_again():
 
 
 def test_all_sites_stay_and_lengths_follow_the_radii():
-    from gnomon.elements import COVALENT_RADII  # noqa: PLC0415
+    from gnomon.elements import COVALENT_RADII
 
     found = run(NACL, elements=("Na", "Cl", "Cs"), max_index=1).crystals
     [caesium] = np.flatnonzero(found.reduced_formulas == "CsCl")

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
-from gnomon.generate.burnside import cycle_labels, cycle_lengths, draw_orbits, fixed_subsets
-from gnomon.generate.orbits import SubsetOrbits
-from gnomon.generate.superlattices import hermite, hermite_forms, inequivalent_forms, supercells
-from gnomon.symmetry import operations
+from gnomon.generate.saps.burnside import cycle_labels, cycle_lengths, draw_orbits, fixed_subsets
+from gnomon.generate.saps.orbits import SubsetOrbits
+from gnomon.generate.saps.superlattices import (
+    hermite,
+    hermite_forms,
+    inequivalent_forms,
+    supercells,
+)
+from gnomon.structure.symmetry import operations
 from tests.strategies import random_unimodular, rngs
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])

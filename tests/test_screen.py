@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gnomon.crystals import Crystals
-from gnomon.screen import ScreenConfig, Verdicts, screen, select
+from gnomon.discover.screen import ScreenConfig, Verdicts, screen, select
 from tests.strategies import random_crystal, rngs
 
 NOTHING_KNOWN: frozenset[str] = frozenset()

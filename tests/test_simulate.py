@@ -14,16 +14,16 @@ from gnomon.models import Predictions
 from gnomon.models.composition.model import CompositionModel, OfCrystals, initial_networks
 from gnomon.models.composition.network import CompositionConfig
 from gnomon.models.target import Target
-from gnomon.simulate.curves import acceleration, curve
-from gnomon.simulate.embedded import EmbeddedLearner
-from gnomon.simulate.gaussian import condition, whitened
-from gnomon.simulate.learners import CorrectedLearner, Forecast, Revealed, RidgeLearner
-from gnomon.simulate.linear import fit
-from gnomon.simulate.loop import Means, Plan, replay_all
-from gnomon.simulate.parents import substitution_probability
-from gnomon.simulate.plot import page, summary
-from gnomon.simulate.pool import Answers, Labelled, Replay, make_replay, split_by_year
-from gnomon.simulate.strategies import NAMES, log_expected_improvement
+from gnomon.replay.curves import acceleration, curve
+from gnomon.replay.embedded import EmbeddedLearner
+from gnomon.replay.gaussian import condition, whitened
+from gnomon.replay.learners import CorrectedLearner, Forecast, Revealed, RidgeLearner
+from gnomon.replay.linear import fit
+from gnomon.replay.loop import Means, Plan, replay_all
+from gnomon.replay.parents import substitution_probability
+from gnomon.replay.plot import page, summary
+from gnomon.replay.pool import Answers, Labelled, Replay, make_replay, split_by_year
+from gnomon.replay.strategies import NAMES, log_expected_improvement
 from tests.strategies import random_crystal
 
 N_POOL, N_KNOWN = 120, 60
@@ -192,7 +192,7 @@ def test_an_ensemble_learns_where_it_errs(replayed):
 
 
 def test_a_gaussian_process_without_a_smooth_part_is_bayesian_regression(monkeypatch):
-    monkeypatch.setattr("gnomon.simulate.gaussian.AMPLITUDES", (1e-6,))
+    monkeypatch.setattr("gnomon.replay.gaussian.AMPLITUDES", (1e-6,))
     rng = np.random.default_rng(0)
     features, prior = rng.normal(size=(30, 4)), np.array([0.5, 1.0, 2.0, 0.1])
     rows = np.arange(20)

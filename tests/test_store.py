@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gnomon import store as store_module
-from gnomon.campaign import structure_table
+from gnomon.discover.folder import structure_table
 from gnomon.io import from_arrow
-from gnomon.store import SCHEMAS, Store, StoreError, write_bytes, write_json, write_parquet
+from gnomon.run import store as store_module
+from gnomon.run.store import SCHEMAS, Store, StoreError, write_bytes, write_json, write_parquet
 from tests.strategies import random_crystal
 
 
@@ -204,7 +204,8 @@ def test_what_a_killed_writer_left_is_never_read_and_is_swept_away(tmp_path: Pat
     store = Store(tmp_path)
     store.append("crystals", 0, crystal_rows())
     code = (
-        "import os, signal, sys; from pathlib import Path; from gnomon.store import write_bytes\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from gnomon.run.store import write_bytes\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_bytes(Path(sys.argv[1]), b'half')"
     )
@@ -221,7 +222,7 @@ def test_what_a_killed_writer_left_is_never_read_and_is_swept_away(tmp_path: Pat
 
 HOLD = """
 import sys
-from gnomon.store import Store
+from gnomon.run.store import Store
 with Store(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()

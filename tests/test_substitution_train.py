@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from gnomon.chemistry.oxidation import ions, nearest_ions
 from gnomon.cli.generate_substitutions import train_substitution
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate.oxidation import ions, nearest_ions
-from gnomon.generate.substitution import SubstitutionGenerator, reduced_counts
-from gnomon.generate.substitution_model import SubstitutionModel
-from gnomon.generate.substitution_tables import learned_model, read_table, write_table
-from gnomon.generate.train_substitution import (
+from gnomon.generate.substitution.generator import SubstitutionGenerator, reduced_counts
+from gnomon.generate.substitution.model import SubstitutionModel
+from gnomon.generate.substitution.tables import learned_model, read_table, write_table
+from gnomon.generate.substitution.training import (
     compare,
     fit_weights,
     ion_pairs,
@@ -305,7 +305,7 @@ def test_the_table_in_the_package_knows_metals_and_salts():
 
 
 def test_the_table_in_the_package_says_that_it_is_better_on_formulas_held_out():
-    from importlib import resources  # noqa: PLC0415
+    from importlib import resources
 
     file = resources.files("gnomon.generate").joinpath("data/substitution.json")
     held = json.loads(file.read_text())["provenance"]["held out, per pair"]

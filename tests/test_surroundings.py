@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 
 from gnomon.crystals import Crystals
-from gnomon.generate.hashes import PRIME, mean, scramble
-from gnomon.generate.occupations import repeats, within
-from gnomon.generate.orbits import SubsetOrbits
-from gnomon.generate.superlattices import supercells
-from gnomon.generate.surroundings import surroundings
+from gnomon.generate.saps.occupations import repeats, within
+from gnomon.generate.saps.orbits import SubsetOrbits
+from gnomon.generate.saps.superlattices import supercells
 from gnomon.io import from_arrow
-from gnomon.symmetry import primitive
+from gnomon.structure.hashes import PRIME, mean, scramble
+from gnomon.structure.surroundings import surroundings
+from gnomon.structure.symmetry import primitive
 from tests.strategies import crystals, rewritten, rngs
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]) * 3.6

@@ -6,7 +6,7 @@ from ase.build import bulk
 from hypothesis import given
 
 from gnomon.crystals import Crystals
-from gnomon.symmetry import (
+from gnomon.structure.symmetry import (
     SymmetryError,
     canonical,
     canonical_ids,

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from gnomon.cli.transfer import predict_property, train_transfer
 from gnomon.cli.validation import cross_validate as cross_validate_command
 from gnomon.crystals import Crystals
-from gnomon.files import sha256_of
 from gnomon.io import to_arrow
-from gnomon.models.checkpoint import CheckpointError
-from gnomon.models.ensemble import EnsembleEnergyModel, load_model
+from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import formula_hash
 from gnomon.models.folds import cross_validate, fold_of_formulas
 from gnomon.models.learning_curve import figure, fit_power_law, learning_curve
-from gnomon.models.optimize import OptimizerConfig
-from gnomon.models.split import formula_hash
-from gnomon.models.structural import StructuralConfig
-from gnomon.models.train import TrainConfig, train
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.network import StructuralConfig
+from gnomon.models.structural.train import TrainConfig, train
 from gnomon.models.transfer import TransferConfig, load_property_model, transfer
+from gnomon.run.files import sha256_of
 from tests.strategies import random_crystal
 
 TINY = TrainConfig(

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from jaxtyping import Float64
 from typer.testing import CliRunner
 
-from gnomon.campaign import hull_table
 from gnomon.cli.shared import CommandError
 from gnomon.cli.verify import verify as verify_command
-from gnomon.config import load_config
 from gnomon.crystals import Crystals
 from gnomon.discover import discover
+from gnomon.discover.folder import hull_table
+from gnomon.discover.settings import load_config
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Evaluations
 from gnomon.evaluate.corrections import SCHEME_SUFFIX
 from gnomon.evaluate.scheme import EnergyScheme, difference
 from gnomon.hull import SchemeMismatch
-from gnomon.listener import SILENT, Listener
-from gnomon.store import Store, StoreError
-from gnomon.symmetry import space_groups
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import Store, StoreError
+from gnomon.structure.symmetry import space_groups
 from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification

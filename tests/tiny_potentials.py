@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 
-from gnomon.models.potential.checkpoint import save
-from gnomon.models.potential.network import Potential, PotentialConfig
-from gnomon.models.potential.predict import LoadedPotential
+from gnomon.potential.checkpoint import save
+from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.predict import LoadedPotential
 from tests.strategies import ELEMENTS
 
 

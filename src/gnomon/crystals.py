@@ -195,7 +195,7 @@ class Crystals:
         """Content ids: a hash of the exact numbers of each crystal (str objects).
 
         The same numbers give the same id in any batch and on any machine; another cell of the same
-        crystal gives another id (``gnomon.symmetry.canonical`` removes that freedom).
+        crystal gives another id (``gnomon.structure.symmetry.canonical`` removes that freedom).
         """
         return np.array([_content_id(*self.arrays(i)) for i in range(len(self))], dtype=object)
 

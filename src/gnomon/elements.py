@@ -64,7 +64,7 @@ def reduced_formula(counts: tuple[tuple[int, int], ...]) -> str:
     pymatgen's string is the field's key (``LiFePO4``, not ``LiFeO4P``; ``O2``, not ``O``), so it
     is asked for the string, once for each composition.
     """
-    from pymatgen.core import Composition  # noqa: PLC0415  (0.1 s that `--help` need not pay)
+    from pymatgen.core import Composition
 
     with warnings.catch_warnings():
         # noble gases have no electronegativity; pymatgen sorts them last and says so every time
@@ -78,7 +78,7 @@ def parse_formula(formula: str) -> dict[str, float]:
     Raises:
         ValueError: if the text is no formula of known elements.
     """
-    from pymatgen.core import Composition  # noqa: PLC0415
+    from pymatgen.core import Composition
 
     try:
         amounts = {str(k): float(v) for k, v in Composition(formula, strict=True).items()}

@@ -104,7 +104,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
 
     given = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
@@ -124,8 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _explain(error: Exception, hint: str, say: Any) -> int:
     """Say what went wrong; an error that gnomon did not foresee keeps its traceback."""
-    from gnomon.config import ConfigError  # noqa: PLC0415
-    from gnomon.store import StoreError  # noqa: PLC0415
+    from gnomon.discover.settings import ConfigError
+    from gnomon.run.store import StoreError
 
     if type(error).__name__ == "NoArgsIsHelpError":
         say(str(error))

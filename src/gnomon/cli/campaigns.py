@@ -46,11 +46,11 @@ def discover(
 
     Example: gnomon discover Au-Cu --evaluations 240 --out au-cu
     """
-    from gnomon.config import load_config  # noqa: PLC0415
-    from gnomon.discover import discover as run  # noqa: PLC0415
-    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.discover import discover as run
+    from gnomon.discover.settings import load_config
+    from gnomon.evaluate.registry import make_evaluator
+    from gnomon.run.store import Store
 
     if system is None and config is None:
         raise CommandError("name a chemical system, as in `gnomon discover Au-Cu`, or a --config")
@@ -90,8 +90,8 @@ def report(
 
     Example: gnomon report campaign-Au-Cu
     """
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.run.store import Store
 
     page, stable = _write_report(Store(campaign))
     if json:
@@ -103,10 +103,10 @@ def report(
 
 def _write_report(store: Any) -> tuple[Path, list[dict[str, Any]]]:
     """hull.parquet and the report; the page and the new stable phases."""
-    from gnomon.campaign import campaign_tables  # noqa: PLC0415
-    from gnomon.report import build_report, write_report  # noqa: PLC0415
-    from gnomon.report.files import stable_table  # noqa: PLC0415
-    from gnomon.store import write_parquet  # noqa: PLC0415
+    from gnomon.discover.folder import campaign_tables
+    from gnomon.report import build_report, write_report
+    from gnomon.report.files import stable_table
+    from gnomon.run.store import write_parquet
 
     tables = campaign_tables(store)
     write_parquet(store.hull_path, tables.hull)

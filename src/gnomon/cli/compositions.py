@@ -40,12 +40,12 @@ def train_composition(
 
     Example: gnomon train composition composition_energies.parquet --out composition.gnomon
     """
-    from gnomon.models.composition.train import (  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, say
+    from gnomon.models.composition.train import (
         CompositionTrainConfig,
         lowest_energies,
         train_composition,
     )
-    from gnomon.terminal import listening, say  # noqa: PLC0415
 
     formulas, energies = _labelled_rows(data, say)
     settings: dict[str, Any] = {} if members is None else {"members": members}
@@ -77,11 +77,11 @@ def predict_formulas(
 
     Example: gnomon predict-formulas composition.gnomon LiFePO4 Fe2O3
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
-    from gnomon.models.composition import load_composition_model  # noqa: PLC0415
-    from gnomon.models.composition.tables import formulas_of_table  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.models.composition import load_composition_model
+    from gnomon.models.composition.tables import formulas_of_table
 
     if out is not None:
         refuse_existing(out)
@@ -112,10 +112,10 @@ def predict_formulas(
 
 def _labelled_rows(data: list[Path], say: Any) -> tuple[list[str], Any]:
     """Formulas and energies of the tables; rows that cannot train are counted and named."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.models.composition.formulas import read_formulas  # noqa: PLC0415
-    from gnomon.models.composition.tables import energies_of_table  # noqa: PLC0415
+    from gnomon.models.composition.formulas import read_formulas
+    from gnomon.models.composition.tables import energies_of_table
 
     parts = [energies_of_table(path) for path in data]
     formulas = [text for texts, _ in parts for text in texts]

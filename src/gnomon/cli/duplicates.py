@@ -33,9 +33,9 @@ def duplicates(
 
     Example: gnomon duplicates candidates.parquet --against known.parquet --out new.parquet
     """
-    from gnomon.duplicates import find_known, group_duplicates  # noqa: PLC0415
-    from gnomon.io import write  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.io import write
+    from gnomon.structure.duplicates import find_known, group_duplicates
 
     if out is not None:
         refuse_existing(out)

@@ -22,7 +22,7 @@ from gnomon.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from gnomon.models.augment import AugmentConfig
+    from gnomon.models.structural.augment import AugmentConfig
 
 
 Scalings = Annotated[
@@ -61,15 +61,15 @@ def predict(
 
     Example: gnomon predict mp.gnomon candidates.parquet --out predictions.parquet
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
-    from gnomon.cli.predictions import (  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.models.stream import (
         load_predictor,
         read_in_chunks,
         write_row_groups,
     )
-    from gnomon.models.calibration import calibration_path  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.models.uncertainty.calibration import calibration_path
 
     if calibration is not None and no_calibration:
         raise CommandError("--calibration and --no-calibration exclude each other")
@@ -120,16 +120,16 @@ def calibrate(
 
     Example: gnomon calibrate mp.gnomon structures.parquet
     """
-    from gnomon.files import sha256_of  # noqa: PLC0415
-    from gnomon.models.calibration import (  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.uncertainty.calibration import (
         calibrate,
         calibration_path,
         domain_path,
         save_calibration,
     )
-    from gnomon.models.domain import save_domain  # noqa: PLC0415
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.models.uncertainty.domain import save_domain
+    from gnomon.run.files import sha256_of
 
     out = calibration_path(model) if out is None else out
     refuse_existing(out)
@@ -173,7 +173,7 @@ def calibrate(
 
 def _augmentation(scalings: int, lengths: bool, median_first: bool) -> AugmentConfig | None:
     """What the options say of scalings."""
-    from gnomon.models.augment import AugmentConfig  # noqa: PLC0415
+    from gnomon.models.structural.augment import AugmentConfig
 
     if scalings < 0:
         raise CommandError(f"--scalings {scalings} must be 0 or more (20 in the paper)")
@@ -215,10 +215,10 @@ def evaluate(
 
     Example: gnomon evaluate *.cif --out relaxed.parquet
     """
-    from gnomon.evaluate.ase import RelaxConfig  # noqa: PLC0415
-    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
-    from gnomon.evaluate.table import evaluation_rows  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.evaluate.ase import RelaxConfig
+    from gnomon.evaluate.registry import make_evaluator
+    from gnomon.evaluate.table import evaluation_rows
 
     refuse_existing(out)
     relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds, symmetry=symmetry)

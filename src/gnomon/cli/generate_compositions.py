@@ -45,9 +45,9 @@ def generate_compositions(
         return
     if system is None or out is None:
         raise CommandError("name a system and a file, as in: Li-Si --out formulas.parquet")
-    from gnomon.elements import parse_system  # noqa: PLC0415
-    from gnomon.generate.compositions import CompositionGenerator  # noqa: PLC0415
-    from gnomon.terminal import put_json, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, say
+    from gnomon.elements import parse_system
+    from gnomon.generate.compositions.generator import CompositionGenerator
 
     refuse_existing(out)
     generator = CompositionGenerator(
@@ -66,9 +66,9 @@ def generate_compositions(
 
 
 def _write(out: Path, tables: Any) -> int:
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
-    from gnomon.generate.compositions import COMPOSITIONS  # noqa: PLC0415
+    from gnomon.generate.compositions.generator import COMPOSITIONS
 
     total, temporary = 0, out.with_name(f".{out.name}.tmp")
     try:
@@ -85,7 +85,7 @@ def _write(out: Path, tables: Any) -> int:
 def _formulas(known: Path | None) -> frozenset[str]:
     if known is None:
         return frozenset()
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     if "reduced_formula" not in pq.read_schema(known).names:
         raise ValueError(f"{known} has no column reduced_formula")
@@ -93,11 +93,11 @@ def _formulas(known: Path | None) -> frozenset[str]:
 
 
 def _count(states: str, json: bool) -> None:
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.generate.compositions import smact_ions, tabulated_ions  # noqa: PLC0415
-    from gnomon.generate.counting import count  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table
+    from gnomon.generate.compositions.counting import count
+    from gnomon.generate.compositions.generator import smact_ions, tabulated_ions
 
     ions = tabulated_ions() if states == "icsd" else smact_ions(states)
     rows = [{"species": len(ions), "combined": n, **asdict(count(ions, n))} for n in (2, 3, 4)]

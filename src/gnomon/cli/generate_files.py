@@ -13,7 +13,7 @@ def write_candidates(out: Path, chunks: Any) -> None:
 
     Parquet holds the lineage beside the crystals; CIF becomes a folder.
     """
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
 
     writers = {".parquet": _stream_parquet, ".extxyz": _stream_extxyz, ".cif": _stream_cif}
     if out.suffix not in writers:
@@ -23,9 +23,9 @@ def write_candidates(out: Path, chunks: Any) -> None:
 
 
 def _stream_parquet(out: Path, chunks: Any) -> int:
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
-    from gnomon.io import CRYSTALS, to_arrow  # noqa: PLC0415
+    from gnomon.io import CRYSTALS, to_arrow
 
     total, temporary, writer = 0, out.with_name(f".{out.name}.tmp"), None
     try:
@@ -45,7 +45,7 @@ def _stream_parquet(out: Path, chunks: Any) -> int:
 
 
 def _stream_extxyz(out: Path, chunks: Any) -> int:
-    from gnomon.io import write  # noqa: PLC0415
+    from gnomon.io import write
 
     total, temporary = 0, out.with_name(f".{out.name}.tmp")
     part = out.with_name(f".{out.stem}.part.extxyz")
@@ -63,7 +63,7 @@ def _stream_extxyz(out: Path, chunks: Any) -> int:
 
 
 def _stream_cif(out: Path, chunks: Any) -> int:
-    from gnomon.io import write  # noqa: PLC0415
+    from gnomon.io import write
 
     total = 0
     out.mkdir()

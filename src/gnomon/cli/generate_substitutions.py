@@ -17,7 +17,7 @@ from gnomon.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from gnomon.generate.substitution_model import SubstitutionModel
+    from gnomon.generate.substitution.model import SubstitutionModel
 
 Out = Annotated[Path, typer.Option(help="Candidates (*.parquet, *.extxyz; *.cif is a folder).")]
 Elements = Annotated[
@@ -55,8 +55,8 @@ def generate_substitution(
 
     Example: gnomon generate substitutions mp/*.cif --known mp --out candidates.parquet
     """
-    from gnomon.elements import parse_system  # noqa: PLC0415
-    from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
+    from gnomon.elements import parse_system
+    from gnomon.generate.substitution.generator import SubstitutionGenerator
 
     refuse_existing(out)
     generator = SubstitutionGenerator(
@@ -95,9 +95,9 @@ def generate_saps(
 
     Example: gnomon generate saps perovskites.parquet --max-index 4 --out candidates.parquet
     """
-    from gnomon.elements import parse_system  # noqa: PLC0415
-    from gnomon.generate.saps import SapsGenerator  # noqa: PLC0415
-    from gnomon.pool import processes  # noqa: PLC0415
+    from gnomon.elements import parse_system
+    from gnomon.generate.saps.generator import SapsGenerator
+    from gnomon.run.pool import processes
 
     refuse_existing(out)
     generator = SapsGenerator(
@@ -132,19 +132,19 @@ def train_substitution(
 
     Example: gnomon train substitution crystals.parquet --out mine.json
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.generate.substitution_model import SubstitutionModel  # noqa: PLC0415
-    from gnomon.generate.substitution_tables import write_table  # noqa: PLC0415
-    from gnomon.generate.train_substitution import (  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table
+    from gnomon.generate.substitution.model import SubstitutionModel
+    from gnomon.generate.substitution.tables import write_table
+    from gnomon.generate.substitution.training import (
         compare,
         ion_pairs,
         label,
         log_likelihood,
         train,
     )
-    from gnomon.models.split import SplitConfig, formula_hashes  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table  # noqa: PLC0415
+    from gnomon.learn.split import SplitConfig, formula_hashes
 
     refuse_existing(out)
     crystals = read_crystals(data, strict).crystals
@@ -178,11 +178,11 @@ def train_substitution(
 
 
 def _provenance(data: list[str], source: str | None, facts: dict[str, Any]) -> dict[str, Any]:
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC, datetime
 
-    from gnomon import __version__  # noqa: PLC0415
-    from gnomon.files import sha256_of  # noqa: PLC0415
-    from gnomon.provenance import git_commit  # noqa: PLC0415
+    from gnomon import __version__
+    from gnomon.run.files import sha256_of
+    from gnomon.run.stamp import git_commit
 
     files = [Path(name) for name in data if Path(name).is_file()]
     return {
@@ -199,8 +199,8 @@ def _provenance(data: list[str], source: str | None, facts: dict[str, Any]) -> d
 
 def _model(table: str) -> SubstitutionModel:
     """The table of this name or file."""
-    from gnomon.generate.substitution_model import SubstitutionModel  # noqa: PLC0415
-    from gnomon.generate.substitution_tables import learned_model, read_table  # noqa: PLC0415
+    from gnomon.generate.substitution.model import SubstitutionModel
+    from gnomon.generate.substitution.tables import learned_model, read_table
 
     if table == "learned":
         return learned_model()
@@ -214,7 +214,7 @@ def _formulas(known: list[str] | None, strict: bool) -> frozenset[str]:
 
 
 def _run(generator: Any, parents: list[str], out: Path, seed: int, strict: bool) -> None:
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
 
     crystals = read_crystals(parents, strict).crystals
     skipped = generator.skipped(crystals)

@@ -27,8 +27,8 @@ def train_join(
 
     Example: gnomon train join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
     """
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
-    from gnomon.models.join import join  # noqa: PLC0415
+    from gnomon.models.join import join
+    from gnomon.models.structural.ensemble import load_model
 
     card = join([load_model(path) for path in models], labelled([data]), out=out)
     show_training(card, out, json)

@@ -63,16 +63,16 @@ def label(
 
     Example: gnomon label structures.parquet --weights nequix-oam-1-pft --out frames
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from gnomon.models.potential.label import LabelConfig  # noqa: PLC0415
-    from gnomon.models.potential.label import label as build  # noqa: PLC0415
-    from gnomon.models.potential.labellers import PotentialLabeller  # noqa: PLC0415
-    from gnomon.models.potential.perturb import PerturbConfig  # noqa: PLC0415
-    from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.dataset.label import LabelConfig
+    from gnomon.dataset.label import label as build
+    from gnomon.dataset.labellers import PotentialLabeller
+    from gnomon.dataset.perturb import PerturbConfig
+    from gnomon.potential.predict import load_potential
 
     try:
         config = LabelConfig(
@@ -133,20 +133,20 @@ def _labeller(
     weights: str | None, evaluator: str | None, options: str, listener: Any
 ) -> tuple[Any, Any]:
     """Who labels, and what is written down of it."""
-    from gnomon.models.potential.labellers import AseLabeller, PotentialLabeller  # noqa: PLC0415
+    from gnomon.dataset.labellers import AseLabeller, PotentialLabeller
 
     if (weights is None) == (evaluator is None):
         raise CommandError("give one of --weights NAME|PATH and --evaluator ase:module.Class")
     if weights is not None:
         if json_object(options):
             raise CommandError("--options are those of an --evaluator; --weights take none")
-        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
+        from gnomon.potential.predict import load_potential
 
         potential = load_potential(weights, listener=listener)
         origin = {"weights": potential.name, "sha256": potential.sha256}
         return PotentialLabeller(potential), origin
 
-    from gnomon.evaluate.ase import AseEvaluator, make_calculator  # noqa: PLC0415
+    from gnomon.evaluate.ase import AseEvaluator, make_calculator
 
     kind, _, name = str(evaluator).partition(":")
     if kind != "ase" or not name:

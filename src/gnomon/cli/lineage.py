@@ -21,10 +21,10 @@ def lineage(
 
     Example: gnomon lineage campaign-Au-Cu
     """
-    from gnomon.campaign import campaign_tables  # noqa: PLC0415
-    from gnomon.report.shares import finds, shares  # noqa: PLC0415
-    from gnomon.store import Store, StoreError  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.discover.folder import campaign_tables
+    from gnomon.report.shares import finds, shares
+    from gnomon.run.store import Store, StoreError
 
     store = Store(campaign)
     if not store.exists:
@@ -48,8 +48,8 @@ def lineage(
 
 def _history(tables: Any, start: str, json: bool) -> None:
     """Steps of one phase, the root first."""
-    from gnomon.report.tables import phase_rows  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.report.tables import phase_rows
 
     phases = [
         phase

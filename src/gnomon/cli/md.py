@@ -33,9 +33,9 @@ def md(
 
     Example: gnomon md NaCl.cif --supercell 2 --temperature 600 --steps 5000 --out nacl.extxyz
     """
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from gnomon.models.potential.md import MDConfig, run  # noqa: PLC0415
+    from gnomon.dynamics.md import MDConfig, run
 
     try:
         config = MDConfig.model_validate(
@@ -59,10 +59,10 @@ def md(
         )
     atoms = _atoms(structure, supercell)
 
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.models.potential.calculator import Calculator  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.potential.calculator import Calculator
 
     if dtype not in ("float32", "float64"):
         raise CommandError(f"--dtype: float32 or float64, not {dtype!r}")
@@ -91,7 +91,7 @@ def md(
 
 def _atoms(structure: str, supercell: str) -> Any:
     """The one crystal of the file, repeated."""
-    from gnomon.io import to_ase  # noqa: PLC0415
+    from gnomon.io import to_ase
 
     try:
         repeats = [int(number) for number in supercell.split(",")]

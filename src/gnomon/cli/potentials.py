@@ -67,15 +67,15 @@ def train_potential(
 
     Example: gnomon train potential frames/ --minutes 120 --out mine.gnomon
     """
-    import shlex  # noqa: PLC0415
-    import sys  # noqa: PLC0415
+    import shlex
+    import sys
 
-    from gnomon.models.potential.compilation import cache_compilations  # noqa: PLC0415
-    from gnomon.models.potential.frames import read_frames  # noqa: PLC0415
-    from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
-    from gnomon.models.potential.train import Origin  # noqa: PLC0415
-    from gnomon.models.potential.train import train_potential as train  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.io.frames import read_frames
+    from gnomon.learn.compilation import cache_compilations
+    from gnomon.potential.predict import load_potential
+    from gnomon.potential.train import Origin
+    from gnomon.potential.train import train_potential as train
 
     network = {
         "hidden_irreps": irreps,
@@ -156,9 +156,9 @@ def _config(
     others: dict[str, Any],
 ) -> Any:
     """The options that were given, over the defaults."""
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from gnomon.models.potential.train import FINE_TUNING, PotentialTrainConfig  # noqa: PLC0415
+    from gnomon.potential.train import FINE_TUNING, PotentialTrainConfig
 
     def given(options: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value is not None}

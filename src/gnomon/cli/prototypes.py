@@ -25,13 +25,13 @@ def generate_prototypes(
 
     Example: gnomon generate prototypes Cu-Pd-Pt --out candidates.parquet
     """
-    from gnomon.cli.generate_files import write_candidates  # noqa: PLC0415
-    from gnomon.crystals import Crystals  # noqa: PLC0415
-    from gnomon.elements import parse_system  # noqa: PLC0415
-    from gnomon.generate import Generator  # noqa: PLC0415
-    from gnomon.generate.extracted import ExtractedGenerator, extract_prototypes  # noqa: PLC0415
-    from gnomon.generate.prototypes import PrototypeGenerator  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.generate_files import write_candidates
+    from gnomon.cli.terminal import say
+    from gnomon.crystals import Crystals
+    from gnomon.elements import parse_system
+    from gnomon.generate import Generator
+    from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
+    from gnomon.generate.prototypes.generator import PrototypeGenerator
 
     refuse_existing(out)
     elements = parse_system(system)

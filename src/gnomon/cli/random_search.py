@@ -32,8 +32,8 @@ def generate_random(
 
     Example: gnomon generate random SiO2 TiO2 --count 100 --out candidates.parquet
     """
-    from gnomon.cli.generate_files import write_candidates  # noqa: PLC0415
-    from gnomon.crystals import Crystals  # noqa: PLC0415
+    from gnomon.cli.generate_files import write_candidates
+    from gnomon.crystals import Crystals
 
     refuse_existing(out)
     made = _generator(compositions, count, formula_units, max_atoms, (min_volume, max_volume))
@@ -70,12 +70,12 @@ def search(
 
     Example: gnomon search TiO2 --count 100 --out tio2.parquet
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
-    from gnomon.evaluate.config import RelaxConfig  # noqa: PLC0415
-    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
-    from gnomon.search import search as run  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.discover.search import search as run
+    from gnomon.dynamics.settings import RelaxConfig
+    from gnomon.evaluate.registry import make_evaluator
 
     refuse_existing(out)
     made = _generator(compositions, count, formula_units, max_atoms, (min_volume, max_volume))
@@ -98,14 +98,14 @@ def _generator(
     max_atoms: int,
     volumes: tuple[float, float],
 ) -> Any:
-    from gnomon.generate.random_search import RandomSearchGenerator  # noqa: PLC0415
+    from gnomon.generate.random.generator import RandomSearchGenerator
 
     return RandomSearchGenerator(tuple(compositions), count, formula_units, max_atoms, volumes)
 
 
 def _facts(found: Any) -> dict[str, Any]:
     """Yields of one search and its lowest crystal, for people and for JSON."""
-    from gnomon.generate.labels import prototype_labels  # noqa: PLC0415
+    from gnomon.structure.labels import prototype_labels
 
     lowest: dict[str, Any] = {}
     if len(found.crystals):

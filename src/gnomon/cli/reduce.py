@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.crystals import Crystals
-    from gnomon.store import Store
+    from gnomon.run.store import Store
 
 GEOMETRY = ["lattice", "atomic_numbers", "frac_coords"]
 """Columns for files alone."""
@@ -52,11 +52,11 @@ def reduce(
 
     Example: gnomon reduce campaign-Au-Cu --window 0.1 --out polymorphs.parquet
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.reduce import polymorphs  # noqa: PLC0415
-    from gnomon.reduce.table import polymorph_table  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.structure.polymorph_table import polymorph_table
+    from gnomon.structure.polymorphs import polymorphs
 
     if out is not None:
         if out.suffix not in (".parquet", ".csv"):
@@ -91,10 +91,10 @@ def reduce(
 
 def _read(sources: list[str], strict: bool) -> Given:
     """Crystals and energies of files, or the converged phases of a campaign."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.io.reasons import ENERGIES  # noqa: PLC0415
-    from gnomon.store import Store  # noqa: PLC0415
+    from gnomon.io.reasons import ENERGIES
+    from gnomon.run.store import Store
 
     campaigns = [source for source in sources if source != "-" and Store(source).exists]
     if campaigns and len(sources) > 1:
@@ -114,7 +114,7 @@ def _read(sources: list[str], strict: bool) -> Given:
 
 
 def _campaign(store: Store) -> Given:
-    from gnomon.campaign import evaluated, hull_table  # noqa: PLC0415
+    from gnomon.discover.folder import evaluated, hull_table
 
     found = evaluated(store)
     placed = hull_table(store)
@@ -131,18 +131,18 @@ def _campaign(store: Store) -> Given:
 
 
 def _nullable(energies: np.ndarray) -> pa.Array:
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
+    import numpy as np
+    import pyarrow as pa
 
     return pa.array(energies, mask=np.isnan(energies))
 
 
 def _write(out: Path, table: pa.Table) -> None:
     """Write the table; CSV has no lists: members are joined, geometry is left out."""
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import csv  # noqa: PLC0415
+    import pyarrow as pa
+    from pyarrow import csv
 
-    from gnomon.store import write_bytes, write_parquet  # noqa: PLC0415
+    from gnomon.run.store import write_bytes, write_parquet
 
     if out.suffix == ".parquet":
         write_parquet(out, table)

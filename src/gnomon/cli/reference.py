@@ -10,7 +10,7 @@ import typer
 from gnomon.cli.shared import Json, json_object
 
 if TYPE_CHECKING:
-    from gnomon.reference import References
+    from gnomon.databases import References
 
 
 def reference(
@@ -52,11 +52,11 @@ def reference(
 
     Example: gnomon reference Au-Cu --from https://optimade.materialsproject.org
     """
-    from gnomon.config import load_config  # noqa: PLC0415
-    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
-    from gnomon.reference import Request, fetch, references  # noqa: PLC0415
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.terminal import listening, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, say
+    from gnomon.databases import Request, fetch, references
+    from gnomon.discover.settings import load_config
+    from gnomon.evaluate.registry import make_evaluator
+    from gnomon.run.store import Store
 
     request = Request.of(systems, from_ or ["mp"])
     names = ["-".join(system) for system in request.systems]
@@ -90,8 +90,8 @@ def reference(
 
 def _put(found: References, store: Any, json: bool) -> None:
     """The stable phases and how many records ended how."""
-    from gnomon.reference.run import PHASES_FILE, RECORDS_FILE  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.databases.run import PHASES_FILE, RECORDS_FILE
 
     columns = ["reduced_formula", "source", "source_id", "id", "formation_energy_per_atom"]
     stable = found.stable.select(columns).to_pylist()

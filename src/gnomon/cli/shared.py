@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from gnomon.evaluate.registry import EvaluatorConfig
-    from gnomon.models.reliability import Labelled
+    from gnomon.models.uncertainty.reliability import Labelled
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Structures = Annotated[
@@ -23,7 +23,7 @@ Structures = Annotated[
 
 def model_file(text: str) -> Path:
     """The file that an argument names: that of a model in the package, or the path itself."""
-    from gnomon.models.bundled import model_path  # noqa: PLC0415
+    from gnomon.models.bundled import model_path
 
     return model_path(text)
 
@@ -53,8 +53,8 @@ class CommandError(ValueError):
 
 def read_crystals(sources: list[str], strict: bool) -> Any:
     """Crystals of the sources; rejects are counted and named on stderr."""
-    from gnomon.io import read  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
+    from gnomon.io import read
 
     result = read(sources, strict=strict)
     for reject in result.rejects.slice(0, 10).to_pylist():
@@ -68,10 +68,10 @@ def read_crystals(sources: list[str], strict: bool) -> Any:
 
 def labelled(sources: list[str]) -> Labelled:
     """Crystals with formation energies; those without are left out, and counted on stderr."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.models.reliability import Labelled  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
+    from gnomon.models.uncertainty.reliability import Labelled
 
     found = read_crystals(sources, strict=False)
     column = found.rows["formation_energy_per_atom"]
@@ -93,7 +93,7 @@ def labelled(sources: list[str]) -> Labelled:
 
 def json_object(text: str) -> dict[str, Any]:
     """The value of --options."""
-    import json  # noqa: PLC0415
+    import json
 
     try:
         found = json.loads(text)
@@ -108,9 +108,9 @@ def evaluator_config(
     name: str, options: dict[str, Any], corrections: str | None, workers: int
 ) -> EvaluatorConfig:
     """What the options of a command say of the evaluator."""
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from gnomon.evaluate.registry import EvaluatorConfig  # noqa: PLC0415
+    from gnomon.evaluate.registry import EvaluatorConfig
 
     given = {"name": name, "options": options, "corrections": corrections, "workers": workers}
     try:
@@ -122,7 +122,7 @@ def evaluator_config(
 
 def write_table(out: Path, table: Any) -> None:
     """Write rows as Parquet, whole or not at all."""
-    from gnomon.store import write_parquet  # noqa: PLC0415
+    from gnomon.run.store import write_parquet
 
     write_parquet(out, table)
 
@@ -139,7 +139,7 @@ def refuse_existing(out: Path) -> None:
 
 def show_training(card: Any, out: Path, json: bool, unit: str = "eV/atom") -> None:
     """The card of a trained model as JSON, or its errors as a row and where it lies."""
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
 
     if json:
         put_json(card.model_dump(mode="json"))

@@ -59,14 +59,14 @@ def simulate(
 
     Example: gnomon simulate wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
     """
-    import json as json_library  # noqa: PLC0415
+    import json as json_library
 
-    from gnomon.files import write_atomically  # noqa: PLC0415
-    from gnomon.simulate.loop import Means, Plan, replay_all  # noqa: PLC0415
-    from gnomon.simulate.plot import page, summary  # noqa: PLC0415
-    from gnomon.simulate.pool import make_replay, split_by_year  # noqa: PLC0415
-    from gnomon.simulate.strategies import Settings  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.replay.loop import Means, Plan, replay_all
+    from gnomon.replay.plot import page, summary
+    from gnomon.replay.pool import make_replay, split_by_year
+    from gnomon.replay.strategies import Settings
+    from gnomon.run.files import write_atomically
 
     names: Any = _names(strategies)
     if (learn_until is None) == (known is None):
@@ -113,7 +113,7 @@ def simulate(
 
 
 def _names(text: str) -> list[str]:
-    from gnomon.simulate.strategies import NAMES  # noqa: PLC0415
+    from gnomon.replay.strategies import NAMES
 
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in NAMES]
@@ -124,10 +124,10 @@ def _names(text: str) -> list[str]:
 
 def _labelled(source: str, scheme: str) -> tuple[Any, Any]:
     """Crystals of a source with their energies, and their years (NaN without)."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.simulate.pool import Labelled  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
+    from gnomon.replay.pool import Labelled
 
     found = read_crystals([source], strict=False)
     energies = np.asarray(
@@ -141,9 +141,9 @@ def _labelled(source: str, scheme: str) -> tuple[Any, Any]:
 
 
 def _phases(path: Path, scheme: str) -> Any:
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
-    from gnomon.hull import phases_from_table  # noqa: PLC0415
+    from gnomon.hull import phases_from_table
 
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a Parquet table of phases")
@@ -152,16 +152,16 @@ def _phases(path: Path, scheme: str) -> Any:
 
 def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
     """What greedy, ucb and ei ask."""
-    from gnomon.simulate.learners import RidgeLearner, StructuralLearner  # noqa: PLC0415
+    from gnomon.replay.learners import RidgeLearner, StructuralLearner
 
     if model is not None:
-        from gnomon.models.ensemble import load_model  # noqa: PLC0415
-        from gnomon.simulate.embedded import EmbeddedLearner  # noqa: PLC0415
+        from gnomon.models.structural.ensemble import load_model
+        from gnomon.replay.embedded import EmbeddedLearner
 
         name = f"structural ensemble {_sha256(model)}, errors learned on its embeddings"
         return EmbeddedLearner(load_model(model), name)
     if retrain is not None:
-        from gnomon.models.train import TrainConfig  # noqa: PLC0415
+        from gnomon.models.structural.train import TrainConfig
 
         return StructuralLearner(TrainConfig.small(rows=retrain[1]), *retrain)
     return RidgeLearner()
@@ -169,11 +169,11 @@ def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
 
 def _of_formulas(model: Path | None) -> Any:
     """What composition asks."""
-    from gnomon.simulate.learners import CorrectedLearner, RidgeLearner  # noqa: PLC0415
+    from gnomon.replay.learners import CorrectedLearner, RidgeLearner
 
     if model is None:
         return RidgeLearner()
-    from gnomon.models.composition.model import OfCrystals, load_composition_model  # noqa: PLC0415
+    from gnomon.models.composition.model import OfCrystals, load_composition_model
 
     name = f"composition ensemble {_sha256(model)}, corrected"
     return CorrectedLearner(OfCrystals(load_composition_model(model)), name)
@@ -181,13 +181,13 @@ def _of_formulas(model: Path | None) -> Any:
 
 def _probability(pool: Any) -> Any:
     """What substitution ranks by."""
-    from gnomon.simulate.parents import substitution_probability  # noqa: PLC0415
+    from gnomon.replay.parents import substitution_probability
 
     return substitution_probability(pool.crystals, pool.known.crystals)
 
 
 def _sha256(path: Path) -> str:
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]

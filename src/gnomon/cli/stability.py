@@ -47,10 +47,10 @@ def hull(
 
     Example: gnomon hull ground_states.parquet LiFePO4 Li-Fe-P-O
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.hull import query  # noqa: PLC0415
-    from gnomon.terminal import put_json  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json
+    from gnomon.hull import query
 
     reservoirs = bool(open_ or gas or anode)
     if limits and reservoirs:
@@ -73,9 +73,9 @@ def hull(
 
 
 def _read(phases: Path, scheme: str | None) -> Any:
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
-    from gnomon.hull import Hull, phases_from_table  # noqa: PLC0415
+    from gnomon.hull import Hull, phases_from_table
 
     if not phases.is_file():
         raise ValueError(f"{phases} is no file: give a Parquet table of phases")
@@ -90,7 +90,7 @@ def _potentials(
     surface: Any, open_: list[str], gas: list[str], temperature: float, anode: str | None
 ) -> dict[str, float]:
     """The chemical potentials (eV/atom) that the options fix; an element may be fixed once."""
-    from gnomon.hull import element_potentials, metal_potential  # noqa: PLC0415
+    from gnomon.hull import element_potentials, metal_potential
 
     sources = [dict([_pair(text, "--open", "O=-1.0")]) for text in open_]
     if gas:
@@ -127,7 +127,7 @@ def _finite(value: Any) -> Any:
 
 
 def _put_answer(answer: Any) -> None:
-    from gnomon.terminal import put_table  # noqa: PLC0415
+    from gnomon.cli.terminal import put_table
 
     print(f"{answer.query} (phases in the system: {answer.n_phases}; scheme: {answer.scheme})")
     put_table(
@@ -147,8 +147,8 @@ def _put_answer(answer: Any) -> None:
 
 
 def _put_limits(surface: Any, queries: list[str], json: bool) -> None:
-    from gnomon.hull import chemical_potential_limits  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table
+    from gnomon.hull import chemical_potential_limits
 
     for text in queries:
         if "-" in text:
@@ -168,10 +168,10 @@ def _put_limits(surface: Any, queries: list[str], json: bool) -> None:
 def _put_reactions(
     surface: Any, queries: list[str], potentials: dict[str, float], window: float, json: bool
 ) -> None:
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.hull import open_answers  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.hull import open_answers
 
     found = open_answers(surface, queries, potentials, window=window)
     if json:

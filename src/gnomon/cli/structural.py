@@ -60,8 +60,8 @@ def train_structural(
 
     Example: gnomon train structural structures.parquet --out mp.gnomon
     """
-    from gnomon.models.train import train  # noqa: PLC0415
-    from gnomon.terminal import listening  # noqa: PLC0415
+    from gnomon.cli.terminal import listening
+    from gnomon.models.structural.train import train
 
     model, config = _start_and_config(
         start,
@@ -104,11 +104,11 @@ def _start_and_config(
     others: dict[str, Any],
 ) -> Any:
     """The ensemble that goes on, if any, and the options that were given over the defaults."""
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from gnomon.files import sha256_of  # noqa: PLC0415
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
-    from gnomon.models.train import TrainConfig, going_on  # noqa: PLC0415
+    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.structural.train import TrainConfig, going_on
+    from gnomon.run.files import sha256_of
 
     def given(options: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value is not None}

@@ -40,11 +40,11 @@ def train_transfer(
 
     Example: gnomon train transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
     """
-    from gnomon.files import sha256_of  # noqa: PLC0415
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
-    from gnomon.models.train import Progress  # noqa: PLC0415
-    from gnomon.models.transfer import TransferConfig, transfer  # noqa: PLC0415
-    from gnomon.terminal import listening  # noqa: PLC0415
+    from gnomon.cli.terminal import listening
+    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.structural.train import Progress
+    from gnomon.models.transfer import TransferConfig, transfer
+    from gnomon.run.files import sha256_of
 
     crystals, values = _valued(data, target)
     given = {"epochs": epochs, "learning_rate": learning_rate}
@@ -78,10 +78,10 @@ def predict_property(
 
     Example: gnomon predict-property gap.gnomon candidates.parquet
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
-    from gnomon.models.transfer import load_property_model  # noqa: PLC0415
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.models.transfer import load_property_model
 
     if out is not None:
         refuse_existing(out)
@@ -109,13 +109,13 @@ def predict_property(
 
 def _valued(data: list[Path], column: str) -> tuple[Any, Any]:
     """Crystals that have the property, and it; the others are counted on stderr."""
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    from gnomon.crystals import Crystals  # noqa: PLC0415
-    from gnomon.io import from_arrow  # noqa: PLC0415
-    from gnomon.terminal import say  # noqa: PLC0415
+    from gnomon.cli.terminal import say
+    from gnomon.crystals import Crystals
+    from gnomon.io import from_arrow
 
     parts = []
     for path in data:

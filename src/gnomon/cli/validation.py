@@ -30,12 +30,12 @@ def cross_validate(
 
     Example: gnomon cross-validate structures.parquet --folds 5 --out folds
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
-    from gnomon.models.folds import cross_validate as validate  # noqa: PLC0415
-    from gnomon.models.train import Progress  # noqa: PLC0415
-    from gnomon.store import write_parquet  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.models.folds import cross_validate as validate
+    from gnomon.models.structural.train import Progress
+    from gnomon.run.store import write_parquet
 
     rows = labelled(data)
     with listening() as listener:
@@ -93,15 +93,15 @@ def learning_curve(
 
     Example: gnomon learning-curve structures.parquet --members 1 --out curve
     """
-    import json as json_library  # noqa: PLC0415
+    import json as json_library
 
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gnomon.files import write_atomically  # noqa: PLC0415
-    from gnomon.models.learning_curve import as_json, figure, fit_power_law  # noqa: PLC0415
-    from gnomon.models.learning_curve import learning_curve as measure  # noqa: PLC0415
-    from gnomon.models.train import Progress  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, put_table, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.models.learning_curve import as_json, figure, fit_power_law
+    from gnomon.models.learning_curve import learning_curve as measure
+    from gnomon.models.structural.train import Progress
+    from gnomon.run.files import write_atomically
 
     try:
         parts = [float(share) for share in shares.split(",")]
@@ -140,7 +140,7 @@ def learning_curve(
 
 
 def _config(members: int | None, epochs: int | None, seed: int) -> Any:
-    from gnomon.models.train import TrainConfig  # noqa: PLC0415
+    from gnomon.models.structural.train import TrainConfig
 
     config = TrainConfig(seed=seed)
     settings: dict[str, Any] = {} if members is None else {"members": members}

@@ -10,7 +10,7 @@ import typer
 from gnomon.cli.shared import CommandError, Json, evaluator_config, json_object
 
 if TYPE_CHECKING:
-    from gnomon.store import Store
+    from gnomon.run.store import Store
     from gnomon.verify import Plan, Verification
 
 VASP = "vasp"
@@ -44,8 +44,8 @@ def verify(
 
     Example: gnomon verify campaign-Au-Cu --engine gpaw --top 20
     """
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.verify import plan  # noqa: PLC0415
+    from gnomon.run.store import Store
+    from gnomon.verify import plan
 
     if engine == VASP and (export is None) == (import_ is None):
         raise CommandError("--engine vasp takes one of --export DIR and --import DIR")
@@ -66,12 +66,12 @@ def verify(
 def _evaluate(
     store: Store, chosen: Plan, named: Any, max_seconds: float | None, again: bool
 ) -> tuple[Verification, Store]:
-    from gnomon.evaluate.config import RelaxConfig  # noqa: PLC0415
-    from gnomon.evaluate.registry import make_evaluator  # noqa: PLC0415
-    from gnomon.models.potential.weights import cache_folder  # noqa: PLC0415
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.terminal import listening  # noqa: PLC0415
-    from gnomon.verify import assess, evaluate_plan, folder_of  # noqa: PLC0415
+    from gnomon.cli.terminal import listening
+    from gnomon.dynamics.settings import RelaxConfig
+    from gnomon.evaluate.registry import make_evaluator
+    from gnomon.potential.weights import cache_folder
+    from gnomon.run.store import Store
+    from gnomon.verify import assess, evaluate_plan, folder_of
 
     limits = {} if max_seconds is None else {"max_seconds": max_seconds}
     with listening() as listener:
@@ -83,8 +83,8 @@ def _evaluate(
 
 
 def _put(verification: Verification, folder: Store, json: bool) -> None:
-    from gnomon.terminal import put_json, put_table, say  # noqa: PLC0415
-    from gnomon.verify.output import facts, sentence, write_verification  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table, say
+    from gnomon.verify.output import facts, sentence, write_verification
 
     write_verification(verification, folder)
     if json:
@@ -108,11 +108,11 @@ def _put(verification: Verification, folder: Store, json: bool) -> None:
 
 
 def _export(chosen: Plan, folder: Path, protocol: str) -> None:
-    from collections import Counter  # noqa: PLC0415
+    from collections import Counter
 
-    from gnomon.terminal import say  # noqa: PLC0415
-    from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, write_flow  # noqa: PLC0415
-    from gnomon.verify.vasp_inputs import export, protocol_of  # noqa: PLC0415
+    from gnomon.cli.terminal import say
+    from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, write_flow
+    from gnomon.verify.vasp_inputs import export, protocol_of
 
     named = protocol_of(protocol)
     manifest = export(chosen, folder, named)
@@ -131,10 +131,10 @@ def _export(chosen: Plan, folder: Path, protocol: str) -> None:
 
 
 def _import(store: Store, chosen: Plan, folder: Path, protocol: str) -> tuple[Verification, Store]:
-    from gnomon.store import Store  # noqa: PLC0415
-    from gnomon.verify import assess, folder_of  # noqa: PLC0415
-    from gnomon.verify.vasp_import import import_runs  # noqa: PLC0415
-    from gnomon.verify.vasp_inputs import protocol_of  # noqa: PLC0415
+    from gnomon.run.store import Store
+    from gnomon.verify import assess, folder_of
+    from gnomon.verify.vasp_import import import_runs
+    from gnomon.verify.vasp_inputs import protocol_of
 
     named = protocol_of(protocol)
     rows = import_runs(chosen, folder, named)

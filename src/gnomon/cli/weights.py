@@ -16,16 +16,16 @@ def weights_list(json: Json = False) -> None:
 
     Example: gnomon weights list --json
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from gnomon.files import sha256_of  # noqa: PLC0415
-    from gnomon.models.potential.weights import (  # noqa: PLC0415
+    from gnomon.cli.terminal import put_json, put_table
+    from gnomon.potential.weights import (
         BUNDLED,
         PUBLISHED,
         bundled_path,
         is_cached,
     )
-    from gnomon.terminal import put_json, put_table  # noqa: PLC0415
+    from gnomon.run.files import sha256_of
 
     rows: list[dict[str, Any]] = []
     for name in BUNDLED:
@@ -57,8 +57,8 @@ def weights_fetch(
 
     Example: gnomon weights fetch nequix-oam-1-pft
     """
-    from gnomon.models.potential.weights import PUBLISHED, resolve  # noqa: PLC0415
-    from gnomon.terminal import listening, put_json, say  # noqa: PLC0415
+    from gnomon.cli.terminal import listening, put_json, say
+    from gnomon.potential.weights import PUBLISHED, resolve
 
     with listening() as listener:
         weights = resolve(name, listener=listener)

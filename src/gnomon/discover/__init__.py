@@ -11,15 +11,15 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gnomon.campaign import begin
-from gnomon.config import CampaignConfig
 from gnomon.discover.choose import choose
+from gnomon.discover.evaluate import selected, summarise, verify
+from gnomon.discover.folder import begin
 from gnomon.discover.inputs import Inputs, read_inputs
 from gnomon.discover.propose import propose
-from gnomon.discover.verify import selected, summarise, verify
+from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
-from gnomon.listener import Listener
-from gnomon.store import Store
+from gnomon.run.listener import Listener
+from gnomon.run.store import Store
 
 __all__ = ["Campaign", "discover", "step"]
 

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Shaped
 
-from gnomon.campaign import Placed, place, scheme_of
-from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
+from gnomon.discover.folder import Placed, place, scheme_of
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.prior import bundled_models, expected_e_above_hull
-from gnomon.files import sha256_of
+from gnomon.discover.screen import Verdicts, screen, select
+from gnomon.discover.settings import CampaignConfig
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel
 from gnomon.models.bundled import BUNDLED
-from gnomon.screen import Verdicts, screen, select
-from gnomon.store import Store
+from gnomon.run.files import sha256_of
+from gnomon.run.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +182,8 @@ def _train(
 
     A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
     """
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415  (JAX: seconds to import)
-    from gnomon.models.train import TrainConfig, train  # noqa: PLC0415
+    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.structural.train import TrainConfig, train
 
     path, found = store.model_path(number), placed.found
     labels = placed.phases.formation_energy_per_atom

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gnomon.config import GenerateConfig
 from gnomon.crystals import Crystals
+from gnomon.discover.settings import GenerateConfig
 from gnomon.io import InputError, read
-from gnomon.listener import Listener
+from gnomon.run.listener import Listener
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,11 +22,11 @@ from gnomon.models.bundled import COMPOSITION, STRUCTURAL, model_path
 def bundled_models() -> list[EnergyModel]:
     """The networks in the package."""
     # JAX: seconds to import
-    from gnomon.models.composition.model import (  # noqa: PLC0415
+    from gnomon.models.composition.model import (
         OfCrystals,
         load_composition_model,
     )
-    from gnomon.models.ensemble import load_model  # noqa: PLC0415
+    from gnomon.models.structural.ensemble import load_model
 
     return [
         load_model(model_path(STRUCTURAL)),

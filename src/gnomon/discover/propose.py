@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from gnomon.campaign import place, structure_table
-from gnomon.config import CampaignConfig
 from gnomon.crystals import Crystals
+from gnomon.discover.folder import place, structure_table
 from gnomon.discover.inputs import Inputs
+from gnomon.discover.settings import CampaignConfig
 from gnomon.generate import Candidates, Generator
 from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import GeneratorSettings, make_generator
-from gnomon.store import Store
-from gnomon.symmetry import canonical_ids
+from gnomon.run.store import Store
+from gnomon.structure.symmetry import canonical_ids
 
 KNOWN = "known"
 """Generator name of crystals that the user gave as known."""

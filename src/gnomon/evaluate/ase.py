@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import nonsense
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Status
-from gnomon.evaluate.config import RelaxConfig
-from gnomon.evaluate.nonsense import nonsense
-from gnomon.pool import Lost, Pool
-from gnomon.symmetry import SYMPREC
+from gnomon.evaluate.cell_filter import CellFilter
+from gnomon.run.pool import Lost, Pool
+from gnomon.structure.symmetry import SYMPREC
 
 __all__ = ["AseEvaluator", "RelaxConfig", "Relaxation", "make_calculator", "relax_one"]
 
@@ -113,7 +114,7 @@ def relax_one(
     calculator: str, options: dict[str, Any], config: RelaxConfig, crystal: Arrays
 ) -> Relaxation:
     """Relax one crystal; every failure is a status."""
-    from ase import Atoms  # noqa: PLC0415  (only workers need ASE's machinery)
+    from ase import Atoms
 
     began = time.monotonic()
     lattice, numbers, frac_coords = crystal
@@ -149,10 +150,8 @@ def _kept_calculator(name: str, options: str) -> Any:
 
 
 def _relax(atoms: Any, config: RelaxConfig, began: float) -> tuple[Status, int, float]:
-    from ase.constraints import FixSymmetry  # noqa: PLC0415
-    from ase.optimize import FIRE  # noqa: PLC0415
-
-    from gnomon.evaluate.cell_filter import CellFilter  # noqa: PLC0415
+    from ase.constraints import FixSymmetry
+    from ase.optimize import FIRE
 
     if config.symmetry:
         atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))

@@ -165,8 +165,8 @@ def _adjustments(
     """Of one reduced formula, as (atomic number, atoms), with its types of oxide and sulfide."""
     if len(counts) < 2:
         return (), AnionRule.NONE_NEEDED
-    from pymatgen.core import Composition, Element  # noqa: PLC0415
-    from pymatgen.entries.computed_entries import ComputedEntry  # noqa: PLC0415
+    from pymatgen.core import Composition, Element
+    from pymatgen.entries.computed_entries import ComputedEntry
 
     scheme = _scheme()
     with warnings.catch_warnings():
@@ -225,20 +225,20 @@ def _oxidation_states(composition: "Composition") -> dict[str, float]:
 
 @cache
 def _scheme() -> "MaterialsProject2020Compatibility":
-    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility  # noqa: PLC0415
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
     # pseudopotentials cannot be checked: a potential names none
     return MaterialsProject2020Compatibility(check_potcar=False)
 
 
 def _oxide_type(structure: object) -> str:
-    from pymatgen.core.structure_analyzer import oxide_type  # noqa: PLC0415
+    from pymatgen.core.structure_analyzer import oxide_type
 
     return str(oxide_type(structure, OXIDE_CUTOFF))
 
 
 def _sulfide_type(structure: object) -> str:
-    from pymatgen.core.structure_analyzer import sulfide_type  # noqa: PLC0415
+    from pymatgen.core.structure_analyzer import sulfide_type
 
     # pymatgen's None must not reach the entry: what is not said counts as a sulfide there
     return sulfide_type(structure) or "sulfate"

@@ -24,14 +24,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, as_row, collect
-from gnomon.evaluate.config import RelaxConfig
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.pulay import ConstantCutoff
 from gnomon.evaluate.resumable import CalculationError, relax_resumably
 from gnomon.evaluate.scheme import EnergyScheme
-from gnomon.pool import Pool
+from gnomon.run.pool import Pool
 
 INSTALL = (
     "pip install 'gnomon[gpaw]' (it is built from source and needs libxc-dev, libopenblas-dev and "
@@ -145,7 +145,7 @@ def gpaw_one(
     config: GpawConfig, relax: RelaxConfig, folder: Path, task: tuple[str, Arrays]
 ) -> Relaxation:
     """Relax one crystal, given by its id and arrays; every failure is a status."""
-    from ase import Atoms  # noqa: PLC0415  (only workers need ASE's machinery)
+    from ase import Atoms
 
     key, crystal = task
     log, (lattice, numbers, _) = folder / f"{key}.txt", crystal
@@ -199,7 +199,7 @@ def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
 
 def mesh(atoms: Any, density: float) -> tuple[int, int, int]:
     """Divisions of a mesh around Γ with at least ``density`` k-points for each 1/Å."""
-    from ase.calculators.calculator import kptdensity2monkhorstpack  # noqa: PLC0415
+    from ase.calculators.calculator import kptdensity2monkhorstpack
 
     a, b, c = kptdensity2monkhorstpack(atoms, density, even=False)
     return int(a), int(b), int(c)

@@ -8,10 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.ase import RelaxConfig
-from gnomon.listener import SILENT, Listener
-from gnomon.models.potential.weights import BUNDLED, PUBLISHED, cache_folder
-from gnomon.pool import processes
+from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
+from gnomon.evaluate.gpaw import gpaw_evaluator
+from gnomon.potential.weights import BUNDLED, PUBLISHED, cache_folder
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.pool import processes
 
 ASE = "ase:"
 """What the name of an ASE calculator begins with."""
@@ -77,26 +78,22 @@ def make_evaluator(
     corrections = config.corrections
     found: Evaluator
     if config.name.startswith(ASE):
-        from gnomon.evaluate.ase import AseEvaluator  # noqa: PLC0415
-
         workers = processes(config.workers)
         found = AseEvaluator(config.name.removeprefix(ASE), config.options, relax, workers)
         corrections = corrections or "none"
     elif config.name.partition(":")[0] == GPAW:
-        from gnomon.evaluate.gpaw import gpaw_evaluator  # noqa: PLC0415
-
         preset = config.name.partition(":")[2] or "screening"
         workers = processes(config.workers)
         found = gpaw_evaluator(preset, config.options, relax, cache_folder() / "gpaw", workers)
         corrections = corrections or "none"
     else:
-        from gnomon.evaluate.relax import BatchedEvaluator  # noqa: PLC0415
-        from gnomon.models.potential.predict import load_potential  # noqa: PLC0415
+        from gnomon.dynamics.relax import BatchedEvaluator
+        from gnomon.potential.predict import load_potential
 
         found = BatchedEvaluator(load_potential(config.name, listener=listener), relax)
         corrections = corrections or "mp2020"
     if corrections == "mp2020":
-        from gnomon.evaluate.corrections import Corrected  # noqa: PLC0415
+        from gnomon.evaluate.corrections import Corrected
 
         return Corrected(found)
     return found

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.dynamics.nonsense import nonsense
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Status
 from gnomon.evaluate.ase import Arrays, Relaxation
-from gnomon.evaluate.config import RelaxConfig
+from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.evaluate.moments import wrong_moment
-from gnomon.evaluate.nonsense import nonsense
-from gnomon.files import write_atomically
-from gnomon.symmetry import SYMPREC
+from gnomon.run.files import write_atomically
+from gnomon.structure.symmetry import SYMPREC
 
 MakeCalculator = Callable[[Any], Any]
 """ASE atoms to a calculator for them."""
@@ -69,7 +70,7 @@ def relax_resumably(
         final_energy: eV of the cell, for the relaxed atoms with their calculator.
         unconverged: what the calculator raises when its SCF does not converge.
     """
-    from ase import Atoms  # noqa: PLC0415  (only workers need ASE's machinery)
+    from ase import Atoms
 
     began, (lattice, numbers, frac_coords) = time.monotonic(), crystal
     progress = Progress()
@@ -105,10 +106,8 @@ def relax_resumably(
 def _relax(
     atoms: Any, relax: RelaxConfig, began: float, checkpoint: Path, progress: Progress
 ) -> Status:
-    from ase.constraints import FixSymmetry  # noqa: PLC0415
-    from ase.optimize import BFGS  # noqa: PLC0415
-
-    from gnomon.evaluate.cell_filter import CellFilter  # noqa: PLC0415
+    from ase.constraints import FixSymmetry
+    from ase.optimize import BFGS
 
     if relax.symmetry:
         atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))
@@ -147,7 +146,7 @@ def _judge(
 
 def _moment(atoms: Any) -> float:
     """Total moment, μB; 0 for a calculation without spin."""
-    from ase.calculators.calculator import PropertyNotImplementedError  # noqa: PLC0415
+    from ase.calculators.calculator import PropertyNotImplementedError
 
     try:
         return float(atoms.get_magnetic_moment())

@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_arrow
-from gnomon.listener import Listener
+from gnomon.run.listener import Listener
 
 
 def rows_of(ids: list[str], part: Evaluations, scheme: str) -> pa.Table:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from gnomon.generate import Generator
+from gnomon.generate.saps.orbits import MAX_SITES
+from gnomon.generate.substitution.tables import learned_model
 
 GROUP = "gnomon.generators"
 
@@ -59,14 +61,13 @@ def check_generator(name: str) -> None:
 
 
 def _prototypes(settings: GeneratorSettings) -> Generator:
-    from gnomon.generate.prototypes import PrototypeGenerator  # noqa: PLC0415
+    from gnomon.generate.prototypes.generator import PrototypeGenerator
 
     return PrototypeGenerator(settings.system, settings.max_atoms)
 
 
 def _substitution(settings: GeneratorSettings) -> Generator:
-    from gnomon.generate.substitution import SubstitutionGenerator  # noqa: PLC0415
-    from gnomon.generate.substitution_tables import learned_model  # noqa: PLC0415
+    from gnomon.generate.substitution.generator import SubstitutionGenerator
 
     return SubstitutionGenerator(
         learned_model(), elements=settings.system, exclude=settings.exclude, known=settings.known
@@ -74,8 +75,7 @@ def _substitution(settings: GeneratorSettings) -> Generator:
 
 
 def _saps(settings: GeneratorSettings) -> Generator:
-    from gnomon.generate.orbits import MAX_SITES  # noqa: PLC0415
-    from gnomon.generate.saps import SapsGenerator  # noqa: PLC0415
+    from gnomon.generate.saps.generator import SapsGenerator
 
     return SapsGenerator(
         elements=settings.system,
@@ -87,8 +87,8 @@ def _saps(settings: GeneratorSettings) -> Generator:
 
 def _random(settings: GeneratorSettings) -> Generator:
     """Random cells of every composition whose oxidation states can balance."""
-    from gnomon.generate.compositions import CompositionGenerator  # noqa: PLC0415
-    from gnomon.generate.random_search import RandomSearchGenerator  # noqa: PLC0415
+    from gnomon.generate.compositions.generator import CompositionGenerator
+    from gnomon.generate.random.generator import RandomSearchGenerator
 
     compositions = CompositionGenerator(
         settings.system,

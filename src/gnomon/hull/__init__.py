@@ -23,18 +23,11 @@ contact with gases and metals (``reactions``, ``open_to``, ``element_potentials`
     [{'Cu': 0.5, 'AuCu': 0.5}]
 """
 
+from gnomon.chemistry.gases import element_potentials
 from gnomon.hull.answers import HullAnswer, Stability, query
 from gnomon.hull.convex import ON_HULL, Hull
-from gnomon.hull.gases import element_potentials
 from gnomon.hull.limits import chemical_potential_limits
-from gnomon.hull.reservoirs import (
-    OpenStability,
-    metal_potential,
-    open_answers,
-    open_to,
-    reactions,
-)
-from gnomon.phases import (
+from gnomon.hull.phases import (
     MissingElementError,
     Phases,
     SchemeMismatch,
@@ -42,6 +35,13 @@ from gnomon.phases import (
     elemental_references,
     formation_energies,
     phases_from_table,
+)
+from gnomon.hull.reservoirs import (
+    OpenStability,
+    metal_potential,
+    open_answers,
+    open_to,
+    reactions,
 )
 
 __all__ = [

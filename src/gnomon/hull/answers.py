@@ -10,7 +10,7 @@ import numpy as np
 
 from gnomon.elements import parse_formula, parse_system
 from gnomon.hull.convex import ON_HULL, ROUND_OFF, Hull
-from gnomon.phases import Phases, compositions, reduced_formulas
+from gnomon.hull.phases import Phases, compositions, reduced_formulas
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64, Real, UInt8
 
-from gnomon.phases import check_composition
+from gnomon.hull.phases import check_composition
 
 DIGITS = 12
 """Decimals to which atom fractions are compared: phases that agree are of one composition."""

@@ -11,8 +11,8 @@ from jaxtyping import Float, Float64, Int64, Real, Shaped
 
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.hull.blocks import Block, Elements, SparseFractions, blocks_of
+from gnomon.hull.phases import MissingElementError, Phases, common_scheme
 from gnomon.hull.simplex import lowest_mixtures
-from gnomon.phases import MissingElementError, Phases, common_scheme
 
 ON_HULL = 5e-5
 """A phase is on the hull at or below this many eV/atom (Merchant et al., Nature 624, 80 (2023))."""

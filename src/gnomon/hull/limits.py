@@ -6,8 +6,8 @@ import numpy as np
 
 from gnomon.elements import SYMBOLS
 from gnomon.hull.convex import ON_HULL, Hull
+from gnomon.hull.phases import atom_fractions, compositions
 from gnomon.hull.simplex import HIGHS_TOLERANCE
-from gnomon.phases import atom_fractions, compositions
 
 
 def chemical_potential_limits(hull: Hull, formula: str) -> dict[str, tuple[float, float]]:
@@ -33,7 +33,7 @@ def chemical_potential_limits(hull: Hull, formula: str) -> dict[str, tuple[float
         ValueError: if no phase of the formula lies on the hull.
     """
     # a tenth of a second that the command line need not pay
-    from scipy.optimize import linprog  # noqa: PLC0415
+    from scipy.optimize import linprog
 
     composition = compositions([formula])
     hull_energy = float(hull.energy(composition)[0])

@@ -12,7 +12,7 @@ anode is a reservoir too, at the potential of the metal (Zhu, He, Mo, ACS Appl. 
 23685 (2015)).
 
     >>> import numpy as np
-    >>> from gnomon.phases import compositions
+    >>> from gnomon.hull.phases import compositions
     >>> formulas = ["Li", "P", "S", "Li3P", "Li2S", "Li3PS4"]
     >>> energies = np.array([0, 0, 0, -0.90, -1.50, -0.98])
     >>> phases = Phases(np.array(formulas, object), compositions(formulas), energies, "demo")
@@ -31,7 +31,7 @@ from jaxtyping import Float64
 
 from gnomon.elements import MAX_Z, atomic_number, parse_system
 from gnomon.hull.convex import ON_HULL, ROUND_OFF, Hull
-from gnomon.phases import Phases, compositions, reduced_formulas
+from gnomon.hull.phases import Phases, compositions, reduced_formulas
 
 DIGITS = 9
 """Decimals to which amounts of a reaction are given."""

@@ -132,7 +132,7 @@ def _by_highs(
 ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
     """One program by HiGHS' dual simplex method."""
     # a tenth of a second that most queries need not pay
-    from scipy.optimize import linprog  # noqa: PLC0415
+    from scipy.optimize import linprog
 
     tolerances = ("primal_feasibility_tolerance", "dual_feasibility_tolerance")
     solution = linprog(

@@ -132,7 +132,7 @@ _IMAGES = np.array(list(itertools.product((-1, 0, 1), repeat=3)), np.float64)
 
 def _too_close_thin(lattice: Float64[np.ndarray, "3 3"], frac: Float64[np.ndarray, "n 3"]) -> bool:
     """The same for one cell that is thin or skewed."""
-    from ase.geometry.minkowski_reduction import minkowski_reduce  # noqa: PLC0415
+    from ase.geometry.minkowski_reduction import minkowski_reduce
 
     reduced = np.asarray(minkowski_reduce(lattice)[0], np.float64)
     translations = (_IMAGES @ reduced)[np.any(_IMAGES != 0, axis=1)]

@@ -52,7 +52,7 @@ def _blocks(document: str) -> list[str]:
 
 
 def _parse(block: str, limits: Limits) -> Content:
-    from pymatgen.io.cif import CifFile, CifParser  # noqa: PLC0415
+    from pymatgen.io.cif import CifFile, CifParser
 
     if not block:
         raise UnusableError(Reason.empty, "no data block with a cell or atoms")
@@ -83,7 +83,7 @@ def _parse(block: str, limits: Limits) -> Content:
 
 def _check_tags(tags: dict[str, Any]) -> None:
     """Refuse what pymatgen would read amiss: it drops sites and takes a missing number for 0."""
-    from pymatgen.core import Element  # noqa: PLC0415
+    from pymatgen.core import Element
 
     if not any(tag.startswith("_cell_length_") for tag in tags):
         raise UnusableError(Reason.missing_lattice, "no cell lengths in the block")

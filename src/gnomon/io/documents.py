@@ -103,7 +103,7 @@ def _occupant(species: Any) -> tuple[str, float]:
 
 
 def _matrix(cell: Any) -> Any:
-    from pymatgen.core import Lattice  # noqa: PLC0415
+    from pymatgen.core import Lattice
 
     parameters = [float(cell[k]) for k in ("a", "b", "c", "alpha", "beta", "gamma")]
     return Lattice.from_parameters(*parameters).matrix

@@ -77,7 +77,7 @@ def _frame(lines: "_Lines", count: str, limits: Limits) -> list[str] | UnusableE
 
 
 def _parse(frame: list[str]) -> Content:
-    from ase.io.extxyz import read_xyz  # noqa: PLC0415
+    from ase.io.extxyz import read_xyz
 
     if int(frame[0]) == 0:
         raise UnusableError(Reason.empty, "a frame of no atoms")
@@ -102,7 +102,7 @@ def _parse(frame: list[str]) -> Content:
 
 def _keys(comment: str) -> dict[str, Any]:
     """ASE's reading of the comment line, refused if it asks for more columns than there can be."""
-    from ase.io.extxyz import key_val_str_to_dict  # noqa: PLC0415
+    from ase.io.extxyz import key_val_str_to_dict
 
     values: dict[str, Any] = key_val_str_to_dict(comment)
     columns = str(values.get("Properties", "")).split(":")[2::3]

@@ -20,7 +20,7 @@ HYDROGEN_ISOTOPES = {"D": "H", "T": "H"}
 
 def to_pymatgen(crystals: Crystals) -> list[Any]:
     """A ``pymatgen.core.Structure`` for each crystal, with its numbers unchanged."""
-    from pymatgen.core import Structure  # noqa: PLC0415
+    from pymatgen.core import Structure
 
     structures = []
     for i in range(len(crystals)):
@@ -43,7 +43,7 @@ def from_pymatgen(structures: Iterable[Any]) -> Crystals:
 
 def to_ase(crystals: Crystals) -> list[Any]:
     """An ``ase.Atoms``, periodic along a, b and c, for each crystal."""
-    from ase import Atoms  # noqa: PLC0415
+    from ase import Atoms
 
     atoms = []
     for i in range(len(crystals)):

@@ -21,7 +21,7 @@ def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Recor
 
 
 def _parse(document: str, limits: Limits) -> Content:
-    from pymatgen.io.vasp import Poscar  # noqa: PLC0415
+    from pymatgen.io.vasp import Poscar
 
     if not document.strip():
         raise UnusableError(Reason.empty, "an empty file")

@@ -96,7 +96,7 @@ def _write_parquet(path: Path, crystals: Crystals, rows: pa.Table | None) -> Non
 
 
 def _write_extxyz(path: Path, crystals: Crystals, rows: pa.Table | None) -> None:
-    from ase.io.extxyz import write_xyz  # noqa: PLC0415
+    from ase.io.extxyz import write_xyz
 
     with path.open("w", encoding="utf-8") as file:
         for facts, id, atoms in zip(
@@ -117,7 +117,7 @@ def _write_json(path: Path, crystals: Crystals, rows: pa.Table | None) -> None:
 
 
 def _write_cif(path: Path, crystal: Crystals) -> None:
-    from pymatgen.io.cif import CifWriter  # noqa: PLC0415
+    from pymatgen.io.cif import CifWriter
 
     (structure,) = to_pymatgen(_right_handed(crystal))
     writer = CifWriter(structure, significant_figures=SIGNIFICANT_FIGURES)
@@ -125,7 +125,7 @@ def _write_cif(path: Path, crystal: Crystals) -> None:
 
 
 def _write_poscar(path: Path, crystal: Crystals) -> None:
-    from pymatgen.io.vasp import Poscar  # noqa: PLC0415
+    from pymatgen.io.vasp import Poscar
 
     (structure,) = to_pymatgen(_right_handed(crystal))
     text = Poscar(structure).get_str(significant_figures=SIGNIFICANT_FIGURES)

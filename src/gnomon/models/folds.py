@@ -10,8 +10,8 @@ from jaxtyping import Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.models import Predictions
-from gnomon.models.ensemble import load_model
-from gnomon.models.train import Progress, TrainConfig, train
+from gnomon.models.structural.ensemble import load_model
+from gnomon.models.structural.train import Progress, TrainConfig, train
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gnomon.models.card import ModelCard
-from gnomon.models.ensemble import EnsembleEnergyModel, load_model, save_model
-from gnomon.models.reliability import Labelled
-from gnomon.models.runs import check_finished, data_columns, measure, provenance, run_key
-from gnomon.models.split import SplitConfig, formula_hashes
+from gnomon.learn.card import ModelCard
+from gnomon.learn.runs import check_finished, data_columns, measure, provenance, run_key
+from gnomon.learn.split import SplitConfig, formula_hashes
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model, save_model
 from gnomon.models.target import JoinedTarget, Target, fit_elements
+from gnomon.models.uncertainty.reliability import Labelled
 
 
 class JoinConfig(SplitConfig):

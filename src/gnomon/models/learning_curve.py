@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.models.split import formula_hashes
-from gnomon.models.train import Progress, TrainConfig, train
+from gnomon.learn.split import formula_hashes
+from gnomon.models.structural.train import Progress, TrainConfig, train
 
 MOST_EPOCHS = 4
 """Times the epochs of the whole: smaller sets are seen so much more often, at most.
@@ -136,7 +136,7 @@ def learning_curve(
 
 def figure(points: Sequence[Point], law: PowerLaw) -> Any:
     """Errors against rows on logarithmic axes, with the power law (Plotly)."""
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     rows = [p.rows for p in points]
     ends = np.geomspace(min(rows) / 1.5, max(rows) * 3, 50)

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gnomon.elements import MAX_Z
-from gnomon.files import write_atomically
-from gnomon.models.card import ModelCard
-from gnomon.models.checkpoint import CheckpointError, load_arrays, load_header, save_arrays
+from gnomon.learn.card import ModelCard
+from gnomon.learn.checkpoint import CheckpointError, load_arrays, load_header, save_arrays
 from gnomon.models.target import JoinedTarget, Target
+from gnomon.run.files import write_atomically
 
 Network = TypeVar("Network", bound=eqx.Module)
 

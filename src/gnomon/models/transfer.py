@@ -20,15 +20,8 @@ from jaxtyping import Array, Float, Float32, Float64, Int64
 from pydantic import Field
 
 from gnomon.crystals import Crystals
-from gnomon.models import Predictions
-from gnomon.models.card import ModelCard
-from gnomon.models.ensemble import (
-    EnsembleEnergyModel,
-    each_member,
-    initial_networks,
-    load_model,
-)
-from gnomon.models.optimize import (
+from gnomon.learn.card import ModelCard
+from gnomon.learn.optimize import (
     OptimizerConfig,
     State,
     averaged,
@@ -36,12 +29,26 @@ from gnomon.models.optimize import (
     learning_rate,
     optimizer,
 )
-from gnomon.models.runs import check_finished, measure, provenance, run_key
-from gnomon.models.split import SplitConfig, formula_hashes
+from gnomon.learn.runs import check_finished, measure, provenance, run_key
+from gnomon.learn.split import SplitConfig, formula_hashes
+from gnomon.models import Predictions
 from gnomon.models.storage import card_path, load_ensemble, save_ensemble
-from gnomon.models.structural import Structural, StructuralConfig
+from gnomon.models.structural.ensemble import (
+    EnsembleEnergyModel,
+    each_member,
+    initial_networks,
+    load_model,
+)
+from gnomon.models.structural.network import Structural, StructuralConfig
+from gnomon.models.structural.train import (
+    MIN_ROWS,
+    Progress,
+    TrainConfig,
+    fit_target,
+    going_on,
+    train,
+)
 from gnomon.models.target import Target
-from gnomon.models.train import MIN_ROWS, Progress, TrainConfig, fit_target, going_on, train
 
 KIND = "property"
 """What cards and files of these models say that they are: nobody takes a gap for an energy."""

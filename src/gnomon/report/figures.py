@@ -53,7 +53,7 @@ def formula_html(formula: str) -> str:
 
 
 def _binary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     first, second = system
     on_hull = sorted(
@@ -98,7 +98,7 @@ def _binary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
 
 
 def _ternary(phases: Sequence[PhaseRow], system: Sequence[str]) -> go.Figure:
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     figure = go.Figure()
     # None lifts the pen between two lines

@@ -15,7 +15,7 @@ from gnomon.crystals import Crystals
 from gnomon.report.build import Report
 from gnomon.report.inputs import crystal_of, rows_with
 from gnomon.report.tables import PhaseRow
-from gnomon.symmetry import SYMPREC
+from gnomon.structure.symmetry import SYMPREC
 
 MARKER = ".gnomon-report"
 """Empty file that marks a folder as a report, which may be deleted and written anew."""
@@ -30,7 +30,7 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         ValueError: if the folder holds anything that is not a report.
     """
-    from gnomon.report.page import render_html  # noqa: PLC0415  (it links the files of this module)
+    from gnomon.report.page import render_html
 
     folder = Path(folder)
     if folder.exists() and not (folder / MARKER).is_file() and any(folder.iterdir()):
@@ -75,9 +75,9 @@ def _write_cifs(report: Report, folder: Path) -> None:
 
 
 def _cif(crystal: Crystals) -> str:
-    """CIF text of one crystal with its symmetry, at the tolerance of ``gnomon.symmetry``."""
-    from pymatgen.core import Lattice, Structure  # noqa: PLC0415
-    from pymatgen.io.cif import CifWriter  # noqa: PLC0415
+    """CIF text of one crystal with its symmetry, at ``gnomon.structure.symmetry``'s tolerance."""
+    from pymatgen.core import Lattice, Structure
+    from pymatgen.io.cif import CifWriter
 
     lattice, numbers, frac_coords = crystal.arrays(0)
     structure = Structure(Lattice(lattice), numbers.tolist(), frac_coords)

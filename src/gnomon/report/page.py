@@ -20,8 +20,8 @@ MAX_ROWS = 200
 
 def render_html(report: Report) -> str:
     """The page of a report, as HTML: all styles and scripts are in it, every text is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("gnomon.report", "templates"),
@@ -66,7 +66,7 @@ def _figure_html(figure: go.Figure) -> str:
 
 
 def _plotly_js() -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+    from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
 

@@ -45,7 +45,7 @@ def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> Rate:
         raise ValueError(f"{k} hits in {n} trials: the hits must lie between 0 and the trials")
     if n == 0:
         return Rate(0, 0, 0.0, 1.0)
-    from scipy.stats import binomtest  # noqa: PLC0415  (half a second that only a report pays)
+    from scipy.stats import binomtest
 
     interval = binomtest(k, n).proportion_ci(confidence, method="wilson")
     return Rate(k, n, float(interval.low), float(interval.high))

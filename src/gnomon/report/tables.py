@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from gnomon.chemistry.reactions import Reaction, balanced
 from gnomon.hull import ON_HULL, Hull, Phases, compositions
-from gnomon.phases import atom_fractions
+from gnomon.hull.phases import atom_fractions
 from gnomon.report.inputs import CampaignTables, crystal_of, rows_with
 from gnomon.report.lineage import Step, traces
-from gnomon.report.reactions import Reaction, balanced
-from gnomon.symmetry import space_group_symbol
+from gnomon.structure.symmetry import space_group_symbol
 
 SAME_ENERGY = 1e-3
 """eV/atom: phases of one composition and space group this close are one phase, relaxed twice."""

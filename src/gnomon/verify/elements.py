@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.evaluate import Status
-from gnomon.phases import SchemeMismatch
-from gnomon.store import SCHEMAS, StoreError, write_parquet
+from gnomon.hull.phases import SchemeMismatch
+from gnomon.run.store import SCHEMAS, StoreError, write_parquet
 
 COLUMNS = pa.schema([field for field in SCHEMAS["evaluations"] if field.name != "round"])
 

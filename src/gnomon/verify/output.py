@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from gnomon.provenance import git_commit
-from gnomon.store import Store, write_json, write_parquet
+from gnomon.run.stamp import git_commit
+from gnomon.run.store import Store, write_json, write_parquet
 from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
 
 OUTCOMES = pa.schema(

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from gnomon.campaign import campaign_tables, in_ground_state, scheme_of
 from gnomon.crystals import Crystals
+from gnomon.discover.folder import campaign_tables, in_ground_state, scheme_of
 from gnomon.elements import parse_system
-from gnomon.generate.prototypes import ground_state
+from gnomon.generate.prototypes.generator import ground_state
 from gnomon.hull import Hull, Phases
+from gnomon.hull.phases import compositions
 from gnomon.io import from_arrow
-from gnomon.phases import compositions
 from gnomon.report.tables import PhaseRow, new_stable_phases, phase_rows
-from gnomon.store import Store
-from gnomon.symmetry import idealised, niggli
+from gnomon.run.store import Store
+from gnomon.structure.symmetry import idealised, niggli
 
 
 @dataclass(frozen=True)

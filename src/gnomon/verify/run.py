@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.table import rows_of
-from gnomon.listener import Listener
-from gnomon.store import Store
+from gnomon.run.listener import Listener
+from gnomon.run.store import Store
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.plan import Plan
 

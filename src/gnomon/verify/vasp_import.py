@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import nonsense
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.evaluate.moments import wrong_moment
-from gnomon.evaluate.nonsense import nonsense
 from gnomon.evaluate.scheme import difference
 from gnomon.evaluate.table import rows_of
+from gnomon.hull.phases import SchemeMismatch
 from gnomon.io import from_pymatgen
-from gnomon.phases import SchemeMismatch
 from gnomon.verify.plan import Plan
 from gnomon.verify.vasp_checks import wrong_settings
 from gnomon.verify.vasp_inputs import MANIFEST, Protocol, jobs

@@ -20,7 +20,7 @@ from typing import Any
 from gnomon.crystals import Crystals
 from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.io import to_pymatgen
-from gnomon.store import write_bytes, write_json
+from gnomon.run.store import write_bytes, write_json
 from gnomon.verify.plan import Plan
 
 MANIFEST = "verify.json"
@@ -87,7 +87,7 @@ class Job:
 
 def jobs(protocol: Protocol) -> tuple[Job, ...]:
     """The three runs of a protocol, the one that gives the energy last."""
-    from pymatgen.io.vasp import sets  # noqa: PLC0415
+    from pymatgen.io.vasp import sets
 
     if protocol is not Protocol.R2SCAN:
         own = {"user_potcar_settings": protocol.newer} if protocol.newer else {}
@@ -180,7 +180,7 @@ def _write_jobs(crystal: Crystals, folder: Path, protocol: Protocol) -> tuple[li
 
 def _potcar(inputs: Any, protocol: Protocol) -> Any:
     """The licensed files of all elements as pymatgen finds them, None where it lacks one."""
-    from pymatgen.io.vasp.inputs import Potcar, PotcarSingle  # noqa: PLC0415
+    from pymatgen.io.vasp.inputs import Potcar, PotcarSingle
 
     newer = set(protocol.newer.values()) & set(inputs.potcar_symbols)
     try:

@@ -108,7 +108,7 @@ def read_run(folder: Path) -> Run | None:
 
 
 def _from_vasprun(path: Path) -> Run:
-    from pymatgen.io.vasp.outputs import Vasprun  # noqa: PLC0415
+    from pymatgen.io.vasp.outputs import Vasprun
 
     if CALCULATION not in _text(path):
         raise OutputError(f"{path.name} holds no ionic step: {NO_STEP}")
@@ -135,8 +135,8 @@ def _from_vasprun(path: Path) -> Run:
 
 
 def _from_outcar(path: Path) -> Run:
-    from pymatgen.core import Structure  # noqa: PLC0415
-    from pymatgen.io.vasp.outputs import Outcar  # noqa: PLC0415
+    from pymatgen.core import Structure
+    from pymatgen.io.vasp.outputs import Outcar
 
     text = _text(path)
     if LAST_WORDS not in text:
@@ -167,7 +167,7 @@ def _from_outcar(path: Path) -> Run:
 
 
 def _text(path: Path) -> str:
-    from monty.io import zopen  # noqa: PLC0415
+    from monty.io import zopen
 
     with zopen(path, "rt", encoding="utf-8", errors="replace") as file:
         return str(file.read())

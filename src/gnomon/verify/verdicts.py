@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon.campaign import RELAXED_SYMPREC, in_ground_state
 from gnomon.crystals import Crystals
+from gnomon.discover.folder import RELAXED_SYMPREC, in_ground_state
 from gnomon.evaluate import Status
 from gnomon.evaluate.scheme import difference
 from gnomon.hull import ON_HULL, Hull, Phases, formation_energies
+from gnomon.hull.phases import SchemeMismatch
 from gnomon.io import from_arrow
-from gnomon.phases import SchemeMismatch
 from gnomon.report.statistics import Rate, wilson
-from gnomon.symmetry import space_groups
+from gnomon.structure.symmetry import space_groups
 from gnomon.verify.plan import Find, Plan
 
 
@@ -103,7 +103,7 @@ def assess(plan: Plan, rows: pa.Table, scheme: str) -> Verification:
 
     Args:
         plan: what was to be evaluated.
-        rows: evaluations (``gnomon.store.SCHEMAS``) of its crystals, those that there are.
+        rows: evaluations (``gnomon.run.store.SCHEMAS``) of its crystals, those that there are.
         scheme: of the higher level.
 
     Raises:

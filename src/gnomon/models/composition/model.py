@@ -14,12 +14,12 @@ from jaxtyping import Array, Float, Float64, Shaped, UInt8
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
+from gnomon.learn.card import ModelCard
 from gnomon.models import Predictions
-from gnomon.models.card import ModelCard
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
 from gnomon.models.composition.network import Composition, CompositionConfig
-from gnomon.models.ensemble import each_member
 from gnomon.models.storage import load_ensemble, save_ensemble
+from gnomon.models.structural.ensemble import each_member
 from gnomon.models.target import Target
 
 KIND = "composition"

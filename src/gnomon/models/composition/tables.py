@@ -29,7 +29,7 @@ def energies_of_table(path: Path) -> tuple[list[str], Float64[np.ndarray, " n"]]
     Raises:
         ValueError: if the file is no such table.
     """
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     table = _read(path)
     formulas = [text or "" for text in table[_formula_column(path, table)].to_pylist()]
@@ -55,8 +55,8 @@ def _formula_column(path: Path, table: Any) -> str:
 
 def _read(path: Path) -> Any:
     """The table; formulas are text, even where they read NaN (a sodium nitride) or 1e5."""
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import csv, parquet  # noqa: PLC0415
+    import pyarrow as pa
+    from pyarrow import csv, parquet
 
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file: give a Parquet or CSV table of formulas")

@@ -11,8 +11,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, UInt8
 from pydantic import Field, model_validator
 
-from gnomon.models.card import ModelCard
-from gnomon.models.checkpoint import save_arrays
+from gnomon.learn.card import ModelCard
+from gnomon.learn.checkpoint import save_arrays
+from gnomon.learn.optimize import (
+    OptimizerConfig,
+    State,
+    descend,
+    initial_state,
+    learning_rate,
+)
+from gnomon.learn.runs import check_finished, measure, provenance, resume, run_key
+from gnomon.learn.split import SplitConfig, formula_hashes
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
 from gnomon.models.composition.model import (
     KIND,
@@ -22,17 +31,8 @@ from gnomon.models.composition.model import (
     save_composition_model,
 )
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
-from gnomon.models.optimize import (
-    OptimizerConfig,
-    State,
-    descend,
-    initial_state,
-    learning_rate,
-)
-from gnomon.models.runs import check_finished, measure, provenance, resume, run_key
-from gnomon.models.split import SplitConfig, formula_hashes
+from gnomon.models.structural.train import MIN_ROWS, Progress
 from gnomon.models.target import fit_elements
-from gnomon.models.train import MIN_ROWS, Progress
 
 SAVE_EVERY = 60.0
 """Seconds of training that a kill may cost, and about an epoch more."""

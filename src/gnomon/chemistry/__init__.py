@@ -1,0 +1,1 @@
+"""What chemistry says: oxidation states, ground states, reactions, gases, sanity."""

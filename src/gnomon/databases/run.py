@@ -1,0 +1,326 @@
+"""Fetch, evaluate, tabulate: each step goes on from what the folder holds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gnomon.crystals import Crystals
+from gnomon.databases.answers import Answers, Fetched
+from gnomon.databases.sources import Source, make_source
+from gnomon.databases.systems import System, largest
+from gnomon.databases.tables import Placed, crystals_of, place, read_records, with_outcomes
+from gnomon.discover.folder import PACKAGES
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.elements import parse_system
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.table import rows_of
+from gnomon.hull import ON_HULL
+from gnomon.run.http import Patience, ProviderError
+from gnomon.run.listener import Listener
+from gnomon.run.stamp import git_commit
+from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
+
+PROVENANCE, RECORDS_FILE, PHASES_FILE = "reference.json", "records.parquet", "phases.parquet"
+
+SHARD = 16
+"""Evaluations in a shard, unless the evaluator is so slow that it names fewer."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        systems: chemical systems; those inside of others are left out, as they come along.
+        sources: ``mp``, base URLs of OPTIMADE providers, files.
+    """
+
+    systems: tuple[System, ...]
+    sources: tuple[str, ...]
+
+    @classmethod
+    def of(cls, systems: Sequence[str], sources: Sequence[str]) -> Request:
+        """From text, as in ``["Au-Cu"]`` and ``["mp"]``.
+
+        Raises:
+            ValueError: if a text is no chemical system, or nothing is asked for.
+        """
+        if not systems or not sources:
+            raise ValueError("name at least one chemical system, and one source of phases")
+        return cls(largest(map(parse_system, systems)), tuple(dict.fromkeys(sources)))
+
+
+class Evaluation(BaseModel):
+    """How the phases were evaluated.
+
+    Attributes:
+        scheme: of all energies.
+        relax: how far crystals were relaxed.
+        references: energies of the elements, eV/atom.
+        statuses: how many records ended how.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheme: str
+    relax: RelaxConfig
+    references: dict[str, float] = {}
+    statuses: dict[str, int] = {}
+
+
+class Provenance(BaseModel):
+    """reference.json: where the phases in the folder come from.
+
+    Attributes:
+        systems: asked for, sub-systems included.
+        sources: asked.
+        begun: UTC.
+        command: that began it.
+        versions: of the packages that can change an answer.
+        commit: of gnomon, where it runs from a checkout.
+        fetched: who answered what, of each source that is complete.
+        evaluation: None before it has begun.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    systems: tuple[str, ...]
+    sources: tuple[str, ...]
+    begun: str
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    commit: str | None
+    fetched: tuple[Fetched, ...] = ()
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The result.
+
+    Attributes:
+        provenance: as in reference.json.
+        records: every record and what became of it (schema ``tables.RECORDS``).
+        phases: the converged ones (schema ``tables.PHASES``).
+        left_out: reduced formulas of converged phases that lack the reference of an element.
+    """
+
+    provenance: Provenance
+    records: pa.Table
+    phases: pa.Table
+    left_out: tuple[str, ...]
+
+    @property
+    def stable(self) -> pa.Table:
+        """The phases on the hull of all of them."""
+        return self.phases.filter(pc.less_equal(self.phases["e_above_hull"], ON_HULL))
+
+
+def fetch(
+    request: Request, store: Store, listener: Listener, patience: Patience | None = None
+) -> Provenance:
+    """Fetch what the folder lacks, and evaluate nothing yet.
+
+    Raises:
+        ProviderError: if a provider cannot be asked; what came before stays.
+        InputError: if there is no such source, or it needs a package or key that is missing.
+        StoreError: if the folder is in use, holds something else, is damaged or cannot be written.
+    """
+    sources = _sources(request, patience)  # first: what fails here begins nothing
+    _refuse_strangers(store)
+    with store.locked():
+        return _fetch(request, sources, store, listener)
+
+
+def references(
+    request: Request,
+    store: Store,
+    evaluator: Evaluator,
+    relax: RelaxConfig,
+    listener: Listener,
+    patience: Patience | None = None,
+) -> References:
+    """Fetch and evaluate what the folder lacks, and write its tables.
+
+    Args:
+        request: what is wanted.
+        store: the folder.
+        evaluator: of the campaign that the phases are for.
+        relax: how the evaluator was told to relax, for the provenance.
+        listener: hears of progress.
+        patience: with providers.
+
+    Raises:
+        ProviderError, InputError: as ``fetch`` does.
+        StoreError: as ``fetch`` does, or if the phases were evaluated in another way before.
+    """
+    sources = _sources(request, patience)
+    _refuse_strangers(store)
+    with store.locked():
+        provenance = _load(store)
+        if provenance is not None:
+            _check_same_evaluation(store, provenance.evaluation, evaluator.scheme, relax)
+        provenance = _fetch(request, sources, store, listener)
+        provenance = provenance.model_copy(
+            update={"evaluation": Evaluation(scheme=evaluator.scheme, relax=relax)}
+        )
+        _save(store, provenance)
+        records = read_records(store.root, provenance.fetched, request.systems)
+        _evaluate(crystals_of(records), store, evaluator, listener)
+        evaluations = store.table("evaluations")
+        placed = place(records, evaluations, evaluator.scheme)
+        outcomes = with_outcomes(records, evaluations, placed.left_out)
+        return _write(store, provenance, outcomes, placed)
+
+
+def _sources(request: Request, patience: Patience | None) -> list[Source]:
+    return [make_source(name, patience or Patience()) for name in request.sources]
+
+
+def _fetch(
+    request: Request, sources: Sequence[Source], store: Store, listener: Listener
+) -> Provenance:
+    provenance = _begin(request, store)
+    fetched = []
+    for number, source in enumerate(sources):
+        answers = Answers(store.root, number)
+        found = answers.fetched
+        if found is None:
+            try:
+                found = source.fetch(request.systems, answers, listener)
+            except ProviderError as error:
+                raise ProviderError(
+                    f"{source.name} cannot be asked: {error}. What came before is kept in "
+                    f"{store.root}, and the same command goes on there; without a network give a "
+                    "file of crystals: --from FILE"
+                ) from error
+            answers.finish(found)
+            if not found.complete:
+                listener.say(
+                    f"{source.name} announced {found.announced} records and sent {found.received}"
+                    ": phases may be missing"
+                )
+        fetched.append(found)
+    provenance = provenance.model_copy(update={"fetched": tuple(fetched)})
+    _save(store, provenance)
+    return provenance
+
+
+def _evaluate(crystals: Crystals, store: Store, evaluator: Evaluator, listener: Listener) -> None:
+    """Evaluate the crystals that have no result yet, shard by shard."""
+    done = set(store.table("evaluations")["id"].to_pylist())
+    left = crystals[np.array([key not in done for key in crystals.ids], dtype=bool)]
+    total, start = len(crystals), 0
+    listener.tick("evaluating", total - len(left), total)
+    if not len(left):
+        return
+    for part in evaluator.evaluate(left, chunk=int(getattr(evaluator, "shard", SHARD))):
+        stop = start + len(part.relaxed)
+        rows = rows_of(left.ids[start:stop].tolist(), part, evaluator.scheme)
+        store.append("evaluations", 0, rows)
+        start = stop
+        listener.tick("evaluating", total - len(left) + start, total)
+
+
+def _write(store: Store, provenance: Provenance, records: pa.Table, placed: Placed) -> References:
+    """The tables, each with the provenance in its metadata, and the provenance beside them."""
+    assert provenance.evaluation is not None
+    statuses = dict(sorted(Counter(records["status"].to_pylist()).items()))
+    evaluation = provenance.evaluation.model_copy(
+        update={"references": placed.references, "statuses": statuses}
+    )
+    provenance = provenance.model_copy(update={"evaluation": evaluation})
+    metadata = {"gnomon": provenance.model_dump_json()}
+    tables = ((RECORDS_FILE, records), (PHASES_FILE, placed.phases))
+    for name, table in tables:
+        write_parquet(store.root / name, table.replace_schema_metadata(metadata))
+    _save(store, provenance)
+    left_out = tuple(sorted(set(placed.left_out.values())))
+    return References(provenance, records, placed.phases, left_out)
+
+
+# --- the folder -------------------------------------------------------------------------------
+
+
+def _refuse_strangers(store: Store) -> None:
+    """Keep out of a folder that holds something else."""
+    if store.root.exists() and not store.root.is_dir():
+        raise StoreError(f"{store.root} is a file: choose another folder with --out")
+    if not store.root.is_dir() or (store.root / PROVENANCE).is_file():
+        return
+    ours = (".lock", f".{PROVENANCE}.")
+    if strangers := [p.name for p in store.root.iterdir() if not p.name.startswith(ours)]:
+        raise StoreError(
+            f"{store.root} is not empty and holds no reference phases (it holds {strangers[0]}): "
+            "choose another folder with --out"
+        )
+
+
+def _begin(request: Request, store: Store) -> Provenance:
+    """Begin, or check that what lies in the folder was asked for in the same way."""
+    systems = tuple("-".join(system) for system in request.systems)
+    before = _load(store)
+    if before is not None:
+        if (before.systems, before.sources) == (systems, request.sources):
+            return before
+        if (store.root / "answers").exists():  # otherwise nothing came, and nothing is lost
+            raise StoreError(
+                f"{store.root} holds phases of {', '.join(before.systems)} from "
+                f"{', '.join(before.sources)}, not of {', '.join(systems)} from "
+                f"{', '.join(request.sources)}: choose another folder with --out"
+            )
+    provenance = Provenance(
+        systems=systems,
+        sources=request.sources,
+        begun=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=tuple(sys.argv),
+        versions={name: version(name) for name in PACKAGES},
+        commit=git_commit(),
+    )
+    _save(store, provenance)
+    return provenance
+
+
+def _check_same_evaluation(
+    store: Store, before: Evaluation | None, scheme: str, relax: RelaxConfig
+) -> None:
+    if before is None or (before.scheme, before.relax) == (scheme, relax):
+        return
+    what = (
+        f"in the scheme {before.scheme!r}, not {scheme!r}"
+        if before.scheme != scheme
+        else f"with {before.relax}, not {relax}"
+    )
+    raise StoreError(
+        f"the phases in {store.root} were evaluated {what}: choose another folder with --out, "
+        f"where --from {store.root / RECORDS_FILE} takes the same crystals"
+    )
+
+
+def _load(store: Store) -> Provenance | None:
+    path = store.root / PROVENANCE
+    if not path.is_file():
+        return None
+    try:
+        return Provenance.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StoreError(
+            f"{path} is damaged ({error.error_count()} errors): restore it, or choose another "
+            "folder with --out"
+        ) from error
+
+
+def _save(store: Store, provenance: Provenance) -> None:
+    facts = json.loads(provenance.model_dump_json())
+    write_bytes(store.root / PROVENANCE, (json.dumps(facts, indent=2) + "\n").encode())

@@ -1,0 +1,250 @@
+"""Records of providers as rows: as given, with what became of each; and the phases among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gnomon.crystals import Crystals
+from gnomon.databases.answers import Fetched
+from gnomon.databases.systems import System, inside
+from gnomon.discover.folder import Evaluated, references_of
+from gnomon.elements import SYMBOLS
+from gnomon.evaluate import Status
+from gnomon.generate.prototypes.generator import ground_state
+from gnomon.hull import Hull, Phases, formation_energies
+from gnomon.io import ReadResult, from_arrow, read, to_arrow
+from gnomon.run.store import STRUCTURE_FIELDS
+
+REJECTED, OUTSIDE, PENDING = "rejected", "outside", "pending"
+"""Statuses of records that were not evaluated: no crystal, another system, not yet."""
+
+NO_REFERENCE = "no place on the hull: an element of it has no converged phase"
+"""Message of a record whose crystal has an energy, but nothing to count it from."""
+
+MEASURED = "measured ground state"
+"""Source of the elements that gnomon adds, so that formation energies have their references."""
+
+RECORDS = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),  # as asked for
+        pa.field("source_id", pa.string()),  # the provider's own name
+        pa.field("id", pa.string()),  # content id, null where there is no crystal
+        pa.field("reduced_formula", pa.string()),
+        pa.field("chemical_system", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("provider_formation_energy_per_atom", pa.float64()),  # eV/atom, of its scheme
+        pa.field("provider_e_above_hull", pa.float64()),  # eV/atom, of its scheme
+        *STRUCTURE_FIELDS,  # as given
+    ]
+)
+"""Columns of records.parquet."""
+
+PHASES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # as given
+        pa.field("relaxed_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string()),
+        pa.field("reduced_formula", pa.string(), nullable=False),
+        pa.field("chemical_system", pa.string(), nullable=False),
+        pa.field("formation_energy_per_atom", pa.float64(), nullable=False),  # eV/atom
+        pa.field("e_above_hull", pa.float64(), nullable=False),  # eV/atom
+        pa.field("energy_per_atom", pa.float64(), nullable=False),  # eV/atom
+        pa.field("scheme", pa.string(), nullable=False),
+        *STRUCTURE_FIELDS,  # as relaxed
+    ]
+)
+"""Columns of phases.parquet."""
+
+
+def read_records(root: Path, fetched: Sequence[Fetched], systems: Sequence[System]) -> pa.Table:
+    """All records as given (schema ``RECORDS``), the measured ground states of the elements first.
+
+    Of files only the crystals of these systems are records: they may hold anything.
+    """
+    tables = [_ground_states(systems)]
+    for source in fetched:
+        base = Path() if source.kind == "file" else root
+        paths = [base / answer.path for answer in source.answers if answer.records != 0]
+        if paths:
+            found = read(paths)
+            tables += [_accepted(source, found, systems), _rejected(source, found)]
+    return pa.concat_tables(tables)
+
+
+def _ground_states(systems: Sequence[System]) -> pa.Table:
+    states = [ground_state(symbol) for symbol in sorted({s for system in systems for s in system})]
+    known = [state for state in states if state is not None]
+    crystals = Crystals.concatenate([state.crystal for state in known])
+    labels = [state.label for state in known]
+    return _table(crystals, [MEASURED] * len(known), labels, [PENDING] * len(known))
+
+
+def _accepted(source: Fetched, found: ReadResult, systems: Sequence[System]) -> pa.Table:
+    crystals, rows = found.crystals, found.rows
+    own = np.array([inside(s.split("-"), systems) for s in crystals.chemical_systems], dtype=bool)
+    if source.kind == "file":
+        crystals, rows, own = crystals[own], rows.filter(pa.array(own)), own[own]
+    table = _table(
+        crystals,
+        [source.source] * len(crystals),
+        rows["source_id"].to_pylist(),
+        [PENDING if mine else OUTSIDE for mine in own],
+        ["" if mine else "the provider was not asked for this system" for mine in own],
+    )
+    for name in ("formation_energy_per_atom", "e_above_hull"):
+        at = table.schema.get_field_index(f"provider_{name}")
+        table = table.set_column(at, RECORDS.field(at), rows[name])
+    return table
+
+
+def _table(
+    crystals: Crystals,
+    sources: Sequence[str],
+    names: Sequence[str | None],
+    statuses: Sequence[str],
+    messages: Sequence[str] | None = None,
+) -> pa.Table:
+    n, structure = len(crystals), to_arrow(crystals)
+    columns = {
+        "source": pa.array(sources, pa.string()),
+        "source_id": pa.array(names, pa.string()),
+        "id": structure["id"],
+        "reduced_formula": structure["reduced_formula"],
+        "chemical_system": pa.array(crystals.chemical_systems, pa.string()),
+        "status": pa.array(statuses, pa.string()),
+        "message": pa.array(messages or [""] * n, pa.string()),
+        "provider_formation_energy_per_atom": pa.nulls(n, pa.float64()),
+        "provider_e_above_hull": pa.nulls(n, pa.float64()),
+    }
+    for field in STRUCTURE_FIELDS:
+        columns[field.name] = structure[field.name]
+    return pa.table(columns, schema=RECORDS)
+
+
+def _rejected(source: Fetched, found: ReadResult) -> pa.Table:
+    rejects = found.rejects.to_pylist()
+    rows = [
+        {
+            "source": source.source,
+            "source_id": reject["source_id"],
+            "status": REJECTED,
+            "message": f"{reject['reason']}: {reject['detail']}",
+        }
+        for reject in rejects
+    ]
+    return pa.Table.from_pylist(rows, schema=RECORDS)
+
+
+def crystals_of(records: pa.Table) -> Crystals:
+    """The crystals to be evaluated, each once, in the order of the records."""
+    wanted = records.filter(pc.equal(records["status"], PENDING))
+    first = list(
+        {key: i for i, key in reversed(list(enumerate(wanted["id"].to_pylist())))}.values()
+    )
+    return from_arrow(wanted.take(pa.array(sorted(first), pa.int64())))
+
+
+def with_outcomes(
+    records: pa.Table, evaluations: pa.Table, left_out: Mapping[str, str]
+) -> pa.Table:
+    """The records with the status and message of the evaluation of their crystal.
+
+    Args:
+        records: as read.
+        evaluations: of their crystals.
+        left_out: ids of converged crystals that have no place on the hull.
+    """
+    rows = evaluations.select(["id", "status", "message"]).to_pylist()
+    outcomes = {row["id"]: (row["status"], row["message"]) for row in rows}
+    outcomes |= dict.fromkeys(left_out, (Status.CONVERGED.value, NO_REFERENCE))
+    rows = records.select(["id", "status", "message"]).to_pylist()
+    pairs = [
+        outcomes.get(row["id"], (PENDING, ""))
+        if row["status"] == PENDING
+        else (row["status"], row["message"])
+        for row in rows
+    ]
+    for at, name in enumerate(("status", "message")):
+        column = pa.array([pair[at] for pair in pairs], pa.string())
+        field = RECORDS.get_field_index(name)
+        records = records.set_column(field, RECORDS.field(field), column)
+    return records
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Converged phases on their hull.
+
+    Attributes:
+        phases: schema ``PHASES``.
+        references: eV/atom of each element that has one.
+        left_out: ids, and reduced formulas, of converged phases whose elements lack a reference.
+    """
+
+    phases: pa.Table
+    references: dict[str, float]
+    left_out: dict[str, str]
+
+
+def place(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
+    """Formation energies and e_above_hull of the converged phases.
+
+    References are those of a campaign: the measured ground state where the relaxed crystal still
+    is it, else the lowest phase of the element.
+    """
+    found = _converged(crystals_of(records), evaluations)
+    references = references_of(found, ())
+    unknown = [z for z in range(1, len(SYMBOLS)) if SYMBOLS[z] not in references]
+    placeless = np.asarray(found.relaxed.composition[:, unknown].any(axis=1))
+    left_out = dict(
+        zip(found.ids[placeless], found.relaxed.reduced_formulas[placeless], strict=True)
+    )
+    found = found.take(~placeless)
+    if not len(found.ids):
+        return Placed(PHASES.empty_table(), references, left_out)
+    composition = found.relaxed.composition
+    energies = formation_energies(composition, found.energy_per_atom, references)
+    hull = Hull(Phases(found.ids, composition, energies, scheme))
+    names = {row["id"]: row for row in _named(records)}
+    structure = to_arrow(found.relaxed)
+    columns = {
+        "id": found.ids.tolist(),
+        "relaxed_id": found.relaxed.ids.tolist(),
+        "source": [names[key]["source"] for key in found.ids],
+        "source_id": [names[key]["source_id"] for key in found.ids],
+        "reduced_formula": found.relaxed.reduced_formulas.tolist(),
+        "chemical_system": found.relaxed.chemical_systems.tolist(),
+        "formation_energy_per_atom": energies,
+        "e_above_hull": hull.e_above_hull(composition, energies),
+        "energy_per_atom": found.energy_per_atom,
+        "scheme": [scheme] * len(found.ids),
+        **{field.name: structure[field.name] for field in STRUCTURE_FIELDS},
+    }
+    return Placed(pa.table(columns, schema=PHASES), references, left_out)
+
+
+def _named(records: pa.Table) -> Iterable[dict[str, str | None]]:
+    """Names of the records, those of the first record of a crystal last."""
+    return reversed(records.select(["id", "source", "source_id"]).to_pylist())
+
+
+def _converged(crystals: Crystals, evaluations: pa.Table) -> Evaluated:
+    rows = evaluations.filter(pc.equal(evaluations["status"], Status.CONVERGED.value))
+    rows = rows.filter(pc.is_in(rows["id"], pa.array(crystals.ids.tolist(), pa.string())))
+    position = {key: i for i, key in enumerate(crystals.ids)}
+    ids = rows["id"].to_pylist()
+    return Evaluated(
+        ids=np.array(ids, dtype=object),
+        initial=crystals[[position[key] for key in ids]] if ids else Crystals.empty(),
+        relaxed=from_arrow(rows),
+        energy_per_atom=rows["energy_per_atom"].to_numpy().astype(np.float64),
+        rounds=np.zeros(len(ids), dtype=np.int64),
+    )

@@ -1,0 +1,1 @@
+"""Training sets for potentials: crystals perturbed, substituted, partly relaxed, labelled."""

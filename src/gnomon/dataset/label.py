@@ -1,0 +1,358 @@
+"""Training sets: crystals perturbed, substituted and partially relaxed, labelled part by part.
+
+    out/  provenance.json        what was asked for; another request is refused
+          part-00000.parquet     frames (``read_frames(out)`` reads them all)
+          lineage/part-00000.parquet   a row for each frame, and for each that was kept out and why
+
+A part is renamed when it is whole.  A kill costs the part in work; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int64, Shaped
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon import __version__
+from gnomon.crystals import Crystals, ragged_take
+from gnomon.dataset.labellers import Labeller, Labels, judge
+from gnomon.dataset.perturb import PerturbConfig, perturbations
+from gnomon.dataset.trajectories import relax_partially
+from gnomon.generate.substitution.generator import SubstitutionGenerator
+from gnomon.io.checks import screen
+from gnomon.io.frames import Frames, write_frames
+from gnomon.io.reading import MAX_ATOMS, MAX_BYTES
+from gnomon.io.records import LABELS, Limits, Parsed
+from gnomon.learn.split import formula_hashes
+from gnomon.run.files import write_atomically
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.stamp import git_commit
+
+LINEAGE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # of the frame's crystal
+        pa.field("parent_id", pa.string(), nullable=False),  # of the given crystal
+        pa.field("kind", pa.string(), nullable=False),  # given, perturbed, scaled or substituted
+        pa.field("step", pa.int64(), nullable=False),  # of a partial relaxation; 0 elsewhere
+        pa.field("reason", pa.string()),  # why it was kept out; null for a frame
+    ]
+)
+"""Columns of the lineage of a training set: frames and rejects, one row each."""
+
+
+class LabelConfig(BaseModel):
+    """What a training set is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    perturb: PerturbConfig = PerturbConfig()
+    unrelaxed: bool = Field(
+        default=False,
+        description="the given crystals are unrelaxed: relax them partially, perturb none",
+    )
+    substitutes: int = Field(
+        default=0, ge=0, description="ionic substitutions of each crystal, relaxed partially"
+    )
+    relax_steps: int = Field(default=40, ge=0, description="steps of a partial relaxation")
+    relax_frames: int = Field(default=5, ge=1, description="frames kept of each relaxation")
+    fmax: float = Field(default=0.05, gt=0, description="force that ends a relaxation, eV/Å")
+    at_least: int = Field(default=0, ge=0, le=99, description="least formula hash")
+    below: int = Field(
+        default=75, ge=1, le=100, description="formula hashes below this; 75..84 validate"
+    )
+    chunk: int = Field(default=64, ge=1, description="given crystals in a part")
+    seed: int = Field(default=0, description="seed of every random choice")
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What a training set holds.
+
+    Attributes:
+        parts: finished parts.
+        frames: usable frames, ``first`` of them unrelaxed starts.
+        atoms: atoms in them.
+        rejected: frames kept out, by reason.
+        held_out: given crystals whose formula hash was not asked for.
+        repeated: given crystals that were given twice.
+    """
+
+    parts: int
+    frames: int
+    first: int
+    atoms: int
+    rejected: dict[str, int]
+    held_out: int
+    repeated: int
+
+
+class LabelError(ValueError):
+    """The folder belongs to another request; the message says which setting differs."""
+
+
+def label(
+    crystals: Crystals,
+    labeller: Labeller,
+    config: LabelConfig,
+    out: Path,
+    *,
+    origin: Mapping[str, str],
+    mover: Labeller | None = None,
+    listener: Listener = SILENT,
+) -> LabelSummary:
+    """Build a training set in a folder, or go on with one that the same request began.
+
+    Crystals are worked on from small to large.  A crystal's perturbed and relaxed frames depend on
+    it, the labeller and the settings alone, whatever else is given; equal substitutions of the
+    crystals of a part are made once.
+
+    Args:
+        crystals: what to perturb, or with ``config.unrelaxed`` to relax partially.
+        labeller: gives the labels, and moves what is relaxed.
+        config: what to make.
+        out: the folder.
+        origin: what the labeller is, such as the name and sha256 of its weights.
+        mover: relaxes in the labeller's place; the frames that are kept are labelled all the same.
+            A draft of a potential goes where it errs, and learns there what is right.
+        listener: hears of progress.
+
+    Raises:
+        LabelError: if the folder holds a training set of another request.
+        ValueError: if no crystal has a formula hash that was asked for.
+    """
+    hashes = formula_hashes(crystals.reduced_formulas)
+    asked = np.flatnonzero((hashes >= config.at_least) & (hashes < config.below))
+    ids, firsts = np.unique(crystals.ids[asked].astype(str), return_index=True)
+    if not len(ids):
+        raise ValueError(
+            f"none of {len(crystals)} crystals has a formula hash from {config.at_least} to "
+            f"{config.below - 1}: give more crystals, or another range"
+        )
+    given = crystals.take(asked[firsts])
+    given = given.take(np.lexsort((ids, given.n_atoms)))
+    left_out = {
+        "held_out": len(crystals) - len(asked),
+        "repeated": len(asked) - len(given),
+    }
+    moved_by = {} if mover is None else {"moved_by": mover.scheme}
+    _claim(out, given, labeller.scheme, config, {**origin, **moved_by}, left_out)
+    parts = range(0, len(given), config.chunk)
+    for i, start in enumerate(parts):
+        part = out / f"part-{i:05d}.parquet"
+        if not part.exists():
+            frames, lineage = label_part(
+                given[start : start + config.chunk], labeller, config, mover
+            )
+            # the frames come last: where they are, the part is whole
+            _write_table(out / "lineage" / part.name, lineage)
+            write_frames(part, frames)
+        listener.tick("labelling", i + 1, len(parts))
+    return summarise(out)
+
+
+def label_part(
+    given: Crystals, labeller: Labeller, config: LabelConfig, mover: Labeller | None = None
+) -> tuple[Frames, pa.Table]:
+    """Usable frames made from a few crystals, and the lineage of all (schema ``LINEAGE``)."""
+    found = []
+    own = np.arange(len(given))
+    if config.unrelaxed:
+        found.append(_relaxed(given, given, own, "given", labeller, config, mover))
+    else:
+        made = perturbations(given, config.perturb, config.seed)
+        labels = labeller.label(made.crystals)
+        steps = np.zeros(len(made.parent), np.int64)
+        rows = _rows(made.crystals, labels, given.ids[made.parent], made.kind, steps)
+        found.append(_usable(made.crystals, labels, rows, np.zeros(len(rows), bool), labeller))
+    if config.substitutes:
+        children, parents = substituted(given, config)
+        found.append(_relaxed(given, children, parents, "substituted", labeller, config, mover))
+    frames, lineage = zip(*found, strict=True)
+    return Frames.concatenate(frames), pa.concat_tables(lineage)
+
+
+def substituted(given: Crystals, config: LabelConfig) -> tuple[Crystals, Int64[np.ndarray, " k"]]:
+    """Up to ``config.substitutes`` ionic substitutions of each crystal, and whose they are.
+
+    All that are likely enough have equal chances.  Formulas keep to the hashes that are asked for,
+    too; no element is excluded, as a potential shall know them all.
+    """
+    generator = SubstitutionGenerator(exclude=())
+    index = {id: i for i, id in enumerate(given.ids.tolist())}
+    batches, parents = [Crystals.empty()], [np.zeros(0, np.int64)]
+    for chunk in generator.generate(given, seed=config.seed):
+        hashes = formula_hashes(chunk.crystals.reduced_formulas)
+        rows = np.flatnonzero((hashes >= config.at_least) & (hashes < config.below))
+        batches.append(chunk.crystals.take(rows))
+        ids = np.array(chunk.lineage["parent_id"].to_pylist(), object)[rows]
+        parents.append(np.array([index[id] for id in ids], np.int64))
+    children, parent = Crystals.concatenate(batches), np.concatenate(parents)
+    lots = [hashlib.blake2b(f"{config.seed} {id}".encode()).digest() for id in children.ids]
+    count: Counter[int] = Counter()
+    chosen = []
+    for i in sorted(range(len(lots)), key=lots.__getitem__):
+        count[int(parent[i])] += 1
+        if count[int(parent[i])] <= config.substitutes:
+            chosen.append(i)
+    kept = np.array(sorted(chosen), np.int64)
+    return children.take(kept), parent[kept]
+
+
+def summarise(out: Path) -> LabelSummary:
+    """What a folder of frames holds so far."""
+    request = json.loads((out / "provenance.json").read_text("utf-8"))
+    parts = sorted(out.glob("part-*.parquet"))
+    frames = [pq.read_table(p, columns=["first", "atomic_numbers"]) for p in parts]
+    lineage = [pq.read_table(out / "lineage" / p.name, columns=["reason"]) for p in parts]
+    reasons = Counter(r for t in lineage for r in t["reason"].to_pylist() if r is not None)
+    return LabelSummary(
+        parts=len(parts),
+        frames=sum(map(len, frames)),
+        first=sum(sum(t["first"].to_pylist()) for t in frames),
+        atoms=sum(sum(map(len, t["atomic_numbers"].to_pylist())) for t in frames),
+        rejected=dict(reasons.most_common()),
+        **request["left_out"],
+    )
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _relaxed(
+    given: Crystals,
+    starts: Crystals,
+    parents: Int64[np.ndarray, " n"],
+    kind: str,
+    labeller: Labeller,
+    config: LabelConfig,
+    mover: Labeller | None,
+) -> tuple[Frames, pa.Table]:
+    """Frames of partial relaxations."""
+    way = relax_partially(
+        starts,
+        mover or labeller,
+        steps=config.relax_steps,
+        frames=config.relax_frames,
+        fmax=config.fmax,
+    )
+    labels = way.labels if mover is None else labeller.label(way.crystals)
+    kinds = np.full(len(way.step), kind, object)
+    rows = _rows(way.crystals, labels, given.ids[parents[way.start]], kinds, way.step)
+    return _usable(way.crystals, labels, rows, way.step == 0, labeller)
+
+
+def _rows(
+    crystals: Crystals,
+    labels: Labels,
+    parent_ids: Shaped[np.ndarray, " n"],
+    kinds: Shaped[np.ndarray, " n"],
+    steps: Int64[np.ndarray, " n"],
+) -> pa.Table:
+    """The lineage of labelled crystals, those that are no use with their reason."""
+    reasons = judge(crystals, labels)
+    unreadable = _geometry_reasons(crystals)
+    reasons = np.where(reasons == "", unreadable, reasons)
+    columns = {
+        "id": crystals.ids.tolist(),
+        "parent_id": parent_ids.tolist(),
+        "kind": kinds.tolist(),
+        "step": steps,
+        "reason": [reason or None for reason in reasons.tolist()],
+    }
+    return pa.table(columns, schema=LINEAGE)
+
+
+def _usable(
+    crystals: Crystals,
+    labels: Labels,
+    rows: pa.Table,
+    first: Shaped[np.ndarray, " n"],
+    labeller: Labeller,
+) -> tuple[Frames, pa.Table]:
+    kept = np.flatnonzero(rows["reason"].is_null().to_numpy())
+    atoms, _ = ragged_take(crystals.offsets, kept)
+    frames = Frames.of(
+        crystals.take(kept),
+        labels.energy[kept],
+        labels.forces[atoms],
+        labels.stress[kept],
+        scheme=labeller.scheme,
+        first=first[kept],
+    )
+    return frames, rows
+
+
+def _geometry_reasons(crystals: Crystals) -> Shaped[np.ndarray, " n"]:
+    """What a reader would reject of these crystals, such as atoms in one place; else empty."""
+    n = len(crystals)
+    checked = screen(
+        Parsed(
+            crystals.lattice,
+            crystals.atomic_numbers.astype(np.int64),
+            crystals.frac_coords,
+            crystals.offsets,
+            pa.table({f.name: pa.nulls(n, f.type) for f in LABELS}),
+            np.full(n, None, object),
+            np.full(n, "", object),
+        ),
+        Limits(MAX_ATOMS, MAX_BYTES),
+    )
+    return checked.details
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def _claim(
+    out: Path,
+    given: Crystals,
+    scheme: str,
+    config: LabelConfig,
+    origin: Mapping[str, str],
+    left_out: Mapping[str, int],
+) -> None:
+    """Write down what is asked for, or check that the folder was begun by the same request."""
+    request = {
+        "labeller": dict(origin),
+        "scheme": scheme,
+        "settings": config.model_dump(mode="json"),
+        "crystals": len(given),
+        "crystals_sha256": hashlib.sha256("".join(given.ids.tolist()).encode()).hexdigest(),
+    }
+    file = out / "provenance.json"
+    if not file.exists():
+        # hidden files: what a kill leaves of a file that was being written
+        if out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
+            raise LabelError(f"{out} holds other files: choose another folder, or empty it first")
+        whole = {
+            "request": request,
+            "left_out": dict(left_out),
+            "gnomon": __version__,
+            "commit": git_commit(),
+        }
+        write_atomically(file, json.dumps(whole, indent=2).encode())
+        return
+    before = json.loads(file.read_text("utf-8")).get("request", {})
+    differing = [key for key in request if before.get(key) != request[key]]
+    if differing:
+        key = differing[0]
+        raise LabelError(
+            f"{out} was made with {key} {json.dumps(before.get(key))}, not "
+            f"{json.dumps(request[key])}: choose another folder, or ask for the same"
+        )
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())

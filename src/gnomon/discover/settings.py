@@ -1,0 +1,191 @@
+"""Settings of a campaign: typed sections, each defined beside the code that reads it, TOML outside.
+
+system = "Au-Cu"
+[evaluator]
+name = "ase:ase.calculators.emt.EMT"
+[budget]
+evaluations = 240
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from gnomon.discover.screen import ScreenConfig
+from gnomon.elements import parse_system
+from gnomon.evaluate.ase import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.generate.registry import check_generator
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; the message names the key, the value and the remedy."""
+
+
+class GenerateConfig(BaseModel):
+    """Where candidates come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generators: tuple[str, ...] = Field(
+        default=("prototypes", "substitution"), min_length=1, description="built in or plug-ins"
+    )
+    max_atoms: int = Field(default=16, ge=1, description="atoms in a candidate's primitive cell")
+    max_candidates: int = Field(
+        default=100_000, ge=1, description="candidates taken from each generator in a round"
+    )
+    parents: tuple[Path, ...] = Field(
+        default=(), description="files of crystals to substitute into"
+    )
+    known: tuple[Path, ...] = Field(
+        default=(),
+        description="files of known crystals: their compositions are not new, and those within the "
+        "system are evaluated first, as competing phases",
+    )
+
+    candidates: tuple[Path, ...] = Field(
+        default=(), description="files of candidates that another program made"
+    )
+    label: str = Field(
+        default="file", min_length=1, description="name of that program, for the lineage"
+    )
+
+    @field_validator("generators")
+    @classmethod
+    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            check_generator(name)
+        return names
+
+
+class LearnConfig(BaseModel):
+    """When the loop trains networks on its own labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_labels: int = Field(
+        default=50, ge=10, description="converged compounds before a network is trained"
+    )
+    prior: bool = Field(
+        default=True,
+        description="until then, rank by the networks in the package, which learned from DFT of "
+        "the Materials Project; otherwise by the generators' own preference",
+    )
+
+
+class BudgetConfig(BaseModel):
+    """When to stop.  The only settings that may change when a campaign goes on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluations: int = Field(
+        default=240, ge=1, description="evaluations of candidates, references not counted"
+    )
+    minutes: float = Field(default=60.0, gt=0, description="wall time of one command")
+    rounds: int = Field(default=4, ge=1, description="rounds of the loop")
+    first_round: int = Field(
+        default=120, ge=1, description="evaluations in a round without a network"
+    )
+    per_round: int = Field(default=60, ge=1, description="evaluations in a round with a network")
+
+
+def _elements(given: Any) -> tuple[str, ...]:
+    symbols = [given] if isinstance(given, str) else given
+    if not isinstance(symbols, list | tuple) or not all(isinstance(s, str) for s in symbols):
+        raise ValueError("write a chemical system as 'Au-Cu' or ['Au', 'Cu']")
+    return parse_system("-".join(symbols))
+
+
+System = Annotated[tuple[str, ...], BeforeValidator(_elements)]
+
+
+class CampaignConfig(BaseModel):
+    """Everything that defines a campaign."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: System = Field(description="elements of the chemical system, as in Au-Cu")
+    seed: int = Field(default=0, ge=0, description="of every random choice")
+    generate: GenerateConfig = GenerateConfig()
+    screen: ScreenConfig = ScreenConfig()
+    evaluator: EvaluatorConfig = EvaluatorConfig()
+    relax: RelaxConfig = RelaxConfig()
+    learn: LearnConfig = LearnConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+    @property
+    def name(self) -> str:
+        """The chemical system, such as ``Au-Cu``."""
+        return "-".join(self.system)
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> CampaignConfig:
+    """Settings from a TOML file (or none) with overrides on top.
+
+    Args:
+        path: TOML file.
+        overrides: dotted keys to values, such as ``{"budget.minutes": 10}``; None is no override.
+
+    Raises:
+        ConfigError: for a file that cannot be read, an unknown key or a value out of range.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    for key, value in overrides.items():
+        if value is not None:
+            _put(settings, key.split("."), value)
+    try:
+        return CampaignConfig.model_validate(settings)
+    except ValidationError as error:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError(where + "; ".join(_explain(e) for e in error.errors())) from error
+
+
+def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
+    *sections, key = path
+    for section in sections:
+        settings = settings.setdefault(section, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{section} must be a section of the file, [{section}]")
+    settings[key] = value
+
+
+def _explain(error: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    name = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(location[-1], _keys(location[:-1]), n=1)
+        known = (
+            f"did you mean {close[0]}?" if close else f"known: {', '.join(_keys(location[:-1]))}"
+        )
+        return f"unknown setting {name} ({known})"
+    if error["type"] == "missing":
+        return f"the setting {name} is missing"
+    return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(sections: Iterable[str]) -> list[str]:
+    model: type[BaseModel] = CampaignConfig
+    for section in sections:
+        annotation = model.model_fields[section].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,1 @@
+"""Crystals that move: relaxation and molecular dynamics."""

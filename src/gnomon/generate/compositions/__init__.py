@@ -1,0 +1,1 @@
+"""Compositions whose charges can balance."""

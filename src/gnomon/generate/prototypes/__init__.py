@@ -1,0 +1,1 @@
+"""Known structures, decorated with other elements."""

@@ -1,0 +1,1 @@
+"""Random structure search: symmetric random cells."""

@@ -1,0 +1,143 @@
+"""Random cells with symmetry: a space group, Wyckoff positions for the atoms, free numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from gnomon.crystals import Crystals
+from gnomon.structure.wyckoff import SpaceGroup, WyckoffPosition, space_group
+
+FILLINGS = 4
+"""Attempts to fill a space group before another one is drawn."""
+
+ASPECT = 2.0
+"""Longest over shortest axis of a drawn cell, at most."""
+
+ANGLES = (60.0, 120.0)
+"""Bounds of free angles, degrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A random cell before its atoms are pushed apart.
+
+    Attributes:
+        space_group: international number.
+        lattice: of the primitive cell, Å.
+        atomic_numbers: of its atoms, orbit by orbit.
+        frac_coords: in the primitive cell.
+    """
+
+    space_group: int
+    lattice: Float64[np.ndarray, "3 3"]
+    atomic_numbers: UInt8[np.ndarray, " atoms"]
+    frac_coords: Float64[np.ndarray, "atoms 3"]
+
+
+def draft(
+    counts: Mapping[int, int], volume: float, groups: Sequence[int], rng: np.random.Generator
+) -> Draft:
+    """A cell with so many atoms of each element (by atomic number) in a volume (Å^3).
+
+    Space groups are drawn with equal odds until one can hold the atoms on its Wyckoff positions;
+    P1 can hold any.
+
+    Args:
+        counts: atoms in the primitive cell.
+        volume: of the primitive cell, Å^3.
+        groups: international numbers to draw from; 1 is tried when none of 1,000 fits.
+        rng: source of all choices.
+    """
+    for number in rng.choice(np.asarray(groups), 1000).tolist():
+        group = space_group(number)
+        for _ in range(FILLINGS):
+            orbits = _filled(group, counts, rng)
+            if orbits is not None:
+                return _placed(group, orbits, volume, rng)
+    group = space_group(1)
+    general = group.positions[-1]
+    return _placed(group, [(z, general) for z, n in counts.items() for _ in range(n)], volume, rng)
+
+
+def stacked(drafts: Sequence[Draft]) -> Crystals:
+    """Drafts as one batch."""
+    return Crystals(
+        np.array([d.lattice for d in drafts]).reshape(-1, 3, 3),
+        np.concatenate([d.atomic_numbers for d in drafts]),
+        np.concatenate([d.frac_coords for d in drafts]),
+        np.cumsum([0, *(len(d.atomic_numbers) for d in drafts)]),
+    )
+
+
+def _filled(
+    group: SpaceGroup, counts: Mapping[int, int], rng: np.random.Generator
+) -> list[tuple[int, WyckoffPosition]] | None:
+    """Positions drawn for every element, or None where the last atoms find none.
+
+    A position without freedom is a set of points: it holds one orbit.
+    """
+    free = list(range(len(group.positions)))
+    multiplicities = [position.multiplicity for position in group.positions]
+    orbits = []
+    for z, count in counts.items():
+        left = count
+        while left:
+            options = [k for k in free if multiplicities[k] <= left]
+            if not options:
+                return None
+            k = options[int(rng.random() * len(options))]
+            left -= multiplicities[k]
+            orbits.append((z, group.positions[k]))
+            if group.positions[k].freedom == 0:
+                free.remove(k)
+    return orbits
+
+
+def _placed(
+    group: SpaceGroup,
+    orbits: Sequence[tuple[int, WyckoffPosition]],
+    volume: float,
+    rng: np.random.Generator,
+) -> Draft:
+    to_primitive = np.linalg.inv(group.primitive)
+    numbers, coordinates = [], []
+    for z, position in orbits:
+        point = position.projector @ (rng.random(3) - position.point) + position.point
+        coordinates.append(position.rotations @ point + position.translations)
+        numbers += [z] * position.multiplicity
+    lattice = group.primitive @ random_lattice(group.number, rng)
+    lattice *= np.cbrt(volume / abs(np.linalg.det(lattice)))
+    frac = np.concatenate(coordinates) @ to_primitive
+    return Draft(group.number, lattice, np.array(numbers, np.uint8), frac - np.floor(frac))
+
+
+def random_lattice(number: int, rng: np.random.Generator) -> Float64[np.ndarray, "3 3"]:
+    """A conventional cell of the space group's family, of any size.
+
+    Lengths are uniform in their logarithms up to a ratio of ``ASPECT``, free angles uniform within
+    ``ANGLES``; cells flatter than a fifth of a cube's volume are drawn again.
+    """
+    while True:
+        a, b, c = ASPECT ** rng.random(3)
+        alpha, beta, gamma = np.radians(rng.uniform(*ANGLES, 3))
+        right = np.pi / 2
+        if number > 194:
+            b = c = a
+        elif number > 74:
+            b = a
+        if number > 2:
+            alpha = gamma = right
+        if number > 15:
+            beta = right
+        if 143 <= number <= 194:
+            gamma = 2 * np.pi / 3
+        x = np.cos(beta)
+        y = (np.cos(alpha) - x * np.cos(gamma)) / np.sin(gamma)
+        height = 1 - x**2 - y**2
+        if height > 0 and np.sqrt(height) * np.sin(gamma) > 0.2:
+            rows = [[1, 0, 0], [np.cos(gamma), np.sin(gamma), 0], [x, y, np.sqrt(height)]]
+            return np.array(rows) * [[a], [b], [c]]

@@ -1,0 +1,1 @@
+"""Symmetry-aware partial substitution."""

@@ -1,0 +1,1 @@
+"""Ionic substitution: likely ions in place of a parent's."""

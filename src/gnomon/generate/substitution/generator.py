@@ -1,0 +1,341 @@
+"""Ionic substitution: likely ions in place of a parent's, in the parent's structure.
+
+Oxidation states of the parents come from their formulas, probabilities from
+``SubstitutionModel``; the composition of a candidate must be new.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float64, Int64
+
+from gnomon.chemistry.oxidation import nearest_ions
+from gnomon.crystals import Crystals, ragged_take
+from gnomon.elements import (
+    COVALENT_RADII,
+    DEFAULT_EXCLUDED,
+    MAX_Z,
+    atomic_number,
+    parse_formula,
+)
+from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate.chunks import rechunk
+from gnomon.generate.seen import SeenKeys
+from gnomon.generate.substitution.model import THRESHOLD, Replacements, SubstitutionModel
+from gnomon.structure.protostructures import distinct
+
+Counts = tuple[tuple[int, int], ...]
+"""A composition: (atomic number, amount) of each element, ascending."""
+
+_log = logging.getLogger(__name__)
+
+NO_IONS = "no common oxidation states balance the charges"
+"""Why a parent of unknown ions is not used."""
+
+SKIPPED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("reduced_formula", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""Columns of the table of parents that cannot be substituted."""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The children of one parent: what is needed to build them."""
+
+    parent: int
+    elements: Int64[np.ndarray, "k m"]  # in place of the parent's, ascending in atomic number
+    scale: Float64[np.ndarray, " k"]  # of all lengths
+    probabilities: Float64[np.ndarray, " k"]
+    changes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class SubstitutionGenerator:
+    """Candidates by ionic substitution of all atoms of an element at once.
+
+    Each parent element gets one ion (see ``nearest_ions``).  Lengths scale with the
+    mean covalent radius (see ``length_ratio``).  Of candidates of different parents with one
+    composition, space group and occupation of Wyckoff positions, the first is kept.
+
+    Attributes:
+        model: probabilities of substitution.
+        threshold: smallest probability of a candidate's list of ions.
+        elements: candidates hold only these, where given.
+        exclude: elements that no candidate may hold.
+        known: reduced formulas that no candidate may have: a test of composition, not of structure.
+            The parents' own formulas are known only if they are among these.
+        formulas: candidates have one of these reduced formulas, where given.
+        charge_balanced: keep only neutral candidates (as pymatgen does; GNoME dropped it).
+        chunk: candidates in a chunk.
+
+    Raises:
+        ValueError: for an unknown element, a text that is no formula, or a threshold or chunk that
+            is not positive.
+    """
+
+    model: SubstitutionModel = field(default_factory=SubstitutionModel.pymatgen)
+    threshold: float = THRESHOLD
+    elements: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = DEFAULT_EXCLUDED
+    known: frozenset[str] = frozenset()
+    formulas: frozenset[str] | None = None
+    charge_balanced: bool = False
+    chunk: int = CHUNK
+    name: ClassVar[str] = "substitution"
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0 or self.chunk < 1:
+            raise ValueError(
+                "threshold and chunk must be positive, "
+                f"got threshold={self.threshold} and chunk={self.chunk}"
+            )
+        _ = self._allowed, self._wanted  # refuse what is no element or no formula
+
+    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+        """Yield new candidates in the order of their parents; the seed has no influence.
+
+        Parents without oxidation states yield none: ``skipped`` lists them.
+        """
+        yield from rechunk(self._batches(parents), self.chunk)
+
+    def skipped(self, parents: Crystals) -> pa.Table:
+        """The parents that cannot be substituted, and why (schema ``SKIPPED``)."""
+        reasons = [self._ions(counts) for counts in reduced_counts(parents)]
+        rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
+        return pa.table(
+            {
+                "id": parents.ids[rows].tolist(),
+                "reduced_formula": parents.reduced_formulas[rows].tolist(),
+                "reason": [reasons[i] for i in rows],
+            },
+            schema=SKIPPED,
+        )
+
+    # --- which substitutions --------------------------------------------------------------------
+
+    def _batches(self, parents: Crystals) -> Iterator[Candidates]:
+        seen = SeenKeys()
+        replacements = lru_cache(maxsize=4096)(self._replacements)
+        held: list[_Family] = []
+        waiting = skipped = 0
+        for i, counts in enumerate(reduced_counts(parents)):
+            ions = self._ions(counts)
+            if isinstance(ions, str):
+                skipped += 1
+                continue
+            found = self._new(replacements(ions), np.array([n for _, n in counts]))
+            if not len(found.probabilities):
+                continue
+            found = self._unseen(found, parents[i], seen)
+            held.append(self._family(i, counts, ions, found))
+            waiting += len(found.probabilities)
+            if waiting >= self.chunk:
+                yield self._build(parents, held)
+                held, waiting = [], 0
+        if held:
+            yield self._build(parents, held)
+        if skipped:
+            _log.info("%d of %d parents have no usable ions", skipped, len(parents))
+
+    def _ions(self, counts: Counts) -> tuple[str, ...] | str:
+        """Ion of each element of a composition, or the reason why there is none."""
+        if len(counts) == 1:
+            return "an element has no ions"
+        ions = nearest_ions(counts)
+        if ions is None or (not self._has_neutral and all(ion.endswith("0") for ion in ions)):
+            return NO_IONS
+        missing = [ion for ion in ions if ion not in self.model.index]
+        return f"the model has no {', '.join(missing)}" if missing else ions
+
+    @cached_property
+    def _has_neutral(self) -> bool:
+        return bool((self.model.charges == 0).any())
+
+    def _replacements(self, ions: tuple[str, ...]) -> Replacements:
+        """Replacements by allowed elements, the same elements only once and never the parent's."""
+        found = self.model.replacements(ions, self.threshold)
+        elements = self.model.atomic_numbers[found.ions]
+        own = self.model.atomic_numbers[[self.model.index[ion] for ion in ions]]
+        usable = np.all(self._allowed[elements], axis=1) & np.any(elements != own, axis=1)
+        if self.charge_balanced:
+            return found.take(usable)  # which ions of an element are neutral depends on amounts
+        return found.take(usable).take(firsts(elements[usable]))
+
+    def _new(self, found: Replacements, amounts: Int64[np.ndarray, " m"]) -> Replacements:
+        """Replacements whose composition is new, and neutral where that is asked for."""
+        if self.charge_balanced:
+            found = found.take(self.model.charges[found.ions] @ amounts == 0)
+            found = found.take(firsts(self.model.atomic_numbers[found.ions]))
+        return found.take(self._wanted.passed(self.model.atomic_numbers[found.ions], amounts))
+
+    def _unseen(self, found: Replacements, parent: Crystals, seen: SeenKeys) -> Replacements:
+        """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
+        kept, keys = distinct(parent, self.model.atomic_numbers[found.ions])
+        found, keys = found.take(kept), keys[kept]
+        return found.take(seen.add(keys))
+
+    @cached_property
+    def _allowed(self) -> Bool[np.ndarray, "119"]:
+        return allowed_elements(self.elements, self.exclude)
+
+    @cached_property
+    def _wanted(self) -> "Wanted":
+        return Wanted.of(self.known, self.formulas)
+
+    # --- building -------------------------------------------------------------------------------
+
+    def _family(
+        self, i: int, counts: Counts, ions: tuple[str, ...], found: Replacements
+    ) -> _Family:
+        elements = self.model.atomic_numbers[found.ions]
+        own, amounts = np.array(counts).T
+        changes = [
+            "; ".join(
+                f"{a}→{self.model.species[b]}"
+                for a, b in zip(ions, row, strict=True)
+                if self.model.species[b] != a
+            )
+            for row in found.ions.tolist()
+        ]
+        scale = length_ratio(own, elements, amounts)
+        return _Family(i, elements, scale, found.probabilities, changes)
+
+    def _build(self, parents: Crystals, families: Sequence[_Family]) -> Candidates:
+        rows = np.repeat([f.parent for f in families], [len(f.elements) for f in families])
+        atoms, offsets = ragged_take(parents.offsets, rows)
+        numbers = []
+        for family in families:
+            _, own = np.unique(parents.arrays(family.parent)[1], return_inverse=True)
+            numbers.append(family.elements[:, own].reshape(-1))
+        scale = np.concatenate([f.scale for f in families])
+        crystals = Crystals(
+            lattice=parents.lattice[rows] * scale[:, None, None],
+            atomic_numbers=np.concatenate(numbers).astype(np.uint8),
+            frac_coords=parents.frac_coords[atoms],
+            offsets=offsets,
+        )
+        lineage = {
+            "id": crystals.ids.tolist(),
+            "parent_id": parents.ids[rows].tolist(),
+            "generator": [self.name] * len(rows),
+            "change": [change for f in families for change in f.changes],
+            "score": np.concatenate([f.probabilities for f in families]),
+        }
+        return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+
+
+def length_ratio(
+    parent: Int64[np.ndarray, " m"],
+    elements: Int64[np.ndarray, "k m"],
+    amounts: Int64[np.ndarray, " m"],
+) -> Float64[np.ndarray, " k"]:
+    """Factor on all lengths when elements replace a parent's: the ratio of mean covalent radii.
+
+    Between relaxed compounds of one protostructure whose ions replace each other with p > 1e-3
+    (Materials Project; 2,367 pairs among 4,000 crystals of up to ten atoms) the volume that follows
+    is off by 6 % in the median and 12 % in the mean.  The parent's own volume is off by 11 % and
+    18 %, a kept closest contact by 11 % and 17 %, mean ionic radii by 9 % and 19 %.
+
+    Args:
+        parent: atomic numbers of the parent.
+        elements: atomic numbers in their place, for each of k children.
+        amounts: atoms of each in the parent.
+    """
+    return (COVALENT_RADII[elements] @ amounts) / (COVALENT_RADII[parent] @ amounts)
+
+
+def allowed_elements(
+    elements: tuple[str, ...] | None, exclude: tuple[str, ...]
+) -> Bool[np.ndarray, "119"]:
+    """By atomic number, whether candidates may hold an element: ``elements`` (None: all) but some.
+
+    Raises:
+        ValueError: for an unknown element.
+    """
+    allowed = np.full(MAX_Z + 1, elements is None)
+    allowed[[atomic_number(s) for s in elements or ()]] = True
+    allowed[[atomic_number(s) for s in exclude]] = False
+    return allowed
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Which reduced compositions candidates may have.
+
+    Attributes:
+        known: keys of those that they may not have.
+        only: keys of those that they may have; None for all others.
+    """
+
+    known: frozenset[bytes]
+    only: frozenset[bytes] | None
+
+    @classmethod
+    def of(cls, known: Iterable[str], only: Iterable[str] | None) -> "Wanted":
+        """The same for formulas.
+
+        Raises:
+            ValueError: for a text that is no formula of whole numbers.
+        """
+        keys = frozenset(map(formula_key, known))
+        return cls(keys, None if only is None else frozenset(map(formula_key, only)))
+
+    def passed(
+        self, elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
+    ) -> Bool[np.ndarray, " k"]:
+        """Which of these elements may be combined in these amounts."""
+        if not self.known and self.only is None:
+            return np.ones(len(elements), bool)
+        keys = composition_keys(elements, amounts)
+        if self.only is not None:
+            return np.array([key in self.only and key not in self.known for key in keys], bool)
+        return np.array([key not in self.known for key in keys], bool)
+
+
+def reduced_counts(crystals: Crystals) -> Iterator[Counts]:
+    """Reduced composition of each crystal."""
+    for row in crystals.composition:
+        elements = np.flatnonzero(row)
+        amounts = row[elements] // np.gcd.reduce(row[elements])
+        yield tuple(zip(elements.tolist(), amounts.tolist(), strict=True))
+
+
+def firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
+    """Positions at which a row comes for the first time, in order."""
+    _, firsts = np.unique(rows, axis=0, return_index=True)
+    return np.sort(firsts)
+
+
+def composition_keys(
+    elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
+) -> list[bytes]:
+    """Exact keys of the reduced compositions with these amounts of these elements."""
+    rows = np.arange(len(elements))
+    counts = np.zeros((len(elements), MAX_Z + 1), np.uint32)
+    for column, amount in zip(elements.T, amounts, strict=True):
+        counts[rows, column] += np.uint32(amount)  # one element may stand in several columns
+    counts //= np.gcd.reduce(counts[rows[:, None], elements], axis=1)[:, None]
+    packed, width = counts.tobytes(), counts.shape[1] * counts.itemsize
+    return [packed[i * width : (i + 1) * width] for i in rows.tolist()]
+
+
+def formula_key(formula: str) -> bytes:
+    """Key of a formula's composition, as ``composition_keys`` gives it.
+
+    Raises:
+        ValueError: if the text is no formula or has fractional amounts.
+    """
+    amounts = parse_formula(formula)
+    if any(amount != int(amount) for amount in amounts.values()):
+        raise ValueError(f"the formula {formula!r} has fractional amounts")
+    elements = np.array([[atomic_number(symbol) for symbol in amounts]])
+    return composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]

@@ -1,0 +1,275 @@
+"""Files of frames, parsed but not checked: Parquet in columns, extended XYZ and JSON one by one."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float64, Int
+
+from gnomon.io.arrow import Geometry
+from gnomon.io.extxyz import ID_KEYS
+from gnomon.io.objects import atoms_content, structure_content
+from gnomon.io.reasons import InputError, Reason, UnusableError
+from gnomon.io.records import LABELS, Content, Limits, Parsed, Record, record, rejected, stack
+from gnomon.io.sources import Source, content, find, stream
+
+SCHEME_KEY = "energy_scheme"
+"""Where a file names its scheme: metadata of a Parquet schema, comment lines of extended XYZ."""
+
+FORMATS = ("parquet", "extxyz", "json")
+"""Formats of files of frames."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of parsed records, row by row; NaN where a record has none."""
+
+    energy: Float64[np.ndarray, " n"]
+    forces: Float64[np.ndarray, "atoms 3"]
+    stress: Float64[np.ndarray, "n 3 3"]
+    first: Bool[np.ndarray, " n"]
+    scheme: str | None
+
+
+def parsed(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
+    """Geometries and labels of a file, about ``chunk`` frames at a time, row by row the same.
+
+    Raises:
+        InputError: if the file holds no frames, or frames of several schemes.
+    """
+    if source.format not in FORMATS:
+        raise InputError(f"{source.name}: frames are read from {', '.join(FORMATS)}")
+    return (_tables if source.format == "parquet" else _documents)(source, limits, chunk)
+
+
+def files(sources: str | Path | Sequence[str | Path]) -> Iterator[Source]:
+    """The files that the sources name; of a folder, those directly inside."""
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    for path in map(Path, given):
+        if not path.is_dir():
+            yield from find(path, None)
+            continue
+        names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+        inside = [p for p in names if p.suffix == ".parquet" or ".extxyz" in p.suffixes[-2:]]
+        if not inside:
+            raise InputError(f"{path}: no *.parquet or *.extxyz directly in this folder")
+        yield from find(inside, None)
+
+
+# --- Parquet ----------------------------------------------------------------------------------
+
+
+def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
+    """Frames of a Parquet file, columns as they are."""
+    with stream(source, limits) as data:
+        seekable = data if data.seekable() else io.BytesIO(content(data, limits))
+        try:
+            file = pq.ParquetFile(seekable)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{source.name}: damaged, or no Parquet file: {error}") from error
+        if "energy" not in file.schema_arrow.names:
+            raise InputError(f"{source.name}: no frames: it lacks the column energy (eV a cell)")
+        scheme = (file.schema_arrow.metadata or {}).get(SCHEME_KEY.encode(), b"").decode()
+        row = 0
+        for batch in file.iter_batches(batch_size=chunk, use_threads=False):
+            yield _table(pa.table(batch), source.name, row, scheme or None)
+            row += batch.num_rows
+
+
+def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> tuple[Parsed, Labels]:
+    geometry = Geometry.of(table)
+    n, counts = len(geometry.lattice), np.diff(geometry.offsets)
+    forces, odd_forces = _lists(table, "forces", 3 * counts)
+    stress, odd_stress = _lists(table, "stress", np.full(n, 9))
+    first = table["first"].to_numpy() if "first" in table.column_names else np.zeros(n, bool)
+    bad = odd_forces | odd_stress
+    bad[geometry.misshapen] = True
+    columns = {f.name: pa.nulls(n, f.type) for f in LABELS}
+    columns["source"] = pa.array([f"{source}#{i}" for i in range(row, row + n)], pa.string())
+    parsed = Parsed(
+        geometry.lattice,
+        geometry.atomic_numbers,
+        geometry.frac_coords,
+        geometry.offsets,
+        pa.table(columns),
+        np.array([Reason.unreadable if b else None for b in bad], object),
+        np.where(bad, "null, or lists that do not hold 9, n, 3 n, 3 n and 9 numbers", ""),
+    )
+    energy = table["energy"].cast(pa.float64()).to_numpy()
+    return parsed, Labels(
+        np.asarray(energy, np.float64),
+        forces.reshape(-1, 3),
+        stress.reshape(-1, 3, 3),
+        first == True,  # noqa: E712  (a null is not the start of a relaxation)
+        scheme,
+    )
+
+
+def _lists(
+    table: pa.Table, name: str, wanted: Int[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, " values"], Bool[np.ndarray, " n"]]:
+    """Values of a list column, NaN where a row is null, and which rows have another length."""
+    values = np.full(int(wanted.sum()), np.nan)
+    if name not in table.column_names:
+        return values, np.zeros(len(wanted), bool)
+    lengths = pc.list_value_length(table[name]).cast(pa.int64()).fill_null(-1).to_numpy()
+    good = lengths == wanted
+    flat = pc.list_flatten(table[name]).cast(pa.float64()).to_numpy()
+    values[np.repeat(good, wanted)] = flat[np.repeat(good, np.maximum(lengths, 0))]
+    return values, (lengths >= 0) & ~good
+
+
+# --- extended XYZ and JSON --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Label:
+    """What a document says of its crystal."""
+
+    energy: float
+    forces: Float64[np.ndarray, "atoms 3"]
+    stress: Float64[np.ndarray, "3 3"]
+    first: bool
+    scheme: str | None
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], info: dict[str, Any], n_atoms: int) -> _Label:
+        """From ``energy``, ``forces`` and ``stress`` (9 numbers, or 6 in Voigt's order)."""
+        forces, stress = facts.get("forces"), facts.get("stress")
+        energy = facts.get("energy")
+        scheme = info.get(SCHEME_KEY)
+        return cls(
+            np.nan if energy is None else float(energy),
+            np.full((n_atoms, 3), np.nan)
+            if forces is None
+            else np.asarray(forces, np.float64).reshape(n_atoms, 3),
+            np.full((3, 3), np.nan) if stress is None else _matrix(stress),
+            bool(info.get("first", False)),
+            None if scheme is None else str(scheme),
+        )
+
+
+def _matrix(stress: Any) -> Float64[np.ndarray, "3 3"]:
+    numbers = np.asarray(stress, np.float64).reshape(-1)
+    if len(numbers) == 6:
+        numbers = numbers[[0, 5, 4, 5, 1, 3, 4, 3, 2]]  # xx yy zz yz xz xy
+    return numbers.reshape(3, 3)
+
+
+_Read = Callable[[], tuple[Content, _Label]]
+
+
+def _documents(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
+    """Frames of a file that is read one after the other."""
+    waiting: list[tuple[Record, _Label | None]] = []
+    for item in _records(source, limits):
+        waiting.append(item)
+        if len(waiting) == chunk:
+            yield _columns(waiting)
+            waiting = []
+    if waiting:
+        yield _columns(waiting)
+
+
+def _records(source: Source, limits: Limits) -> Iterator[tuple[Record, _Label | None]]:
+    number = 0
+    try:
+        with stream(source, limits) as data:
+            reads = (_extxyz if source.format == "extxyz" else _json)(data, limits)
+            for read in reads:
+                yield _record(f"{source.name}#{number}", read)
+                number += 1
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        detail = f"the rest of the file: {type(error).__name__}: {error}"
+        yield rejected(f"{source.name}#{number}", Reason.unreadable, detail), None
+
+
+def _record(name: str, read: _Read) -> tuple[Record, _Label | None]:
+    labels: list[_Label] = []
+
+    def parse() -> Content:
+        found, label = read()
+        labels.append(label)
+        return found
+
+    made = record(name, parse)
+    return made, labels[0] if made.content is not None else None
+
+
+def _columns(items: Sequence[tuple[Record, _Label | None]]) -> tuple[Parsed, Labels]:
+    parsed = stack([r for r, _ in items])
+    nothing = _Label.of({}, {}, 0)
+    labels = [nothing if label is None else label for _, label in items]
+    schemes = list(dict.fromkeys(label.scheme for _, label in items if label is not None))
+    if len(schemes) > 1:
+        raise InputError(f"{items[0][0].source} and later frames are of several schemes: {schemes}")
+    return parsed, Labels(
+        np.array([label.energy for label in labels], np.float64),
+        np.concatenate([label.forces for label in labels]),
+        np.stack([label.stress for label in labels]),
+        np.array([label.first for label in labels], bool),
+        schemes[0] if schemes else None,
+    )
+
+
+def _extxyz(data: io.BufferedReader, limits: Limits) -> Iterator[_Read]:
+    """Frames of extended XYZ; a count that is no number ends the file with a ValueError."""
+    while count := data.readline():
+        if not count.strip():
+            continue
+        n_atoms = int(count)
+        lines = [count, *(data.readline() for _ in range(n_atoms + 1))]
+        yield partial(_atoms, b"".join(lines).decode("utf-8", "replace"), n_atoms, limits)
+
+
+def _atoms(text: str, n_atoms: int, limits: Limits) -> tuple[Content, _Label]:
+    from ase.io.extxyz import read_xyz
+
+    if n_atoms == 0:
+        raise UnusableError(Reason.empty, "a frame of no atoms")
+    (atoms,) = read_xyz(io.StringIO(text), index=slice(None), properties_parser=_comment)
+    facts = {} if atoms.calc is None else atoms.calc.results
+    names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
+    return atoms_content(atoms, next(names, None)), _Label.of(facts, atoms.info, len(atoms))
+
+
+_SIX = re.compile(r'\bstress="([^"]*)"')
+
+
+def _comment(line: str) -> dict[str, Any]:
+    """ASE's reading of a comment line, which takes a stress of nine numbers only."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    def nine(found: re.Match[str]) -> str:
+        return f'stress="{" ".join(map(repr, _matrix(found[1].split()).ravel().tolist()))}"'
+
+    values: dict[str, Any] = key_val_str_to_dict(_SIX.sub(nine, line))
+    return values
+
+
+def _json(data: io.BufferedReader, limits: Limits) -> Iterator[_Read]:
+    """Documents of a list, each with a pymatgen ``structure`` and a total ``energy``."""
+    documents = json.loads(content(data, limits))
+    if not isinstance(documents, list):
+        raise UnusableError(Reason.unreadable, "not a list of documents")
+    return (partial(_document, document) for document in documents)
+
+
+def _document(document: Any) -> tuple[Content, _Label]:
+    from pymatgen.core import Structure
+
+    structure = Structure.from_dict(document["structure"])
+    found = structure_content(structure, document.get("material_id"))
+    return found, _Label.of(document, document, len(structure))

@@ -1,0 +1,1 @@
+"""Training of anything: split, checkpoints, cards, optimiser."""

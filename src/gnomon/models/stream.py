@@ -1,0 +1,246 @@
+"""Predictions of any number of crystals in bounded memory: chunks in, row groups out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float64
+
+from gnomon.cli.terminal import say
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.hull import Hull
+from gnomon.hull.phases import phases_from_table
+from gnomon.io import ReadResult, iter_read
+from gnomon.models import Predictions
+from gnomon.models.structural.augment import AugmentConfig, predict_augmented
+from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.uncertainty.calibration import (
+    Calibration,
+    CalibrationError,
+    domain_path,
+    load_calibration,
+)
+from gnomon.models.uncertainty.domain import Domain, load_domain
+from gnomon.run.files import sha256_of
+
+NAMED_REJECTS = 10
+"""Rejected records that are named on stderr; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with whatever is asked of it besides energies.
+
+    Attributes:
+        augmentation: the scalings that are tried; None for the crystals as they are.
+        calibration: gives intervals at ``level``.
+        domain: flags what is unlike the training data.
+        hull: gives e_above_hull; its phases must be of the model's energy scheme.
+    """
+
+    model: EnsembleEnergyModel
+    augmentation: AugmentConfig | None = None
+    calibration: Calibration | None = None
+    level: float = 0.8
+    domain: Domain | None = None
+    hull: Hull | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the numbers of a table are, as JSON."""
+        card = self.model.card
+        return {
+            "scheme": self.model.scheme,
+            "model_data_sha256": None if card is None else card.data_sha256,
+            "model_sha256": None if self.calibration is None else self.calibration.model_sha256,
+            "interval_level": None if self.calibration is None else self.level,
+            "augmentation": self.augmentation and self.augmentation.model_dump(mode="json"),
+        }
+
+    def rows(self, found: ReadResult) -> pa.Table:
+        """Predictions as a table, one row a crystal; what cannot be said is null with a reason.
+
+        Energies are in eV/atom.  ``uncertainty`` is the inter-quartile range over members.
+        """
+        crystals = found.crystals
+        columns: dict[str, Any] = {
+            "id": pa.array(crystals.ids.tolist(), pa.string()),
+            "source": found.rows["source"].combine_chunks(),
+            "source_id": found.rows["source_id"].combine_chunks(),
+            "reduced_formula": pa.array(crystals.reduced_formulas.tolist(), pa.string()),
+        }
+        predictions, factors, distances = self._predict(crystals)
+        median = predictions.median
+        reasons = predictions.reasons.copy()
+        columns["predicted_formation_energy_per_atom"] = _numbers(median)
+        columns["uncertainty"] = _numbers(predictions.iqr)
+        if self.calibration is not None:
+            half = self.calibration.half_widths(predictions, self.level)
+            columns["interval_low"] = _numbers(median - half)
+            columns["interval_high"] = _numbers(median + half)
+        if factors is not None:
+            columns["volume_factor"] = _numbers(factors)
+        if self.hull is not None:
+            above, missing = e_above_hull(self.hull, crystals, median)
+            columns["predicted_e_above_hull"] = _numbers(above)
+            reasons = np.where(reasons == "", missing, reasons)
+        if self.domain is not None and distances is not None:
+            columns["distance_to_training"] = _numbers(distances)
+            columns["out_of_distribution"] = pa.array(self.domain.outside(distances))
+        columns["reason"] = pa.array(reasons.tolist(), pa.string())
+        return pa.table(columns)
+
+    def _predict(
+        self, crystals: Crystals
+    ) -> tuple[Predictions, np.ndarray | None, np.ndarray | None]:
+        """Predictions, and what was asked for of volume factors and distances to the training."""
+        if self.augmentation is not None:
+            found = predict_augmented(self.model, crystals, self.augmentation)
+            # scaled, a crystal may be unlike any: it is judged at the size that it was given in
+            if self.domain is None:
+                return found.predictions, found.volume_factors, None
+            distances = self.domain.distances(self.model.embed(crystals))
+            return found.predictions, found.volume_factors, distances
+        if self.domain is None:
+            return self.model.predict(crystals), None, None
+        predictions, embeddings = self.model.predict_and_embed(crystals)
+        return predictions, None, self.domain.distances(embeddings)
+
+
+def load_predictor(
+    model: Path,
+    augmentation: AugmentConfig | None,
+    calibration: Path | None,
+    level: float,
+    phases: Path | None,
+) -> Predictor:
+    """A model with its calibration (None: without) and the hull of a table of phases.
+
+    Raises:
+        CalibrationError: if the calibration is that of another model, or of predictions made with
+            other scalings.
+        ValueError: if a file is not what it should be.
+    """
+    network = load_model(model)
+    hull = None if phases is None else _hull(phases, network.scheme)
+    if calibration is None:
+        return Predictor(network, augmentation, level=level, hull=hull)
+    sha256 = sha256_of(model)
+    fitted = load_calibration(calibration, sha256)
+    if fitted.augmentation != augmentation:
+        raise CalibrationError(
+            f"{calibration} holds for predictions with {_words(fitted.augmentation)}, not with "
+            f"{_words(augmentation)}: calibrate with the same options, or predict with "
+            "--no-calibration"
+        )
+    where = domain_path(calibration)
+    domain = load_domain(where, sha256) if where.exists() else None
+    return Predictor(network, augmentation, fitted, level, domain, hull)
+
+
+def e_above_hull(
+    hull: Hull, crystals: Crystals, energies: Float64[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, " n"], np.ndarray]:
+    """Distances from the hull (eV/atom), and why there is none though there is an energy."""
+    pure = np.count_nonzero(hull.phases.composition, axis=1) == 1
+    covered = hull.phases.composition[pure].any(axis=0)
+    lacking = (crystals.composition > 0) & ~covered
+    reasons = np.full(len(crystals), "", dtype=object)
+    for i in np.flatnonzero(lacking.any(axis=1)):
+        names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(lacking[i]))
+        reasons[i] = f"no elemental phase on the hull: {names}"
+    above = np.full(len(crystals), np.nan)
+    asked = np.isfinite(energies) & (reasons == "")
+    if asked.any():
+        above[asked] = hull.e_above_hull(crystals.composition[asked], energies[asked])
+    return above, reasons
+
+
+def read_in_chunks(sources: Sequence[str], strict: bool) -> Iterator[ReadResult]:
+    """Crystals of the sources a chunk at a time; rejects are named on stderr and counted.
+
+    Raises:
+        ValueError: after the last chunk, if there was no usable crystal.
+    """
+    accepted = rejected = 0
+    for found in iter_read(sources, strict=strict):
+        for reject in found.rejects.slice(0, max(NAMED_REJECTS - rejected, 0)).to_pylist():
+            say(f"left out: {reject['source']}: {reject['reason']}: {reject['detail']}")
+        rejected += len(found.rejects)
+        accepted += len(found.crystals)
+        if len(found.crystals):
+            yield found
+    if rejected > NAMED_REJECTS:
+        say(f"left out: {rejected} records in all")
+    if not accepted:
+        raise ValueError(f"no usable crystal in {', '.join(sources)}")
+
+
+def write_row_groups(out: Path, tables: Iterable[pa.Table], facts: dict[str, Any]) -> int:
+    """Write tables of one schema as row groups of a Parquet file, whole or not at all.
+
+    Args:
+        out: the file, written under a temporary name and renamed.
+        tables: in memory one at a time.
+        facts: about all of them, kept in the file as metadata ``gnomon``.
+
+    Returns:
+        The number of rows.
+    """
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    with _renamed_when_done(out) as temporary:
+        try:
+            for table in tables:
+                if writer is None:
+                    metadata = {"gnomon": json.dumps(facts)}
+                    writer = pq.ParquetWriter(temporary, table.schema.with_metadata(metadata))
+                writer.write_table(table)
+                rows += len(table)
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+@contextmanager
+def _renamed_when_done(out: Path) -> Iterator[Path]:
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _hull(phases: Path, scheme: str) -> Hull:
+    if not phases.is_file():
+        raise ValueError(f"{phases} is no file: give a Parquet table of phases")
+    try:
+        table = pq.read_table(phases)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{phases} cannot be read as Parquet ({error})") from error
+    say(f"e_above_hull takes the phases of {phases} to be of the model's scheme, {scheme!r}")
+    return Hull(phases_from_table(table, scheme))
+
+
+def _words(augmentation: AugmentConfig | None) -> str:
+    if augmentation is None:
+        return "no scalings"
+    a = augmentation
+    return f"{a.scalings} scalings of {a.of} from {a.low:g} to {a.high:g} ({a.order})"
+
+
+def _numbers(values: np.ndarray) -> pa.Array:
+    """NaN as null; infinite ends of intervals too: JSON lacks them."""
+    return pa.array(np.where(np.isfinite(values), values, np.nan), pa.float64(), from_pandas=True)

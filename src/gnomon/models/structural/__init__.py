@@ -1,0 +1,1 @@
+"""Formation energies from crystals: an ensemble of graph networks."""

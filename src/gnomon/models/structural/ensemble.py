@@ -1,0 +1,277 @@
+"""An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
+
+from gnomon.crystals import Crystals
+from gnomon.elements import COVALENT_RADII, SYMBOLS
+from gnomon.learn.card import ModelCard
+from gnomon.models import Predictions
+from gnomon.models.storage import load_ensemble, save_ensemble
+from gnomon.models.structural.network import Structural, StructuralConfig
+from gnomon.models.target import JoinedTarget, Target
+from gnomon.represent.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
+from gnomon.structure.neighbors import neighbors
+
+CHUNK = 4096
+"""Crystals whose graphs are in memory at a time in a prediction."""
+
+MIN_VOLUME = 1.0
+"""Å^3 an atom; the densest of 24,440 Materials Project crystals has 5.7.
+
+Below it lie cells of almost no volume, whose neighbours would fill the memory."""
+
+TOUCH = 1.25
+"""Sums of covalent radii.  Alkali metals and their alloys have no atoms within 4 Å of each other
+and hang together all the same; the networks learned from 37 such crystals what they have to say."""
+
+BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
+"""Room in a batch of a prediction: one shape to compile."""
+
+
+class EnsembleEnergyModel:
+    """The trained structural networks of one energy scheme (see ``gnomon.models.EnergyModel``)."""
+
+    def __init__(
+        self,
+        networks: Structural,
+        target: Target | JoinedTarget,
+        card: ModelCard | None = None,
+    ):
+        """Networks with a leading axis of members on every array."""
+        self.networks = networks
+        self.target = target
+        self.card = card
+        self.scheme = card.scheme if card is not None else ""
+
+    def predict(self, crystals: Crystals) -> Predictions:
+        """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
+
+        There is none for a crystal with an element that the training data lacks, with atoms out of
+        touch (none within the cutoff, nor within ``TOUCH`` of another), or with less than
+        ``MIN_VOLUME`` an atom: the network has learned nothing that applies.
+        """
+        (predictions,) = self.predict_scaled(crystals, np.ones(1))
+        return predictions
+
+    def predict_scaled(
+        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]
+    ) -> list[Predictions]:
+        """What ``predict`` says of the crystals with all lengths times each factor.
+
+        Graphs are built once for all factors, with the reach that the smallest one needs: scaled
+        distances beyond the cutoff have no weight, so the energies are those of the scaled cells.
+
+        Raises:
+            ValueError: if there is no factor, or one is not positive.
+        """
+        if not len(lengths) or not np.all(lengths > 0):
+            raise ValueError(f"lengths are scaled by positive factors, not by {lengths.tolist()}")
+        parts = [self._predict(part, lengths) for part in _chunks(crystals)]
+        return [_joined([p for p, _ in same]) for same in zip(*parts, strict=True)]
+
+    def predict_and_embed(
+        self, crystals: Crystals
+    ) -> tuple[Predictions, Float32[np.ndarray, "n features"]]:
+        """What ``predict`` says, and what the readouts of all members see of each crystal.
+
+        Crystals whose embeddings are near are alike to the networks
+        (``gnomon.models.uncertainty.domain``).
+        They are NaN where there is no prediction.
+        """
+        parts = [self._predict(part, np.ones(1), embed=True)[0] for part in _chunks(crystals)]
+        return _joined([p for p, _ in parts]), np.concatenate([seen for _, seen in parts])
+
+    def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
+        """The embeddings of ``predict_and_embed``."""
+        return self.predict_and_embed(crystals)[1]
+
+    def _predict(
+        self, crystals: Crystals, lengths: Float64[np.ndarray, " s"], embed: bool = False
+    ) -> list[tuple[Predictions, Float32[np.ndarray, "n features"]]]:
+        """Predictions at each factor, with embeddings if asked for and else with no features."""
+        refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]
+        # one too dense at every factor would cost the memory that the refusal saves
+        rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
+        smallest = float(min(1.0, lengths.min()))
+        graphs = self._graphs(crystals[rows], smallest)
+        fractions = crystals.composition[rows] / crystals.n_atoms[rows, None]
+        found = []
+        for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
+            scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
+            connected = _shortest(scaled) < self.networks.config.cutoff
+            lone = np.flatnonzero(~connected)
+            connected[lone] = _in_touch(crystals[rows[lone]].scale_volume(factor**3))
+            asked = reasons[rows] == ""
+            reasons[rows[asked & ~connected]] = (
+                f"no two atoms within {self.networks.config.cutoff:g} Å"
+            )
+            index = np.flatnonzero(asked & connected)
+            outputs, features = (run_and_embed if embed else _run)(self.networks, scaled, index)
+            energies = np.full((len(outputs), len(crystals)), np.nan)
+            energies[:, rows] = self.target.energies(fractions, outputs)
+            seen = np.full((len(crystals), features.shape[1]), np.nan, np.float32)
+            seen[rows] = features
+            found.append((Predictions(energies, reasons), seen))
+        return found
+
+    def _graphs(self, crystals: Crystals, smallest: float) -> Graphs:
+        """Graphs with every edge that crystals scaled by ``smallest`` or more have."""
+        config = self.networks.config
+        return build_graphs(crystals, config.cutoff / smallest, config.max_neighbors)
+
+    def _refusals(self, crystals: Crystals, length: float) -> Shaped[np.ndarray, " n"]:
+        """Why a crystal of lengths times a factor is not looked at, empty where it is."""
+        reasons = np.full(len(crystals), "", dtype=object)
+        reasons[crystals.volumes * length**3 < MIN_VOLUME * crystals.n_atoms] = (
+            f"less than {MIN_VOLUME:g} Å^3 an atom"
+        )
+        unseen = (crystals.composition > 0) & ~self.target.seen
+        for i in np.flatnonzero(unseen.any(axis=1)):
+            names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
+            reasons[i] = f"not in the training data: {names}"
+        return reasons
+
+
+def run(
+    networks: Structural, graphs: Graphs, index: np.ndarray, size: BatchSize = BATCH
+) -> Float64[np.ndarray, "m n"]:
+    """Outputs of the networks for these graphs, NaN for the others."""
+    members = networks.elements.shape[0]
+    out = np.full((members, len(graphs)), np.nan)
+    for chosen, batch in pack(graphs, _by_size(graphs, index), size):
+        out[:, chosen] = np.asarray(apply(networks, batch))[:, : len(chosen)]
+    return out
+
+
+@eqx.filter_jit
+def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
+    """Every member on one batch."""
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+    return each_member(lambda member: eqx.combine(member, rest)(batch), arrays)
+
+
+def _run(
+    networks: Structural, graphs: Graphs, index: np.ndarray
+) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n 0"]]:
+    return run(networks, graphs, index), np.zeros((len(graphs), 0), np.float32)
+
+
+def run_and_embed(
+    networks: Structural, graphs: Graphs, index: np.ndarray
+) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n features"]]:
+    """What ``run`` gives, and what the readouts of all members saw, side by side."""
+    members, features = networks.elements.shape[0], networks.config.features
+    out = np.full((members, len(graphs)), np.nan)
+    seen = np.full((len(graphs), members, features), np.nan, np.float32)
+    for chosen, batch in pack(graphs, _by_size(graphs, index), BATCH):
+        outputs, embeddings = _apply_and_embed(networks, batch)
+        out[:, chosen] = np.asarray(outputs)[:, : len(chosen)]
+        seen[chosen] = np.asarray(embeddings)[:, : len(chosen)].swapaxes(0, 1)
+    return out, seen.reshape(len(graphs), members * features)
+
+
+@eqx.filter_jit
+def _apply_and_embed(
+    networks: Structural, batch: GraphBatch
+) -> tuple[Float[Array, "m B"], Float[Array, "m B features"]]:
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+
+    def member(part: Structural) -> tuple[Float[Array, " B"], Float[Array, "B features"]]:
+        network = eqx.combine(part, rest)
+        features = network.embed(batch)
+        return jax.vmap(network.readout)(features), features
+
+    outputs: tuple[Array, Array] = each_member(member, arrays)
+    return outputs
+
+
+def _chunks(crystals: Crystals) -> Iterator[Crystals]:
+    """The crystals ``CHUNK`` at a time; one chunk of none for none."""
+    return (crystals[i : i + CHUNK] for i in range(0, max(len(crystals), 1), CHUNK))
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        np.concatenate([p.members for p in parts], axis=1),
+        np.concatenate([p.reasons for p in parts]),
+    )
+
+
+def _by_size(graphs: Graphs, index: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+    """Small graphs first: batches of equals waste little room."""
+    return index[np.argsort(graphs.n_edges[index], kind="stable")]
+
+
+def _scaled(graphs: Graphs, factor: float) -> Graphs:
+    """The same graphs with other distances; edges may reach beyond the cutoff, where they fade."""
+    return replace(graphs, distances=graphs.distances * np.float32(factor))
+
+
+def _shortest(graphs: Graphs) -> Float64[np.ndarray, " n"]:
+    """Length of the shortest edge of each crystal, Å; inf for one without edges."""
+    shortest = np.full(len(graphs), np.inf)
+    having = graphs.n_edges > 0
+    starts = graphs.edge_offsets[:-1][having]
+    if len(starts):
+        shortest[having] = np.minimum.reduceat(graphs.distances, starts)
+    return shortest
+
+
+def _in_touch(crystals: Crystals) -> Bool[np.ndarray, " n"]:
+    """Whether any two atoms of a crystal are within ``TOUCH``."""
+    radii = COVALENT_RADII[crystals.atomic_numbers]
+    found = neighbors(crystals, 2 * TOUCH * float(radii.max(initial=0.1)))
+    reach = TOUCH * (radii[found.receivers] + radii[found.senders])
+    touching = np.zeros(len(crystals), bool)
+    touching[crystals.crystal_index[found.receivers[found.distances < reach]]] = True
+    return touching
+
+
+def each_member(function: Callable[[Any], Any], members: Any) -> Any:
+    """A function of every member, whose arrays lie along a leading axis.
+
+    On CPUs one member after the other: XLA multiplies stacked small matrices three times slower
+    there than one at a time (measured); elsewhere all at once.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(function, members)
+    return jax.vmap(function)(members)
+
+
+def initial_networks(
+    config: StructuralConfig, coordination: float, members: int, seed: int
+) -> Structural:
+    """Untrained networks, each from its own key."""
+    keys = jax.random.split(jax.random.key(seed), members)
+    return eqx.filter_vmap(lambda key: Structural(config, coordination, key=key))(keys)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def save_model(path: Path, model: EnsembleEnergyModel, *, half: bool = False) -> None:
+    """Write a model, its weights in half precision if asked for, and beside it its card as JSON."""
+    assert model.card is not None
+    save_ensemble(path, model.networks, model.target, model.card, half=half)
+
+
+def load_model(path: Path | str) -> EnsembleEnergyModel:
+    """The model in a file that ``train`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        CheckpointError: if the file is damaged or no structural model.
+    """
+
+    def untrained(config: Any, members: int) -> Structural:
+        return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
+
+    return EnsembleEnergyModel(*load_ensemble(Path(path), "structural", untrained))

@@ -1,0 +1,226 @@
+"""Calibration: intervals that hold what they promise, measured on held-out rows, kept by the model.
+
+The held-out formula hashes of a model (75 to 84 by default) are cut in two: the lower half fits the
+intervals, the upper half, of other formulas, says what they hold.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gnomon.crystals import Crystals
+from gnomon.learn.card import ModelCard
+from gnomon.learn.split import formula_hashes
+from gnomon.models import Predictions
+from gnomon.models.structural.augment import AugmentConfig, predict_augmented
+from gnomon.models.structural.ensemble import EnsembleEnergyModel
+from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
+from gnomon.models.uncertainty.domain import SAMPLE, Domain, fit_domain
+from gnomon.models.uncertainty.reliability import Check, Labelled, measure
+from gnomon.run.files import write_atomically
+from gnomon.run.stamp import git_commit
+
+FORMAT: Literal["gnomon calibration 1"] = "gnomon calibration 1"
+"""First field of the file: the name and version of the format."""
+
+
+class CalibrationError(ValueError):
+    """The file is no calibration, or that of another model or of another way to predict."""
+
+
+class Calibration(BaseModel):
+    """Intervals for the predictions of one model, and where they come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["gnomon calibration 1"] = FORMAT
+    model_sha256: str
+    scheme: str
+    data: str
+    data_sha256: str
+    """Of the rows that fitted and that checked, and of their energies, as arrays."""
+    fitted_hashes: tuple[int, int]
+    """First and last formula hash of the rows that fitted."""
+    fitted_rows: int
+    checked_hashes: tuple[int, int]
+    checks: tuple[Check, ...]
+    """On the checked rows first, then on whatever else was asked for."""
+    augmentation: AugmentConfig | None
+    conformal: Conformal
+    seed: int
+    gnomon_version: str
+    git_commit: str | None
+    calibrated_at: str
+
+    def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
+        """See ``Conformal.half_widths``."""
+        return self.conformal.half_widths(predictions, level)
+
+
+def calibrate(
+    model: EnsembleEnergyModel,
+    model_sha256: str,
+    data: Labelled,
+    *,
+    also: tuple[Labelled, ...] = (),
+    augmentation: AugmentConfig | None = None,
+    spread: Spread = "inter-quartile range",
+    seed: int = 0,
+) -> tuple[Calibration, Domain | None]:
+    """Fit intervals and domain on rows of a data set that the model was not trained on.
+
+    Args:
+        model: with a card that says how it was split.
+        model_sha256: checksum of its file.
+        data: the data that it was trained on, or any with held-out formulas.
+        also: other data to check on, such as crystals of another origin.
+        augmentation: the scalings that predictions will be made with; None for none.
+        spread: what measures the disagreement of members.
+        seed: of the choice of training rows that the domain keeps.
+
+    Returns:
+        The calibration, and the domain (None where the data holds no training rows).
+
+    Raises:
+        ValueError: if the model held out fewer than two formula hashes, or too few rows have them.
+    """
+    if model.card is None:
+        raise ValueError("the model has no card, so nobody knows what it was trained on")
+    hashes = formula_hashes(data.crystals.reduced_formulas)
+    low, middle, high = held_out_hashes(model.card)
+    fit, check = (hashes >= low) & (hashes < middle), (hashes >= middle) & (hashes < high)
+    predictions = predict_as(model, data.crystals[fit], augmentation)
+    conformal = fit_conformal(predictions, data.energies[fit], spread)
+    domain = _domain(model, data.crystals, hashes < low, fit, seed)
+    checked = Labelled(data.crystals[check], data.energies[check], data.name)
+    calibration = Calibration(
+        model_sha256=model_sha256,
+        scheme=model.scheme,
+        data=data.name,
+        data_sha256=_sha256(data, fit | check),
+        fitted_hashes=(low, middle - 1),
+        fitted_rows=len(predictions),
+        checked_hashes=(middle, high - 1),
+        checks=tuple(
+            _check(model, part, augmentation, conformal, domain) for part in (checked, *also)
+        ),
+        augmentation=augmentation,
+        conformal=conformal,
+        seed=seed,
+        gnomon_version=version("gnomon"),
+        git_commit=git_commit(),
+        calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return calibration, domain
+
+
+def predict_as(
+    model: EnsembleEnergyModel, crystals: Crystals, augmentation: AugmentConfig | None
+) -> Predictions:
+    """Predictions with or without augmentation."""
+    if augmentation is None:
+        return model.predict(crystals)
+    return predict_augmented(model, crystals, augmentation).predictions
+
+
+def held_out_hashes(card: ModelCard) -> tuple[int, int, int]:
+    """First formula hash that fits, first one that checks, first one of neither.
+
+    Raises:
+        ValueError: if the training held out fewer than two.
+    """
+    low, high = int(card.config["train_below"]), int(card.config["validate_below"])
+    if high - low < 2:
+        raise ValueError(
+            f"the model trained on formula hashes below {low} and held out {high - low}: a "
+            "calibration needs two held-out ones at least; train with a smaller train_below"
+        )
+    return low, (low + high) // 2, high
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def calibration_path(model: Path) -> Path:
+    """Where the calibration of a model lies: ``m.gnomon`` → ``m.gnomon.calibration.json``."""
+    return model.with_name(model.name + ".calibration.json")
+
+
+def domain_path(calibration: Path) -> Path:
+    """Where the domain of a calibration lies: ``m.calibration.json`` → ``m.calibration.domain``."""
+    return calibration.with_suffix(".domain")
+
+
+def save_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration as JSON, whole or not at all."""
+    write_atomically(path, calibration.model_dump_json(indent=2).encode() + b"\n")
+
+
+def load_calibration(path: Path, model_sha256: str) -> Calibration:
+    """The calibration in a file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        CalibrationError: if the file is no calibration, or that of another model.
+    """
+    try:
+        found = Calibration.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CalibrationError(
+            f"{path} is no calibration of this version ({where}: {first['msg']}): run "
+            "`gnomon calibrate` again"
+        ) from error
+    if found.model_sha256 != model_sha256:
+        raise CalibrationError(
+            f"{path} belongs to another model (sha256 {found.model_sha256[:12]}..., not "
+            f"{model_sha256[:12]}...): run `gnomon calibrate` for this one, or predict without it"
+        )
+    return found
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _domain(
+    model: EnsembleEnergyModel,
+    crystals: Crystals,
+    trained: Bool[np.ndarray, " n"],
+    held_out: Bool[np.ndarray, " n"],
+    seed: int,
+) -> Domain | None:
+    rows = np.flatnonzero(trained)
+    if len(rows) < 2:
+        return None
+    chosen = np.random.default_rng(seed).permutation(rows)[:SAMPLE]
+    return fit_domain(model.embed(crystals[chosen]), model.embed(crystals[held_out]))
+
+
+def _check(
+    model: EnsembleEnergyModel,
+    data: Labelled,
+    augmentation: AugmentConfig | None,
+    conformal: Conformal,
+    domain: Domain | None,
+) -> Check:
+    predictions = predict_as(model, data.crystals, augmentation)
+    if domain is None:
+        return measure(data, predictions, conformal)
+    outside = domain.outside(domain.distances(model.embed(data.crystals)))
+    return measure(data, predictions, conformal, outside)
+
+
+def _sha256(data: Labelled, rows: Bool[np.ndarray, " n"]) -> str:
+    part = data.crystals[rows]
+    digest = hashlib.sha256()
+    for array in (part.lattice, part.atomic_numbers, part.frac_coords, part.offsets):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(data.energies[rows]).tobytes())
+    return digest.hexdigest()

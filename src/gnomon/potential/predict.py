@@ -1,0 +1,105 @@
+"""Energies, forces and stresses of crystals by a potential, in batches of few shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.potential.batch import Shape, batches
+from gnomon.potential.checkpoint import load
+from gnomon.potential.network import Potential, energy_forces_stress
+from gnomon.potential.weights import resolve
+from gnomon.run.listener import SILENT, Listener
+
+CAPACITY = Shape(atoms=256, rows=1024, crystals=64)
+"""Size of a batch: the features of about a thousand rows stay near a processor's cache."""
+
+
+class EnergyForcesStress(NamedTuple):
+    """Labels of n crystals: eV, eV/Å, and eV/Å3 (positive under tension, as in ASE)."""
+
+    energy: Float64[np.ndarray, " n"]
+    forces: Float64[np.ndarray, "atoms 3"]
+    stress: Float64[np.ndarray, "n 3 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPotential:
+    """A potential with the identity of its weights, which is part of its energy scheme."""
+
+    name: str
+    sha256: str
+    potential: Potential
+    card: dict[str, Any]
+
+    @property
+    def scheme(self) -> str:
+        """Name of the energy scheme: total energies as this very checkpoint predicts them."""
+        return f"{self.name} (sha256 {self.sha256[:12]})"
+
+    @property
+    def cutoff(self) -> float:
+        """How far atoms see each other, Å."""
+        return self.potential.config.cutoff
+
+    @cached_property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that it knows."""
+        return frozenset(self.potential.config.elements)
+
+    def knows(self, crystals: Crystals) -> Bool[np.ndarray, " n"]:
+        """Which crystals hold known elements only."""
+        table = np.zeros(256, dtype=bool)
+        table[list(self.elements)] = True
+        return np.logical_and.reduceat(table[crystals.atomic_numbers], crystals.offsets[:-1])
+
+    def predict(self, crystals: Crystals, *, capacity: Shape = CAPACITY) -> EnergyForcesStress:
+        """Labels of all crystals, in order.
+
+        Raises:
+            ValueError: if a crystal holds an element that the potential does not know.
+        """
+        known = self.knows(crystals)
+        if not known.all():
+            i = int(np.flatnonzero(~known)[0])
+            foreign = sorted({SYMBOLS[z] for z in crystals.arrays(i)[1]} - self._symbols)
+            raise ValueError(
+                f"{self.name} does not know {', '.join(foreign)} (crystal {i}): leave such "
+                "crystals out, or take a potential that was trained on them"
+            )
+        energy = np.empty(len(crystals))
+        forces = np.empty((int(crystals.offsets[-1]), 3))
+        stress = np.empty((len(crystals), 3, 3))
+        for chosen, batch in batches(crystals, self.cutoff, capacity):
+            e, f, s = (np.asarray(x) for x in compiled(self.potential, batch))
+            energy[chosen], stress[chosen] = e[: len(chosen)], s[: len(chosen)]
+            sizes = crystals.n_atoms[chosen]
+            place = np.repeat(crystals.offsets[:-1][chosen] - (np.cumsum(sizes) - sizes), sizes)
+            forces[place + np.arange(len(place))] = f[: len(place)]
+        return EnergyForcesStress(energy, forces, stress)
+
+    @cached_property
+    def _symbols(self) -> set[str]:
+        return {SYMBOLS[z] for z in self.elements}
+
+
+compiled = eqx.filter_jit(energy_forces_stress)
+"""``energy_forces_stress``, compiled once for each network and shape."""
+
+
+def load_potential(name_or_path: str, *, listener: Listener = SILENT) -> LoadedPotential:
+    """Weights by name (``gnomon-1``, ``nequix-mp-1``, ...) or path; ``listener`` hears a download.
+
+    Raises:
+        ValueError: if there are no such weights, or the file is not what it should be.
+    """
+    weights = resolve(name_or_path, listener=listener)
+    potential, card = load(weights.path)
+    return LoadedPotential(weights.name, weights.sha256, potential, card)

@@ -1,0 +1,81 @@
+"""Where a training starts: random weights fitted to the data, or weights trained before."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float64
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon.io.frames import Frames
+from gnomon.models.structural.train import fit_target
+from gnomon.potential.loader import Samples
+from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.predict import LoadedPotential
+
+MIN_SCALE = 1e-3
+"""eV; energies of atoms are never scaled by less."""
+
+REFIT_FRAMES = 2000
+"""Frames, drawn at random, on which atom energies are fitted again."""
+
+
+class NetworkConfig(BaseModel):
+    """What is chosen of a network; elements, neighbours and scale come from the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden_irreps: str = Field(default="64x0e + 32x1o + 16x2e", description="between layers")
+    n_layers: int = Field(default=2, ge=1, description="convolutions")
+    cutoff: float = Field(default=5.0, gt=0, description="Å")
+    lmax: int = Field(default=2, ge=0, description="largest degree of the harmonics")
+    radial_basis_size: int = Field(default=8, ge=1, description="Bessel functions")
+    radial_mlp_size: int = Field(default=64, ge=1, description="width of the radial perceptron")
+    radial_mlp_layers: int = Field(default=2, ge=1, description="its hidden layers")
+    radial_polynomial_p: float = Field(default=6.0, gt=0, description="power of the envelope")
+    index_weights: bool = Field(default=False, description="self-connection by element")
+    layer_norm: bool = True
+    embedding: int | None = Field(
+        default=48, ge=1, description="size of the elements' embedding; None for one-hot elements"
+    )
+    repulsion: bool = Field(default=True, description="screened nuclear repulsion is added")
+
+
+def fresh_potential(samples: Samples, network: NetworkConfig, seed: int) -> Potential:
+    """Random weights; energies of atoms by least squares, scaled by the rms of the forces."""
+    frames = samples.frames
+    target = fit_target(frames.crystals, frames.energy_per_atom)
+    forces = frames.forces[np.isfinite(frames.forces)]
+    scale = np.sqrt(np.mean(forces**2)) if len(forces) else target.scale
+    elements = tuple(np.unique(frames.crystals.atomic_numbers).tolist())
+    config = PotentialConfig(
+        elements=elements,
+        avg_n_neighbors=max(samples.avg_n_neighbors, 1.0),
+        scale=float(max(scale, MIN_SCALE)),
+        **network.model_dump(),
+    )
+    potential = Potential(config, key=jax.random.key(seed))
+    energies = target.shift + target.element_energies[list(elements)]
+    return _with_atom_energies(potential, energies)
+
+
+def refit(potential: Potential, frames: Frames, seed: int) -> Potential:
+    """The potential with energies of atoms that make up for what it gets wrong by composition."""
+    drawn = np.random.default_rng(seed).permutation(len(frames))[:REFIT_FRAMES]
+    part = frames.take(np.sort(drawn))
+    found = LoadedPotential("", "", potential, {}).predict(part.crystals)
+    wrong = (part.energy - found.energy) / part.crystals.n_atoms
+    target = fit_target(part.crystals, wrong)
+    elements = list(potential.config.elements)
+    change = target.shift + target.element_energies[elements]  # the shift alone where unseen
+    return _with_atom_energies(potential, np.asarray(potential.atom_energies) + change)
+
+
+def _with_atom_energies(
+    potential: Potential, energies: Float64[np.ndarray, " species"]
+) -> Potential:
+    return eqx.tree_at(
+        lambda tree: tree.atom_energies, potential, jnp.asarray(energies, jnp.float32)
+    )

@@ -1,0 +1,233 @@
+"""What a strategy is told: energies with a spread, by a model that learns from every reveal.
+
+Energies of the pool may come from another scheme than those of the known crystals.  The difference
+is a row of coefficients, a constant and one for each anion and +U metal that corrections treat
+(``linear.offset_features``), fitted each round on revealed answers and reported.  It also takes up
+errors that a model makes on all compounds of an anion: the two cannot be told apart by energies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from gnomon.crystals import Crystals
+from gnomon.models import EnergyModel, Predictions
+from gnomon.replay.linear import (
+    OFFSET_NAMES,
+    composition_features,
+    fit,
+    offset_features,
+)
+from gnomon.replay.pool import Pool
+
+if TYPE_CHECKING:
+    from gnomon.models.structural.train import TrainConfig
+
+IQR_OF_NORMAL = 1.349
+"""Inter-quartile range of a normal distribution of standard deviation 1."""
+
+OFFSET_PRIOR = 0.5
+"""eV/atom for an atom fraction of 1; the largest correction of MP2020 is 0.69 (oxygen)."""
+
+ELEMENT_PRIOR = 0.15
+"""eV/atom for an atom fraction of 1: how far off a trained model may be for a pure element."""
+
+WEIGHT_PRIOR = 5.0
+"""eV/atom: formation energies are at most about this, so weights on fractions are."""
+
+RIDGE_NOISE = 0.15
+"""eV/atom that a linear model on compositions leaves unexplained, about."""
+
+MODEL_NOISE = 0.05
+"""eV/atom that a trained network leaves unexplained on crystals unlike its own, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What a model says of every crystal of the pool, in the pool's scheme.
+
+    Attributes:
+        energy: formation energy, eV/atom; NaN where there is no prediction.
+        spread: standard deviation, eV/atom.
+        e_above_hull: of the known phases, eV/atom.
+        offset: fitted difference pool scheme - known scheme, eV/atom for an atom fraction of 1.
+    """
+
+    energy: Float64[np.ndarray, " n"]
+    spread: Float64[np.ndarray, " n"]
+    e_above_hull: Float64[np.ndarray, " n"]
+    offset: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Revealed:
+    """Rows of the pool that were paid for, and their energies (eV/atom)."""
+
+    index: Int64[np.ndarray, " k"]
+    formation_energy_per_atom: Float64[np.ndarray, " k"]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Anything that learns from revealed answers."""
+
+    name: str
+
+    def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
+        """Learn from known and revealed rows; predict the whole pool."""
+        ...
+
+
+class RidgeLearner:
+    """Composition only: linear on element fractions and products of groups.
+
+    Each seed draws its own Bayesian bootstrap of the known rows (Rubin, Ann. Stat. 9, 130 (1981)).
+    """
+
+    name = "ridge on element fractions"
+
+    def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
+        """Known and revealed rows in one regression; revealed ones carry the offset too."""
+        known = composition_features(pool.known.crystals.composition)
+        inside = composition_features(pool.crystals.composition)
+        shifts = scheme_shifts(pool)
+        n, k = len(known), shifts.shape[1]
+        features = np.concatenate([known, inside[revealed.index]])
+        extra = np.concatenate([np.zeros((n, k)), shifts[revealed.index]])
+        targets = [pool.known.formation_energy_per_atom, revealed.formation_energy_per_atom]
+        rng = np.random.default_rng([seed, 0])
+        weights = np.concatenate([rng.exponential(size=n), np.ones(len(revealed.index))])
+        prior = np.r_[np.full(known.shape[1], WEIGHT_PRIOR), np.full(k, OFFSET_PRIOR)]
+        every = np.concatenate([features, extra], axis=1)
+        model = fit(every, np.concatenate(targets), prior, RIDGE_NOISE, weights)
+        asked = np.concatenate([inside, shifts], axis=1)
+        spread = np.hypot(RIDGE_NOISE, model.spread(asked))
+        return forecast_of(pool, model.predict(asked), spread, named_offset(model.mean, k))
+
+
+class CorrectedLearner:
+    """A trained model, left as it is, plus a linear correction of its errors on revealed rows.
+
+    The correction has the offset between schemes and one term for each element (least squares
+    with priors), so a round costs milliseconds however large the model.  Each seed draws its own
+    bootstrap of the members.
+    """
+
+    def __init__(self, model: EnergyModel, name: str) -> None:
+        """Take a model; it predicts the pool once."""
+        self.name = name
+        self._model = model
+        self._base: tuple[Crystals, Predictions] | None = None
+
+    def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
+        """The model's median plus the correction learned so far."""
+        predictions = self._predict(pool.crystals)
+        base = bootstrapped(predictions, seed)
+        shifts = scheme_shifts(pool)
+        composition = pool.crystals.composition
+        fractions = composition / pool.crystals.n_atoms[:, None]
+        features = np.concatenate([fractions, shifts], axis=1)
+        prior = np.r_[
+            np.full(fractions.shape[1], ELEMENT_PRIOR), np.full(shifts.shape[1], OFFSET_PRIOR)
+        ]
+        errors = revealed.formation_energy_per_atom - base[revealed.index]
+        told = np.isfinite(errors)
+        model = fit(features[revealed.index[told]], errors[told], prior, MODEL_NOISE)
+        # what the bootstrap of the members must not hide: how far all of them lie apart
+        spread = np.hypot(predictions.iqr / IQR_OF_NORMAL, MODEL_NOISE)
+        energy = base + model.predict(features)
+        return forecast_of(pool, energy, spread, named_offset(model.mean, shifts.shape[1]))
+
+    def _predict(self, crystals: Crystals) -> Predictions:
+        if self._base is None or self._base[0] is not crystals:
+            self._base = crystals, self._model.predict(crystals)
+        return self._base[1]
+
+
+class StructuralLearner:
+    """The structural ensemble, trained anew every round on known and revealed rows.
+
+    The offset is fitted to the errors of the ensemble of round 0, which saw known rows only;
+    revealed energies learn without it and predictions get it back, so schemes never mix.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, known_rows: int) -> None:
+        """Models go into the folder; at most ``known_rows`` known crystals, drawn by the seed."""
+        self._config, self._folder, self._known_rows = config, folder, known_rows
+        settings = hashlib.sha256(f"{config.model_dump_json()} {known_rows}".encode())
+        self.name = f"structural ensemble, trained every round ({settings.hexdigest()[:12]})"
+
+    def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
+        """Train, or take the finished model of the same rows, and predict."""
+        nothing = np.zeros(0, np.int64)
+        first = self._train(pool, nothing, np.zeros(0), seed).median
+        shifts = scheme_shifts(pool)
+        errors = revealed.formation_energy_per_atom - first[revealed.index]
+        told = np.isfinite(errors)
+        prior = np.full(shifts.shape[1], OFFSET_PRIOR)
+        model = fit(shifts[revealed.index[told]], errors[told], prior, MODEL_NOISE)
+        shift = model.predict(shifts)
+        labels = revealed.formation_energy_per_atom - shift[revealed.index]
+        found = self._train(pool, revealed.index, labels, seed)
+        spread = np.hypot(found.iqr / IQR_OF_NORMAL, MODEL_NOISE)
+        return forecast_of(
+            pool, found.median + shift, spread, named_offset(model.mean, shifts.shape[1])
+        )
+
+    def _train(
+        self, pool: Pool, rows: np.ndarray, labels: Float64[np.ndarray, " k"], seed: int
+    ) -> Predictions:
+        from gnomon.models.structural.ensemble import load_model
+        from gnomon.models.structural.train import train
+
+        known = pool.known
+        count = min(self._known_rows, len(known))
+        drawn = np.random.default_rng([seed, 1]).choice(len(known), count, replace=False)
+        key = hashlib.sha256(np.sort(rows).tobytes()).hexdigest()[:12]
+        path = self._folder / f"seed={seed:03d}-{key}.gnomon"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train(
+            Crystals.concatenate([known.crystals.take(drawn), pool.crystals.take(rows)]),
+            np.concatenate([known.formation_energy_per_atom[drawn], labels]),
+            self._config.model_copy(update={"seed": seed}),
+            out=path,
+            scheme=known.scheme,
+        )
+        return load_model(path).predict(pool.crystals)
+
+
+def bootstrapped(predictions: Predictions, seed: int) -> Float64[np.ndarray, " n"]:
+    """Median over members drawn with replacement, eV/atom: what tells seeds apart."""
+    rng = np.random.default_rng([seed, 0])
+    members = predictions.members
+    return np.median(members[rng.integers(len(members), size=len(members))], axis=0)
+
+
+def scheme_shifts(pool: Pool) -> Float64[np.ndarray, "n k"]:
+    """Columns of the offset; none where pool and known crystals share a scheme."""
+    if pool.scheme == pool.known.scheme:
+        return np.zeros((len(pool), 0))
+    return offset_features(pool.crystals.composition)
+
+
+def named_offset(weights: Float64[np.ndarray, " f"], k: int) -> dict[str, float]:
+    """The fitted offset by name: the last k weights."""
+    if not k:
+        return {}
+    return dict(zip(OFFSET_NAMES, weights[len(weights) - k :].tolist(), strict=True))
+
+
+def forecast_of(
+    pool: Pool,
+    energy: Float64[np.ndarray, " n"],
+    spread: Float64[np.ndarray, " n"],
+    offset: dict[str, float],
+) -> Forecast:
+    """A forecast of energies with their distance from the known hull."""
+    return Forecast(energy, spread, energy - pool.hull_energy, offset)

@@ -1,0 +1,195 @@
+"""The replay: choose, reveal, learn, repeat; one append-only file for each strategy and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from gnomon.replay.learners import Forecast, Learner, Revealed
+from gnomon.replay.pool import Answers, Pool, Replay
+from gnomon.replay.strategies import MODEL_STRATEGIES, Settings, StrategyName, merit
+from gnomon.run.files import write_atomically
+from gnomon.run.listener import SILENT, Listener
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is evaluated: rounds of a batch each, for a number of seeds.
+
+    Raises:
+        ValueError: if a number is below 1.
+    """
+
+    batch: int
+    rounds: int
+    seeds: int
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "rounds", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """What strategies rank by: two learners and the probabilities of substitution."""
+
+    model: Learner | None = None
+    composition: Learner | None = None
+    probability: Float64[np.ndarray, " n"] | None = None
+
+    def learner(self, strategy: StrategyName) -> Learner | None:
+        """The one that this strategy asks; None if it asks none."""
+        if strategy in MODEL_STRATEGIES:
+            return self.model
+        return self.composition if strategy == "composition" else None
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round: the rows chosen, the error on them before they were revealed, the offset.
+
+    Attributes:
+        mae: of the forecast on the rows chosen, eV/atom; None without a forecast.
+    """
+
+    chosen: tuple[int, ...]
+    mae: float | None
+    offset: dict[str, float]
+
+
+def choose(
+    values: Float64[np.ndarray, " n"],
+    open_rows: Bool[np.ndarray, " n"],
+    count: int,
+    rng: np.random.Generator,
+) -> Int64[np.ndarray, " k"]:
+    """The open rows of highest merit; equal merits in the order of chance."""
+    rows = rng.permutation(np.flatnonzero(open_rows))
+    return rows[np.argsort(-values[rows], kind="stable")][:count]
+
+
+def step(
+    pool: Pool, revealed: Revealed, strategy: StrategyName, means: Means, plan: Plan, seed: int
+) -> tuple[Int64[np.ndarray, " k"], Forecast | None]:
+    """One choice, from what has been revealed so far and nothing else."""
+    learner = means.learner(strategy)
+    forecast = None if learner is None else learner.forecast(pool, revealed, seed=seed)
+    values = merit(strategy, plan.settings, forecast, means.probability, len(pool))
+    open_rows = np.ones(len(pool), dtype=bool)
+    open_rows[revealed.index] = False
+    name = zlib.crc32(strategy.encode())
+    rng = np.random.default_rng([seed, len(revealed.index), name])
+    return choose(values, open_rows, plan.batch, rng), forecast
+
+
+def replay(  # noqa: PLR0913  (what is replayed, by which strategy, and where it is written)
+    pool: Pool,
+    answers: Answers,
+    strategy: StrategyName,
+    means: Means,
+    plan: Plan,
+    *,
+    seed: int,
+    file: Path,
+    key: str,
+    listener: Listener = SILENT,
+) -> list[Round]:
+    """All rounds of one strategy and seed; goes on after the last whole line of the file.
+
+    Raises:
+        ValueError: if the file belongs to other data or settings.
+    """
+    rounds = _read(file, key)[: plan.rounds]
+    while len(rounds) < plan.rounds:
+        index = np.array([i for r in rounds for i in r.chosen], dtype=np.int64)
+        if len(index) == len(pool):
+            break
+        revealed = Revealed(index, answers.reveal(index))
+        chosen, forecast = step(pool, revealed, strategy, means, plan, seed)
+        mae, offset = None, {}
+        if forecast is not None:
+            errors = np.abs(forecast.energy[chosen] - answers.reveal(chosen))
+            mae = float(np.nanmean(errors)) if np.isfinite(errors).any() else None
+            offset = forecast.offset
+        rounds.append(Round(tuple(chosen.tolist()), mae, offset))
+        _append(file, asdict(rounds[-1]))
+        listener.tick(f"{strategy}, seed {seed}", len(rounds), plan.rounds)
+    return rounds
+
+
+def run_key(replayed: Replay, strategy: StrategyName, means: Means, plan: Plan) -> str:
+    """Hash of what the rounds of a strategy depend on; the number of rounds and seeds is not."""
+    learner = means.learner(strategy)
+    facts: list[Any] = [replayed.sha256, strategy, "" if learner is None else learner.name]
+    facts += [plan.batch, asdict(plan.settings)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def replay_all(
+    replayed: Replay,
+    strategies: Sequence[StrategyName],
+    means: Means,
+    plan: Plan,
+    folder: Path,
+    listener: Listener = SILENT,
+) -> dict[StrategyName, list[list[Round]]]:
+    """Rounds of every strategy and seed; what is in the folder already is not done again.
+
+    Raises:
+        ValueError: if there is no strategy, one is named twice, or the folder is of another run.
+    """
+    if not strategies or len(set(strategies)) != len(strategies):
+        raise ValueError(f"strategies {list(strategies)}: name at least one, each once")
+    runs: dict[StrategyName, list[list[Round]]] = {}
+    for strategy in strategies:
+        key = run_key(replayed, strategy, means, plan)
+        runs[strategy] = [
+            replay(
+                replayed.pool,
+                replayed.answers,
+                strategy,
+                means,
+                plan,
+                seed=seed,
+                file=folder / "rounds" / f"{strategy}-{seed:03d}.jsonl",
+                key=key,
+                listener=listener,
+            )
+            for seed in range(plan.seeds)
+        ]
+    return runs
+
+
+def _read(file: Path, key: str) -> list[Round]:
+    """The whole rounds of a file, which is begun if there is none; a torn last line is cut off."""
+    if not file.exists():
+        write_atomically(file, json.dumps({"key": key}).encode() + b"\n")
+    data = file.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        write_atomically(file, whole)
+    lines = [json.loads(line) for line in whole.decode().splitlines()]
+    if not lines or lines[0].get("key") != key:
+        raise ValueError(
+            f"{file} holds rounds of other data, another model or other settings: choose another "
+            "folder, or delete this one"
+        )
+    return [Round(tuple(row["chosen"]), row["mae"], row["offset"]) for row in lines[1:]]
+
+
+def _append(file: Path, row: dict[str, Any]) -> None:
+    with file.open("ab") as handle:
+        handle.write(json.dumps(row).encode() + b"\n")
+        handle.flush()
+        os.fsync(handle.fileno())

@@ -1,0 +1,1 @@
+"""Crystals as numbers that networks take."""

@@ -1,0 +1,1 @@
+"""How work survives: files, folders, locks, processes, downloads, and who hears of progress."""

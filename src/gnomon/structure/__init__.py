@@ -1,0 +1,1 @@
+"""What a crystal is, whatever it is called: symmetry, neighbours, prototypes, matching."""

@@ -1,0 +1,158 @@
+"""Fingerprints: numbers that do not depend on how a crystal is written down.
+
+For each ordered pair of its elements A, B a smooth distribution of distances,
+
+    v_a(r) = sum over atoms b of B, d(a, b) < R, of (1 - d / R)^2 B3((d - r) / s),
+
+B3 the cubic B-spline, is taken at points r a distance s apart for every atom a of A; its mean and
+standard deviation over the atoms of A are kept (partial distributions as in Valle and Oganov, Acta
+Cryst. A66, 507 (2010); the deviation tells crystals apart whose atoms differ in surroundings that
+are alike on average, as pointwise distances do: Widdowson and Kurlin, NeurIPS 35 (2022)).  Lengths
+are in units of the cube root of the volume of an atom, so that a crystal and the same one a little
+larger are alike.
+
+Cell, origin, order of atoms, rotation and mirror images have no influence.  Everything is
+continuous, so small noise makes small changes: fingerprints are compared with a tolerance, and not
+rounded to a key, which would tell apart what lies on two sides of an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from gnomon.crystals import Crystals
+from gnomon.structure.neighbors import neighbors
+
+REACH = 2.6
+"""Distances up to so many cube roots of an atom's volume are looked at: about 70 neighbours."""
+
+CENTERS = 16
+"""Points of the distributions."""
+
+FIRST = 0.6
+"""The first point; atoms closer than this do not occur in crystals worth comparing."""
+
+CHUNK = 256
+"""Crystals in work at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """Fingerprints of n crystals; those of one formula have one length.
+
+    Attributes:
+        values: fingerprint after fingerprint.
+        offsets: (n + 1,); that of crystal i is ``values[offsets[i]:offsets[i + 1]]``.
+    """
+
+    values: Float64[np.ndarray, " values"]
+    offsets: Int64[np.ndarray, " n_plus_1"]
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.offsets) - 1
+
+    def of(self, i: int) -> Float64[np.ndarray, " length"]:
+        """The fingerprint of crystal i, as a view."""
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+
+def fingerprints(crystals: Crystals) -> Fingerprints:
+    """Fingerprints of crystals, 2 m^2 distributions for each of m elements.
+
+    The length depends on the number of elements alone; elements follow atomic numbers.
+    """
+    parts = list(_parts(crystals))
+    values = [part for part, _ in parts] or [np.zeros(0)]
+    lengths = [length for _, length in parts] or [np.zeros(0, np.int64)]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
+    return Fingerprints(np.concatenate(values), offsets)
+
+
+def _parts(
+    crystals: Crystals,
+) -> Iterator[tuple[Float64[np.ndarray, " v"], Int64[np.ndarray, " k"]]]:
+    for start in range(0, len(crystals), CHUNK):
+        yield _of_chunk(crystals[start : start + CHUNK])
+
+
+def _of_chunk(crystals: Crystals) -> tuple[Float64[np.ndarray, " v"], Int64[np.ndarray, " k"]]:
+    """Values and lengths of a chunk's fingerprints.
+
+    Rows are the kinds (crystal, element) of the chunk; an atom's distribution has one block for
+    each kind of its own crystal, and the blocks of all atoms of a kind are averaged.
+    """
+    per_atom = np.cbrt(crystals.volumes / crystals.n_atoms)
+    unit = crystals.with_lattice(crystals.lattice / per_atom[:, None, None])
+    kind, first_kind, n_kinds = _kinds(unit)
+    own = unit.crystal_index
+    found = neighbors(unit, REACH)
+
+    m = n_kinds[own]  # blocks of each atom
+    block_start = np.concatenate([np.zeros(1, np.int64), np.cumsum(m)])
+    block = block_start[found.receivers] + kind[found.senders] - first_kind[own[found.senders]]
+    atoms = _spread(block, found.distances, int(block_start[-1]))
+
+    # atom a of kind k in a crystal of m kinds adds its block j to row (k, j)
+    row_start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_kinds**2)])
+    block_atom = np.repeat(np.arange(len(own)), m)
+    block_kind = np.arange(len(block_atom)) - block_start[block_atom]
+    within = kind[block_atom] - first_kind[own[block_atom]]
+    row = row_start[own[block_atom]] + within * m[block_atom] + block_kind
+    mean, deviation = _moments(atoms, row, int(row_start[-1]))
+    return (
+        np.concatenate([mean, deviation], axis=1).reshape(-1),
+        n_kinds**2 * 2 * CENTERS,
+    )
+
+
+def _kinds(
+    crystals: Crystals,
+) -> tuple[Int64[np.ndarray, " atoms"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Kind (crystal, element) of each atom, the first kind of each crystal and how many it has."""
+    key = crystals.crystal_index * 256 + crystals.atomic_numbers
+    kinds, kind = np.unique(key, return_inverse=True)
+    n_kinds = np.bincount(kinds // 256, minlength=len(crystals))
+    return kind, np.cumsum(n_kinds) - n_kinds, n_kinds
+
+
+def _spread(
+    block: Int64[np.ndarray, " pairs"], distances: Float64[np.ndarray, " pairs"], n_blocks: int
+) -> Float64[np.ndarray, "blocks centers"]:
+    """Sums of smeared distances in each block.
+
+    A distance reaches the four points around it only: a cubic B-spline, the smooth bump of compact
+    support that is nearest to a Gaussian (s = 0.58 of the spacing).
+    """
+    spacing = (REACH - FIRST) / (CENTERS - 3)
+    x = np.maximum((distances - FIRST) / spacing, 0.0)
+    left = np.floor(x).astype(np.int64)
+    t = x - left
+    weight = (1 - distances / REACH) ** 2  # goes to zero smoothly where the reach ends
+    bumps = (
+        (1 - t) ** 3 / 6,
+        (3 * t**3 - 6 * t**2 + 4) / 6,
+        (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+        t**3 / 6,
+    )
+    total = np.zeros(n_blocks * CENTERS)
+    for step, bump in enumerate(bumps):
+        position = block * CENTERS + np.minimum(left + step, CENTERS - 1)
+        total += np.bincount(position, weights=weight * bump, minlength=len(total))
+    return total.reshape(n_blocks, CENTERS)
+
+
+def _moments(
+    atoms: Float64[np.ndarray, "blocks centers"], row: Int64[np.ndarray, " blocks"], n_rows: int
+) -> tuple[Float64[np.ndarray, "rows centers"], Float64[np.ndarray, "rows centers"]]:
+    """Mean and standard deviation of the blocks of each row."""
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(n_rows))
+    counts = np.bincount(row, minlength=n_rows)[:, None]
+    mean = np.add.reduceat(atoms[order], starts, axis=0) / counts
+    apart = (atoms - mean[row])[order] ** 2
+    return mean, np.sqrt(np.add.reduceat(apart, starts, axis=0) / counts)

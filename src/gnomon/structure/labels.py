@@ -1,0 +1,124 @@
+"""Labels of prototypes in the style of AFLOW: what two crystals share when only elements differ.
+
+``AB_cF8_225_a_b`` (rock salt) is the anonymous formula, the Pearson symbol, the space group and the
+Wyckoff letters of each species (Mehl et al., Comput. Mater. Sci. 136, S1 (2017)).  Free
+parameters and cell lengths are left out, so structures as different as iodine and black phosphorus
+may share a label: it is a necessary condition of the same prototype, not a sufficient one.
+
+Two choices that AFLOW leaves open are made here, so that one structure has one label.  Species
+come in order of their amounts and then of their letters, whatever the elements: CaF2 and Na2O are
+both ``AB2``.  Of the letterings that differ by the choice of origin or axes alone (the affine
+normaliser of the space group) the first in alphabetical order is taken: AFLOW's own label of a
+prototype may be another one of these.  Mirror images in space groups that differ (P4_1 and P4_3)
+keep labels that differ.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from gnomon.crystals import Crystals
+from gnomon.structure.protostructures import (
+    LETTERS,
+    Protostructure,
+    distinct_relabellings,
+    protostructure,
+)
+from gnomon.structure.symmetry import SYMPREC, space_group_symbol
+
+FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
+"""Last space group of each crystal family, and its letter in Pearson's symbol."""
+
+
+@dataclass(frozen=True)
+class PrototypeLabel:
+    """Prototype of one crystal.
+
+    Attributes:
+        text: such as ``AB3_cP4_221_a_c``; empty where spglib finds no symmetry.
+        elements: (m,), atomic numbers of A, B, ...; where species are equivalent (both of rock
+            salt), the lower atomic number comes first.
+    """
+
+    text: str
+    elements: Int64[np.ndarray, " m"]
+
+
+def prototype_labels(crystals: Crystals, symprec: float = SYMPREC) -> Shaped[np.ndarray, " n"]:
+    """Label of each crystal's prototype (array of str objects), empty where spglib finds none.
+
+    Args:
+        crystals: in any cells; supercells get the label of the primitive cell.
+        symprec: tolerance of the symmetry search, Å.
+    """
+    return np.array([one.text for one in labelled(crystals, symprec)], dtype=object)
+
+
+def labelled(crystals: Crystals, symprec: float = SYMPREC) -> Iterator[PrototypeLabel]:
+    """Labels of crystals one after the other, with the element that each letter stands for."""
+    return (prototype_label(protostructure(one, symprec)) for one in crystals)
+
+
+def prototype_label(structure: Protostructure) -> PrototypeLabel:
+    """The label of these Wyckoff positions."""
+    if structure.space_group == 0:
+        return PrototypeLabel("", structure.elements)
+    amounts = structure.amounts // np.gcd.reduce(structure.amounts)
+    pearson = pearson_symbol(structure.space_group, structure.conventional_atoms)
+    orbits = [tuple(letters.tolist()) for letters in structure.orbits]
+    text, order = anonymous_label(structure.space_group, pearson, amounts.tolist(), orbits)
+    return PrototypeLabel(text, structure.elements[order])
+
+
+def anonymous_label(
+    space_group: int, pearson: str, amounts: Sequence[int], orbits: Sequence[Sequence[int]]
+) -> tuple[str, list[int]]:
+    """The label of species with these amounts and letters, and the species in its order.
+
+    Args:
+        space_group: international number.
+        pearson: Pearson symbol.
+        amounts: of each species in the reduced formula.
+        orbits: of each species the letters of its orbits, as positions in ``LETTERS``.
+    """
+    best: list[tuple[int, tuple[int, ...], int]] | None = None
+    for new in distinct_relabellings(space_group, map(np.asarray, orbits)).tolist():
+        species = sorted(
+            (amount, tuple(sorted(new[letter] for letter in letters)), i)
+            for i, (amount, letters) in enumerate(zip(amounts, orbits, strict=True))
+        )
+        if best is None or [s[:2] for s in species] < [s[:2] for s in best]:
+            best = species
+    assert best is not None  # the identity is among the relabellings
+    formula = "".join(
+        chr(ord("A") + i) + (str(amount) if amount > 1 else "")
+        for i, (amount, _, _) in enumerate(best)
+    )
+    positions = "_".join(_written(letters) for _, letters, _ in best)
+    return f"{formula}_{pearson}_{space_group}_{positions}", [i for *_, i in best]
+
+
+def pearson_symbol(space_group: int, conventional_atoms: int) -> str:
+    """Pearson symbol, such as ``cF8``; one face centred is C, and hR counts the primitive cell.
+
+    Raises:
+        ValueError: if there is no such space group.
+    """
+    if not 1 <= space_group <= 230:
+        raise ValueError(f"space groups have numbers from 1 to 230, not {space_group}")
+    family = next(letter for last, letter in FAMILIES if space_group <= last)
+    centring = space_group_symbol(space_group)[0]
+    if centring == "R":
+        return f"hR{conventional_atoms // 3}"
+    return f"{family}{'C' if centring in 'AB' else centring}{conventional_atoms}"
+
+
+def _written(letters: tuple[int, ...]) -> str:
+    """Letters as AFLOW writes them: ``ac2g``."""
+    return "".join(
+        (str(count) if count > 1 else "") + LETTERS[letter]
+        for letter, count in Counter(letters).items()
+    )

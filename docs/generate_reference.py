@@ -136,8 +136,8 @@ def config_page() -> str:
         "## A campaign\n\n"
         + _settings(CampaignConfig, "")
         + "\n## A training\n\n"
-        + "Settings of `gnomon.models.structural.train.TrainConfig`, for use from Python and on every model "
-        "card.\n\n" + _settings(TrainConfig, "")
+        + "Settings of `gnomon.models.structural.train.TrainConfig`, for use from Python and on "
+        "every model card.\n\n" + _settings(TrainConfig, "")
     )
 
 

@@ -153,3 +153,38 @@ def test_neither_jax_nor_pymatgen_is_loaded_before_it_is_needed(code):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+# --- small files, small functions, nothing twice --------------------------------------------------
+
+
+def functions(module: str) -> list[tuple[str, list[ast.stmt]]]:
+    """Names and bodies, docstrings left out, of the functions of a module."""
+    found = []
+    for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            found.append((f"{module}.{node.name}", body))
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_and_functions_are_small(module):
+    assert len(MODULES[module].read_text("utf-8").splitlines()) <= 450
+    allowed = 80 if room_of(module) == "cli" else 64
+    for name, body in functions(module):
+        lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+        assert lines <= allowed, f"{name} has {lines} lines"
+
+
+def test_no_function_body_stands_twice():
+    where: dict[str, list[str]] = {}
+    for module in MODULES:
+        for name, body in functions(module):
+            if sum(isinstance(n, ast.stmt) for s in body for n in ast.walk(s)) > 1:
+                where.setdefault("\n".join(map(ast.dump, body)), []).append(name)
+    assert [names for names in where.values() if len(names) > 1] == []
+
+
+def test_comments_that_silence_the_linter_are_few():
+    assert sum(path.read_text("utf-8").count("noqa") for path in MODULES.values()) <= 40

@@ -10,9 +10,9 @@ not carried from pass to pass but made anew from their distance and their ends; 
 zero at the cutoff, which makes the energy continuous; equal atoms are computed once
 (``gnomon.represent.graphs``).  In trainings of ten epochs on Materials Project crystals, one seed
 each, edges made anew took a quarter less time a step, and were 4.7 meV/atom better with a fade
-over the whole reach and 1.3 worse with none; a fade over ``FADE`` was 2 better than none.  Wider networks, a
-fourth pass, a gate, a longer cutoff or sharper Gaussians gained nothing beyond the noise of a seed
-(0.8).
+over the whole reach and 1.3 worse with none; a fade over ``FADE`` was 2 better than none.  Wider
+networks, a fourth pass, a gate, a longer cutoff or sharper Gaussians gained nothing beyond the
+noise of a seed (0.8).
 """
 
 import equinox as eqx

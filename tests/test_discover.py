@@ -26,7 +26,7 @@ from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.generator import PrototypeGenerator
-from gnomon.generate.registry import GROUP, GeneratorSettings, make_generator
+from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.hull import ON_HULL
 from gnomon.io import write
 from gnomon.report import build_report
@@ -95,7 +95,7 @@ def remembered(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few candidates, and evaluations in shards of two."""
-    monkeypatch.setattr("gnomon.generate.registry.BUILT_IN", {"prototypes": FewPrototypes})
+    monkeypatch.setitem(GENERATORS.built_in, "prototypes", f"{__name__}:FewPrototypes")
     monkeypatch.setattr(sys.modules["gnomon.discover.evaluate"], "SHARD", 2)
     for name in ("in_ground_state", "space_groups"):  # half of the time, for the same crystals
         monkeypatch.setattr(campaign, name, remembered(getattr(campaign, name)))
@@ -513,36 +513,9 @@ def test_candidates_of_another_program_take_part_under_its_name(tmp_path, few):
 # --- generators by name ---------------------------------------------------------------------------
 
 
-class Plugin:
-    """An installed entry point."""
-
-    name = "mine"
-
-    def __init__(self, settings: GeneratorSettings | None = None) -> None:
-        self.settings = settings
-
-    def load(self) -> Any:
-        return FewPrototypes
-
-
-def test_generators_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generators_by_name() -> None:
     given = GeneratorSettings(("Al", "Ni"), 2, (), frozenset())
-    for name in ("prototypes", "random", "saps", "substitution"):
-        assert make_generator(name, given).name == name
-    with pytest.raises(
-        ValueError, match=r"no generator 'mine': there are prototypes, .*substitution"
-    ):
-        make_generator("mine", given)
-
-    class Points(list[Plugin]):
-        names = frozenset({"mine"})
-
-    def entry_points(*, group: str, name: str | None = None) -> Points:
-        assert group == GROUP
-        return Points([Plugin()])
-
-    monkeypatch.setattr("gnomon.generate.registry.entry_points", entry_points)
-    assert isinstance(make_generator("mine", given), FewPrototypes)
-    assert settings(generate__generators=["mine"]).generate.generators == ("mine",)
-    with pytest.raises(ConfigError, match=r"there are .*mine, .*prototypes, .*substitution"):
-        settings(generate__generators=["yours"])
+    for name in GENERATORS.built_in:
+        assert GENERATORS.get(name)(given).name == name
+    with pytest.raises(ConfigError, match=r"there are prototypes, .*substitution"):
+        settings(generate__generators=["mine"])

@@ -56,7 +56,7 @@ def plugin(tmp_path, monkeypatch) -> None:
         "Metadata-Version: 2.1\nName: exchange_elements\nVersion: 1.0\n"
     )
     (folder / "entry_points.txt").write_text(
-        f"[{registry.GROUP}]\nexchange = exchange_elements:make\n"
+        f"[{registry.GENERATORS.group}]\nexchange = exchange_elements:make\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(REPOSITORY / "examples"))
@@ -212,13 +212,13 @@ AUCU3 = Crystals.single(
 @pytest.fixture
 def exchange(plugin) -> Generator:
     """The example as a campaign gets it: by name, through its entry point."""
-    return registry.make_generator("exchange", SETTINGS)
+    return registry.GENERATORS.get("exchange")(SETTINGS)
 
 
 def test_the_example_generator_is_found_by_its_name(exchange):
     assert exchange.name == "exchange"
     with pytest.raises(ValueError, match=r"there are exchange, .*prototypes, .*substitution"):
-        registry.make_generator("no such generator", SETTINGS)
+        registry.GENERATORS.get("no such generator")
 
 
 def test_the_example_generator_exchanges_elements(exchange):

@@ -8,7 +8,7 @@ import typer
 from gnomon.cli.generate_files import write_candidates
 from gnomon.cli.generate_substitutions import generate_saps, generate_substitution
 from gnomon.crystals import Crystals
-from gnomon.generate.registry import GeneratorSettings, make_generator
+from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import write_table
@@ -86,7 +86,7 @@ def test_nothing_is_left_behind_by_a_failure(tmp_path):
 def test_campaigns_find_both_generators_by_name():
     settings = GeneratorSettings(("Cu", "Au", "Zn"), 8, (), frozenset({"ZnCu"}))
     for name in ("substitution", "saps"):
-        [chunk] = list(make_generator(name, settings).generate(CUZN, seed=0))
+        [chunk] = list(GENERATORS.get(name)(settings).generate(CUZN, seed=0))
         assert len(chunk.crystals)
         assert "ZnCu" not in chunk.crystals.reduced_formulas
         assert chunk.crystals.n_atoms.max() <= 8

@@ -25,7 +25,7 @@ from gnomon.generate.random.generator import (
 )
 from gnomon.generate.random.soft_spheres import TOLERATED, push_apart
 from gnomon.generate.random.symmetric_cells import draft, random_lattice, stacked
-from gnomon.generate.registry import GeneratorSettings, make_generator
+from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.structure.duplicates import group_duplicates
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
@@ -250,7 +250,7 @@ def test_copper_is_found_with_emt():
 
 def test_campaigns_make_random_cells_of_all_compositions_that_can_balance():
     settings = GeneratorSettings(("Na", "Cl"), 8, (), frozenset({"NaCl"}))
-    generator = make_generator("random", settings)
+    generator = GENERATORS.get("random")(settings)
     [first] = generator.generate(Crystals.empty(), seed=1)
     [again] = generator.generate(Crystals.empty(), seed=1)
     [other] = generator.generate(Crystals.empty(), seed=2)

@@ -13,7 +13,7 @@ from gnomon.discover.inputs import Inputs
 from gnomon.discover.settings import CampaignConfig
 from gnomon.generate import Candidates, Generator
 from gnomon.generate.from_file import FileGenerator
-from gnomon.generate.registry import GeneratorSettings, make_generator
+from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.run.store import Store
 from gnomon.structure.symmetry import canonical_ids
 
@@ -56,7 +56,7 @@ def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, C
     """The elements in their measured and other common structures, and the known crystals."""
     for symbol in config.system:
         settings = GeneratorSettings((symbol,), config.generate.max_atoms, (), frozenset())
-        generator = make_generator("prototypes", settings)
+        generator = GENERATORS.get("prototypes")(settings)
         for chunk in generator.generate(Crystals.empty(), seed=config.seed):
             yield generator.name, chunk
     inside = [set(s.split("-")) <= set(config.system) for s in inputs.known.chemical_systems]
@@ -89,7 +89,7 @@ def _proposals(
     settings = GeneratorSettings(
         config.system, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
     )
-    generators = [make_generator(name, settings) for name in config.generate.generators]
+    generators = [GENERATORS.get(name)(settings) for name in config.generate.generators]
     if number == 1 and config.generate.candidates:
         generators.append(_outside(config))
     for generator in generators:

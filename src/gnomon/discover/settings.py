@@ -28,7 +28,7 @@ from gnomon.discover.screen import ScreenConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate.ase import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
-from gnomon.generate.registry import check_generator
+from gnomon.generate.registry import GENERATORS
 
 
 class ConfigError(ValueError):
@@ -67,7 +67,7 @@ class GenerateConfig(BaseModel):
     @classmethod
     def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            check_generator(name)
+            GENERATORS.check(name)
         return names
 
 

@@ -39,6 +39,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, SYMBOLS, atomic_number
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
+from gnomon.generate.registry import GeneratorSettings
 from gnomon.structure.contacts import closest_distances, touching_scale
 from gnomon.structure.symmetry import canonical_ids, primitive
 
@@ -196,6 +197,11 @@ class PrototypeGenerator:
             },
             schema=LINEAGE,
         )
+
+
+def make(settings: GeneratorSettings) -> PrototypeGenerator:
+    """The generator of a campaign."""
+    return PrototypeGenerator(settings.system, settings.max_atoms)
 
 
 def elemental_structures(symbol: str, max_atoms: int) -> list[ElementalStructure]:

@@ -19,8 +19,10 @@ from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, atomic_number, parse_formula, reduced_formula
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
+from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.random.soft_spheres import push_apart
 from gnomon.generate.random.symmetric_cells import Draft, draft, stacked
+from gnomon.generate.registry import GeneratorSettings
 from gnomon.structure.duplicates import group_duplicates
 
 VOLUME_PER_RADIUS_CUBED = 6.71
@@ -33,6 +35,9 @@ SEPARATION = 0.75
 
 ROUNDS = 20
 """Draws for a place among the candidates before it stays empty."""
+
+RANDOM_CELLS = 20
+"""Random cells of a composition in each round of a campaign; in the next they are others."""
 
 BATCH = 200
 """Cells drawn and pushed apart together."""
@@ -132,6 +137,20 @@ class RandomSearchGenerator:
         factor = float(rng.uniform(*self.volumes))
         cell = draft(counts, factor * estimated_volume(counts), self.space_groups, rng)
         return cell, min(1.0, float(np.cbrt(factor)))
+
+
+def make(settings: GeneratorSettings) -> RandomSearchGenerator:
+    """The generator of a campaign: cells of every composition whose oxidation states balance."""
+    compositions = CompositionGenerator(
+        settings.system,
+        max_atoms=max(2, settings.max_atoms // 2),
+        exclude=settings.exclude,
+        known=settings.known,
+    )
+    formulas = [f for rows in compositions.generate() for f in rows["reduced_formula"].to_pylist()]
+    return RandomSearchGenerator(
+        tuple(formulas), count=RANDOM_CELLS, max_atoms=max(2, settings.max_atoms)
+    )
 
 
 def estimated_volume(counts: Mapping[int, int]) -> float:

@@ -30,6 +30,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
+from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.saps.exchanges import Exchanges, exchanges, shared_compositions, unseen
 from gnomon.generate.saps.occupations import occupations, occupied_crystals, repeats, within
 from gnomon.generate.saps.orbits import MAX_SITES, SubsetOrbits
@@ -284,6 +285,16 @@ class SapsGenerator:
     @cached_property
     def _wanted(self) -> Wanted:
         return Wanted.of(self.known, self.formulas)
+
+
+def make(settings: GeneratorSettings) -> SapsGenerator:
+    """The generator of a campaign."""
+    return SapsGenerator(
+        elements=settings.system,
+        exclude=settings.exclude,
+        known=settings.known,
+        max_atoms=min(settings.max_atoms, MAX_SITES),
+    )
 
 
 def _made(generator: SapsGenerator, seed: int, family: _Family) -> list[_Keyed]:

@@ -25,8 +25,10 @@ from gnomon.elements import (
 )
 from gnomon.generate import CHUNK, LINEAGE, Candidates
 from gnomon.generate.chunks import rechunk
+from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution.model import THRESHOLD, Replacements, SubstitutionModel
+from gnomon.generate.substitution.tables import learned_model
 from gnomon.structure.protostructures import distinct
 
 Counts = tuple[tuple[int, int], ...]
@@ -231,6 +233,13 @@ class SubstitutionGenerator:
             "score": np.concatenate([f.probabilities for f in families]),
         }
         return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+
+
+def make(settings: GeneratorSettings) -> SubstitutionGenerator:
+    """The generator of a campaign."""
+    return SubstitutionGenerator(
+        learned_model(), elements=settings.system, exclude=settings.exclude, known=settings.known
+    )
 
 
 def length_ratio(

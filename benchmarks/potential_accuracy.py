@@ -30,7 +30,7 @@ import numpy as np
 
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
-from gnomon.io import from_pymatgen
+from gnomon.io import as_crystals
 from gnomon.io.frames import read_frames
 from peers import GPA, Chgnet, Gnomon, Labels, Model, NequixAuthors, label
 from record import RESULTS, quiet, save
@@ -77,7 +77,7 @@ def wbm_case(path: Path, sample: int | None, largest: int, seed: int) -> Case:
     rows = json.loads(gzip.decompress(path.read_bytes()))
     rows = [row for row in rows if len(row["structure"]["sites"]) <= largest]
     rows = [rows[i] for i in drawn(len(rows), sample, seed)]
-    crystals = from_pymatgen([Structure.from_dict(row["structure"]) for row in rows])
+    crystals = as_crystals([Structure.from_dict(row["structure"]) for row in rows])
     truth = Labels.missing(crystals)
     truth.energy[:] = [row["energy"] for row in rows]
     return Case("WBM, relaxed", "PBE(+U), uncorrected", crystals, truth)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
-from gnomon.io import from_pymatgen, read
+from gnomon.io import as_crystals, read
 from graphs import prototypes
 
 HELD_OUT = (75, 84)
@@ -19,7 +19,7 @@ def compounds(parquet: Path | None) -> Crystals:
         return read(parquet).crystals
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    return from_pymatgen([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
+    return as_crystals([entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY])
 
 
 def held_out(data: Path, n: int, atoms: tuple[int, int], seed: int) -> Crystals:

@@ -13,7 +13,7 @@ from ase.build import bulk
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.io import from_ase, read, write
+from gnomon.io import as_crystals, read, write
 from tests.conftest import EMT
 
 
@@ -35,7 +35,7 @@ def crystals(tmp_path: Path) -> Path:
     cu3au = Crystals.single(
         cu3au.cell[:], [79, 29, 29, 29], [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
     )
-    others = from_ase([bulk("Cu", "fcc", a=3.6), bulk("NaCl", "rocksalt", a=5.64)])
+    others = as_crystals([bulk("Cu", "fcc", a=3.6), bulk("NaCl", "rocksalt", a=5.64)])
     path = tmp_path / "crystals.parquet"
     write(path, Crystals.concatenate([others, cu3au]))
     return path
@@ -159,7 +159,7 @@ def test_train_and_predict(tmp_path, capsys):
     model, data = tmp_path / "small.gnomon", tmp_path / "data.parquet"
     batch = Crystals.concatenate(
         [
-            from_ase([bulk(symbol, structure, a=a, **more)])
+            as_crystals([bulk(symbol, structure, a=a, **more)])
             for symbol in ("Cu", "Ag", "Au", "Pd", "Pt", "Ni", "Al")
             for structure, more in (("fcc", {}), ("bcc", {}), ("hcp", {"covera": 1.6}))
             for a in (2.8, 3.0)

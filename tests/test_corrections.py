@@ -23,7 +23,7 @@ from gnomon.evaluate.corrections import (
     mp2020_correction_per_atom,
     mp2020_corrections,
 )
-from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
+from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.potential.predict import load_potential
 from tests.strategies import crystals, rewritten, rngs
 
@@ -234,7 +234,7 @@ def test_wbm_corrections_are_those_published(shared_data):
     file = shared_data / "wbm" / "wbm-random-pbe52-equilibrium-2025.1.json.gz"
     rows = json.loads(gzip.decompress(file.read_bytes()))
     structures = [Structure.from_dict(row["structure"]) for row in rows]
-    batch = from_pymatgen(structures)
+    batch = as_crystals(structures)
     published = np.array([row["corrected_energy"] - row["energy"] for row in rows])
     highest = [sorted(e.X for e in s.elements)[-2:] for s in structures]
     tied = np.array([len(pair) == 2 and pair[0] == pair[1] for pair in highest])

@@ -377,3 +377,15 @@ def test_formulas_of_the_materials_project(shared_data: Path) -> None:
     found = from_arrow(table)
     assert len(found) == len(table) > 24_000
     assert found.reduced_formulas.tolist() == table["reduced_formula"].to_pylist()
+
+
+def test_a_batch_shows_what_it_holds() -> None:
+    cell = np.eye(3) * 4
+    batch = Crystals.concatenate([Crystals.single(cell, [z], [[0] * 3]) for z in range(3, 18)])
+    assert repr(batch) == "<Crystals, 15: Li (1 atoms), Be (1 atoms), B (1 atoms), 12 more>"
+    assert repr(Crystals.empty()) == "<Crystals, 0>"
+    table = batch._repr_html_()
+    assert table.count("<tr>") == 11
+    assert "15 crystals" in table
+    assert batch.ids[0][:8] in table
+    assert batch.ids[10][:8] not in table

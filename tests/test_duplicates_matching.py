@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
-from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
+from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.structure.cells import comparable_cells
 from gnomon.structure.components import joined
 from gnomon.structure.matching import Matcher
@@ -44,7 +44,7 @@ def one_of_each_kind(most_atoms: int) -> dict[str, Crystals]:
     for entry in AFLOW_PROTOTYPE_LIBRARY:
         structure = entry["snl"].structure
         if len(structure) <= most_atoms:
-            [crystal] = from_pymatgen([structure])
+            [crystal] = as_crystals([structure])
             elements, place = np.unique(crystal.atomic_numbers, return_inverse=True)
             counts = np.bincount(place)
             rank = np.argsort(np.argsort(counts, kind="stable"))

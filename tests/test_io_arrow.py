@@ -1,5 +1,7 @@
 """Crystals to and from Arrow tables, pymatgen and ASE objects."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -104,12 +106,12 @@ def test_sodium_nitride_keeps_its_name_in_parquet(tmp_path: object) -> None:
 
 @given(batches)
 def test_pymatgen_keeps_every_number(crystals: Crystals) -> None:
-    assert_same(io.from_pymatgen(io.to_pymatgen(crystals)), crystals)
+    assert_same(io.as_crystals(io.to_pymatgen(crystals)), crystals)
 
 
 @given(batches)
 def test_ase_keeps_crystals(crystals: Crystals) -> None:
-    back = io.from_ase(io.to_ase(crystals))
+    back = io.as_crystals(io.to_ase(crystals))
     np.testing.assert_array_equal(back.lattice, crystals.lattice)
     np.testing.assert_array_equal(back.atomic_numbers, crystals.atomic_numbers)
     np.testing.assert_allclose(back.frac_coords, crystals.frac_coords, atol=ASE_TOLERANCE)
@@ -117,7 +119,7 @@ def test_ase_keeps_crystals(crystals: Crystals) -> None:
 
 def test_oxidation_states_and_isotopes_are_stripped() -> None:
     decorated = Structure(Lattice.cubic(5), ["Na+", "D"], [[0] * 3, [0.5] * 3])
-    assert io.from_pymatgen([decorated]).atomic_numbers.tolist() == [11, 1]
+    assert io.as_crystals(decorated).atomic_numbers.tolist() == [11, 1]
 
 
 def test_what_is_no_crystal_is_a_mistake_of_the_caller() -> None:
@@ -130,16 +132,35 @@ def test_what_is_no_crystal_is_a_mistake_of_the_caller() -> None:
         (dummy, "unknown_element"),
         (slab, "missing_lattice"),
     ):
-        with pytest.raises(io.InputError, match=f"structure 1 .*{reason}"):
-            io.from_pymatgen([good, bad])
-    with pytest.raises(io.InputError, match="list of structures"):
-        io.from_pymatgen(good)
-    with pytest.raises(io.InputError, match="missing_lattice"):
-        io.from_ase([Atoms("Na")])
+        with pytest.raises(io.InputError, match=f"Structure 1 .*{reason}"):
+            io.as_crystals([good, bad])
+    with pytest.raises(io.InputError, match=r"the Atoms is no crystal.*missing_lattice"):
+        io.as_crystals(Atoms("Na"))
     with pytest.raises(io.InputError, match="unknown_element"):
-        io.from_ase([Atoms("X", cell=np.eye(3), pbc=True)])
-    with pytest.raises(io.InputError, match="list of Atoms"):
-        io.from_ase(Atoms("Na"))
+        io.as_crystals([Atoms("X", cell=np.eye(3), pbc=True)])
+    with pytest.raises(io.InputError, match=r"Structure 0 .*no volume"):
+        io.as_crystals([Structure(Lattice(np.zeros((3, 3))), ["Na"], [[0] * 3])])
+    for nothing in ("NaCl.cif", Path("NaCl.cif"), {"lattice": 1}, 5, None):
+        with pytest.raises(io.InputError, match=r"holds no crystals.*gnomon\.read"):
+            io.as_crystals(nothing)
+    with pytest.raises(io.InputError, match="int 1 is neither"):
+        io.as_crystals([good, 5])
+
+
+@given(batches)
+def test_what_was_given_comes_back(crystals: Crystals) -> None:
+    both = [crystals, *io.to_pymatgen(crystals), *io.to_ase(crystals)]
+    kinds = [type(one) for one in both]
+    assert [type(one) for one in io.like(io.as_crystals(both), iter(both))] == kinds
+    assert io.like(io.as_crystals(crystals), crystals) is crystals
+    for given_one in both[1:]:
+        (one,) = io.as_crystals(given_one)
+        back = io.like(one.scale_volume(2.0), given_one)
+        assert type(back) is type(given_one)
+        np.testing.assert_allclose(io.as_crystals(back).volumes, 2 * one.volumes)
+    assert io.as_crystals([]).ids.tolist() == io.like(Crystals.empty(), []) == []
+    with pytest.raises(io.InputError, match="crystals for the"):
+        io.like(crystals, [*io.to_ase(crystals), Atoms("Na")])
 
 
 def assert_same(one: Crystals, other: Crystals) -> None:

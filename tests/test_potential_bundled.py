@@ -11,7 +11,7 @@ from gnomon.dynamics.relax import BatchedEvaluator
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate.ase import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
-from gnomon.io import from_ase
+from gnomon.io import as_crystals
 from gnomon.potential.predict import LoadedPotential, load_potential
 from gnomon.potential.weights import bundled_path
 
@@ -65,7 +65,7 @@ def test_it_is_the_default_evaluator() -> None:
 
 
 def test_common_crystals_keep_their_size() -> None:
-    batch = from_ase(list(PARAMETERS.values()))
+    batch = as_crystals(list(PARAMETERS.values()))
     evaluator = BatchedEvaluator(potential(), RelaxConfig(fmax=0.02))
     [found] = evaluator.evaluate(batch, chunk=len(batch))
     assert set(found.status) == {"converged"}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
-from gnomon.io import from_arrow, from_pymatgen, to_pymatgen
+from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.structure.describe import describe, dimensionalities
 from gnomon.structure.match_graph import components
 from gnomon.structure.matching import Matcher
@@ -31,7 +31,7 @@ def aflow(*minerals: str) -> Crystals:
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     of = {entry["tags"]["mineral"]: entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY}
-    return from_pymatgen([of[mineral] for mineral in minerals])
+    return as_crystals([of[mineral] for mineral in minerals])
 
 
 SILICA = (

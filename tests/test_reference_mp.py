@@ -11,7 +11,7 @@ from ase.build import bulk
 from gnomon.crystals import Crystals
 from gnomon.databases.answers import Answers
 from gnomon.databases.materials_project import ENDPOINT, FIELDS, KEY, MaterialsProject
-from gnomon.io import InputError, from_ase, read, to_pymatgen
+from gnomon.io import InputError, as_crystals, read, to_pymatgen
 from gnomon.run.http import Patience, ProviderError
 from gnomon.run.listener import SILENT
 from tests.reference_servers import Provider, Reply, serving
@@ -19,10 +19,10 @@ from tests.reference_servers import Provider, Reply, serving
 QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=1.0)
 SECRET = "k" * 32
 NAMED = {
-    "mp-30": from_ase([bulk("Cu", a=3.57)]),
-    "mp-81": from_ase([bulk("Au", a=4.17)]),
-    "mp-522": from_ase([bulk("CuAu", "cesiumchloride", a=3.2)]),
-    "mp-124": from_ase([bulk("Ag", a=4.16)]),
+    "mp-30": as_crystals(bulk("Cu", a=3.57)),
+    "mp-81": as_crystals(bulk("Au", a=4.17)),
+    "mp-522": as_crystals(bulk("CuAu", "cesiumchloride", a=3.2)),
+    "mp-124": as_crystals(bulk("Ag", a=4.16)),
 }
 
 

@@ -15,7 +15,7 @@ from gnomon.databases.answers import Answers
 from gnomon.databases.optimade import Optimade
 from gnomon.databases.systems import largest, subsystems
 from gnomon.databases.tables import read_records
-from gnomon.io import from_ase, read
+from gnomon.io import as_crystals, read
 from gnomon.run.http import Patience, ProviderError
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import StoreError
@@ -26,11 +26,11 @@ from tests.test_fuzz import damaged
 QUICK = Patience(silence=30.0, attempts=2, pause=0.01)
 SYSTEM = (("Au", "Cu"),)
 
-CU = from_ase([bulk("Cu", a=3.6)])
-AU = from_ase([bulk("Au", a=4.1)])
-AG = from_ase([bulk("Ag", a=4.09)])
-CUAU = from_ase([bulk("CuAu", "cesiumchloride", a=3.2)])
-AGAU = from_ase([bulk("AgAu", "cesiumchloride", a=3.3)])
+CU = as_crystals(bulk("Cu", a=3.6))
+AU = as_crystals(bulk("Au", a=4.1))
+AG = as_crystals(bulk("Ag", a=4.09))
+CUAU = as_crystals(bulk("CuAu", "cesiumchloride", a=3.2))
+AGAU = as_crystals(bulk("AgAu", "cesiumchloride", a=3.3))
 NAMED = {"gnm/cu": CU, "gnm/au": AU, "gnm/ag": AG, "gnm/cuau": CUAU, "gnm/agau": AGAU}
 INSIDE = {"gnm/cu", "gnm/au", "gnm/cuau"}
 

@@ -12,6 +12,8 @@ keyed by ``ids``.
     ('NaCl', 44.85)
     >>> str(rocksalt.substitute({"Na": "K"}).reduced_formulas[0])
     'KCl'
+    >>> rocksalt
+    <Crystals, 1: NaCl (2 atoms)>
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 
 ID_LENGTH = 24
 """Hexadecimal digits of a content id: 96 bits, so 1e9 crystals collide with odds of about 1e-11."""
+
+SHOWN, SHOWN_IN_TABLE = 3, 10
+"""Crystals that a batch shows of itself, in a line of text and in a notebook's table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +109,30 @@ class Crystals:
                 + [b.offsets[1:] + end for b, end in zip(batches, ends[:-1], strict=True)]
             ),
         )
+
+    def __repr__(self) -> str:
+        """How many there are, and the first few by formula."""
+        shown = [f"{f} ({n} atoms)" for f, n in zip(*self._first(SHOWN), strict=True)]
+        rest = [f"{len(self) - SHOWN} more"] if len(self) > SHOWN else []
+        return f"<Crystals, {len(self)}: {', '.join(shown + rest)}>" if shown else "<Crystals, 0>"
+
+    def _repr_html_(self) -> str:
+        """A table of the first ones, for notebooks."""
+        first = self[:SHOWN_IN_TABLE]
+        rows = zip(
+            *self._first(SHOWN_IN_TABLE), first.volumes, first.densities, first.ids, strict=True
+        )
+        head = "<tr><th>formula</th><th>atoms</th><th>Å³</th><th>g/cm³</th><th>id</th></tr>"
+        body = "".join(
+            f"<tr><td>{formula}</td><td>{atoms}</td><td>{volume:.2f}</td><td>{density:.2f}</td>"
+            f"<td><code>{id[:8]}</code></td></tr>"
+            for formula, atoms, volume, density, id in rows
+        )
+        return f"<table><caption>{len(self)} crystals</caption>{head}{body}</table>"
+
+    def _first(self, n: int) -> tuple[list[str], list[int]]:
+        first = self[:n]
+        return first.reduced_formulas.tolist(), first.n_atoms.tolist()
 
     # --- taking ---------------------------------------------------------------------------------
 

@@ -10,10 +10,12 @@
 True
 >>> to_pymatgen(rocksalt)[0].formula
 'Na1 Cl1'
+>>> as_crystals(to_pymatgen(rocksalt)[0]).ids[0] == rocksalt.ids[0]
+True
 """
 
 from gnomon.io.arrow import CRYSTALS, from_arrow, to_arrow
-from gnomon.io.objects import from_ase, from_pymatgen, to_ase, to_pymatgen
+from gnomon.io.objects import as_crystals, like, to_ase, to_pymatgen
 from gnomon.io.reading import ReadResult, iter_read, read
 from gnomon.io.reasons import REJECTS, ROWS, InputError, Reason
 from gnomon.io.sources import FORMATS
@@ -27,10 +29,10 @@ __all__ = [
     "InputError",
     "ReadResult",
     "Reason",
+    "as_crystals",
     "from_arrow",
-    "from_ase",
-    "from_pymatgen",
     "iter_read",
+    "like",
     "read",
     "to_arrow",
     "to_ase",

@@ -1,7 +1,7 @@
 """Crystals to and from the objects of pymatgen and ASE: converters at the edge, one at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,15 +30,50 @@ def to_pymatgen(crystals: Crystals) -> list[Any]:
     return structures
 
 
-def from_pymatgen(structures: Iterable[Any]) -> Crystals:
-    """Crystals of several ``Structure``; oxidation states and isotopes are stripped.
+def as_crystals(given: Any) -> Crystals:
+    """Crystals of whatever holds crystals: the one way in from Python.
+
+    Oxidation states and isotopes are stripped.
+
+    Args:
+        given: ``Crystals``, a pymatgen ``Structure``, an ASE ``Atoms``, or several of them in any
+            iterable, kinds mixed.
 
     Raises:
-        InputError: for a disordered site, a dummy species or an open direction, naming the index.
+        InputError: for anything else, a disordered site, a dummy atom, an open direction or a flat
+            cell, naming the index.
     """
-    if hasattr(structures, "lattice"):
-        raise InputError("from_pymatgen takes a list of structures: write from_pymatgen([...])")
-    return _collect([partial(structure_content, s) for s in structures], "structure")
+    if isinstance(given, Crystals):
+        return given
+    if _content_of(given) is not None:
+        return _crystals(given, f"the {type(given).__name__}")
+    if isinstance(given, str | bytes | Path | Mapping) or not isinstance(given, Iterable):
+        raise InputError(
+            f"a {type(given).__name__} holds no crystals: give Crystals, a pymatgen Structure, an "
+            "ASE Atoms or a list of them (files are read by gnomon.read)"
+        )
+    parts = [_crystals(one, f"{type(one).__name__} {i}") for i, one in enumerate(given)]
+    return Crystals.concatenate(parts)
+
+
+def like(crystals: Crystals, given: Any) -> Any:
+    """The crystals as what ``given`` is: the way back from ``as_crystals``.
+
+    ``Crystals`` for ``Crystals``, one ``Structure`` or ``Atoms`` for one, and a list, each entry of
+    its own kind, for several.
+
+    Args:
+        crystals: as many as ``as_crystals(given)`` holds, in the same order.
+        given: what the caller gave.
+
+    Raises:
+        InputError: if the numbers of crystals differ.
+    """
+    if isinstance(given, Crystals):
+        return crystals
+    if _content_of(given) is not None:
+        return _like_each(crystals, [given])[0]
+    return _like_each(crystals, list(given))
 
 
 def to_ase(crystals: Crystals) -> list[Any]:
@@ -50,17 +85,6 @@ def to_ase(crystals: Crystals) -> list[Any]:
         lattice, numbers, frac_coords = crystals.arrays(i)
         atoms.append(Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True))
     return atoms
-
-
-def from_ase(atoms: Iterable[Any]) -> Crystals:
-    """Crystals of several ``ase.Atoms``.
-
-    Raises:
-        InputError: for atoms without a cell, an open direction or a dummy atom, naming the index.
-    """
-    if hasattr(atoms, "cell"):
-        raise InputError("from_ase takes a list of Atoms: write from_ase([...])")
-    return _collect([partial(atoms_content, a) for a in atoms], "Atoms")
 
 
 def structure_content(
@@ -123,20 +147,38 @@ def element_number(symbol: str) -> int:
         raise UnusableError(Reason.unknown_element, str(error)) from error
 
 
-def _collect(makers: Sequence[Callable[[], Content]], what: str) -> Crystals:
-    contents = []
-    for i, make in enumerate(makers):
-        try:
-            contents.append(make())
-        except UnusableError as error:
-            raise InputError(
-                f"{what} {i} is no crystal ({error}); leave it out or make it ordered and periodic"
-            ) from error
-    if not contents:
-        return Crystals.empty()
-    return Crystals(
-        np.stack([c.lattice for c in contents]),
-        np.concatenate([c.atomic_numbers for c in contents]),
-        np.concatenate([c.frac_coords for c in contents]),
-        np.cumsum([0, *(len(c.atomic_numbers) for c in contents)]),
-    )
+def _content_of(one: Any) -> Callable[[Any], Content] | None:
+    """What reads an object, told by its attributes: neither library is loaded to find out."""
+    if hasattr(one, "lattice") and hasattr(one, "sites"):
+        return structure_content
+    return atoms_content if hasattr(one, "cell") and hasattr(one, "pbc") else None
+
+
+def _crystals(one: Any, name: str) -> Crystals:
+    if isinstance(one, Crystals):
+        return one
+    content_of = _content_of(one)
+    if content_of is None:
+        raise InputError(f"{name} is neither Crystals nor a Structure or Atoms")
+    try:
+        found = content_of(one)
+        return Crystals.single(found.lattice, found.atomic_numbers, found.frac_coords)
+    except ValueError as error:
+        raise InputError(
+            f"{name} is no crystal ({error}); leave it out or make it ordered and periodic"
+        ) from error
+
+
+def _like_each(crystals: Crystals, given: Sequence[Any]) -> list[Any]:
+    sizes = [len(one) if isinstance(one, Crystals) else 1 for one in given]
+    if sum(sizes) != len(crystals):
+        raise InputError(f"{len(crystals)} crystals for the {sum(sizes)} that were given")
+    parts = []
+    for one, end, size in zip(given, np.cumsum(sizes).tolist(), sizes, strict=True):
+        part = crystals[end - size : end]
+        if isinstance(one, Crystals):
+            parts.append(part)
+        else:
+            back = to_pymatgen if _content_of(one) is structure_content else to_ase
+            parts.append(back(part)[0])
+    return parts

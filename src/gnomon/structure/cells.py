@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.io import from_pymatgen, to_pymatgen
+from gnomon.io import as_crystals, to_pymatgen
 from gnomon.structure.symmetry import SymmetryError, niggli
 
 TOLERANCE = 0.25
@@ -94,7 +94,7 @@ def _primitive(
         return lattice, numbers, frac_coords
     [structure] = to_pymatgen(Crystals.single(lattice, numbers, frac_coords))
     found = structure.get_primitive_structure(tolerance=TOLERANCE)
-    return from_pymatgen([found]).arrays(0)
+    return as_crystals(found).arrays(0)
 
 
 def _may_be_smaller(lattice: Lattice, numbers: Numbers, frac_coords: Coordinates) -> bool:

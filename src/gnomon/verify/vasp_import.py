@@ -19,7 +19,7 @@ from gnomon.evaluate.moments import wrong_moment
 from gnomon.evaluate.scheme import difference
 from gnomon.evaluate.table import rows_of
 from gnomon.hull.phases import SchemeMismatch
-from gnomon.io import from_pymatgen
+from gnomon.io import as_crystals
 from gnomon.verify.plan import Plan
 from gnomon.verify.vasp_checks import wrong_settings
 from gnomon.verify.vasp_inputs import MANIFEST, Protocol, jobs
@@ -109,7 +109,7 @@ def read_crystal(crystal: Crystals, folder: Path, protocol: Protocol) -> Reading
 def _judge(crystal: Crystals, run: Run, before: list[Run | None], protocol: Protocol) -> Reading:
     """Of runs with the right settings: did they end, and in something sensible?"""
     relaxation = next((one for one in reversed(before) if one is not None), None)
-    relaxed = from_pymatgen([run.final])
+    relaxed = as_crystals(run.final)
     steps = sum(one.steps for one in before if one is not None)
     fmax = run.fmax if relaxation is None or np.isfinite(run.fmax) else relaxation.fmax
     energy = run.energy / len(run.final)
@@ -142,7 +142,7 @@ def _unconverged(run: Run, relaxation: Run | None) -> str:
 
 def _other_crystal(crystal: Crystals, run: Run) -> str:
     """Whether the run is of something else than was exported here."""
-    found = from_pymatgen([run.final])
+    found = as_crystals(run.final)
     if np.array_equal(found.composition, crystal.composition):
         return ""
     return (

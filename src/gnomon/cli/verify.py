@@ -69,7 +69,7 @@ def _evaluate(
     from gnomon.cli.terminal import listening
     from gnomon.dynamics.settings import RelaxConfig
     from gnomon.evaluate.registry import make_evaluator
-    from gnomon.potential.weights import cache_folder
+    from gnomon.run.files import cache_folder
     from gnomon.run.store import Store
     from gnomon.verify import assess, evaluate_plan, folder_of
 

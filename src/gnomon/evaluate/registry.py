@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
 from gnomon.evaluate.gpaw import gpaw_evaluator
-from gnomon.potential.weights import BUNDLED, PUBLISHED, cache_folder
+from gnomon.potential.weights import BUNDLED, PUBLISHED
+from gnomon.run.files import cache_folder
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import processes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from gnomon.potential.weights import cache_folder
+from gnomon.run.files import cache_folder
 
 MIN_SECONDS = 1.0
 """Programs that compile faster are not worth a file."""
@@ -20,7 +20,7 @@ def cache_compilations(folder: Path | None = None) -> Path:
     before, by ``JAX_COMPILATION_CACHE_DIR`` for example, stays.
 
     Args:
-        folder: ``jax`` in gnomon's cache (``weights.cache_folder``) where none is given.
+        folder: ``jax`` in gnomon's cache (``run.files.cache_folder``) where none is given.
     """
     settings: Any = jax.config
     chosen = settings.jax_compilation_cache_dir

@@ -6,8 +6,6 @@ name and sha256 are the identity of a potential and part of its energy scheme.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +18,7 @@ from gnomon.run.download import (
     DownloadError,
     download,
 )
-from gnomon.run.files import sha256_of
+from gnomon.run.files import cache_folder, sha256_of
 from gnomon.run.listener import SILENT, Listener
 
 COMMIT = "0ffdf881603d2c97f9105c64c3ec2df74dc1c224"
@@ -188,24 +186,6 @@ def is_cached(published: Published, cache: Path | None = None) -> bool:
     """Whether published weights are in the cache, and are what they should be."""
     path = cached_path(published, cache)
     return path.is_file() and sha256_of(path) == published.sha256
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """gnomon's cache: ``GNOMON_CACHE``, or a folder where the system keeps caches.
-
-    Linux: ``$XDG_CACHE_HOME/gnomon`` or ``~/.cache/gnomon``; macOS: ``~/Library/Caches/gnomon``;
-    Windows: ``%LOCALAPPDATA%/gnomon/Cache``.
-    """
-    if own := environment.get("GNOMON_CACHE"):
-        return Path(own).expanduser()
-    if platform == "darwin":
-        return Path("~/Library/Caches/gnomon").expanduser()
-    if platform == "win32":
-        local = environment.get("LOCALAPPDATA")
-        return (Path(local) if local else Path("~/AppData/Local").expanduser()) / "gnomon/Cache"
-    xdg = Path(environment.get("XDG_CACHE_HOME", ""))
-    # the XDG specification: relative paths are to be ignored
-    return (xdg if xdg.is_absolute() else Path("~/.cache").expanduser()) / "gnomon"
 
 
 def bundled_path(name: str, folder: Path | None = None) -> Path:

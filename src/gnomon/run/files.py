@@ -1,9 +1,11 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files that are whole or not there, written under a temporary name and renamed; the cache."""
 
 import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -30,3 +32,9 @@ def sha256_of(path: Path) -> str:
     """Checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """gnomon's cache: the folder of ``GNOMON_CACHE``, or one where the system keeps caches."""
+    own = os.environ.get("GNOMON_CACHE")
+    return Path(own).expanduser() if own else user_cache_path("gnomon", appauthor=False)

@@ -5,6 +5,7 @@ import doctest
 import importlib
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -92,6 +93,25 @@ def test_every_command_has_an_example_and_a_place_in_the_guides(reference):
     for command in commands:
         assert f"Example: {command.name} " in command.function.__doc__
         assert command.name in guides, f"no guide mentions {command.name}"
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+
+def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):
+    pytest.importorskip("sphinx", reason="the extra docs is not installed")
+    pytest.importorskip("myst_parser", reason="the extra docs is not installed")
+    pytest.importorskip("furo", reason="the extra docs is not installed")
+    sphinx = f"{sys.executable} -m sphinx -qWn --keep-going -c docs . {tmp_path}".split()
+    done = subprocess.run(sphinx, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    built = {p.relative_to(tmp_path).with_suffix(".md") for p in tmp_path.rglob("*.html")}
+    assert {p.relative_to(REPOSITORY) for p in PAGES if "docs" in p.parts} <= built
+    fetched = re.compile(r"<(?:script|img|link)[^>]+(?:src|href)=\"(?:https?:)?//")
+    for page in tmp_path.rglob("*.html"):
+        assert not fetched.search(page.read_text("utf-8")), f"{page.name} needs a network"
+    for style in tmp_path.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(?:https?:)?//|@import", style.read_text("utf-8"))
 
 
 # --- links, code, settings, commands --------------------------------------------------------------

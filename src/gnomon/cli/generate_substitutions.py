@@ -178,11 +178,8 @@ def train_substitution(
 
 
 def _provenance(data: list[str], source: str | None, facts: dict[str, Any]) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
-    from gnomon import __version__
     from gnomon.run.files import sha256_of
-    from gnomon.run.stamp import git_commit
+    from gnomon.run.stamp import stamp
 
     files = [Path(name) for name in data if Path(name).is_file()]
     return {
@@ -190,9 +187,7 @@ def _provenance(data: list[str], source: str | None, facts: dict[str, Any]) -> d
         "source": source or "not stated",
         "files": {path.name: sha256_of(path) for path in files},
         "split": "reduced formula, MD5 modulo 100: below 75 train, 75 to 84 held out",
-        "date": datetime.now(UTC).date().isoformat(),
-        "gnomon": __version__,
-        "commit": git_commit(),
+        **stamp(),
         **facts,
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from gnomon import __version__
@@ -13,6 +12,7 @@ from gnomon.databases.systems import System
 from gnomon.io.sources import find
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
+from gnomon.run.stamp import now
 
 
 @dataclass(frozen=True)
@@ -40,5 +40,5 @@ class Files:
             client=f"gnomon {__version__}",
             answers=found,
             sha256=combined_sha256(found),
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+            fetched=now(),
         )

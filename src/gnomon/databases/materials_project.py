@@ -11,7 +11,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from gnomon.databases.systems import System, subsystems
 from gnomon.io import InputError
 from gnomon.run.http import PASSING, Patience, ProviderError, get_json
 from gnomon.run.listener import Listener
+from gnomon.run.stamp import now
 
 NAME = "mp"
 """What the Materials Project is called on the command line."""
@@ -94,7 +94,7 @@ class MaterialsProject:
             answers=tuple(pages),
             sha256=combined_sha256(tuple(pages)),
             received=sum(page.records or 0 for page in pages),
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+            fetched=now(),
         )
 
 

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -19,6 +18,7 @@ from gnomon.databases.answers import Answer, Answers, Fetched, Query, combined_s
 from gnomon.databases.systems import System, subsystems
 from gnomon.run.http import Patience, ProviderError, get_json
 from gnomon.run.listener import Listener
+from gnomon.run.stamp import now
 
 FIELDS = (
     "lattice_vectors",
@@ -123,7 +123,7 @@ class Optimade:
             sha256=combined_sha256(tuple(found)),
             announced=None if None in announced else sum(n for n in announced if n is not None),
             received=sum(answer.records or 0 for answer in found),
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+            fetched=now(),
         )
 
     def _pages(

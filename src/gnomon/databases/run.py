@@ -7,8 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +18,6 @@ from gnomon.databases.answers import Answers, Fetched
 from gnomon.databases.sources import Source, make_source
 from gnomon.databases.systems import System, largest
 from gnomon.databases.tables import Placed, crystals_of, place, read_records, with_outcomes
-from gnomon.discover.folder import PACKAGES
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
@@ -28,7 +25,7 @@ from gnomon.evaluate.table import rows_of
 from gnomon.hull import ON_HULL
 from gnomon.run.http import Patience, ProviderError
 from gnomon.run.listener import Listener
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import Stamp, stamp
 from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
 
 PROVENANCE, RECORDS_FILE, PHASES_FILE = "reference.json", "records.parquet", "phases.parquet"
@@ -85,10 +82,8 @@ class Provenance(BaseModel):
     Attributes:
         systems: asked for, sub-systems included.
         sources: asked.
-        begun: UTC.
         command: that began it.
-        versions: of the packages that can change an answer.
-        commit: of gnomon, where it runs from a checkout.
+        begun: by which code, when and on which machine.
         fetched: who answered what, of each source that is complete.
         evaluation: None before it has begun.
     """
@@ -97,10 +92,8 @@ class Provenance(BaseModel):
 
     systems: tuple[str, ...]
     sources: tuple[str, ...]
-    begun: str
     command: tuple[str, ...]
-    versions: dict[str, str]
-    commit: str | None
+    begun: Stamp
     fetched: tuple[Fetched, ...] = ()
     evaluation: Evaluation | None = None
 
@@ -283,10 +276,8 @@ def _begin(request: Request, store: Store) -> Provenance:
     provenance = Provenance(
         systems=systems,
         sources=request.sources,
-        begun=datetime.now(UTC).isoformat(timespec="seconds"),
         command=tuple(sys.argv),
-        versions={name: version(name) for name in PACKAGES},
-        commit=git_commit(),
+        begun=stamp(),
     )
     _save(store, provenance)
     return provenance

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon import __version__
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.dataset.labellers import Labeller, Labels, judge
 from gnomon.dataset.perturb import PerturbConfig, perturbations
@@ -36,7 +35,7 @@ from gnomon.io.records import LABELS, Limits, Parsed
 from gnomon.learn.split import formula_hashes
 from gnomon.run.files import write_atomically
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import stamp
 
 LINEAGE = pa.schema(
     [
@@ -337,8 +336,7 @@ def _claim(
         whole = {
             "request": request,
             "left_out": dict(left_out),
-            "gnomon": __version__,
-            "commit": git_commit(),
+            **stamp(),
         }
         write_atomically(file, json.dumps(whole, indent=2).encode())
         return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gnomon.discover.choose import choose
 from gnomon.discover.evaluate import selected, summarise, verify
@@ -19,6 +18,7 @@ from gnomon.discover.propose import propose
 from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
 from gnomon.run.listener import Listener
+from gnomon.run.stamp import now
 from gnomon.run.store import Store
 
 __all__ = ["Campaign", "discover", "step"]
@@ -63,7 +63,7 @@ def _logging(store: Store, listener: Listener) -> Listener:
     """A listener whose lines also go to campaign.log, with the time."""
 
     def say(text: str) -> None:
-        store.log(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}")
+        store.log(f"{now()} {text}")
         listener.say(text)
 
     return Listener(say=say, tick=listener.tick)

@@ -6,13 +6,9 @@ Everything is derived from the shards anew, so that it is the same after a kill 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +27,13 @@ from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_e
 from gnomon.io import from_arrow, to_arrow
 from gnomon.report.inputs import CampaignTables
 from gnomon.run.files import sha256_of
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import stamp
 from gnomon.run.store import Store, StoreError, write_bytes, write_json
 from gnomon.structure.protostructures import protostructure
 from gnomon.structure.symmetry import space_groups
 
 RELAXED_SYMPREC = 0.1
 """Tolerance in Å for the space group of a relaxed crystal (that of the Materials Project)."""
-
-PACKAGES = ("gnomon", "ase", "equinox", "jax", "numpy", "pyarrow", "pymatgen", "scipy", "spglib")
-"""Packages whose versions can change an answer."""
 
 
 def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
@@ -69,12 +62,8 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
             "seed": config.seed,
             "config": settings,
             "inputs": inputs,
-            "versions": {name: version(name) for name in PACKAGES},
-            "python": platform.python_version(),
-            "commit": git_commit(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
             "command": sys.argv,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            **stamp(),
         },
     )
     _write_config(store, settings)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import stamp
 from gnomon.run.store import Store, write_json, write_parquet
 from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
 
@@ -43,9 +41,7 @@ def facts(verification: Verification) -> dict[str, Any]:
         "median_shift": verification.median_shift,
         "references": dict(verification.references),
         "finds": outcome_rows(verification),
-        "gnomon": version("gnomon"),
-        "commit": git_commit(),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **stamp(),
     }
 
 

@@ -8,7 +8,9 @@ import ast
 import builtins
 import inspect
 import json
+import re
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -19,13 +21,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import typer
 from pydantic import BaseModel
 
+import gnomon
+
 FOLDER = Path(__file__).resolve().parent / "reference"
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gnomon"
 
 NOTE = "<!-- Made by docs/generate_reference.py: change the code, then run it. -->\n\n"
-
-INTERNAL = ("__main__", "cli", "terminal")
-"""Modules that nobody imports: cli.md says what they do."""
 
 
 def pages() -> dict[str, str]:
@@ -201,136 +202,147 @@ def _toml(value: Any) -> str:
 
 # --- public names ---------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Name:
-    """A public name of a module: how it is written and the first line of its docstring."""
-
-    signature: str
-    about: str
-    methods: tuple["Name", ...] = ()
+Definition = ast.ClassDef | ast.FunctionDef
 
 
 def api_page() -> str:
-    """Public names of every module with the first line of their docstrings."""
-    text = NOTE + "# Python interface\n\n"
+    """The names of ``gnomon.__all__``: signatures, docstrings, members, examples."""
+    text = NOTE + "# Python interface\n\n" + _markdown(inspect.getdoc(gnomon) or "")
     text += (
-        "Public names with the first line of their docstrings; `help(gnomon.hull.Hull)` prints the "
-        "rest: shapes, units, what is raised. Lengths are in Å, energies in eV/atom.\n"
+        "\n`import gnomon` loads no library; each name is imported when it is first used. What "
+        "takes crystals takes `Crystals`, a pymatgen `Structure`, an ASE `Atoms`, or a list of "
+        "them. Lengths are in Å, energies in eV/atom, unless another unit is given.\n"
     )
-    for module, path in _modules():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = list(_names(tree, path))
-        if not names:
-            continue
-        text += f"\n## gnomon{'.' if module else ''}{module}\n\n{_first_line(tree)}\n\n"
-        for name in names:
-            text += f"- `{name.signature}`: {name.about}\n"
-            text += "".join(f"  - `{m.signature}`: {m.about}\n" for m in name.methods)
+    for name, module in gnomon.HOMES.items():
+        definition = _definition(module, name)
+        text += f"\n## {name}\n\n{_described(definition, name)}"
+        for member in _members(definition):
+            text += f"\n### {name}.{member.name}\n\n{_described(member, f'{name}.{member.name}')}"
     return text
 
 
-def _modules() -> Iterator[tuple[str, Path]]:
-    """Dotted names below gnomon and files; of a package with ``__all__`` the package alone."""
-    closed = {p.parent for p in SOURCE.rglob("__init__.py") if p.parent != SOURCE and _exports(p)}
-    for path in sorted(SOURCE.rglob("*.py")):
-        if path.stem in INTERNAL or (path.parent in closed and path.stem != "__init__"):
-            continue
-        parts = path.relative_to(SOURCE).with_suffix("").parts
-        yield ".".join(p for p in parts if p != "__init__"), path
-
-
-def _exports(path: Path) -> list[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return list(ast.literal_eval(node.value))
-    return []
-
-
-def _names(tree: ast.Module, path: Path) -> Iterator[Name]:
-    """Names defined in a module, or, in a package with ``__all__``, those that it hands on."""
-    wanted = _exports(path) if path.name == "__init__.py" else []
-    own = dict(_definitions(tree))
-    if not wanted:
-        yield from own.values()
-        return
-    origins = {
-        alias.name: node.module
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    for name in wanted:
-        if name in origins:
-            own |= {name: _definition(origins[name], name)}
-        if name in own:
-            yield own[name]
-
-
-def _definition(module: str, name: str) -> Name:
+def _definition(module: str, name: str) -> Definition:
+    """The class or function in the text of its module, which is not imported."""
     path = SOURCE.parent.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return dict(_definitions(ast.parse(path.read_text(encoding="utf-8"))))[name]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, Definition) and node.name == name:
+            return node
+    raise LookupError(f"{module} does not define {name}, which gnomon.HOMES says it does")
 
 
-def _definitions(tree: ast.Module) -> Iterator[tuple[str, Name]]:
-    """Public classes and functions, and constants that have a docstring below them."""
-    followers = [*tree.body[1:], None]
-    for node, below in zip(tree.body, followers, strict=True):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            name, found = node.name, _described(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and _is_text(below):
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            name = ast.unparse(target)
-            about = inspect.cleandoc(below.value.value)  # type: ignore[union-attr]
-            found = Name(name, _paragraph(about))
-        else:
-            continue
-        if not name.startswith("_"):
-            yield name, found
+def _members(node: Definition) -> list[ast.FunctionDef]:
+    """Public methods and properties of a class."""
+    body = node.body if isinstance(node, ast.ClassDef) else []
+    return [m for m in body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
 
 
-def _described(node: ast.ClassDef | ast.FunctionDef) -> Name:
-    if isinstance(node, ast.FunctionDef):
-        return Name(f"{node.name}({_arguments(node)})", _first_line(node))
-    methods = tuple(
-        Name(m.name if _is_property(m) else f"{m.name}({_arguments(m)})", _first_line(m))
-        for m in node.body
-        if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")
-    )
-    return Name(f"class {node.name}", _first_line(node), methods)
+def _described(node: Definition, name: str) -> str:
+    about = ast.get_docstring(node) or ""
+    if isinstance(node, ast.ClassDef):
+        signature = _class_signature(node)
+        for method in node.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                about += "\n\n" + (ast.get_docstring(method) or "")
+    elif any("property" in ast.unparse(d) for d in node.decorator_list):
+        signature = f"{name}: {ast.unparse(node.returns)}" if node.returns else name
+    else:
+        returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        signature = _call(name, _arguments(node)) + returned
+    return f"```python\n{signature}\n```\n\n{_markdown(about)}"
 
 
-def _arguments(node: ast.FunctionDef) -> str:
-    """Names and defaults, without types: the docstring gives shapes and units."""
-    text = ast.unparse(node.args)
-    arguments = ast.parse(f"def f({text}): ...").body[0].args  # type: ignore[attr-defined]
+def _class_signature(node: ast.ClassDef) -> str:
+    """How an object is made: arguments of ``__init__``, fields of a dataclass, or values."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            return _call(f"class {node.name}", _arguments(method))
+    if any("Enum" in ast.unparse(base) for base in node.bases):
+        values = [ast.unparse(one) for one in node.body if isinstance(one, ast.Assign)]
+        return f"class {node.name}:\n" + "\n".join(f"    {value}" for value in values)
+    if not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        return f"class {node.name}"
+    fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
+    return _call(f"class {node.name}", fields)
+
+
+def _arguments(node: ast.FunctionDef) -> list[str]:
+    """Each with its type and default; ``self`` and ``cls`` left out."""
+    arguments = node.args
     if arguments.args and arguments.args[0].arg in ("self", "cls"):
         arguments.args.pop(0)
-    for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-        argument.annotation = None
-    return ast.unparse(arguments)
-
-
-def _is_property(node: ast.FunctionDef) -> bool:
-    return any("property" in ast.unparse(d) for d in node.decorator_list)
-
-
-def _is_text(node: ast.stmt | None) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
+    text = ast.unparse(arguments)
+    call = ast.parse(f"def f({text}): ...").body[0]
+    assert isinstance(call, ast.FunctionDef)
+    places = sorted(
+        (node.lineno, node.col_offset)
+        for node in [*call.args.posonlyargs, *call.args.args, *call.args.kwonlyargs]
     )
+    starts = [column - len("def f(") for _, column in places]
+    if call.args.kwonlyargs and not call.args.vararg:
+        first = len(call.args.posonlyargs) + len(call.args.args)
+        starts.insert(first, text.index("*", starts[first - 1] if first else 0))
+    ends = [*starts[1:], len(text) + 2] if starts else []
+    return [text[a:b].rstrip(", ") for a, b in zip(starts, ends, strict=True)]
 
 
-def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
-    return _paragraph(ast.get_docstring(node) or "")
+def _call(name: str, arguments: list[str]) -> str:
+    """On one line where it fits, otherwise an argument a line."""
+    line = f"{name}({', '.join(arguments)})"
+    if len(line) <= 88 or not arguments:
+        return line
+    return f"{name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+
+
+# --- docstrings as Markdown -----------------------------------------------------------------------
+
+SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):")
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring of this project: paragraphs, sections of items, examples."""
+    parts = []
+    for block in re.split(r"\n\n(?! )", inspect.cleandoc(docstring)):
+        head, _, rest = block.partition("\n")
+        if SECTION.fullmatch(head):
+            parts.append(f"**{head.rstrip(':')}**\n\n{_items(textwrap.dedent(rest), head)}")
+        elif ">>> " in block:
+            parts.append(_examples(block))
+        else:
+            parts.append(_inline(block))
+    return "\n\n".join(parts) + "\n"
+
+
+def _items(text: str, head: str) -> str:
+    """``name: meaning`` with continuation lines indented, as a list."""
+    items = re.split(r"\n(?! )", text)
+    if head in ("Returns:", "Yields:"):
+        return _inline(" ".join(text.split()))
+    lines = []
+    for item in items:
+        name, _, meaning = " ".join(item.split()).partition(": ")
+        lines.append(f"- `{name}`: {_inline(meaning)}")
+    return "\n".join(lines)
+
+
+def _examples(block: str) -> str:
+    """Examples as a block of code, what leads to them as text."""
+    lead, _, code = block.partition(">>> ")
+    text = f"{_inline(lead.strip())}\n\n" if lead.strip() else ""
+    code = inspect.cleandoc(f"\n{lead.rpartition(chr(10))[2]}>>> {code}")
+    return f"{text}```python\n{code}\n```"
+
+
+def _inline(text: str) -> str:
+    """Code in single backticks, angle brackets outside of code escaped."""
+    parts = text.split("``")
+    outside = [part.replace("<", "&lt;") for part in parts[::2]]
+    inside = [f"`{part}`" for part in parts[1::2]]
+    return "".join(a + b for a, b in zip(outside, [*inside, ""], strict=True))
 
 
 def _paragraph(text: str) -> str:
-    first = " ".join(text.partition("\n\n")[0].split())
-    return first.replace("``", "`").replace("<", "&lt;")
+    return _inline(" ".join(text.partition("\n\n")[0].split()))
 
 
 def _escape(text: str) -> str:

@@ -1,24 +1,88 @@
-"""gnomon finds stable inorganic crystals: it proposes, ranks, verifies, learns and repeats."""
+"""gnomon finds stable inorganic crystals: it proposes, ranks, verifies, learns and repeats.
 
+What a person in a notebook needs is here.  The rooms of the house, such as ``gnomon.structure``,
+have more.
+
+>>> import gnomon
+>>> salt = gnomon.Crystals.single(
+...     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
+... )
+>>> [chunk] = gnomon.generator("substitution", "K-Cl").generate(salt, seed=0)
+>>> chunk.crystals[0]
+<Crystals, 1: KCl (2 atoms)>
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnomon.crystals import Crystals
+    from gnomon.discover.settings import CampaignConfig
+    from gnomon.evaluate import Evaluations, Evaluator, Status
+    from gnomon.generate import Candidates, Generator
+    from gnomon.generate.registry import generator
+    from gnomon.hull.convex import Hull
+    from gnomon.hull.phases import Phases
+    from gnomon.io.frames import Frames
+    from gnomon.io.reading import read
+    from gnomon.io.writing import write
+    from gnomon.models import EnergyModel, Predictions
     from gnomon.potential.calculator import Calculator
+    from gnomon.potential.predict import load_potential
 
-__all__ = ["Calculator", "Crystals", "__version__"]
+__all__ = [
+    "Calculator",
+    "CampaignConfig",
+    "Candidates",
+    "Crystals",
+    "EnergyModel",
+    "Evaluations",
+    "Evaluator",
+    "Frames",
+    "Generator",
+    "Hull",
+    "Phases",
+    "Predictions",
+    "Status",
+    "__version__",
+    "generator",
+    "load_potential",
+    "read",
+    "write",
+]
 
 __version__ = "0.1.0"
 
+HOMES = {
+    "Crystals": "gnomon.crystals",
+    "read": "gnomon.io.reading",
+    "write": "gnomon.io.writing",
+    "Frames": "gnomon.io.frames",
+    "generator": "gnomon.generate.registry",
+    "Generator": "gnomon.generate",
+    "Candidates": "gnomon.generate",
+    "EnergyModel": "gnomon.models",
+    "Predictions": "gnomon.models",
+    "load_potential": "gnomon.potential.predict",
+    "Calculator": "gnomon.potential.calculator",
+    "Evaluator": "gnomon.evaluate",
+    "Evaluations": "gnomon.evaluate",
+    "Status": "gnomon.evaluate",
+    "Phases": "gnomon.hull.phases",
+    "Hull": "gnomon.hull.convex",
+    "CampaignConfig": "gnomon.discover.settings",
+}
+"""The module of each public name, in the order in which one meets them."""
+
 
 def __getattr__(name: str) -> Any:
-    """Public classes, imported when asked for: ``gnomon --help`` can do without NumPy."""
-    if name == "Crystals":
-        from gnomon.crystals import Crystals
+    """A public name, imported when asked for: ``gnomon --help`` can do without NumPy."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'gnomon' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(HOMES[name]), name)
+    return value
 
-        return Crystals
-    if name == "Calculator":
-        from gnomon.potential.calculator import Calculator
 
-        return Calculator
-    raise AttributeError(f"module 'gnomon' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

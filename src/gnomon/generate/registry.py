@@ -4,8 +4,11 @@ Under a name stands a function ``make(settings: GeneratorSettings) -> Generator`
 entry point of the group ``gnomon.generators``.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, parse_system
+from gnomon.generate import Generator
 from gnomon.run.registry import Registry
 
 
@@ -36,3 +39,39 @@ GENERATORS = Registry(
         "substitution": "gnomon.generate.substitution.generator:make",
     },
 )
+
+
+def generator(
+    name: str,
+    system: str | None = None,
+    *,
+    max_atoms: int = 16,
+    exclude: Collection[str] = DEFAULT_EXCLUDED,
+    known: Collection[str] = (),
+) -> Generator:
+    """The generator of this name, as campaigns use it.
+
+    >>> import numpy as np
+    >>> from gnomon.crystals import Crystals
+    >>> salt = Crystals.single(5.64 / 2 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> [chunk] = generator("substitution", "K-Na-Cl").generate(salt, seed=0)
+    >>> chunk.crystals[0], chunk.lineage["change"][0].as_py()
+    (<Crystals, 1: KCl (2 atoms)>, 'Na+→K+')
+
+    Args:
+        name: ``substitution``, ``saps`` (partial substitution), ``prototypes``, ``random``, or that
+            of a plug-in.
+        system: candidates hold no elements but these, written ``Au-Cu``; without it all may occur,
+            which is more than ``prototypes`` and ``random`` can go through.
+        max_atoms: atoms in a candidate's primitive cell, at most.
+        exclude: elements that no candidate may hold.
+        known: reduced formulas that are not new, so that no candidate is of one of them.
+
+    Raises:
+        ValueError: if there is no generator of this name, or the system is none.
+    """
+    elements = parse_system(system) if system is not None else tuple(SYMBOLS[1:])
+    elements = tuple(symbol for symbol in elements if symbol not in exclude)
+    settings = GeneratorSettings(elements, max_atoms, tuple(exclude), frozenset(known))
+    made: Generator = GENERATORS.get(name)(settings)
+    return made

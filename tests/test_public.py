@@ -1,0 +1,33 @@
+"""The public names: few, imported when first used, each with its home."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import gnomon
+
+
+def test_the_public_names_are_few_and_all_have_a_home():
+    assert len(gnomon.__all__) <= 25
+    assert {*gnomon.HOMES, "__version__"} == set(gnomon.__all__)
+    assert gnomon.__all__ == sorted(gnomon.__all__)
+    assert dir(gnomon) == gnomon.__all__
+
+
+@pytest.mark.parametrize("name", gnomon.HOMES)
+def test_a_public_name_is_that_of_its_module(name):
+    there = getattr(import_module(gnomon.HOMES[name]), name)
+    assert getattr(gnomon, name) is there
+    assert there.__module__ == gnomon.HOMES[name]
+
+
+def test_other_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = gnomon.no_such_name
+
+
+def test_no_public_name_is_that_of_a_room():
+    """Whoever imported the room would find it in the place of the name."""
+    rooms = {path.stem for path in Path(gnomon.__file__).parent.iterdir()}
+    assert not rooms & set(gnomon.__all__)

@@ -479,7 +479,7 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path: Path) -> No
     (tmp_path / "config.toml").write_text("mine")
     with pytest.raises(StoreError, match=r"not empty and no campaign \(it holds config.toml\)"):
         run(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} <= {"config.toml", ".lock"}
+    assert {p.name for p in tmp_path.iterdir()} <= {"config.toml", ".lock", ".lock.pid"}
     assert (tmp_path / "config.toml").read_text() == "mine"
 
 

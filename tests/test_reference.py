@@ -14,7 +14,7 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.databases import Patience, ProviderError, References, Request, fetch, references
+from gnomon.databases import HttpError, Patience, References, Request, fetch, references
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.hull import Hull, phases_from_table
 from gnomon.io import InputError, read, write
@@ -284,7 +284,7 @@ def test_another_energy_needs_no_other_fetch(known, tmp_path):
 def test_without_a_network_the_error_names_the_remedy_and_nothing_is_lost(known, tmp_path):
     with serving(pages_of(*sorted(INSIDE))) as server:
         url = server.url
-    with pytest.raises(ProviderError, match=r"cannot be reached.*give a file") as error:
+    with pytest.raises(HttpError, match=r"cannot be reached.*give a file") as error:
         run([str(known), url], tmp_path / "r")
     assert url in str(error.value)
     assert (tmp_path / "r" / "answers" / "source-0" / "fetched.json").is_file()
@@ -293,7 +293,7 @@ def test_without_a_network_the_error_names_the_remedy_and_nothing_is_lost(known,
 def test_a_folder_into_which_nothing_came_takes_another_source(known, tmp_path):
     """The remedy of the error, a file, works with the same --out."""
     with serving(scripted(Reply(status=404))) as server:
-        with pytest.raises(ProviderError):
+        with pytest.raises(HttpError):
             run(server.url, tmp_path / "r")
         assert len(run(str(known), tmp_path / "r").phases) == 5
 

@@ -12,7 +12,7 @@ from gnomon.crystals import Crystals
 from gnomon.databases.answers import Answers
 from gnomon.databases.materials_project import ENDPOINT, FIELDS, KEY, MaterialsProject
 from gnomon.io import InputError, as_crystals, read, to_pymatgen
-from gnomon.run.http import Patience, ProviderError
+from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT
 from tests.reference_servers import Provider, Reply, serving
 
@@ -134,7 +134,7 @@ def test_many_systems_go_in_several_requests_and_a_cut_costs_one(
         return Reply(status=404) if "-".join(system) in path else summaries()(path)
 
     with serving(broken) as server:
-        with pytest.raises(ProviderError, match="404"):
+        with pytest.raises(HttpError, match="404"):
             ask(server, tmp_path, monkeypatch, system)
         assert len(Answers(tmp_path, 0).pages(0)) == 1
         plan = tmp_path / "answers" / "source-0" / "queries.json"
@@ -174,7 +174,7 @@ def test_a_server_that_fails_is_told_and_left(reply, requests, client, key, tmp_
 
     with (
         serving(answer) as server,
-        pytest.raises(ProviderError, match="Materials Project gave no answer") as error,
+        pytest.raises(HttpError, match="Materials Project gave no answer") as error,
     ):
         ask(server, tmp_path, monkeypatch)
     assert len(searches(server)) == requests
@@ -185,7 +185,7 @@ def test_a_server_that_fails_is_told_and_left(reply, requests, client, key, tmp_
 def test_a_heartbeat_without_a_release_is_told(client, key, tmp_path, monkeypatch):
     with (
         serving(lambda _: Reply.json({"status": "fine"})) as server,
-        pytest.raises(ProviderError, match=f"names no db_version: is {ENDPOINT} right"),
+        pytest.raises(HttpError, match=f"names no db_version: is {ENDPOINT} right"),
     ):
         ask(server, tmp_path, monkeypatch)
 

@@ -16,7 +16,7 @@ from gnomon.databases.optimade import Optimade
 from gnomon.databases.systems import largest, subsystems
 from gnomon.databases.tables import read_records
 from gnomon.io import as_crystals, read
-from gnomon.run.http import Patience, ProviderError
+from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import StoreError
 from tests.reference_servers import Reply, entry, optimade_server, page, scripted, serving
@@ -107,7 +107,7 @@ def test_a_real_server_has_nothing_of_other_elements(server, tmp_path):
 
 
 def test_a_real_server_refuses_another_address(server, tmp_path):
-    with pytest.raises(ProviderError, match=r"404"):
+    with pytest.raises(HttpError, match=r"404"):
         ask(f"{server}/nothing/here", tmp_path)
 
 
@@ -167,7 +167,7 @@ def test_what_was_fetched_is_not_fetched_again(tmp_path):
     """The line breaks after two pages of three; the next command asks for the third only."""
     good = pages_of(*sorted(INSIDE))
     with serving(lambda path: Reply(status=500) if "page=2" in path else good(path)) as server:
-        with pytest.raises(ProviderError, match="500"):
+        with pytest.raises(HttpError, match="500"):
             ask(server.url, tmp_path)
         kept = Answers(tmp_path, 0).pages(0)
         assert len(kept) == 2
@@ -223,7 +223,7 @@ def test_a_database_that_never_rests_is_given_up(tmp_path):
     def answer(path: str) -> Reply:
         return pages_of("gnm/au", "gnm/cu", release=str(next(releases)))(path)
 
-    with serving(answer) as server, pytest.raises(ProviderError, match="was renewed between"):
+    with serving(answer) as server, pytest.raises(HttpError, match="was renewed between"):
         ask(server.url, tmp_path)
     assert len(server.asked) == 4
 
@@ -252,7 +252,7 @@ def test_a_page_that_leads_nowhere_is_asked_for_again(tmp_path):
     """The provider mends its links: what was fetched before does not stand in the way."""
     lost = page([entry(AU, "gnm/au")]) | {"meta": page([], "x")["meta"]}
     with serving(scripted(Reply.json(lost), Reply.json(page([entry(AU, "gnm/au")])))) as server:
-        with pytest.raises(ProviderError, match="but not where"):
+        with pytest.raises(HttpError, match="but not where"):
             ask(server.url, tmp_path)
         _, answers = ask(server.url, tmp_path)
     assert set(crystals_in(tmp_path, answers)) == {"gnm/au"}
@@ -303,7 +303,7 @@ def test_a_provider_that_refuses_everything_is_told_with_its_words(tmp_path):
     refusal = Reply.json({"errors": [{"detail": "no filters on Sundays"}]}, 400)
     with (
         serving(scripted(refusal)) as server,
-        pytest.raises(ProviderError, match="no filters on Sundays"),
+        pytest.raises(HttpError, match="no filters on Sundays"),
     ):
         ask(server.url, tmp_path)
     assert len(server.asked) == 3
@@ -327,7 +327,7 @@ def test_a_provider_that_refuses_everything_is_told_with_its_words(tmp_path):
 def test_wrong_content_is_told_and_not_kept(document, message, tmp_path):
     with (
         serving(scripted(Reply.json(document))) as server,
-        pytest.raises(ProviderError, match=message),
+        pytest.raises(HttpError, match=message),
     ):
         ask(server.url, tmp_path)
     assert Answers(tmp_path, 0).fetched is None
@@ -337,7 +337,7 @@ def test_pages_that_go_round_in_circles_end(tmp_path):
     def answer(path: str) -> Reply:
         return Reply.json(page([entry(CU, "a")], "?page=1"))
 
-    with serving(answer) as server, pytest.raises(ProviderError, match="in circles"):
+    with serving(answer) as server, pytest.raises(HttpError, match="in circles"):
         ask(server.url, tmp_path)
     assert len(server.asked) == 2
 
@@ -349,7 +349,7 @@ def test_an_error_page_in_the_middle_keeps_what_came_before(tmp_path):
     ]
     with (
         serving(scripted(*replies)) as server,
-        pytest.raises(ProviderError, match="table is locked"),
+        pytest.raises(HttpError, match="table is locked"),
     ):
         ask(server.url, tmp_path)
     assert len(Answers(tmp_path, 0).pages(0)) == 1
@@ -456,7 +456,7 @@ def test_whatever_a_provider_sends_becomes_rows_or_one_sort_of_error(broken, tmp
     impatient = Patience(silence=30.0, attempts=1)
     try:
         fetched = Optimade(url, impatient).fetch(SYSTEM, answers, SILENT)
-    except ProviderError:
+    except HttpError:
         return
     answers.finish(fetched)
     assert answers.fetched == fetched

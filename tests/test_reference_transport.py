@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from gnomon.run.http import Patience, ProviderError, get_json
+from gnomon.run.http import HttpError, Patience, get_json
 from gnomon.run.listener import Listener
 from tests.reference_servers import Reply, scripted, serving
 
@@ -47,7 +47,7 @@ def test_a_failure_that_passes_is_tried_again(bad):
         assert get_json(server.url, QUICK, listener)[1] == {"is": "good"}
         assert len(server.asked) == 3
     assert len(said) == 2
-    with serving(scripted(bad)) as server, pytest.raises(ProviderError, match="3 times") as error:
+    with serving(scripted(bad)) as server, pytest.raises(HttpError, match="3 times") as error:
         get_json(server.url, QUICK)
     assert len(server.asked) == 3
     assert server.url in str(error.value)
@@ -68,7 +68,7 @@ def test_a_rate_limit_may_name_a_date():
     replies = [Reply(status=503, headers={"Retry-After": text}) for text in (past, then)]
     with (
         serving(scripted(*replies)) as server,
-        pytest.raises(ProviderError, match=r"asks to wait 3[56]\d\d s"),
+        pytest.raises(HttpError, match=r"asks to wait 3[56]\d\d s"),
     ):
         get_json(server.url, QUICK)
     assert len(server.asked) == 2
@@ -77,7 +77,7 @@ def test_a_rate_limit_may_name_a_date():
 def test_a_long_pause_is_not_waited_for():
     with (
         serving(scripted(Reply(status=429, headers={"Retry-After": "3600"}))) as server,
-        pytest.raises(ProviderError, match=r"429 Too Many Requests and asks to wait 3600 s"),
+        pytest.raises(HttpError, match=r"429 Too Many Requests and asks to wait 3600 s"),
     ):
         get_json(server.url, QUICK)
     assert len(server.asked) == 1
@@ -88,7 +88,7 @@ def test_a_refusal_is_final_and_keeps_the_words_of_the_server(status):
     errors = {"errors": [{"detail": "no such\nthing"}, {"title": "sorry"}]}
     with (
         serving(scripted(Reply.json(errors, status))) as server,
-        pytest.raises(ProviderError, match=rf"{status} .*\(no such thing; sorry\)") as error,
+        pytest.raises(HttpError, match=rf"{status} .*\(no such thing; sorry\)") as error,
     ):
         get_json(server.url, QUICK)
     assert error.value.status == status
@@ -109,7 +109,7 @@ def test_a_refusal_is_final_and_keeps_the_words_of_the_server(status):
 def test_a_refusal_without_words_for_us_is_told_in_short(body):
     with (
         serving(scripted(Reply(body, 404))) as server,
-        pytest.raises(ProviderError, match="404 Not Found") as error,
+        pytest.raises(HttpError, match="404 Not Found") as error,
     ):
         get_json(server.url, QUICK)
     assert "<html>" not in str(error.value)
@@ -121,7 +121,7 @@ def test_a_server_that_falls_silent_is_left():
     began = time.monotonic()
     with (
         serving(scripted(Reply(GOOD.body, hang=30))) as server,
-        pytest.raises(ProviderError, match=r"silent for 0.2 s, 2 times"),
+        pytest.raises(HttpError, match=r"silent for 0.2 s, 2 times"),
     ):
         get_json(server.url, patience)
     assert time.monotonic() - began < 25
@@ -131,7 +131,7 @@ def test_a_server_that_drips_is_left():
     patience = Patience(seconds=0.0, attempts=2, pause=0.01)
     with (
         serving(scripted(GOOD)) as server,
-        pytest.raises(ProviderError, match="took more than 0 s, 2 times"),
+        pytest.raises(HttpError, match="took more than 0 s, 2 times"),
     ):
         get_json(server.url, patience)
 
@@ -139,7 +139,7 @@ def test_a_server_that_drips_is_left():
 def test_an_endless_answer_is_not_read_to_its_end():
     with (
         serving(scripted(Reply(b" " * 1000))) as server,
-        pytest.raises(ProviderError, match="more than 100 bytes"),
+        pytest.raises(HttpError, match="more than 100 bytes"),
     ):
         get_json(server.url, Patience(largest=100))
     assert len(server.asked) == 1
@@ -149,7 +149,7 @@ def test_a_refused_connection_is_told_at_once():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, so that nobody else is there, and not listening
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
-        with pytest.raises(ProviderError, match=r"cannot be reached: .*refused"):
+        with pytest.raises(HttpError, match=r"cannot be reached: .*refused"):
             get_json(url, QUICK)
 
 
@@ -157,7 +157,7 @@ def test_a_refused_connection_is_told_at_once():
     "url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,{}", "http://[", "http://\ud800/"]
 )
 def test_only_the_web_is_asked(url):
-    with pytest.raises(ProviderError, match=r"cannot be reached|no web address"):
+    with pytest.raises(HttpError, match=r"cannot be reached|no web address"):
         get_json(url, QUICK)
 
 
@@ -167,5 +167,5 @@ def test_redirections_are_followed_within_the_web(tmp_path):
 
     with serving(answer) as server:
         assert get_json(f"{server.url}//there", QUICK)[1] == json.loads(GOOD.body)
-        with pytest.raises(ProviderError, match="302"):
+        with pytest.raises(HttpError, match="302"):
             get_json(f"{server.url}/file:///etc/hostname", QUICK)

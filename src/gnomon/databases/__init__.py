@@ -16,14 +16,14 @@ the state: the same command goes on after a kill or a cut line.
 from gnomon.databases.answers import Answer, Answers, Fetched
 from gnomon.databases.run import References, Request, fetch, references
 from gnomon.databases.sources import Source, make_source
-from gnomon.run.http import Patience, ProviderError
+from gnomon.run.http import HttpError, Patience
 
 __all__ = [
     "Answer",
     "Answers",
     "Fetched",
+    "HttpError",
     "Patience",
-    "ProviderError",
     "References",
     "Request",
     "Source",

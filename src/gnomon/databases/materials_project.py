@@ -18,7 +18,7 @@ from urllib.parse import quote
 from gnomon.databases.answers import Answers, Fetched, Query, combined_sha256
 from gnomon.databases.systems import System, subsystems
 from gnomon.io import InputError
-from gnomon.run.http import PASSING, Patience, ProviderError, get_json
+from gnomon.run.http import PASSING, HttpError, Patience, get_json
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import now
 
@@ -58,7 +58,7 @@ class MaterialsProject:
 
         Raises:
             InputError: if the package or the key is missing.
-            ProviderError: if there is no answer; those before stay.
+            HttpError: if there is no answer; those before stay.
             StoreError: if an answer cannot be written.
         """
         key, client = _key(), _client()
@@ -137,7 +137,7 @@ def _release(endpoint: str, patience: Patience, listener: Listener) -> str:
     _, found = get_json(f"{endpoint}heartbeat", patience, listener)
     release = found.get("db_version") if isinstance(found, dict) else None
     if not isinstance(release, str):
-        raise ProviderError(f"{endpoint}heartbeat names no db_version: is {ENDPOINT} right?")
+        raise HttpError(f"{endpoint}heartbeat names no db_version: is {ENDPOINT} right?")
     return release
 
 
@@ -193,6 +193,6 @@ def _bravely(call: Any, key: str) -> Any:
         return call()
     except Exception as error:  # the client lets through what each of its libraries raises
         said = " ".join(str(error).split()).replace(key, f"${KEY}")
-        raise ProviderError(
+        raise HttpError(
             f"the Materials Project gave no answer: {type(error).__name__}: {said[:500]}"
         ) from error

@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from gnomon import __version__
 from gnomon.databases.answers import Answer, Answers, Fetched, Query, combined_sha256
 from gnomon.databases.systems import System, subsystems
-from gnomon.run.http import Patience, ProviderError, get_json
+from gnomon.run.http import HttpError, Patience, get_json
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import now
 
@@ -73,7 +73,7 @@ class Optimade:
         """Ask for the systems; pages that are there from before are not asked for again.
 
         Raises:
-            ProviderError: if a page cannot be had, or is no OPTIMADE answer; those before stay.
+            HttpError: if a page cannot be had, or is no OPTIMADE answer; those before stay.
             StoreError: if a page cannot be written.
         """
         begun = answers.queries
@@ -81,7 +81,7 @@ class Optimade:
         for plan in plans[:-1]:
             try:
                 return self._fetch(plan, answers, listener)
-            except ProviderError as error:
+            except HttpError as error:
                 if error.status not in REFUSALS or answers.queries:
                     raise
                 listener.say(f"{error}; asking in another way")
@@ -139,7 +139,7 @@ class Optimade:
             return self._walk(queries, number, answers, listener)
         except _ChangedError as error:
             reason = str(error)
-        except ProviderError as error:
+        except HttpError as error:
             if not begun or error.status is None:
                 raise
             reason = str(error)
@@ -148,7 +148,7 @@ class Optimade:
         try:
             return self._walk(queries, number, answers, listener)
         except _ChangedError as error:
-            raise ProviderError(f"{self.name}: {error}, again: try later") from error
+            raise HttpError(f"{self.name}: {error}, again: try later") from error
 
     def _walk(
         self, queries: tuple[Query, ...], number: int, answers: Answers, listener: Listener
@@ -170,7 +170,7 @@ class Optimade:
                 raise _ChangedError(f"{self.name} was renewed between two pages")
             following = _next(document, url)  # before the page is kept: what is kept goes on
             if following in [url, *(page.url for page in pages)] or len(pages) == MOST_PAGES:
-                raise ProviderError(f"{url}: the pages of this query go round in circles")
+                raise HttpError(f"{url}: the pages of this query go round in circles")
             if not answers.queries:
                 answers.begin(queries)
             path = path or answers.keep(number, raw)
@@ -192,13 +192,13 @@ def _checked(document: Any, url: str) -> Json:
     """An OPTIMADE answer.
 
     Raises:
-        ProviderError: if it is something else.
+        HttpError: if it is something else.
     """
     if isinstance(document, dict):
         meta, data = document.get("meta"), document.get("data")
         if isinstance(meta, dict) and "api_version" in meta and isinstance(data, list):
             return document
-    raise ProviderError(
+    raise HttpError(
         f"{url}: the answer is JSON, but none of OPTIMADE (a list `data`, and `meta` with an "
         "api_version): is this the base URL of a provider?"
     )
@@ -208,22 +208,22 @@ def _next(document: Json, url: str) -> str | None:
     """The address of the next page, None after the last.
 
     Raises:
-        ProviderError: if there should be one and is none, or it is not to be followed.
+        HttpError: if there should be one and is none, or it is not to be followed.
     """
     links = document.get("links")
     link = links.get("next") if isinstance(links, dict) else None
     link = link.get("href") if isinstance(link, dict) else link
     if not link:
         if document["meta"].get("more_data_available") is True:
-            raise ProviderError(f"{url}: there is more, says the provider, but not where")
+            raise HttpError(f"{url}: there is more, says the provider, but not where")
         return None
     try:
         found = quote(urljoin(url, link), safe=IN_ADDRESSES)
         here, there = urlsplit(url), urlsplit(found)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ProviderError(f"{url}: its next page {link!r} is no web address") from error
+        raise HttpError(f"{url}: its next page {link!r} is no web address") from error
     if there.scheme not in ("http", "https"):
-        raise ProviderError(f"{url}: its next page {link!r} is no web address")
+        raise HttpError(f"{url}: its next page {link!r} is no web address")
     if (here.scheme, there.scheme) == ("https", "http") and here.hostname == there.hostname:
         return there._replace(scheme="https").geturl()  # a server behind a proxy that ends TLS
     return found

@@ -23,7 +23,7 @@ from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import rows_of
 from gnomon.hull import ON_HULL
-from gnomon.run.http import Patience, ProviderError
+from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import Stamp, stamp
 from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
@@ -126,7 +126,7 @@ def fetch(
     """Fetch what the folder lacks, and evaluate nothing yet.
 
     Raises:
-        ProviderError: if a provider cannot be asked; what came before stays.
+        HttpError: if a provider cannot be asked; what came before stays.
         InputError: if there is no such source, or it needs a package or key that is missing.
         StoreError: if the folder is in use, holds something else, is damaged or cannot be written.
     """
@@ -155,7 +155,7 @@ def references(
         patience: with providers.
 
     Raises:
-        ProviderError, InputError: as ``fetch`` does.
+        HttpError, InputError: as ``fetch`` does.
         StoreError: as ``fetch`` does, or if the phases were evaluated in another way before.
     """
     sources = _sources(request, patience)
@@ -192,8 +192,8 @@ def _fetch(
         if found is None:
             try:
                 found = source.fetch(request.systems, answers, listener)
-            except ProviderError as error:
-                raise ProviderError(
+            except HttpError as error:
+                raise HttpError(
                     f"{source.name} cannot be asked: {error}. What came before is kept in "
                     f"{store.root}, and the same command goes on there; without a network give a "
                     "file of crystals: --from FILE"

@@ -71,7 +71,8 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
 
 def _left_by_a_kill(path: Path) -> bool:
     """Whether a campaign that had hardly begun leaves such a file: the lock, a half provenance."""
-    return path.name == ".lock" or (path.name.startswith(".prov") and path.suffix == ".tmp")
+    name = path.name
+    return name.startswith(".lock") or (name.startswith(".prov") and path.suffix == ".tmp")
 
 
 def _write_config(store: Store, settings: Mapping[str, Any]) -> None:

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from gnomon.run.download import (
-    ATTEMPTS,
-    TIMEOUT,
-    ChecksumError,
-    DownloadError,
-    download,
-)
+from gnomon.run.download import ChecksumError, download
 from gnomon.run.files import cache_folder, sha256_of
+from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
 
 COMMIT = "0ffdf881603d2c97f9105c64c3ec2df74dc1c224"
@@ -124,7 +119,7 @@ def resolve(
 
     Raises:
         ValueError: if there are neither weights nor a file of this name.
-        DownloadError: if they cannot be fetched, or are not what they should be.
+        HttpError: if they cannot be fetched, or are not what they should be.
     """
     if name_or_path in BUNDLED:
         return _bundled(name_or_path, bundled)
@@ -144,13 +139,12 @@ def fetch(
     cache: Path | None = None,
     *,
     listener: Listener = SILENT,
-    timeout: float = TIMEOUT,
-    attempts: int = ATTEMPTS,
+    patience: Patience | None = None,
 ) -> Weights:
     """Published weights in the cache: those that are there and right, or fetched now.
 
     Raises:
-        DownloadError: if they cannot be fetched; it says how to do without a network.
+        HttpError: if they cannot be fetched; it says how to do without a network.
         ChecksumError: if the server's file is another one.
     """
     path = cached_path(published, cache)
@@ -159,18 +153,11 @@ def fetch(
     if path.is_file():
         listener.say(f"{path} is damaged: fetching {published.name} again")
     try:
-        download(
-            published.url,
-            published.sha256,
-            path,
-            listener=listener,
-            timeout=timeout,
-            attempts=attempts,
-        )
+        download(published.url, published.sha256, path, patience=patience, listener=listener)
     except ChecksumError:
         raise
-    except DownloadError as error:
-        raise DownloadError(
+    except HttpError as error:
+        raise HttpError(
             f"{published.name}: {error}\nhint: download that address where there is a network, and "
             "give the file with `--weights PATH`"
         ) from error

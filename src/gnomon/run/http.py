@@ -1,8 +1,9 @@
-"""JSON over HTTP from servers that fail: tried again within bounds, and told in words in the end.
+"""What a server answers: asked again within bounds where it fails, and told in words in the end.
 
 Written on the standard library: the `optimade` client keeps no answer as it came (there would be
-nothing to take a checksum of) and brings an HTTP stack of its own, and the retries of urllib3 end
-where the headers of an answer do, so that a body which is cut or drips would need this loop anyway.
+nothing to take a checksum of), libraries for checksummed downloads (pooch among them) start again
+from nothing after a cut, all bring an HTTP stack of their own, and the retries of urllib3 end where
+the headers of an answer do, so that a body which is cut or drips would need this loop anyway.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import http.client
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.message import Message
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 
 from gnomon.run.listener import SILENT, Listener
@@ -26,6 +29,8 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
 _QUOTED = 300
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -34,10 +39,10 @@ class Patience:
     Attributes:
         silence: seconds without a byte after which a request has failed.
         seconds: that one request may take in all.
-        attempts: requests for one page.
+        attempts: requests, one after the other, that bring nothing new.
         pause: seconds before the second request, doubled for each further one.
         longest_pause: seconds; a server that asks for more is not waited for.
-        largest: bytes of one page.
+        largest: bytes of one answer.
     """
 
     silence: float = 30.0
@@ -48,8 +53,8 @@ class Patience:
     largest: int = 1 << 28
 
 
-class ProviderError(OSError):
-    """A provider that gives no answer, or one that cannot be used."""
+class HttpError(OSError):
+    """A server that gives no answer, or one that cannot be used."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         """``status``: the HTTP status, where it was a refusal."""
@@ -57,38 +62,99 @@ class ProviderError(OSError):
         self.status = status
 
 
-class _PassingError(Exception):
+class PassingError(Exception):
     """A request that failed, and may succeed in ``wait`` seconds (None: as long as we like)."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
+        """What is said of the request, after its address."""
         super().__init__(message)
         self.wait = wait
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server sends: the status, the headers, and the body as it comes in."""
+
+    status: int
+    headers: Message
+    chunks: Iterator[bytes]
 
 
 def get_json(url: str, patience: Patience, listener: Listener = SILENT) -> tuple[bytes, Any]:
     """The answer to a GET request, as it came and as it reads.
 
     Raises:
-        ProviderError: if there is no server or network, it refuses, it fails or sends no JSON
+        HttpError: if there is no server or network, it refuses, it fails or sends no JSON
             ``patience.attempts`` times, or it asks for a longer pause than is bearable.
     """
-    for attempt in range(1, patience.attempts + 1):
+
+    def once() -> tuple[bytes, Any]:
+        accept = {"Accept": "application/vnd.api+json, application/json"}
+        with ask(url, patience, accept) as answer:
+            raw = b"".join(answer.chunks)
+        return raw, _parse(raw)
+
+    return persist(url, once, patience, listener)
+
+
+def persist(
+    url: str,
+    once: Callable[[], Result],
+    patience: Patience,
+    listener: Listener,
+    progress: Callable[[], int] = lambda: 0,
+) -> Result:
+    """Call ``once``, again after each ``PassingError``, until it succeeds or patience ends.
+
+    Args:
+        url: for messages.
+        once: the request.
+        patience: how often.
+        listener: hears of each failure.
+        progress: how far it has come; a call that came further has not failed in vain.
+
+    Raises:
+        HttpError: if it failed in vain for the last time, or is to be waited for too long.
+    """
+    if patience.attempts < 1:
+        raise ValueError(f"{patience.attempts} attempts: at least one is needed")
+    vain, furthest = 0, progress()
+    while True:
         try:
-            raw = _receive(url, patience)
-            return raw, _parse(raw)
-        except _PassingError as error:
-            if attempt == patience.attempts:
-                times = f", {attempt} times" if attempt > 1 else ""
-                raise ProviderError(f"{url}: {error}{times}") from error
-            wait = patience.pause * 2 ** (attempt - 1) if error.wait is None else error.wait
-            if error.wait is not None and wait > patience.longest_pause:
-                raise ProviderError(
+            return once()
+        except PassingError as error:
+            vain = 0 if progress() > furthest else vain + 1
+            furthest = max(furthest, progress())
+            if vain == patience.attempts:
+                times = f", {vain} times" if vain > 1 else ""
+                raise HttpError(f"{url}: {error}{times}") from error
+            wait = error.wait
+            if wait is None:
+                wait = min(patience.pause * 2 ** (vain - 1), patience.longest_pause) if vain else 0
+            elif wait > patience.longest_pause:
+                raise HttpError(
                     f"{url}: {error} and asks to wait {wait:.0f} s: run the same command then"
                 ) from error
-            wait = min(wait, patience.longest_pause)
             listener.say(f"{url}: {error}; trying again in {wait:g} s")
             time.sleep(wait)
-    raise ValueError(f"{patience.attempts} attempts: at least one is needed")
+
+
+@contextmanager
+def ask(url: str, patience: Patience, headers: Mapping[str, str]) -> Iterator[Answer]:
+    """One GET request.  Errors of the connection, also while the body is read, are these:
+
+    Raises:
+        PassingError: if the same request may succeed later.
+        HttpError: if it would fail again.
+    """
+    sent = {"User-Agent": "gnomon", "Accept-Encoding": "identity", **headers}
+    deadline = time.monotonic() + patience.seconds
+    with _told(url, patience):
+        request = urllib.request.Request(url, headers=sent)
+        response = _opener().open(request, timeout=patience.silence)
+    with response:
+        chunks = _body(url, response, deadline, patience)
+        yield Answer(response.status, response.headers, chunks)
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -107,51 +173,46 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _receive(url: str, patience: Patience) -> bytes:
-    headers = {
-        "User-Agent": "gnomon",
-        "Accept": "application/vnd.api+json, application/json",
-        "Accept-Encoding": "identity",
-    }
-    deadline = time.monotonic() + patience.seconds
+@contextmanager
+def _told(url: str, patience: Patience) -> Iterator[None]:
+    """What goes wrong with a connection, as one of our two errors."""
     try:
-        request = urllib.request.Request(url, headers=headers)
-        with _opener().open(request, timeout=patience.silence) as response:
-            body = b"".join(_chunks(response, deadline, patience))
-            length = response.headers.get("Content-Length", "")
+        yield
     except HTTPError as error:
         with error:
             raise _refused(url, error) from error
     except URLError as error:
         if isinstance(error.reason, TimeoutError):
-            raise _PassingError(f"no answer within {patience.silence:g} s") from error
+            raise PassingError(f"no answer within {patience.silence:g} s") from error
         if isinstance(error.reason, (ConnectionResetError, BrokenPipeError)):
-            raise _PassingError(f"the connection was lost ({error.reason})") from error
-        raise ProviderError(f"{url} cannot be reached: {error.reason}") from error
+            raise PassingError(f"the connection was lost ({error.reason})") from error
+        raise HttpError(f"{url} cannot be reached: {error.reason}") from error
     except TimeoutError as error:
-        raise _PassingError(f"silent for {patience.silence:g} s") from error
-    except ProviderError:
-        raise
+        raise PassingError(f"silent for {patience.silence:g} s") from error
     except ValueError as error:  # UnicodeError and more, from addresses that are none
-        raise ProviderError(f"{url!r} leads to no web address: {error}") from error
+        raise HttpError(f"{url!r} leads to no web address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _PassingError(f"the connection was lost ({error or type(error).__name__})") from error
-    if length.isdigit() and len(body) < int(length):
-        raise _PassingError(f"the answer was cut after {len(body)} of {length} bytes")
-    return body
+        raise PassingError(f"the connection was lost ({error or type(error).__name__})") from error
 
 
-def _chunks(
-    response: http.client.HTTPResponse, deadline: float, patience: Patience
+def _body(
+    url: str, response: http.client.HTTPResponse, deadline: float, patience: Patience
 ) -> Iterator[bytes]:
     size = 0
-    while chunk := response.read1(_CHUNK):
+    while True:
+        with _told(url, patience):
+            chunk = response.read1(_CHUNK)
+        if not chunk:
+            break
         size += len(chunk)
         if size > patience.largest:
-            raise ProviderError(f"{response.url} sends more than {patience.largest} bytes")
+            raise HttpError(f"{response.url} sends more than {patience.largest} bytes")
         if time.monotonic() > deadline:
-            raise _PassingError(f"the answer took more than {patience.seconds:g} s")
+            raise PassingError(f"the answer took more than {patience.seconds:g} s")
         yield chunk
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and size < int(length):
+        raise PassingError(f"the answer was cut after {size} of {length} bytes")
 
 
 def _parse(raw: bytes) -> Any:
@@ -159,19 +220,19 @@ def _parse(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
         begins = _one_line(raw[:80]) or "nothing"
-        raise _PassingError(f"no JSON ({error}); it begins with: {begins}") from error
+        raise PassingError(f"no JSON ({error}); it begins with: {begins}") from error
 
 
 def _refused(url: str, error: HTTPError) -> Exception:
     """What a status of 400 and more comes to, with the server's own words."""
     name = f"the server answered {error.code} {error.reason}"
     if error.code in PASSING:
-        return _PassingError(name, _wait(error.headers.get("Retry-After")))
+        return PassingError(name, _wait(error.headers.get("Retry-After")))
     try:
         said = _details(error.read(_CHUNK))
     except (OSError, http.client.HTTPException):
         said = ""  # the status says what there is to say
-    return ProviderError(f"{url}: {name}" + (f" ({said})" if said else ""), error.code)
+    return HttpError(f"{url}: {name}" + (f" ({said})" if said else ""), error.code)
 
 
 def _wait(retry_after: str | None) -> float | None:

@@ -11,11 +11,10 @@ whole files only and loses at most the one in work:
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.run.files import write_atomically
+from gnomon.run.lock import HeldError, locked
 
 STRUCTURE_FIELDS = [
     pa.field("lattice", pa.list_(pa.float64(), 9)),  # Å, rows a, b, c
@@ -110,28 +110,20 @@ class Store:
         Raises:
             StoreError: if another process holds it, or the folder cannot be written.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("a+")
-        except OSError as error:
-            raise _write_error(self.root, error) from error
-        with handle:
+        holder = self.root / ".lock.pid"
+        with ExitStack() as stack:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                handle.seek(0)
-                owner = handle.read().strip() or "unknown"
+                self.root.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.root / ".lock"))
+                holder.write_text(str(os.getpid()), "utf-8")
+            except OSError as error:
+                raise _write_error(self.root, error) from error
+            except HeldError as error:
+                owner = holder.read_text("utf-8") if holder.is_file() else "unknown"
                 raise StoreError(
                     f"another process (pid {owner}) works on {self.root}: "
                     "wait for it, stop it, or choose another folder with --out"
                 ) from error
-            try:
-                handle.seek(0)
-                handle.truncate()
-                handle.write(str(os.getpid()))
-                handle.flush()
-            except OSError as error:
-                raise _write_error(self.root / ".lock", error) from error
             self._sweep()
             yield
 

@@ -47,19 +47,9 @@ class Command:
 
 def commands() -> list[Command]:
     """Every command of the program, groups resolved: ``gnomon train structural``."""
-    from gnomon.cli import app
+    from gnomon.cli import COMMANDS, function_of
 
-    return list(_commands(app, "gnomon"))
-
-
-def _commands(app: typer.Typer, prefix: str) -> Iterator[Command]:
-    for info in app.registered_commands:
-        assert info.callback is not None
-        name = info.name or info.callback.__name__.replace("_", "-")
-        yield Command(f"{prefix} {name}", info.callback)
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        yield from _commands(group.typer_instance, f"{prefix} {group.name}")
+    return [Command(f"gnomon {name}", function_of(place)) for name, place in COMMANDS.items()]
 
 
 def cli_page() -> str:
@@ -99,6 +89,8 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Any, A
     hints = get_type_hints(function, include_extras=True)
     found = []
     for parameter in inspect.signature(function).parameters.values():
+        if hints[parameter.name] is typer.Context:
+            continue
         kind, info = get_args(hints[parameter.name])
         found.append((parameter.name, parameter.default, _without_none(kind), info))
     yield from sorted(found, key=lambda row: isinstance(row[3], typer.models.OptionInfo))
@@ -112,6 +104,8 @@ def _without_none(kind: Any) -> Any:
 
 def _kind(kind: Any) -> str:
     inner = get_args(kind)[0] if get_origin(kind) is list else kind
+    if get_origin(inner) is typing.Literal:
+        return "|".join(get_args(inner))
     return {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}[inner]
 
 

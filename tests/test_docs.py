@@ -177,6 +177,7 @@ def option_names(function) -> set[str]:
         if isinstance(declaration, str)
     ]
     names = {name.replace("_", "-") for name in hints if name != "return"}
+    declared = [name for both in declared for name in both.split("/")]
     return names | {declaration.removeprefix("--") for declaration in declared}
 
 
@@ -188,7 +189,7 @@ def test_commands_in_pages_exist_with_their_options(page, reference):
         words = shlex.split(line, comments=True)
         if words[:1] != ["gnomon"]:
             continue
-        names = [" ".join(words[:n]) for n in (3, 2) if " ".join(words[:n]) in options]
+        names = [" ".join(words[:n]) for n in (4, 3, 2) if " ".join(words[:n]) in options]
         assert names or words[1].startswith("--"), f"{line}: no such command"
         used = {w.removeprefix("--").partition("=")[0] for w in words if w.startswith("--")}
         allowed = options[names[0]] if names else {"version", "help"}

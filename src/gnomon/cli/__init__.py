@@ -1,99 +1,120 @@
-"""The command line: thin verbs over the modules of the same names, one file for each family.
+"""The command line: verbs over the rooms, one file for each family.
 
 Data goes to stdout, messages and progress bars to stderr.  Exit codes: 0 success, 1 failure, 2 a
-command that is not understood.  Heavy libraries are imported by the commands that need them.
+command that is not understood.  Only the module of the command that is named gets imported, so
+these modules import at their top like all others.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib
 import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
 from typing import Annotated, Any
 
 import typer
 
 from gnomon import __version__
-from gnomon.cli.campaigns import discover, report
-from gnomon.cli.compositions import predict_formulas, train_composition
-from gnomon.cli.duplicates import duplicates
-from gnomon.cli.energies import calibrate, evaluate, predict
-from gnomon.cli.generate_compositions import generate_compositions
-from gnomon.cli.generate_substitutions import (
-    generate_saps,
-    generate_substitution,
-    train_substitution,
-)
-from gnomon.cli.join import train_join
-from gnomon.cli.label import label
-from gnomon.cli.lineage import lineage
-from gnomon.cli.md import md
-from gnomon.cli.potentials import train_potential
-from gnomon.cli.prototypes import generate_prototypes
-from gnomon.cli.random_search import generate_random, search
-from gnomon.cli.reduce import reduce
-from gnomon.cli.reference import reference
-from gnomon.cli.shared import CommandError
-from gnomon.cli.simulate import simulate
-from gnomon.cli.stability import hull
-from gnomon.cli.structural import train_structural
-from gnomon.cli.transfer import predict_property, train_transfer
-from gnomon.cli.validation import cross_validate, learning_curve
-from gnomon.cli.verify import verify
-from gnomon.cli.weights import weights_fetch, weights_list
+from gnomon.cli.terminal import say
 
-app = typer.Typer(
-    name="gnomon",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Find stable inorganic crystals: propose, rank, verify, learn, repeat.\n\n"
+COMMANDS = {
+    "discover": "campaigns:discover",
+    "report": "campaigns:report",
+    "lineage": "lineage:lineage",
+    "verify": "verify:verify",
+    "reference": "reference:reference",
+    "hull": "stability:hull",
+    "reduce": "reduce:reduce",
+    "duplicates": "duplicates:duplicates",
+    "evaluate": "energies:evaluate",
+    "predict": "energies:predict",
+    "calibrate": "energies:calibrate",
+    "predict-formulas": "compositions:predict_formulas",
+    "predict-property": "transfer:predict_property",
+    "cross-validate": "validation:cross_validate",
+    "learning-curve": "validation:learning_curve",
+    "search": "random_search:search",
+    "label": "label:label",
+    "md": "md:md",
+    "simulate": "simulate:simulate",
+    "generate prototypes": "prototypes:generate_prototypes",
+    "generate substitutions": "generate_substitutions:generate_substitution",
+    "generate saps": "generate_substitutions:generate_saps",
+    "generate random": "random_search:generate_random",
+    "generate compositions": "generate_compositions:generate_compositions",
+    "train structural": "structural:train_structural",
+    "train join": "join:train_join",
+    "train composition": "compositions:train_composition",
+    "train transfer": "transfer:train_transfer",
+    "train potential": "potentials:train_potential",
+    "train substitution": "generate_substitutions:train_substitution",
+    "weights list": "weights:weights_list",
+    "weights fetch": "weights:weights_fetch",
+}
+"""Commands to their functions in the modules of this package, in the order of the help."""
+
+GROUPS = {
+    "": "Find stable inorganic crystals: propose, rank, verify, learn, repeat.\n\n"
     "Example: gnomon discover Au-Cu",
-)
-generate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Propose candidates.")
-train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train energy models.")
-weights_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Potentials by name.")
-app.add_typer(generate_app, name="generate")
-app.add_typer(train_app, name="train")
-app.add_typer(weights_app, name="weights")
-
-for command in (
-    discover,
-    report,
-    lineage,
-    verify,
-    reference,
-    hull,
-    reduce,
-    duplicates,
-    evaluate,
-    predict,
-    calibrate,
-    predict_formulas,
-    predict_property,
-    cross_validate,
-    learning_curve,
-    search,
-    label,
-    md,
-    simulate,
-):
-    app.command()(command)
-generate_app.command("prototypes")(generate_prototypes)
-generate_app.command("substitutions")(generate_substitution)
-generate_app.command("saps")(generate_saps)
-generate_app.command("random")(generate_random)
-generate_app.command("compositions")(generate_compositions)
-train_app.command("structural")(train_structural)
-train_app.command("join")(train_join)
-train_app.command("composition")(train_composition)
-train_app.command("transfer")(train_transfer)
-train_app.command("potential")(train_potential)
-train_app.command("substitution")(train_substitution)
-weights_app.command("list")(weights_list)
-weights_app.command("fetch")(weights_fetch)
+    "generate": "Propose candidates.",
+    "train": "Train energy models.",
+    "weights": "Potentials by name.",
+}
+"""Groups of commands to their help."""
 
 
-@app.callback(invoke_without_command=True)
+def program(words: Sequence[str] = ()) -> typer.Typer:
+    """The command line; the command that the words begin with is whole, of others only the help."""
+    apps = {
+        name: typer.Typer(
+            name=name.rpartition(" ")[2] or "gnomon",
+            help=about,
+            no_args_is_help=True,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+        )
+        for name, about in GROUPS.items()
+    }
+    apps[""].callback(invoke_without_command=True)(_root)
+    for name, place in COMMANDS.items():
+        whole = name.split() == list(words[: name.count(" ") + 1])
+        group, _, verb = name.rpartition(" ")
+        apps[group].command(verb)(function_of(place) if whole else _stub(place))
+    for name in GROUPS:
+        if name:
+            apps[name.rpartition(" ")[0]].add_typer(apps[name])
+    return apps[""]
+
+
+def function_of(place: str) -> Callable[..., None]:
+    """The command behind a place, with all its options."""
+    from gnomon.cli.options import as_command
+
+    module, _, name = place.partition(":")
+    return as_command(getattr(importlib.import_module(f"gnomon.cli.{module}"), name))
+
+
+def _stub(place: str) -> Callable[[], None]:
+    """A function with the help of a command, read without importing it."""
+    module, _, name = place.partition(":")
+
+    def stub() -> None: ...
+
+    stub.__doc__ = _docstrings(module)[name]
+    return stub
+
+
+@cache
+def _docstrings(module: str) -> dict[str, str | None]:
+    text = (resources.files("gnomon.cli") / f"{module}.py").read_text("utf-8")
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_docstring(node) for node in functions}
+
+
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
@@ -104,11 +125,9 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    from gnomon.cli.terminal import say
-
     given = sys.argv[1:] if arguments is None else arguments
-    command = typer.main.get_command(app)
     try:
+        command = typer.main.get_command(program(given))
         return int(command.main(given, prog_name="gnomon", standalone_mode=False) or 0)
     except typer.Abort:
         say("error: stopped")
@@ -117,13 +136,16 @@ def main(arguments: list[str] | None = None) -> int:
         say("error: interrupted\nhint: the same command goes on where it stopped")
         return 1
     except Exception as error:
-        verb = given[0] if given and given[0] in getattr(command, "commands", {}) else ""
-        hint = f"hint: `{f'gnomon {verb}'.strip()} --help` shows options and an example"
-        return _explain(error, hint, say)
+        verbs = {word for name in COMMANDS for word in name.split()[:1]}
+        verb = given[0] if given and given[0] in verbs else ""
+        return _explain(
+            error, f"hint: `{f'gnomon {verb}'.strip()} --help` shows options and an example"
+        )
 
 
-def _explain(error: Exception, hint: str, say: Any) -> int:
+def _explain(error: Any, hint: str) -> int:
     """Say what went wrong; an error that gnomon did not foresee keeps its traceback."""
+    from gnomon.cli.options import CommandError
     from gnomon.discover.settings import ConfigError
     from gnomon.run.store import StoreError
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gnomon.cli.options import CommandError
 from gnomon.cli.shared import (
-    CommandError,
     CompositionModel,
     Json,
     following,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, Strict, Structures, read_crystals, refuse_existing
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, Strict, Structures, read_crystals, refuse_existing
 
 
 def duplicates(

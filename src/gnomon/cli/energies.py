@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gnomon.cli.options import CommandError, json_object
 from gnomon.cli.shared import (
-    CommandError,
     Json,
     Strict,
     StructuralModel,
     Structures,
     evaluator_config,
-    json_object,
     labelled,
     read_crystals,
     refuse_existing,
@@ -222,7 +221,7 @@ def evaluate(
 
     refuse_existing(out)
     relax = RelaxConfig(fmax=fmax, max_steps=steps, max_seconds=seconds, symmetry=symmetry)
-    named = evaluator_config(evaluator, json_object(options), corrections, workers)
+    named = evaluator_config(evaluator, json_object(options, "--options"), corrections, workers)
     with listening() as listener:
         verifier = make_evaluator(named, relax, listener)
         found = read_crystals(structures, strict)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, refuse_existing
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, refuse_existing
 
 
 def generate_compositions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gnomon.cli.shared import CommandError
+from gnomon.cli.options import CommandError
 
 
 def write_candidates(out: Path, chunks: Any) -> None:

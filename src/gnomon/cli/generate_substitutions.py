@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnomon.cli.generate_files import write_candidates
-from gnomon.cli.shared import (
-    Json,
-    Strict,
-    Structures,
-    read_crystals,
-    refuse_existing,
-)
+from gnomon.cli.shared import Json, Strict, Structures, read_crystals, refuse_existing
 
 if TYPE_CHECKING:
     from gnomon.generate.substitution.model import SubstitutionModel

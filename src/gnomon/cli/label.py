@@ -7,14 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import (
-    CommandError,
-    Json,
-    Strict,
-    Structures,
-    json_object,
-    read_crystals,
-)
+from gnomon.cli.options import CommandError, json_object
+from gnomon.cli.shared import Json, Strict, Structures, read_crystals
 
 
 def label(
@@ -138,7 +132,7 @@ def _labeller(
     if (weights is None) == (evaluator is None):
         raise CommandError("give one of --weights NAME|PATH and --evaluator ase:module.Class")
     if weights is not None:
-        if json_object(options):
+        if json_object(options, "--options"):
             raise CommandError("--options are those of an --evaluator; --weights take none")
         from gnomon.potential.predict import load_potential
 
@@ -153,6 +147,6 @@ def _labeller(
         raise CommandError(
             f"no evaluator {evaluator!r}: give ase:module.Class, as in ase:ase.calculators.emt.EMT"
         )
-    arguments = json_object(options)
+    arguments = json_object(options, "--options")
     scheme = AseEvaluator(name, arguments).scheme
     return AseLabeller(make_calculator(name, arguments), scheme), {"evaluator": scheme}

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import Json, evaluator_config, json_object, refuse_existing, write_table
+from gnomon.cli.options import json_object
+from gnomon.cli.shared import Json, evaluator_config, refuse_existing, write_table
 
 Compositions = Annotated[list[str], typer.Argument(help="Formulas, such as SiO2.")]
 Count = Annotated[int, typer.Option(help="Cells of each composition.")]
@@ -79,7 +80,7 @@ def search(
 
     refuse_existing(out)
     made = _generator(compositions, count, formula_units, max_atoms, (min_volume, max_volume))
-    named = evaluator_config(evaluator, json_object(options), corrections, workers)
+    named = evaluator_config(evaluator, json_object(options, "--options"), corrections, workers)
     with listening() as listener:
         verifier = make_evaluator(named, RelaxConfig(fmax=fmax, max_steps=steps), listener)
         results = list(run(made, verifier, seed=seed, listener=listener))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, Strict, read_crystals, refuse_existing
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, Strict, read_crystals, refuse_existing
 
 if TYPE_CHECKING:
     import numpy as np

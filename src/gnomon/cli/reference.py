@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import Json, json_object
+from gnomon.cli.options import json_object
+from gnomon.cli.shared import Json
 
 if TYPE_CHECKING:
     from gnomon.databases import References
@@ -71,7 +72,9 @@ def reference(
                     "system": names[0],
                     "evaluator.name": evaluator,
                     "evaluator.corrections": corrections,
-                    "evaluator.options": None if options is None else json_object(options),
+                    "evaluator.options": None
+                    if options is None
+                    else json_object(options, "--options"),
                     "evaluator.workers": workers,
                 },
             )

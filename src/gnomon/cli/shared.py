@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gnomon.cli.options import CommandError
+
 if TYPE_CHECKING:
     from gnomon.evaluate.registry import EvaluatorConfig
     from gnomon.models.uncertainty.reliability import Labelled
@@ -47,10 +49,6 @@ CompositionModel = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
 
 
-class CommandError(ValueError):
-    """Arguments that make no sense together."""
-
-
 def read_crystals(sources: list[str], strict: bool) -> Any:
     """Crystals of the sources; rejects are counted and named on stderr."""
     from gnomon.cli.terminal import say
@@ -89,19 +87,6 @@ def labelled(sources: list[str]) -> Labelled:
         )
     name = ", ".join(Path(source).name for source in sources)
     return Labelled(found.crystals[known], energies[known], name)
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """The value of --options."""
-    import json
-
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"--options {text!r} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CommandError(f"--options {text!r} must be an object, as in '{{\"cutoff\": 6}}'")
-    return found
 
 
 def evaluator_config(

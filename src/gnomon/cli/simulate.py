@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, model_file, read_crystals
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, model_file, read_crystals
 
 STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 

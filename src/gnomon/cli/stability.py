@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json
 
 
 def hull(

@@ -7,15 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import (
-    CommandError,
-    Json,
-    Structures,
-    following,
-    labelled,
-    model_file,
-    show_training,
-)
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, Structures, following, labelled, model_file, show_training
 
 
 def train_structural(

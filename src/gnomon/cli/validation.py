@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, Structures, labelled
+from gnomon.cli.options import CommandError
+from gnomon.cli.shared import Json, Structures, labelled
 
 Members = Annotated[int | None, typer.Option(help="Networks in each ensemble.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes through the data.")]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gnomon.cli.shared import CommandError, Json, evaluator_config, json_object
+from gnomon.cli.options import CommandError, json_object
+from gnomon.cli.shared import Json, evaluator_config
 
 if TYPE_CHECKING:
     from gnomon.run.store import Store
@@ -59,7 +60,7 @@ def verify(
     if import_ is not None:
         _put(*_import(store, chosen, import_, protocol), json)
         return
-    named = evaluator_config(engine, json_object(options), None, workers)
+    named = evaluator_config(engine, json_object(options, "--options"), None, workers)
     _put(*_evaluate(store, chosen, named, max_seconds, again), json)
 
 

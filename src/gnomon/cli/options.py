@@ -1,0 +1,283 @@
+"""Functions as commands: options from settings, the listener, and what is printed in the end.
+
+A parameter of a command that is annotated with a pydantic model (or with a dataclass such as a
+generator) becomes the options that stand for its fields: their names, types, defaults and help are
+those of the fields, and the command gets the validated model.  ``Section`` says which fields and by
+which names; ``Given`` asks for what the user gave instead, where defaults come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import get_type_hints as hints_of
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from gnomon.cli.terminal import listening, put_json, put_table, say
+from gnomon.run.listener import Listener
+
+M = TypeVar("M")
+
+
+class CommandError(ValueError):
+    """Arguments that make no sense, alone or together."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command found.
+
+    Attributes:
+        data: printed as JSON with ``--json``.
+        rows: the same for people, as a table on stdout; ``data`` if it is a list of rows.
+        said: lines on stderr.
+        empty: stands for a table without rows.
+        text: printed on stdout before the table.
+    """
+
+    data: Any
+    rows: Sequence[Mapping[str, Any]] | None = None
+    said: tuple[str, ...] = ()
+    empty: str = "nothing found"
+    text: str = ""
+
+    def put(self, as_json: bool) -> None:
+        """Print it."""
+        rows = self.data if self.rows is None and isinstance(self.data, list) else self.rows
+        if as_json:
+            put_json(self.data)
+        elif self.text:
+            print(self.text)
+        if not as_json and rows is not None:
+            put_table(rows, self.empty)
+        for line in self.said:
+            say(line)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Which fields of a model are options, and how they are called.
+
+    Attributes:
+        only: fields with dots, such as ``budget.minutes``; empty for all.
+        names: fields to what they are called, where that is not ``--`` and the field's name.
+        defaults: fields to this command's own defaults.
+        without: fields that are no options.
+    """
+
+    only: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Given(Generic[M]):
+    """What the user gave of the fields of a model.
+
+    Attributes:
+        model: the model.
+        values: fields, with dots, to values.
+        options: all fields that are options to their names, for messages.
+    """
+
+    model: type[M]
+    values: dict[str, Any]
+    options: dict[str, str]
+
+    def over(self, base: BaseModel | None = None, **more: Any) -> M:
+        """The model with these values on top of those of ``base``.
+
+        Raises:
+            CommandError: for a value out of range; it names the option.
+        """
+        nested = {} if base is None else base.model_dump()
+        for path, value in {**self.values, **more}.items():
+            *sections, name = path.split(".")
+            place = nested
+            for section in sections:
+                place[section] = place.get(section) or {}
+                place = place[section]
+            place[name] = value
+        try:
+            return self.model(**nested)
+        except ValidationError as error:
+            raise CommandError("; ".join(map(self._explain, error.errors()))) from error
+
+    def _explain(self, error: Any) -> str:
+        path = ".".join(part for part in error["loc"] if isinstance(part, str))
+        option = f"{self.options[path]} {error['input']}: " if path in self.options else ""
+        return option + error["msg"].removeprefix("Value error, ")
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A field of a model as an option."""
+
+    path: str
+    declared: tuple[str, ...]
+    annotation: Any
+    default: Any
+    about: str
+    fixed: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    def parameter(self) -> inspect.Parameter:
+        """The same for Typer."""
+        kind: Any = _without_none(self.annotation)
+        default = self.default
+        if get_origin(kind) is tuple:
+            kind, default = GenericAlias(list, get_args(kind)[:1]), list(default or ()) or None
+        elif get_origin(kind) is dict:
+            kind, default = str, json.dumps(default)
+        declared = self.declared
+        if kind is bool and default:
+            declared = tuple(f"{name}/--no-{name[2:]}" for name in declared)
+        kind = kind | None if default is None else kind
+        annotation = Annotated[kind, typer.Option(*declared, help=sentence(self.about))]
+        return _keyword(self.name, annotation, default)
+
+    def value(self, given: Any) -> Any:
+        """What the field takes."""
+        kind = get_origin(_without_none(self.annotation))
+        if kind is dict and isinstance(given, str):
+            return json_object(given, self.declared[0])
+        return tuple(given) if kind is tuple and given is not None else given
+
+
+def as_command(function: Callable[..., Any]) -> Callable[..., None]:
+    """The function as Typer takes it: all options in its signature, its output printed."""
+    hints = hints_of(function, include_extras=True)
+    sections: dict[str, tuple[Any, bool, list[_Option]]] = {}
+    parameters = [_keyword("context", typer.Context, inspect.Parameter.empty)]
+    for parameter in inspect.signature(function).parameters.values():
+        model, section, raw = _section(hints[parameter.name])
+        if model is not None:
+            options = list(_options(model, section))
+            sections[parameter.name] = (model, raw, options)
+            parameters += [option.parameter() for option in options]
+        elif hints[parameter.name] is not Listener:
+            parameters.append(_keyword(parameter.name, hints[parameter.name], parameter.default))
+    shows = hints["return"] is Output
+    if shows:
+        shown = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+        parameters.append(_keyword("json", shown, False))
+    names = [parameter.name for parameter in parameters]
+    assert len(set(names)) == len(names), f"{function.__name__}: an option stands twice: {names}"
+
+    def command(context: Any, **values: Any) -> None:
+        as_json = shows and values.pop("json")
+        for name, (model, raw, options) in sections.items():
+            given = {}
+            for option in options:
+                value = values.pop(option.name)
+                if option.fixed or _is_given(context, option.name):
+                    given[option.path] = option.value(value)
+            found = Given(model, given, {option.path: option.declared[0] for option in options})
+            values[name] = found if raw else found.over()
+        if Listener in hints.values():
+            with listening() as listener:
+                output = function(**values, listener=listener)
+        else:
+            output = function(**values)
+        if output is not None:
+            output.put(as_json)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def json_object(text: str, option: str) -> dict[str, Any]:
+    """The value of an option that takes an object.
+
+    Raises:
+        CommandError: if the text is none.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{option} {text!r} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CommandError(f"{option} {text!r} must be an object, as in '{{\"cutoff\": 6}}'")
+    return found
+
+
+def sentence(text: str) -> str:
+    """A description as help: it begins with a capital and ends with a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _is_given(context: Any, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _section(hint: Any) -> tuple[Any, Section, bool]:
+    """The model that an annotation names, if any, how it is shown, and whether as ``Given``."""
+    kind, *others = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    section = next((other for other in others if isinstance(other, Section)), Section())
+    if get_origin(kind) is Given:
+        return get_args(kind)[0], section, True
+    return (kind if _is_model(kind) else None), section, False
+
+
+def _is_model(kind: Any) -> bool:
+    is_class = isinstance(kind, type)
+    return is_class and kind is not Listener and (issubclass(kind, BaseModel) or is_dataclass(kind))
+
+
+def _options(model: Any, section: Section) -> Iterator[_Option]:
+    for path, annotation, default, about in _fields(model, ""):
+        if (section.only and path not in section.only) or path in section.without:
+            continue
+        plain = f"--{path.rpartition('.')[2].replace('_', '-')}"
+        declared = section.names.get(path, (plain,))
+        fixed = path in section.defaults
+        shown = section.defaults.get(path, default)
+        yield _Option(path, declared, annotation, shown, about, fixed)
+
+
+def _fields(model: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
+    """Dotted name, type, default (empty: required) and meaning of each field, inner ones too."""
+    if not issubclass(model, BaseModel):
+        about = dict(re.findall(r"^ +(\w+): (.*(?:\n {8,}.*)*)", model.__doc__ or "", re.MULTILINE))
+        kinds = hints_of(model)
+        for one in fields(model):
+            if one.init and one.name in about:
+                given = one.default if one.default_factory is MISSING else one.default_factory()
+                default = inspect.Parameter.empty if given is MISSING else given
+                yield one.name, kinds[one.name], default, " ".join(about[one.name].split())
+        return
+    for name, one in model.model_fields.items():
+        kind = _without_none(one.annotation)
+        if _is_model(kind):
+            yield from _fields(kind, f"{prefix}{name}.")
+            continue
+        default = inspect.Parameter.empty
+        if not one.is_required():
+            default = one.get_default(call_default_factory=True)
+        yield f"{prefix}{name}", one.annotation, default, one.description or ""
+
+
+def _without_none(kind: Any) -> Any:
+    """X of X | None; unions of texts are texts."""
+    if get_origin(kind) in (Union, UnionType):
+        return next(k for k in get_args(kind) if k is not type(None))
+    return kind

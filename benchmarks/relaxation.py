@@ -61,9 +61,9 @@ def spoiled(crystals: Crystals, seed: int) -> Crystals:
 
 def batched(potential: str) -> Callable[[Crystals], Outcome]:
     """gnomon's own relaxation in batches."""
-    from gnomon.dynamics.relax import BatchedEvaluator
     from gnomon.evaluate import Status
     from gnomon.evaluate.ase import RelaxConfig
+    from gnomon.evaluate.batched import BatchedEvaluator
     from gnomon.potential.predict import load_potential
 
     config = RelaxConfig(fmax=FMAX, max_steps=STEPS, max_seconds=3600)  # steps limit all three

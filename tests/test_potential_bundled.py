@@ -7,9 +7,9 @@ import pytest
 from ase.build import bulk
 
 from gnomon.crystals import Crystals
-from gnomon.dynamics.relax import BatchedEvaluator
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate.ase import RelaxConfig
+from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.io import as_crystals
 from gnomon.potential.predict import LoadedPotential, load_potential

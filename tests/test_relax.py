@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.dynamics import relax as relaxation
-from gnomon.dynamics.descent import Limits, within_reach
+from gnomon.dynamics.descent import Limits, Rows, within_reach
 from gnomon.dynamics.invariance import Invariance
 from gnomon.dynamics.lanes import Lane, find_pairs, to_device
-from gnomon.dynamics.relax import BatchedEvaluator
+from gnomon.dynamics.relax import relax
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.ase import AseEvaluator, relax_one
+from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.io import to_ase
 from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import AtomBatch, Shape, pack
 from gnomon.potential.network import Potential, PotentialConfig
-from gnomon.potential.predict import LoadedPotential, compiled
+from gnomon.potential.predict import LoadedPotential, compiled, load_potential
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
 from tests.strategies import ELEMENTS, crystals, random_crystal, rngs
@@ -170,6 +171,37 @@ def test_energy_and_force_in_a_row_are_those_of_its_relaxed_crystal() -> None:
         forces = np.linalg.norm(labels.forces, axis=1)
         largest = np.maximum(np.maximum.reduceat(forces, batch.offsets[:-1]), pulls)
         assert found.fmax[answered] == pytest.approx(largest[answered], abs=1e-3, rel=1e-3)
+
+
+def test_a_result_has_the_forces_and_stress_of_its_crystal() -> None:
+    batch = some_crystals(4, seed=1)
+    for cell in (True, False):
+        config = RelaxConfig(max_steps=3, relax_cell=cell)
+        for found in relax(batch, TINY, config, capacity=SMALL):
+            assert found.forces is not None
+            labels = TINY.predict(found.crystal, capacity=SMALL)
+            assert found.forces == pytest.approx(labels.forces, abs=1e-3)
+            assert found.stress == pytest.approx(labels.stress[0], abs=1e-4)
+
+
+def test_who_watches_hears_of_every_step_on_the_way_down() -> None:
+    batch = some_crystals(4, seed=2)
+    heard: dict[int, list[tuple[int, Crystals]]] = {i: [] for i in range(4)}
+    results = list(
+        relax(
+            batch,
+            MORSE,
+            RelaxConfig(max_steps=20),
+            capacity=SMALL,
+            watch=lambda i, step, crystal: heard[i].append((step, crystal)),
+        )
+    )
+    for i, result in enumerate(results):
+        assert [step for step, _ in heard[i]] == list(range(result.steps + 1))
+        way = Crystals.concatenate([crystal for _, crystal in heard[i]])
+        assert way.ids[-1] == result.crystal.ids[0]
+        energy = MORSE.predict(way, capacity=SMALL).energy / batch.n_atoms[i]
+        assert np.all(np.diff(energy) < SAME_ENERGY)
 
 
 def test_relaxing_lowers_the_energy() -> None:
@@ -337,7 +369,7 @@ def test_no_crystal_however_absurd_hangs_or_harms_another(potential: LoadedPoten
     strange = absurd() if potential is MORSE else absurd()[:-1]
     batch = Crystals.concatenate([good[:1], *strange, good[1:]])
     found = evaluate(batch, potential, max_steps=15)
-    answered = np.isin(found.status, ["converged", "not_converged"])
+    answered = np.isin(found.status, ["converged", "not_converged", "isolated"])
     assert np.array_equal(np.isfinite(found.energy_per_atom), answered)
     assert np.all(np.isfinite(found.fmax[answered]))
     assert np.all(found.message[~answered] != "")
@@ -348,11 +380,22 @@ def test_no_crystal_however_absurd_hangs_or_harms_another(potential: LoadedPoten
     )
 
 
-def test_an_atom_without_neighbours_is_an_answer() -> None:
-    found = evaluate(Crystals.single(200 * np.eye(3), [29], [[0.3, 0.3, 0.3]]), fmax=1e-6)
-    assert found.status.tolist() == ["converged"]
-    assert found.energy_per_atom.tolist() == [0.0]
-    assert found.steps.tolist() == [0]
+def test_atoms_that_see_no_other_are_isolated_and_not_converged() -> None:
+    """gnomon-1 sees 5 Å; nearest neighbours in Cs metal are 5.32 Å apart."""
+    cs = Crystals.single(3.07 * (1 - 2 * np.eye(3)), [55], [[0, 0, 0]])
+    lone = Crystals.single(20 * np.eye(3), [55], [[0, 0, 0]])
+    salt = Crystals.single(11 * np.eye(3), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    pair = Crystals.single(  # and one atom out of its reach
+        12 * np.eye(3), [29] * 3, [[0, 0, 0], [0, 0, 0.2], [0.5, 0.5, 0.6]]
+    )
+    dense = cs.scale_volume(0.5)
+    batch = Crystals.concatenate([cs, lone, salt, pair, dense])
+    found = evaluate(batch, load_potential("gnomon-1"), max_steps=0)
+    assert found.status.tolist() == ["isolated"] * 4 + ["converged"]
+    counts = [message.split(" atoms")[0] for message in found.message[:4]]
+    assert counts == ["1 of 1", "1 of 1", "2 of 2", "1 of 3"]
+    assert "within the 5 Å" in found.message[0]
+    assert np.isfinite(found.energy_per_atom).all()
 
 
 # --- symmetry -------------------------------------------------------------------------------------
@@ -446,8 +489,10 @@ def test_neighbours_that_are_said_to_serve_are_all_there(
     skin = 0.4
     lane = Lane.at(0, crystal, None)
     find_pairs([lane], CUTOFF + skin)
-    lane.step = rng.normal(0, 0.04, lane.step.shape).astype(np.float32)
-    lane.step[-3:] = lane.step[-3:] + lane.step[-3:].T
+    atoms, cells = (rng.normal(0, 0.04, rows.shape) for rows in lane.state.step)
+    cells = cells + cells.transpose(0, 2, 1)
+    step = Rows(atoms.astype(np.float32), cells.astype(np.float32))
+    lane.state = lane.state._replace(step=step)
     limits = Limits(
         fmax=np.float32(0.1),
         calls=np.int32(1),

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnomon.crystals import Crystals
     from gnomon.discover.settings import CampaignConfig
-    from gnomon.evaluate import Evaluations, Evaluator, Status
+    from gnomon.dynamics.result import Status
+    from gnomon.evaluate import Evaluations, Evaluator
     from gnomon.generate import Candidates, Generator
     from gnomon.generate.registry import generator
     from gnomon.hull.convex import Hull
@@ -67,7 +68,7 @@ HOMES = {
     "Calculator": "gnomon.potential.calculator",
     "Evaluator": "gnomon.evaluate",
     "Evaluations": "gnomon.evaluate",
-    "Status": "gnomon.evaluate",
+    "Status": "gnomon.dynamics.result",
     "Phases": "gnomon.hull.phases",
     "Hull": "gnomon.hull.convex",
     "CampaignConfig": "gnomon.discover.settings",

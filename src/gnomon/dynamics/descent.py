@@ -11,13 +11,13 @@ L-BFGS: Nocedal and Wright, Numerical Optimization (2006), algorithm 7.4.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from gnomon.potential.batch import AtomBatch
 from gnomon.potential.network import Potential, energy_forces_stress
@@ -59,17 +59,17 @@ STUCK = 1e-3
 class Rows(NamedTuple):
     """Coordinates, forces or steps of a batch: of atoms (Å, eV/Å), and of cells in like units."""
 
-    atoms: Float[Array, "*m atoms 3"]
-    cells: Float[Array, "*m crystals 3 3"]
+    atoms: Float[Any, "*m atoms 3"]
+    cells: Float[Any, "*m crystals 3 3"]
 
 
-class Descent(eqx.Module):
-    """Where the crystals of a batch stand.
+class Descent(NamedTuple):
+    """Where crystals stand: one alone in NumPy on the host, those of a batch in JAX on the device.
 
     Attributes:
         positions, lattice: Å; of the lowest point so far.
-        energy, force, fmax: there, eV; eV/Å; the largest force as ASE's cell filters count it: the
-            rows of -V stress / n beside those of the atoms, in the cell as it is.
+        energy, force, stress, fmax: there, eV; eV/Å; eV/Å3; the largest force as ASE's cell filters
+            count it: the rows of -V stress / n beside those of the atoms, in the cell as it is.
         step: to be tried next.
         steps, changes: the last ``HISTORY`` steps, and by how much the force fell along each.
         weight: 1 / (steps . changes), 0 where there is none.
@@ -80,20 +80,21 @@ class Descent(eqx.Module):
         active: False for what is converged, hopeless or padding.
     """
 
-    positions: Float[Array, "atoms 3"]
-    lattice: Float[Array, "crystals 3 3"]
-    energy: Float[Array, " crystals"]
+    positions: Float[Any, "atoms 3"]
+    lattice: Float[Any, "crystals 3 3"]
+    energy: Float[Any, " crystals"]
     force: Rows
-    fmax: Float[Array, " crystals"]
+    stress: Float[Any, "crystals 3 3"]
+    fmax: Float[Any, " crystals"]
     step: Rows
     steps: Rows
     changes: Rows
-    weight: Float[Array, "m crystals"]
-    trust: Float[Array, " crystals"]
-    haste: Float[Array, " crystals"]
-    jacobian: Float[Array, " crystals"]
-    calls: Int[Array, " crystals"]
-    active: Bool[Array, " crystals"]
+    weight: Float[Any, "m crystals"]
+    trust: Float[Any, " crystals"]
+    haste: Float[Any, " crystals"]
+    jacobian: Float[Any, " crystals"]
+    calls: Int[Any, " crystals"]
+    active: Bool[Any, " crystals"]
 
 
 class Limits(NamedTuple):
@@ -115,11 +116,6 @@ class Limits(NamedTuple):
     cutoff: Array | np.floating
     reach: Array | np.floating
     relax_cell: Array | np.floating
-
-
-def on_device(values: np.ndarray) -> Array:
-    """An array of JAX, where JAX computes."""
-    return jnp.asarray(values)
 
 
 @eqx.filter_jit
@@ -206,21 +202,20 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
     stuck = _length(state.step, state.jacobian, batch) < STUCK
     kept = state.active & finite & (first | stuck | (rise <= RISE * n_atoms))
 
-    *pairs, upward = _remembered(state, force, kept & ~first, crystal)
+    steps, changes, weight, upward = _remembered(state, force, kept & ~first, crystal)
     hasty = jnp.where(upward, 1.0, jnp.minimum(2 * state.haste, MAX_HASTE))
     haste = jnp.where(kept & ~first, hasty, jnp.where(kept, state.haste, 1.0))
-    state = eqx.tree_at(
-        lambda s: (s.positions, s.lattice, s.energy, s.force, s.fmax),
-        state,
-        (
-            jnp.where(kept[crystal][:, None], positions, state.positions),
-            jnp.where(kept[:, None, None], lattice, state.lattice),
-            jnp.where(kept, energy, state.energy),
-            _where(kept, force, state.force, crystal),
-            jnp.where(kept, fmax, state.fmax),
-        ),
+    state = state._replace(
+        positions=jnp.where(kept[crystal][:, None], positions, state.positions),
+        lattice=jnp.where(kept[:, None, None], lattice, state.lattice),
+        energy=jnp.where(kept, energy, state.energy),
+        force=_where(kept, force, state.force, crystal),
+        stress=jnp.where(kept[:, None, None], stress, state.stress),
+        fmax=jnp.where(kept, fmax, state.fmax),
+        steps=steps,
+        changes=changes,
+        weight=weight,
     )
-    state = eqx.tree_at(lambda s: (s.steps, s.changes, s.weight), state, tuple(pairs))
     trust = jnp.where(kept, jnp.minimum(1.2 * state.trust, 1.0), 0.5 * state.trust)
     trust = jnp.maximum(trust, MIN_TRUST)
     ahead = _times(_direction(state, crystal), haste, crystal)
@@ -232,16 +227,12 @@ def _advance(potential: Potential, batch: AtomBatch, state: Descent, limits: Lim
     calls = state.calls + state.active
     hopeless = ~finite & (first | stuck)
     ended = (kept & (fmax < limits.fmax)) | (calls >= limits.calls) | hopeless
-    return eqx.tree_at(
-        lambda s: (s.step, s.trust, s.haste, s.calls, s.active),
-        state,
-        (
-            _where(state.active, step, state.step, crystal),
-            jnp.where(state.active, trust, state.trust),
-            haste.astype(state.haste.dtype),
-            calls,
-            state.active & ~ended,
-        ),
+    return state._replace(
+        step=_where(state.active, step, state.step, crystal),
+        trust=jnp.where(state.active, trust, state.trust),
+        haste=haste.astype(state.haste.dtype),
+        calls=calls,
+        active=state.active & ~ended,
     )
 
 
@@ -255,14 +246,8 @@ def _remembered(
     kept = kept & (along > MIN_CURVATURE * length2) & (length2 > 0)
 
     def push(past: Rows, latest: Rows) -> Rows:
-        later = Rows(
-            jnp.concatenate([past.atoms[1:], latest.atoms[None]]),
-            jnp.concatenate([past.cells[1:], latest.cells[None]]),
-        )
-        return Rows(
-            jnp.where(kept[crystal][None, :, None], later.atoms, past.atoms),
-            jnp.where(kept[None, :, None, None], later.cells, past.cells),
-        )
+        later = jax.tree.map(lambda p, new: jnp.concatenate([p[1:], new[None]]), past, latest)
+        return _where(kept, later, past, crystal)
 
     weight = 1 / jnp.where(kept, along, 1.0)
     weights = jnp.where(kept, jnp.concatenate([state.weight[1:], weight[None]]), state.weight)
@@ -295,24 +280,25 @@ def _dot(one: Rows, other: Rows, crystal: Int[Array, " atoms"]) -> Float[Array, 
     return atoms + (one.cells * other.cells).sum(axis=(1, 2))
 
 
+def _spread(values: Shaped[Array, " crystals"], crystal: Int[Array, " atoms"]) -> Rows:
+    """One value for each crystal, in the place of its rows."""
+    return Rows(values[crystal][:, None], values[:, None, None])
+
+
 def _times(rows: Rows, factor: Float[Array, " crystals"], crystal: Int[Array, " atoms"]) -> Rows:
-    return Rows(rows.atoms * factor[crystal][:, None], rows.cells * factor[:, None, None])
+    return jax.tree.map(jnp.multiply, rows, _spread(factor, crystal))
 
 
 def _plus(
     one: Rows, other: Rows, factor: Float[Array, " crystals"], crystal: Int[Array, " atoms"]
 ) -> Rows:
-    scaled = _times(other, factor, crystal)
-    return Rows(one.atoms + scaled.atoms, one.cells + scaled.cells)
+    return jax.tree.map(lambda a, b, f: a + b * f, one, other, _spread(factor, crystal))
 
 
 def _where(
     chosen: Bool[Array, " crystals"], one: Rows, other: Rows, crystal: Int[Array, " atoms"]
 ) -> Rows:
-    return Rows(
-        jnp.where(chosen[crystal][:, None], one.atoms, other.atoms),
-        jnp.where(chosen[:, None, None], one.cells, other.cells),
-    )
+    return jax.tree.map(jnp.where, _spread(chosen, crystal), one, other)
 
 
 def _length(

@@ -7,14 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64
+from jaxtyping import Array, Bool, Float, Float64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.dynamics.descent import HISTORY, Descent, Rows, on_device
+from gnomon.dynamics.descent import HISTORY, Descent, Rows
 from gnomon.dynamics.invariance import Invariance
 from gnomon.potential.batch import ROW, AtomBatch, Shape, pack
 from gnomon.structure.neighbors import Neighbors, neighbors
+
+ATOMS, CELLS, VALUES = -2, -3, -1
+"""Where arrays count atoms, cells (3, 3), and values one for each crystal."""
+
+_ROWS = Rows(ATOMS, CELLS)
+AXES = Descent(
+    positions=ATOMS,
+    lattice=CELLS,
+    energy=VALUES,
+    force=_ROWS,
+    stress=CELLS,
+    fmax=VALUES,
+    step=_ROWS,
+    steps=_ROWS,
+    changes=_ROWS,
+    weight=VALUES,
+    trust=VALUES,
+    haste=VALUES,
+    jacobian=VALUES,
+    calls=VALUES,
+    active=VALUES,
+)
+"""Along which axis the states of crystals are put together."""
 
 
 class Pairs(NamedTuple):
@@ -32,30 +57,17 @@ class Lane:
     Attributes:
         index: of the crystal among those given.
         given: the crystal as given, wrapped.
-        positions, lattice: Å, of its lowest point so far.
-        force, step: eV/Å and Å; of each atom and, in three more rows, of the cell.
-        steps, changes, weight: what L-BFGS remembers (``Descent``).
+        state: where it stands; positions, lattice and jacobian in double precision.
+        invariance: what to keep of it.
+        pairs: its neighbours, None where they have to be found.
         seconds: its share of the wall time so far.
         counted: without calls that compiled, which do not count towards its limit.
     """
 
     index: int
     given: Crystals
-    positions: Float64[np.ndarray, "atoms 3"]
-    lattice: Float64[np.ndarray, "3 3"]
-    jacobian: float
-    force: Float[np.ndarray, "rows 3"]
-    step: Float[np.ndarray, "rows 3"]
-    steps: Float[np.ndarray, "m rows 3"]
-    changes: Float[np.ndarray, "m rows 3"]
-    weight: Float[np.ndarray, " m"]
+    state: Descent
     invariance: Invariance | None = None
-    energy: float = 0.0
-    fmax: float = np.inf
-    trust: float = 1.0
-    haste: float = 1.0
-    calls: int = 0
-    active: bool = True
     pairs: Pairs | None = None
     seconds: float = 0.0
     counted: float = 0.0
@@ -67,25 +79,14 @@ class Lane:
         lattice, _, frac_coords = given.arrays(0)
         if invariance is not None:
             lattice, frac_coords = invariance.crystal(lattice, frac_coords)
-        n = len(frac_coords)
-        return cls(
-            index=index,
-            given=given,
-            positions=frac_coords @ lattice,
-            lattice=np.array(lattice),
-            jacobian=float(given.volumes[0] ** (1 / 3) * n ** (1 / 6)),
-            force=np.zeros((n + 3, 3), np.float32),
-            step=np.zeros((n + 3, 3), np.float32),
-            steps=np.zeros((HISTORY, n + 3, 3), np.float32),
-            changes=np.zeros((HISTORY, n + 3, 3), np.float32),
-            weight=np.zeros(HISTORY, np.float32),
-            invariance=invariance,
-        )
+        jacobian = given.volumes ** (1 / 3) * len(frac_coords) ** (1 / 6)
+        state = resting(frac_coords @ lattice, np.array(lattice)[None], jacobian)
+        return cls(index, given, state, invariance)
 
     @property
     def n_atoms(self) -> int:
         """Atoms of the cell."""
-        return len(self.positions)
+        return len(self.state.positions)
 
     @property
     def rows(self) -> int:
@@ -93,14 +94,34 @@ class Lane:
         return self.pairs.rows if self.pairs is not None else 0
 
     @property
+    def calls(self) -> int:
+        """Evaluations so far."""
+        return int(self.state.calls[0])
+
+    @property
+    def fmax(self) -> float:
+        """The largest force at its lowest point so far, eV/Å."""
+        return float(self.state.fmax[0])
+
+    @property
     def growth(self) -> float:
         """Volume over that of the crystal as given."""
-        return float(abs(np.linalg.det(self.lattice)) / self.given.volumes[0])
+        return float(abs(np.linalg.det(self.state.lattice[0])) / self.given.volumes[0])
 
     @property
     def moved(self) -> bool:
         """Whether it has left where it was given."""
         return self.calls > 1 or self.invariance is not None
+
+    @property
+    def frac_coords(self) -> Float64[np.ndarray, "atoms 3"]:
+        """Of its lowest point so far, not wrapped."""
+        return np.asarray(self.state.positions @ np.linalg.inv(self.state.lattice[0]))
+
+    def lowest(self) -> Crystals:
+        """The crystal at its lowest point so far."""
+        numbers = self.given.atomic_numbers
+        return Crystals.single(self.state.lattice[0], numbers, self.frac_coords).wrap()
 
     def next_crystal(self) -> Crystals:
         """The crystal after its step, as the device will see it; coordinates not wrapped.
@@ -108,12 +129,45 @@ class Lane:
         Raises:
             ValueError: if a number is not finite or the cell is flat.
         """
-        strain = self.step[-3:].astype(np.float64) / self.jacobian
+        state = self.state
+        strain = np.asarray(state.step.cells[0], np.float64) / state.jacobian[0]
         stretch = np.eye(3) + strain + 0.5 * strain @ strain
-        positions = (self.positions + self.step[:-3]) @ stretch
-        lattice = self.lattice @ stretch
+        positions = (state.positions + state.step.atoms) @ stretch
+        lattice = state.lattice[0] @ stretch
         numbers = self.given.atomic_numbers
         return Crystals.single(lattice, numbers, positions @ np.linalg.inv(lattice))
+
+
+def resting(
+    positions: Float64[np.ndarray, "atoms 3"],
+    lattice: Float64[np.ndarray, "k 3 3"],
+    jacobian: Float64[np.ndarray, " k"],
+) -> Descent:
+    """The state of k crystals before the first evaluation."""
+    k, n = len(lattice), len(positions)
+
+    def rows(*ahead: int) -> Rows:
+        atoms, cells = np.zeros((*ahead, n, 3)), np.zeros((*ahead, k, 3, 3))
+        return Rows(atoms.astype(np.float32), cells.astype(np.float32))
+
+    ones = np.ones(k, np.float32)
+    return Descent(
+        positions=positions,
+        lattice=lattice,
+        energy=0 * ones,
+        force=rows(),
+        stress=rows().cells,
+        fmax=np.inf * ones,
+        step=rows(),
+        steps=rows(HISTORY),
+        changes=rows(HISTORY),
+        weight=np.zeros((HISTORY, k), np.float32),
+        trust=ones,
+        haste=ones,
+        jacobian=jacobian,
+        calls=np.zeros(k, np.int32),
+        active=np.ones(k, bool),
+    )
 
 
 def find_pairs(lanes: Sequence[Lane], reach: float) -> None:
@@ -145,7 +199,7 @@ def shape_of(lanes: Sequence[Lane]) -> Shape:
 
 
 def to_device(lanes: Sequence[Lane], reach: float, shape: Shape) -> tuple[AtomBatch, Descent]:
-    """A batch with the lanes' neighbours, and where each lane stands."""
+    """A batch with the lanes' neighbours, and where each lane stands; padding does not move."""
     pairs = [lane.pairs for lane in lanes if lane.pairs is not None]
     starts = np.cumsum([0, *(lane.n_atoms for lane in lanes[:-1])])
     found = Neighbors(
@@ -156,36 +210,10 @@ def to_device(lanes: Sequence[Lane], reach: float, shape: Shape) -> tuple[AtomBa
     )
     crystals = Crystals.concatenate([p.crystal for p in pairs])
     batch = pack(crystals, reach, found=found, shape=shape)
-
-    def each(values: Sequence[float], fill: float) -> Float[Array, " crystals"]:
-        padded = np.full(shape.crystals, fill, np.float32)
-        padded[: len(values)] = values
-        return on_device(padded)
-
-    lattice = np.tile(np.eye(3, dtype=np.float32), (shape.crystals, 1, 1))
-    lattice[: len(lanes)] = [lane.lattice for lane in lanes]
-    positions = np.zeros((shape.atoms, 3), np.float32)
-    positions[: shape_of(lanes).atoms - 1] = np.concatenate([lane.positions for lane in lanes])
-    weight = np.zeros((HISTORY, shape.crystals), np.float32)
-    weight[:, : len(lanes)] = np.stack([lane.weight for lane in lanes], axis=1)
-    calls = np.zeros(shape.crystals, np.int32)
-    calls[: len(lanes)] = [lane.calls for lane in lanes]
-    return batch, Descent(
-        positions=on_device(positions),
-        lattice=on_device(lattice),
-        energy=each([lane.energy for lane in lanes], 0.0),
-        force=_rows([lane.force for lane in lanes], shape),
-        fmax=each([lane.fmax for lane in lanes], 0.0),
-        step=_rows([lane.step for lane in lanes], shape),
-        steps=_rows([lane.steps for lane in lanes], shape),
-        changes=_rows([lane.changes for lane in lanes], shape),
-        weight=on_device(weight),
-        trust=each([lane.trust for lane in lanes], 1.0),
-        haste=each([lane.haste for lane in lanes], 1.0),
-        jacobian=each([lane.jacobian for lane in lanes], 1.0),
-        calls=on_device(calls),
-        active=on_device(np.arange(shape.crystals) < len(lanes)),
-    )
+    spare_atoms, spare = shape.atoms - len(crystals.frac_coords), shape.crystals - len(lanes)
+    padding = resting(np.zeros((spare_atoms, 3)), np.tile(np.eye(3), (spare, 1, 1)), np.ones(spare))
+    states = [*(lane.state for lane in lanes), padding._replace(active=np.zeros(spare, bool))]
+    return batch, jax.tree.map(_joined, AXES, *states)
 
 
 def from_device(lanes: Sequence[Lane], state: Descent, serves: Bool[Array, " crystals"]) -> None:
@@ -196,28 +224,20 @@ def from_device(lanes: Sequence[Lane], state: Descent, serves: Bool[Array, " cry
         state: what ``descend`` came to.
         serves: where the neighbours still serve for the next step.
     """
-    positions, lattice = np.asarray(state.positions), np.asarray(state.lattice)
-    kept = [_on_host(rows) for rows in (state.force, state.step, state.steps, state.changes)]
-    weight, energy, fmax = (np.asarray(a) for a in (state.weight, state.energy, state.fmax))
-    trust, haste = np.asarray(state.trust), np.asarray(state.haste)
-    calls, active = np.asarray(state.calls), np.asarray(state.active)
-    still = np.asarray(serves)
-    start = 0
-    for i, lane in enumerate(lanes):
-        atoms = slice(start, start + lane.n_atoms)
-        start = atoms.stop
-
-        lane.positions = _unless_same(lane.positions, positions[atoms])
-        lane.lattice = _unless_same(lane.lattice, lattice[i])
-        lane.force, lane.step, lane.steps, lane.changes = (
-            np.concatenate([on_atoms[..., atoms, :], on_cells[..., i, :, :]], axis=-2)
-            for on_atoms, on_cells in kept
+    ends = np.cumsum([lane.n_atoms for lane in lanes])
+    whole, tree = jax.tree.flatten(state)
+    parts = [
+        np.split(np.asarray(array), ends if axis == ATOMS else range(1, len(lanes) + 1), axis)
+        for array, axis in zip(whole, jax.tree.leaves(AXES), strict=True)
+    ]
+    for lane, own, still in zip(lanes, zip(*parts, strict=True), np.asarray(serves), strict=False):
+        before, now = lane.state, jax.tree.unflatten(tree, own)
+        lane.state = now._replace(
+            positions=_unless_same(before.positions, now.positions),
+            lattice=_unless_same(before.lattice, now.lattice),
+            jacobian=before.jacobian,
         )
-        lane.weight = weight[:, i]
-        lane.energy, lane.fmax = float(energy[i]), float(fmax[i])
-        lane.trust, lane.haste = float(trust[i]), float(haste[i])
-        lane.calls, lane.active = int(calls[i]), bool(active[i])
-        if not still[i]:
+        if not still:
             lane.pairs = None
         if lane.invariance is not None:
             _keep_symmetric(lane, lane.invariance)
@@ -225,32 +245,24 @@ def from_device(lanes: Sequence[Lane], state: Descent, serves: Bool[Array, " cry
 
 def _keep_symmetric(lane: Lane, invariance: Invariance) -> None:
     """Remove what rounding has added to a symmetric crystal and its next step."""
-    frac_coords = lane.positions @ np.linalg.inv(lane.lattice)
-    lane.lattice, frac_coords = invariance.crystal(lane.lattice, frac_coords)
-    lane.positions = frac_coords @ lane.lattice
-    rows = lane.step.astype(np.float64)
-    lane.step = np.concatenate(invariance.step(lane.lattice, rows[:-3], rows[-3:])).astype(
-        np.float32
+    lattice, frac_coords = invariance.crystal(lane.state.lattice[0], lane.frac_coords)
+    atoms, cell = (np.asarray(rows, np.float64) for rows in lane.state.step)
+    atoms, strain = invariance.step(lattice, atoms, cell[0])
+    lane.state = lane.state._replace(
+        positions=frac_coords @ lattice,
+        lattice=lattice[None],
+        step=Rows(atoms.astype(np.float32), strain[None].astype(np.float32)),
     )
 
 
-def _rows(rows: Sequence[Float[np.ndarray, "*m _ 3"]], shape: Shape) -> Rows:
-    """Rows of several lanes, those of the cells apart, padded with zeros."""
-    ahead = rows[0].shape[:-2]
-    atoms = np.zeros((*ahead, shape.atoms, 3), np.float32)
-    cells = np.zeros((*ahead, shape.crystals, 3, 3), np.float32)
-    real = np.concatenate([r[..., :-3, :] for r in rows], axis=-2)
-    atoms[..., : real.shape[-2], :] = real
-    cells[..., : len(rows), :, :] = np.stack([r[..., -3:, :] for r in rows], axis=-3)
-    return Rows(on_device(atoms), on_device(cells))
-
-
-def _on_host(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(rows.atoms), np.asarray(rows.cells)
+def _joined(axis: int, *parts: Shaped[np.ndarray, ...]) -> Array:
+    """Arrays one after the other on the device, floats in single precision."""
+    whole = np.concatenate(parts, axis)
+    return jnp.asarray(whole.astype(np.float32) if whole.dtype == np.float64 else whole)
 
 
 def _unless_same(
-    old: Float64[np.ndarray, "rows 3"], new: Float[np.ndarray, "rows 3"]
-) -> Float64[np.ndarray, "rows 3"]:
+    old: Float64[np.ndarray, "*rows"], new: Float[np.ndarray, "*rows"]
+) -> Float64[np.ndarray, "*rows"]:
     """The new numbers; the old ones, which have more digits, where they have not changed."""
     return np.where(old.astype(np.float32) == new, old, new.astype(np.float64))

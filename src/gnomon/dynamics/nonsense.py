@@ -52,3 +52,18 @@ def collapsed(crystal: Crystals) -> bool:
         return True  # spheres that do not fit in: no need to count their countless contacts
     found = neighbors(crystal, 2 * float(radii.max()))
     return bool((found.distances < radii[found.receivers] + radii[found.senders]).any())
+
+
+def alone(crystal: Crystals, cutoff: float) -> str:
+    """How many atoms of one crystal see no other within the cutoff (Å), in words, or empty.
+
+    No force acts on such an atom wherever it is: it rests without being at a minimum.
+    """
+    n = len(crystal.atomic_numbers)
+    apart = n - len(np.unique(neighbors(crystal, cutoff).receivers))
+    if not apart:
+        return ""
+    return (
+        f"{apart} of {n} atoms see no other within the {cutoff:g} Å of the potential: nothing "
+        "acts on them"
+    )

@@ -2,14 +2,14 @@
 
 Crystals share batches of one size.  Those that are done leave, and the next ones enter, so that
 the batch stays full; neighbours are found anew only where atoms have moved too far.  The optimizer
-is L-BFGS on the device (``models/potential/descent.py``).
+is L-BFGS on the device (``descent.py``).
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +18,10 @@ from gnomon.crystals import Crystals
 from gnomon.dynamics.descent import Limits, descend
 from gnomon.dynamics.invariance import Invariance
 from gnomon.dynamics.lanes import Lane, find_pairs, from_device, shape_of, to_device
-from gnomon.dynamics.nonsense import MAX_VOLUME_FACTOR, nonsense
+from gnomon.dynamics.nonsense import MAX_VOLUME_FACTOR, alone, nonsense
+from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate import Evaluations, Status
-from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import ROW, Shape
 from gnomon.potential.predict import CAPACITY, LoadedPotential
 from gnomon.structure.neighbors import neighbors
@@ -56,74 +55,57 @@ OCTAVES = 2
 """From a batch size to the next smaller one: a relaxation takes long to compile."""
 
 
-class BatchedEvaluator:
-    """Relaxes crystals in batches with a potential; an ``Evaluator``."""
-
-    def __init__(
-        self,
-        potential: LoadedPotential,
-        relax: RelaxConfig | None = None,
-        *,
-        capacity: Shape = CAPACITY,
-        skin: float = SKIN,
-    ) -> None:
-        """Also lets JAX keep compiled programs on disk (``cache_compilations``).
-
-        Args:
-            potential: with its name, which is part of the energy scheme.
-            relax: when to stop and what to keep.  ``max_seconds`` is a crystal's share of the wall
-                time of its batches, by its rows of neighbours; calls that compile do not count.
-            capacity: size of a batch.
-            skin: Å.
-        """
-        self.potential, self.relax = potential, relax or RelaxConfig()
-        self.capacity, self.skin = capacity, skin
-        cache_compilations()
-
-    @property
-    def scheme(self) -> str:
-        """That of the weights: how a crystal was relaxed does not change what energies mean."""
-        return self.potential.scheme
-
-    def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
-        """Yield results for consecutive chunks, in the order of the crystals.
-
-        Crystals of later chunks are in work already while the last ones of a chunk end.
-        """
-        work = _Work(self, crystals)
-        for start in range(0, len(crystals), chunk):
-            indices = range(start, min(start + chunk, len(crystals)))
-            while not all(i in work.results for i in indices):
-                work.advance()
-            yield _collect([work.results.pop(i) for i in indices])
+Watch = Callable[[int, int, Crystals], None]
+"""Hears which crystal has taken how many steps, and its lowest point so far."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Result:
-    relaxed: Crystals
-    status: Status
-    message: str
-    energy_per_atom: float
-    steps: int
-    fmax: float
-    seconds: float
+def relax(
+    crystals: Crystals,
+    potential: LoadedPotential,
+    config: RelaxConfig,
+    *,
+    capacity: Shape = CAPACITY,
+    skin: float = SKIN,
+    watch: Watch | None = None,
+) -> Iterator[Relaxation]:
+    """Relax crystals in batches and yield their results in order, each once it is there.
+
+    Later crystals are in work already while earlier ones end.
+
+    Args:
+        crystals: what to relax.
+        potential: what draws the atoms.
+        config: when to stop and what to keep.  ``max_seconds`` is a crystal's share of the wall
+            time of its batches, by its rows of neighbours; calls that compile do not count.
+        capacity: size of a batch.
+        skin: Å.
+        watch: hears of every single step, which costs some time.
+    """
+    work = _Work(crystals, potential, config, capacity, skin, watch)
+    for index in range(len(crystals)):
+        while index not in work.results:
+            work.advance()
+        yield work.results.pop(index)
 
 
 @dataclass(eq=False)
 class _Work:
     """Crystals that wait, are in work, and are done."""
 
-    evaluator: BatchedEvaluator
     crystals: Crystals
+    potential: LoadedPotential
+    config: RelaxConfig
+    capacity: Shape
+    skin: float
+    watch: Watch | None
     lanes: list[Lane] = field(default_factory=list)
-    results: dict[int, _Result] = field(default_factory=dict)
+    results: dict[int, Relaxation] = field(default_factory=dict)
     seen: set[Shape] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(len(self.crystals)))
-        potential = self.evaluator.potential
-        self.known = potential.knows(self.crystals)
-        self.reach = potential.cutoff + self.evaluator.skin
+        self.known = self.potential.knows(self.crystals)
+        self.reach = self.potential.cutoff + self.skin
 
     def advance(self) -> None:
         """Fill the batch, take some steps with it, and take out what is done."""
@@ -134,22 +116,23 @@ class _Work:
             return
         began = time.monotonic()
         shares = np.array([lane.rows + 1 for lane in lanes], dtype=np.float64)
-        shape = self.evaluator.capacity.fitting(shape_of(lanes), octaves=OCTAVES)
+        shape = self.capacity.fitting(shape_of(lanes), octaves=OCTAVES)
         batch, start = to_device(lanes, self.reach, shape)
-        potential = self.evaluator.potential.potential
-        state, serves = descend(potential, batch, start, self._limits(lanes))
+        state, serves = descend(self.potential.potential, batch, start, self._limits(lanes))
         from_device(lanes, state, serves)
         seconds = (time.monotonic() - began) * shares / shares.sum()
         for lane, spent in zip(lanes, seconds, strict=True):
             lane.seconds += float(spent)
             lane.counted += float(spent) if shape in self.seen else 0.0
+            if self.watch is not None:
+                self.watch(lane.index, lane.calls - 1, lane.lowest())
             self._judge(lane)
         self.seen.add(shape)
 
     def _admit(self) -> None:
         """Start on crystals until the next batch is full, by an estimate of their rows."""
         sphere = 4 / 3 * np.pi * self.reach**3
-        capacity = self.evaluator.capacity
+        capacity = self.capacity
         rows = sum(lane.rows for lane in self.lanes)
         atoms = sum(lane.n_atoms for lane in self.lanes)
         while (
@@ -168,24 +151,21 @@ class _Work:
     def _opened(self, index: int) -> Lane | None:
         """A lane for the crystal, or none, and a result that says why."""
         crystal = self.crystals[index]
-        relax = self.evaluator.relax
         wrong = self._unfit(index, crystal)
         invariance = None
-        if not wrong and relax.symmetry and relax.max_steps > 0:
+        if not wrong and self.config.symmetry and self.config.max_steps > 0:
             try:
                 invariance = Invariance.of(crystal)
             except ValueError as error:
                 wrong = str(error)
         if wrong:
-            self.results[index] = _Result(
-                crystal, Status.INVALID_INPUT, wrong, np.nan, 0, np.nan, 0.0
-            )
+            self.results[index] = Relaxation(crystal, Status.INVALID_INPUT, wrong)
             return None
         return Lane.at(index, crystal, invariance)
 
     def _unfit(self, index: int, crystal: Crystals) -> str:
         """Why a crystal cannot be relaxed, or empty."""
-        potential = self.evaluator.potential
+        potential = self.potential
         if not self.known[index]:
             foreign = {int(z) for z in crystal.atomic_numbers} - potential.elements
             symbols = ", ".join(SYMBOLS[z] for z in sorted(foreign))
@@ -229,61 +209,62 @@ class _Work:
         """Lanes of the next batch, first come, first served; one alone may exceed the capacity."""
         chosen: list[Lane] = []
         for lane in self.lanes:
-            if chosen and not self.evaluator.capacity.covers(shape_of([*chosen, lane])):
+            if chosen and not self.capacity.covers(shape_of([*chosen, lane])):
                 break
             chosen.append(lane)
         return chosen
 
     def _limits(self, lanes: list[Lane]) -> Limits:
-        relax = self.evaluator.relax
-        symmetric = any(lane.invariance is not None for lane in lanes)
+        single = self.watch is not None or any(lane.invariance is not None for lane in lanes)
         return Limits(
-            fmax=np.float32(relax.fmax),
-            calls=np.int32(relax.max_steps + 1),
-            steps=np.int32(1 if symmetric else STEPS_AT_ONCE),
+            fmax=np.float32(self.config.fmax),
+            calls=np.int32(self.config.max_steps + 1),
+            steps=np.int32(1 if single else STEPS_AT_ONCE),
             finished=np.int32(max(1, len(lanes) // ENDED_SHARE)),
-            cutoff=np.float32(self.evaluator.potential.cutoff),
+            cutoff=np.float32(self.potential.cutoff),
             reach=np.float32(self.reach),
-            relax_cell=np.float32(relax.relax_cell),
+            relax_cell=np.float32(self.config.relax_cell),
         )
 
     def _judge(self, lane: Lane) -> None:
         """End the lane if it has ended."""
-        relax = self.evaluator.relax
+        config = self.config
         if not np.isfinite(lane.fmax):
             self._end(lane, Status.EXPLODED, "its energy or a force is not finite")
         elif lane.growth > MAX_VOLUME_FACTOR:
             self._end(lane, Status.EXPLODED)
-        elif lane.fmax < relax.fmax or relax.max_steps == 0:
+        elif lane.fmax < config.fmax or config.max_steps == 0:
             self._end(lane, Status.CONVERGED)
-        elif lane.calls > relax.max_steps:
+        elif lane.calls > config.max_steps:
             self._end(lane, Status.NOT_CONVERGED)
-        elif not lane.active:
+        elif not lane.state.active[0]:
             self._end(lane, Status.EXPLODED, "energies or forces around it are not finite")
-        elif lane.counted > relax.max_seconds:
+        elif lane.counted > config.max_seconds:
             self._end(lane, Status.TIMEOUT)
 
     def _end(self, lane: Lane, status: Status, message: str = "") -> None:
         """Put the lane's result where it is fetched."""
-        lattice, numbers = lane.lattice, lane.given.atomic_numbers
-        frac_coords = lane.positions @ np.linalg.inv(lattice)
-        energy = lane.energy / lane.n_atoms if np.isfinite(lane.fmax) else np.nan
+        state, numbers = lane.state, lane.given.atomic_numbers
+        energy = float(state.energy[0]) / lane.n_atoms if np.isfinite(lane.fmax) else np.nan
         if not message:
             volume = float(lane.given.volumes[0])
-            message = nonsense(volume, energy, lattice, numbers, frac_coords)
+            message = nonsense(volume, energy, state.lattice[0], numbers, lane.frac_coords)
             status = Status.EXPLODED if message else status
-        relaxed = self.crystals[lane.index]
-        if lane.moved:
-            relaxed = Crystals.single(lattice, numbers, frac_coords).wrap()
+        none = bool(message)
+        relaxed = lane.lowest() if lane.moved else self.crystals[lane.index]
+        if status is Status.CONVERGED and (message := alone(relaxed, self.potential.cutoff)):
+            status = Status.ISOLATED
         self.lanes.remove(lane)
-        self.results[lane.index] = _Result(
+        self.results[lane.index] = Relaxation(
             relaxed,
             status,
             message,
-            np.nan if message else energy,
+            np.nan if none else energy,
             max(lane.calls - 1, 0),
             lane.fmax if np.isfinite(lane.fmax) else np.nan,
             lane.seconds,
+            None if none else state.force.atoms.astype(np.float64),
+            None if none else state.stress[0].astype(np.float64),
         )
 
 
@@ -291,15 +272,3 @@ def pairs_expected(crystal: Crystals, cutoff: float) -> float:
     """Pairs that the search for neighbours of one crystal looks at, at most about."""
     n = int(crystal.n_atoms[0])
     return n**2 * (1 + 4 / 3 * np.pi * cutoff**3 / float(crystal.volumes[0]))
-
-
-def _collect(results: list[_Result]) -> Evaluations:
-    return Evaluations(
-        relaxed=Crystals.concatenate([r.relaxed for r in results]),
-        status=np.array([r.status.value for r in results], dtype=object),
-        message=np.array([r.message for r in results], dtype=object),
-        energy_per_atom=np.array([r.energy_per_atom for r in results], dtype=np.float64),
-        steps=np.array([r.steps for r in results], dtype=np.int64),
-        fmax=np.array([r.fmax for r in results], dtype=np.float64),
-        seconds=np.array([r.seconds for r in results], dtype=np.float64),
-    )

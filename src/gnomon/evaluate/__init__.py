@@ -1,24 +1,18 @@
 """Evaluators: candidates in, relaxed crystals and energies of one energy scheme out."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.result import Relaxation, Status
 
-
-class Status(StrEnum):
-    """How the evaluation of one crystal ended."""
-
-    CONVERGED = "converged"
-    NOT_CONVERGED = "not_converged"
-    EXPLODED = "exploded"
-    TIMEOUT = "timeout"
-    INVALID_INPUT = "invalid_input"
+__all__ = ["Evaluations", "Evaluator", "Status"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +36,19 @@ class Evaluations:
     steps: Int64[np.ndarray, " n"]
     fmax: Float64[np.ndarray, " n"]
     seconds: Float64[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, results: Sequence[Relaxation]) -> Evaluations:
+        """Results of several crystals in columns."""
+        return cls(
+            relaxed=Crystals.concatenate([r.crystal for r in results]),
+            status=np.array([r.status.value for r in results], dtype=object),
+            message=np.array([r.message for r in results], dtype=object),
+            energy_per_atom=np.array([r.energy_per_atom for r in results], dtype=np.float64),
+            steps=np.array([r.steps for r in results], dtype=np.int64),
+            fmax=np.array([r.fmax for r in results], dtype=np.float64),
+            seconds=np.array([r.seconds for r in results], dtype=np.float64),
+        )
 
 
 @runtime_checkable

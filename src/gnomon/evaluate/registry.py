@@ -88,7 +88,7 @@ def make_evaluator(
         found = gpaw_evaluator(preset, config.options, relax, cache_folder() / "gpaw", workers)
         corrections = corrections or "none"
     else:
-        from gnomon.dynamics.relax import BatchedEvaluator
+        from gnomon.evaluate.batched import BatchedEvaluator
         from gnomon.potential.predict import load_potential
 
         found = BatchedEvaluator(load_potential(config.name, listener=listener), relax)

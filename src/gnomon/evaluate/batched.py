@@ -1,0 +1,54 @@
+"""A potential as an evaluator: batched relaxation, cell and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from gnomon.crystals import Crystals
+from gnomon.dynamics.relax import SKIN, relax
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate import Evaluations
+from gnomon.learn.compilation import cache_compilations
+from gnomon.potential.batch import Shape
+from gnomon.potential.predict import CAPACITY, LoadedPotential
+
+
+class BatchedEvaluator:
+    """Relaxes crystals in batches with a potential; an ``Evaluator``."""
+
+    def __init__(
+        self,
+        potential: LoadedPotential,
+        relax: RelaxConfig | None = None,
+        *,
+        capacity: Shape = CAPACITY,
+        skin: float = SKIN,
+    ) -> None:
+        """Also lets JAX keep compiled programs on disk (``cache_compilations``).
+
+        Args:
+            potential: with its name, which is part of the energy scheme.
+            relax: when to stop and what to keep (``dynamics.relax.relax``).
+            capacity: size of a batch.
+            skin: Å.
+        """
+        self.potential, self.relax = potential, relax or RelaxConfig()
+        self.capacity, self.skin = capacity, skin
+        cache_compilations()
+
+    @property
+    def scheme(self) -> str:
+        """That of the weights: how a crystal was relaxed does not change what energies mean."""
+        return self.potential.scheme
+
+    def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
+        """Yield results for consecutive chunks, in the order of the crystals.
+
+        Crystals of later chunks are in work already while the last ones of a chunk end.
+        """
+        results = relax(
+            crystals, self.potential, self.relax, capacity=self.capacity, skin=self.skin
+        )
+        while part := list(islice(results, chunk)):
+            yield Evaluations.of(part)

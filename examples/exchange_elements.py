@@ -27,7 +27,7 @@ class ExchangeGenerator:
     settings: GeneratorSettings
     name: ClassVar[str] = "exchange"
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield the candidates in the order of their parents; the seed has no influence."""
         yield from rechunk((self._family(parent) for parent in parents), CHUNK)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ase.build import bulk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from gnomon.hull import (
     phases_from_table,
     query,
 )
+from gnomon.io import as_crystals
 
 SAME = 1e-8
 """eV/atom: energies of a few eV through a linear program solved to 1e-10."""
@@ -406,3 +408,18 @@ def test_questions_that_people_ask(materials_project: Hull) -> None:
     assert "LiFePO4" in {row.reduced_formula for row in system.phases}
     with pytest.raises(MissingElementError, match="Hg"):
         query(materials_project, "HgO")
+
+
+def test_phases_of_crystals_refer_to_the_elements_among_them_and_leave_out_what_has_no_energy():
+    gold, copper, alloy = bulk("Au"), bulk("Cu"), bulk("Cu", cubic=True)
+    alloy.numbers[0] = 79
+    energies = np.array([-3.0, -4.0, -3.8, np.nan, -2.9])
+    phases = Phases.of([gold, copper, alloy, alloy, gold], energies, "demo")
+    assert phases.reduced_formulas.tolist() == ["Au", "Cu", "Cu3Au", "Au"]
+    assert phases.formation_energy_per_atom == pytest.approx([0, 0, -0.05, 0.1])
+    assert phases.ids.tolist() == as_crystals([gold, copper, alloy, gold]).ids.tolist()
+    assert phases.scheme == "demo"
+    with pytest.raises(MissingElementError, match="Cu"):
+        Phases.of([gold, alloy], energies[:2], "demo")
+    with pytest.raises(ValueError, match="2 crystals but energies of shape"):
+        Phases.of([gold, alloy], energies, "demo")

@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 import gnomon
+from gnomon.io import to_ase, to_pymatgen
+
+SALT = gnomon.Crystals.single(
+    [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
 
 
 def test_the_public_names_are_few_and_all_have_a_home():
@@ -31,3 +36,23 @@ def test_no_public_name_is_that_of_a_room():
     """Whoever imported the room would find it in the place of the name."""
     rooms = {path.stem for path in Path(gnomon.__file__).parent.iterdir()}
     assert not rooms & set(gnomon.__all__)
+
+
+@pytest.mark.parametrize("name", ["substitution", "saps"])
+def test_generators_take_structures_and_atoms(name):
+    generator = gnomon.generator(name, "K-Na-Cl", known=["NaCl"])
+    batch = next(generator.generate(SALT)).crystals
+    for given in (to_pymatgen(SALT)[0], to_ase(SALT)[0], to_pymatgen(SALT)):
+        assert next(generator.generate(given)).crystals.reduced_formulas.tolist() == (
+            batch.reduced_formulas.tolist()
+        )
+
+
+def test_a_generator_keeps_to_its_system():
+    every = next(gnomon.generator("substitution").generate(SALT)).crystals
+    assert len(set(every.chemical_systems)) > 100
+    assert not {"U", "Tc"} & set("-".join(every.chemical_systems).split("-"))
+    some = next(gnomon.generator("substitution", "K-Na-Cl").generate(SALT)).crystals
+    assert set("-".join(some.chemical_systems).split("-")) <= {"K", "Na", "Cl"}
+    with pytest.raises(ValueError, match="did you mean substitution"):
+        gnomon.generator("substitutions")

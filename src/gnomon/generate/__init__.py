@@ -27,7 +27,19 @@ LINEAGE = pa.schema(
 
 @dataclass(frozen=True)
 class Candidates:
-    """A chunk of candidates and, row by row, where they come from (schema ``LINEAGE``)."""
+    """A chunk of candidates and, row by row, where they come from.
+
+    >>> from gnomon.generate.registry import generator
+    >>> chunk = next(generator("prototypes", "Au").generate(Crystals.empty()))
+    >>> chunk.crystals[0], chunk.lineage["generator"][0].as_py()
+    (<Crystals, 1: Au (1 atoms)>, 'prototypes')
+    >>> len(chunk.take(chunk.crystals.n_atoms == 1).crystals)
+    5
+
+    Attributes:
+        crystals: n of them.
+        lineage: n rows with the columns of ``LINEAGE``, in the same order.
+    """
 
     crystals: Crystals
     lineage: pa.Table
@@ -41,13 +53,26 @@ class Candidates:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Anything that turns parents into candidates."""
+    """Anything that turns parents into candidates; ``gnomon.generator`` makes one by name.
+
+    >>> from gnomon.generate.registry import generator
+    >>> isinstance(generator("prototypes", "Au-Cu"), Generator)
+    True
+    """
 
     @property
     def name(self) -> str:
         """Name in configuration and lineage, such as ``prototypes``."""
         ...
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
-        """Yield chunks of about ``CHUNK`` candidates; the same seed gives the same chunks."""
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
+        """Yield chunks of about ``CHUNK`` candidates.
+
+        Args:
+            parents: to change; those built in take any crystals (``gnomon.io.as_crystals``).
+            seed: the same one gives the same chunks.
+
+        Raises:
+            ValueError: if the parents are no crystals.
+        """
         ...

@@ -48,7 +48,7 @@ class FileGenerator:
         if self.max_atoms < 1:
             raise ValueError(f"max_atoms must be at least 1, got {self.max_atoms}")
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield the structures in the order of the files; parents and seed have no influence.
 
         Of exact repeats in a chunk the first is taken; records that cannot be read are counted in

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 
 from gnomon.elements import MAX_Z, SYMBOLS, atomic_number, parse_formula, reduced_formula
+from gnomon.io.objects import as_crystals
 
 WHOLE = 1e-9
 """Amounts this close to a whole number are whole: formulas are read from text, not measured."""
@@ -35,6 +37,11 @@ class MissingElementError(ValueError):
 @dataclass(frozen=True, eq=False)
 class Phases:
     """n phases whose energies come from ONE scheme, in columns.
+
+    >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
+    >>> phases = Phases(ids, compositions(["Au", "Cu", "AuCu3"]), np.array([0, 0, -0.03]), "demo")
+    >>> len(phases), phases.reduced_formulas.tolist()
+    (3, ['Au', 'Cu', 'Cu3Au'])
 
     Attributes:
         ids: (n,), names of the phases (str objects).  The same id may appear twice.
@@ -88,6 +95,33 @@ class Phases:
             self.formation_energy_per_atom[chosen],
             self.scheme,
         )
+
+    @classmethod
+    def of(cls, crystals: Any, energy_per_atom: Float[np.ndarray, " n"], scheme: str) -> Phases:
+        """Phases of crystals and their energies; elemental references are the lowest among them.
+
+        >>> from ase.build import bulk
+        >>> phases = Phases.of([bulk("Au"), bulk("Cu")], np.array([-3.2, -4.1]), "demo")
+        >>> phases.reduced_formulas.tolist(), phases.formation_energy_per_atom.tolist()
+        (['Au', 'Cu'], [0.0, 0.0])
+
+        Args:
+            crystals: whatever ``gnomon.io.as_crystals`` takes; their ids become those of phases.
+            energy_per_atom: (n,), eV/atom of one scheme; crystals of NaN are left out.
+            scheme: the functional or potential, with its corrections, that all energies come from.
+
+        Raises:
+            MissingElementError: if there is no energy of an element by itself.
+            ValueError: if there are not as many energies as crystals.
+        """
+        found = as_crystals(crystals)
+        if energy_per_atom.shape != (len(found),):
+            raise ValueError(f"{len(found)} crystals but energies of shape {energy_per_atom.shape}")
+        known = np.isfinite(energy_per_atom)
+        found, energies = found[known], energy_per_atom[known]
+        references = elemental_references(found.composition, energies)
+        relative = formation_energies(found.composition, energies, references)
+        return cls(found.ids, found.composition, relative, scheme)
 
     @staticmethod
     def concatenate(parts: Sequence[Phases]) -> Phases:

@@ -88,7 +88,7 @@ class ExtractedGenerator:
         if not self.system or len(set(self.system)) != len(self.system):
             raise ValueError(f"a system takes each element once, at least one; got {self.system}")
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield all candidates, prototype after prototype; parents and seed have no influence."""
         yield from rechunk(self._decorated(), CHUNK)
 

@@ -158,7 +158,7 @@ class PrototypeGenerator:
         if self.max_atoms < 1:
             raise ValueError(f"max_atoms must be at least 1, got {self.max_atoms}")
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield all candidates, simple cells first; parents and seed have no influence."""
         yield from rechunk(self._decorated(), CHUNK)
 

@@ -81,7 +81,7 @@ class RandomSearchGenerator:
         if not self.space_groups or not set(self.space_groups) <= set(range(1, 231)):
             raise ValueError("space groups are international numbers from 1 to 230")
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield the cells of one composition after the other; parents have no influence.
 
         Cells that are the same up to their size as an earlier one of the composition are left out,

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,7 @@ from gnomon.generate.substitution.generator import (
 )
 from gnomon.generate.substitution.model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
+from gnomon.io.objects import as_crystals
 from gnomon.run.pool import Lost, Pool
 from gnomon.structure.hashes import scramble
 from gnomon.structure.surroundings import surroundings
@@ -119,12 +120,12 @@ class SapsGenerator:
             raise ValueError(f"max_atoms must be from 1 to {MAX_SITES}, got {self.max_atoms}")
         _ = self._allowed, self._wanted  # refuse what is no element or no formula
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Any, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield candidates in the order of their parents; ``skipped`` lists those that yield none.
 
         What is drawn depends on the parent and the seed alone.
         """
-        yield from rechunk(self._unseen(parents, seed), self.chunk)
+        yield from rechunk(self._unseen(as_crystals(parents), seed), self.chunk)
 
     def skipped(self, parents: Crystals) -> pa.Table:
         """The parents that cannot be used, and why (schema ``SKIPPED``)."""

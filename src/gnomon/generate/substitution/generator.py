@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution.model import THRESHOLD, Replacements, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
+from gnomon.io.objects import as_crystals
 from gnomon.structure.protostructures import distinct
 
 Counts = tuple[tuple[int, int], ...]
@@ -102,12 +103,12 @@ class SubstitutionGenerator:
             )
         _ = self._allowed, self._wanted  # refuse what is no element or no formula
 
-    def generate(self, parents: Crystals, *, seed: int) -> Iterator[Candidates]:
+    def generate(self, parents: Any, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield new candidates in the order of their parents; the seed has no influence.
 
         Parents without oxidation states yield none: ``skipped`` lists them.
         """
-        yield from rechunk(self._batches(parents), self.chunk)
+        yield from rechunk(self._batches(as_crystals(parents)), self.chunk)
 
     def skipped(self, parents: Crystals) -> pa.Table:
         """The parents that cannot be substituted, and why (schema ``SKIPPED``)."""

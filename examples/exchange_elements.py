@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyarrow as pa
-
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.registry import GeneratorSettings
 
@@ -39,14 +37,8 @@ class ExchangeGenerator:
         children = Crystals.concatenate(
             [parent.substitute(dict(zip(elements, order, strict=True))) for order in orders]
         )
-        lineage = {
-            "id": children.ids.tolist(),
-            "parent_id": [parent.ids[0]] * len(orders),
-            "generator": [self.name] * len(orders),
-            "change": [f"{'-'.join(elements)} → {'-'.join(order)}" for order in orders],
-            "score": pa.nulls(len(orders), pa.float64()),
-        }
-        return Candidates(children, pa.table(lineage, schema=LINEAGE))
+        changes = [f"{'-'.join(elements)} → {'-'.join(order)}" for order in orders]
+        return Candidates.of(children, self.name, changes, parent_id=parent.ids[0])
 
 
 def make(settings: GeneratorSettings) -> ExchangeGenerator:

@@ -31,13 +31,15 @@ from pathlib import Path
 
 import numpy as np
 
+from gnomon.chemistry.elemental import ground_state
 from gnomon.chemistry.ground_states import MOLECULAR
+from gnomon.chemistry.prototypes import prototypes
 from gnomon.crystals import Crystals
 from gnomon.dataset.label import LabelConfig, label
 from gnomon.dataset.labellers import PotentialLabeller
 from gnomon.dataset.perturb import PerturbConfig
 from gnomon.elements import SYMBOLS, atomic_number
-from gnomon.generate.prototypes.generator import PrototypeGenerator, ground_state, prototypes
+from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.io import read
 from gnomon.learn.split import formula_hashes
 from gnomon.potential.predict import LoadedPotential, load_potential

@@ -8,7 +8,8 @@ from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
 from gnomon.generate import LINEAGE, Generator
 from gnomon.generate.from_file import FileGenerator
-from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
+from gnomon.generate.prototypes.extracted import extract_prototypes
+from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.io import InputError, write
 from gnomon.structure.duplicates import group_duplicates
 from gnomon.structure.labels import prototype_labels
@@ -52,7 +53,7 @@ def test_each_prototype_comes_once_whatever_its_elements():
 
 def test_decorations_are_all_inequivalent_ones():
     batch = Crystals.concatenate([caesium_chloride("Cs", "Cl"), perovskite("Ca", "Ti", "O")])
-    generator = ExtractedGenerator(("Na", "Nb", "O"), tuple(extract_prototypes(batch)))
+    generator = PrototypeGenerator(("Na", "Nb", "O"), given=tuple(extract_prototypes(batch)))
     assert isinstance(generator, Generator)
     before = batch.ids.tolist()
     [chunk] = generator.generate(Crystals.empty(), seed=0)
@@ -72,7 +73,7 @@ def test_large_and_broken_crystals_give_no_prototype():
 
 def test_a_system_names_each_element_once():
     with pytest.raises(ValueError, match="once"):
-        ExtractedGenerator(("Na", "Na"), ())
+        PrototypeGenerator(("Na", "Na"), given=())
 
 
 # --- files ----------------------------------------------------------------------------------------

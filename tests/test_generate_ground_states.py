@@ -6,6 +6,7 @@ import vesin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnomon.chemistry.elemental import elemental_structures, ground_state
 from gnomon.chemistry.ground_states import (
     BONDS,
     GROUND_STATES,
@@ -18,7 +19,6 @@ from gnomon.chemistry.ground_states import (
 from gnomon.crystals import Crystals
 from gnomon.discover.folder import RELAXED_SYMPREC, in_ground_state
 from gnomon.elements import SYMBOLS
-from gnomon.generate.prototypes.generator import elemental_structures, ground_state
 from gnomon.structure.contacts import closest_distances
 from gnomon.structure.symmetry import canonical_ids, space_groups
 from tests.strategies import rewritten

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.chemistry.elemental import elemental_structures
+from gnomon.chemistry.prototypes import prototypes
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, atomic_number
 from gnomon.generate import CHUNK, LINEAGE, Candidates, Generator
 from gnomon.generate.chunks import rechunk
-from gnomon.generate.prototypes.generator import (
-    PrototypeGenerator,
-    elemental_structures,
-    prototypes,
-)
+from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.structure.contacts import closest_distances
 from gnomon.structure.symmetry import canonical_ids, primitive, space_groups
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate import Candidates, Generator
+from gnomon.generate import CHUNK, Candidates, Generator
 from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.prototypes import generator as prototypes
-from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
+from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.random import generator as random_search
 from gnomon.generate.random.generator import RandomSearchGenerator
@@ -63,7 +63,7 @@ def saps(**options: int) -> Generator:
 
 
 def extracted() -> Generator:
-    return ExtractedGenerator(("Au", "Cu", "Zn"), tuple(extract_prototypes(PARENTS)))
+    return PrototypeGenerator(("Au", "Cu", "Zn"), given=tuple(extract_prototypes(PARENTS)))
 
 
 GENERATORS: dict[str, Callable[[], Generator]] = {
@@ -241,7 +241,7 @@ def test_choices_of_elements_come_as_they_are_needed() -> None:
     [prototype] = extract_prototypes(PEROVSKITE)
     symbols = range(1, 90)
     tracemalloc.start()
-    total = sum(len(rows) for rows in prototype.choices(symbols))
+    total = sum(len(rows) for rows in prototype.choices(symbols, CHUNK))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total == math.comb(89, 3) * len(prototype.decorations)
@@ -249,7 +249,7 @@ def test_choices_of_elements_come_as_they_are_needed() -> None:
     expected = [
         row for c in itertools.combinations(range(4), 3) for row in itertools.permutations(c)
     ]
-    found = np.concatenate(list(prototype.choices(range(4))))
+    found = np.concatenate(list(prototype.choices(range(4), CHUNK)))
     assert sorted(map(tuple, found.tolist())) == sorted(expected)
 
 

@@ -36,8 +36,11 @@ AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 ID_LENGTH = 24
 """Hexadecimal digits of a content id: 96 bits, so 1e9 crystals collide with odds of about 1e-11."""
 
-SHOWN, SHOWN_IN_TABLE = 3, 10
-"""Crystals that a batch shows of itself, in a line of text and in a notebook's table."""
+SHOWN = 3
+"""Crystals that a batch shows of itself in a line of text."""
+
+SHOWN_IN_TABLE = 10
+"""And in a notebook's table."""
 
 
 @dataclass(frozen=True, eq=False)

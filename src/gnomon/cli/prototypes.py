@@ -29,18 +29,15 @@ def generate_prototypes(
     from gnomon.cli.terminal import say
     from gnomon.crystals import Crystals
     from gnomon.elements import parse_system
-    from gnomon.generate import Generator
-    from gnomon.generate.prototypes.extracted import ExtractedGenerator, extract_prototypes
+    from gnomon.generate.prototypes.extracted import extract_prototypes
     from gnomon.generate.prototypes.generator import PrototypeGenerator
 
     refuse_existing(out)
     elements = parse_system(system)
-    generator: Generator
+    given = None
     if source:
         crystals = read_crystals(source, False).crystals
-        found = extract_prototypes(crystals, max_atoms=max_atoms)
-        say(f"{len(found)} prototypes in {len(crystals)} crystals")
-        generator = ExtractedGenerator(elements, tuple(found))
-    else:
-        generator = PrototypeGenerator(elements, max_atoms)
+        given = tuple(extract_prototypes(crystals, max_atoms=max_atoms))
+        say(f"{len(given)} prototypes in {len(crystals)} crystals")
+    generator = PrototypeGenerator(elements, max_atoms, given)
     write_candidates(out, generator.generate(Crystals.empty(), seed=0))

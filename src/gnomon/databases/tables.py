@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
 from gnomon.databases.answers import Fetched
 from gnomon.databases.systems import System, inside
 from gnomon.discover.folder import Evaluated, references_of
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Status
-from gnomon.generate.prototypes.generator import ground_state
 from gnomon.hull import Hull, Phases, formation_energies
 from gnomon.io import ReadResult, from_arrow, read, to_arrow
 from gnomon.run.store import STRUCTURE_FIELDS

@@ -37,7 +37,7 @@ from gnomon.run.files import write_atomically
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.stamp import stamp
 
-LINEAGE = pa.schema(
+ORIGINS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # of the frame's crystal
         pa.field("parent_id", pa.string(), nullable=False),  # of the given crystal
@@ -162,7 +162,7 @@ def label(
 def label_part(
     given: Crystals, labeller: Labeller, config: LabelConfig, mover: Labeller | None = None
 ) -> tuple[Frames, pa.Table]:
-    """Usable frames made from a few crystals, and the lineage of all (schema ``LINEAGE``)."""
+    """Usable frames made from a few crystals, and the lineage of all (schema ``ORIGINS``)."""
     found = []
     own = np.arange(len(given))
     if config.unrelaxed:
@@ -268,7 +268,7 @@ def _rows(
         "step": steps,
         "reason": [reason or None for reason in reasons.tolist()],
     }
-    return pa.table(columns, schema=LINEAGE)
+    return pa.table(columns, schema=ORIGINS)
 
 
 def _usable(

@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 import tomli_w
 from jaxtyping import Bool, Float64, Int64, Shaped
 
+from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
 from gnomon.discover.settings import CampaignConfig
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate import Status
-from gnomon.generate.prototypes.generator import ground_state
 from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
 from gnomon.io import from_arrow, to_arrow
 from gnomon.report.inputs import CampaignTables

@@ -1,28 +1,21 @@
 """Generators: parents in, candidates out, in chunks and with lineage.  One generator a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from gnomon.crystals import Crystals
+from gnomon.run.store import ROUND, SCHEMAS
 
 CHUNK = 10_000
 """Candidates in a chunk, about: what a generator may hold in memory at a time."""
 
-LINEAGE = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),  # of the candidate
-        pa.field("parent_id", pa.string()),  # id of the parent crystal; null for a prototype
-        pa.field("generator", pa.string(), nullable=False),
-        pa.field("change", pa.string(), nullable=False),  # what was changed, for people to read
-        pa.field("score", pa.float64()),  # the generator's own preference, higher is better
-    ]
-)
-"""Columns of a lineage table: one row for each candidate."""
+LINEAGE = pa.schema([field for field in SCHEMAS["lineage"] if field.name != ROUND.name])
+"""Columns of a lineage table, one row for each candidate (``Candidates.of``)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,37 @@ class Candidates:
 
     crystals: Crystals
     lineage: pa.Table
+
+    @classmethod
+    def of(
+        cls,
+        crystals: Crystals,
+        generator: str,
+        change: Sequence[str],
+        *,
+        parent_id: Sequence[str] | str | None = None,
+        score: Float[np.ndarray, " n"] | float | None = None,
+    ) -> "Candidates":
+        """Candidates with their lineage; one parent or one score stands for all.
+
+        Args:
+            crystals: the candidates.
+            generator: its name.
+            change: what was changed in each, for people to read.
+            parent_id: id of the parent crystal, None for a prototype.
+            score: the generator's own preference, higher is better.
+        """
+        n = len(crystals)
+        columns = {
+            "id": crystals.ids.tolist(),
+            "parent_id": [parent_id] * n
+            if parent_id is None or isinstance(parent_id, str)
+            else parent_id,
+            "generator": [generator] * n,
+            "change": change,
+            "score": score if isinstance(score, np.ndarray) else [score] * n,
+        }
+        return cls(crystals, pa.table(columns, schema=LINEAGE))
 
     def take(self, kept: Bool[np.ndarray, " n"]) -> "Candidates":
         """Those where a mask is true."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.io import iter_read
 
@@ -80,11 +80,5 @@ class FileGenerator:
 
     def _candidates(self, crystals: Crystals, rows: pa.Table) -> Candidates:
         sources = zip(rows["source"].to_pylist(), rows["source_id"].to_pylist(), strict=True)
-        lineage = {
-            "id": crystals.ids.tolist(),
-            "parent_id": pa.nulls(len(crystals), pa.string()),
-            "generator": [self.name] * len(crystals),
-            "change": [f"{source} ({own})" if own else source for source, own in sources],
-            "score": pa.nulls(len(crystals), pa.float64()),
-        }
-        return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+        changes = [f"{source} ({own})" if own else source for source, own in sources]
+        return Candidates.of(crystals, self.name, changes)

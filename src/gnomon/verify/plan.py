@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
 from gnomon.discover.folder import campaign_tables, in_ground_state, scheme_of
 from gnomon.elements import parse_system
-from gnomon.generate.prototypes.generator import ground_state
 from gnomon.hull import Hull, Phases
 from gnomon.hull.phases import compositions
 from gnomon.io import from_arrow

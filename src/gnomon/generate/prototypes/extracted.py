@@ -1,22 +1,16 @@
-"""Prototypes taken from crystals, and decorated with other elements.
+"""Prototypes taken from crystals.
 
 Crystals of one label (``labels``) may still be different structures: those whose fingerprints,
 elements replaced by stand-ins, lie far apart are prototypes of their own.
 """
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
-from jaxtyping import Int64
 
+from gnomon.chemistry.prototypes import Prototype
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS, atomic_number
-from gnomon.generate import CHUNK, LINEAGE, Candidates
-from gnomon.generate.chunks import rechunk
-from gnomon.generate.prototypes.generator import Prototype
 from gnomon.structure.contacts import closest_distances
 from gnomon.structure.duplicates import find_known, group_duplicates
 from gnomon.structure.labels import prototype_label
@@ -63,58 +57,6 @@ def extract_prototypes(
         _, firsts = np.unique(groups, return_index=True)
         found.append(replace(candidate, decorations=candidate.decorations[firsts]))
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class ExtractedGenerator:
-    """Every inequivalent decoration of given prototypes with the elements of a chemical system.
-
-    Attributes:
-        system: element symbols; subsystems come along.
-        prototypes: of ``extract_prototypes``.
-        name: in the lineage.
-
-    Raises:
-        ValueError: for an unknown or a repeated element, or an empty system.
-    """
-
-    system: tuple[str, ...]
-    prototypes: tuple[Prototype, ...]
-    name: str = "prototypes"
-
-    def __post_init__(self) -> None:
-        for symbol in self.system:
-            atomic_number(symbol)
-        if not self.system or len(set(self.system)) != len(self.system):
-            raise ValueError(f"a system takes each element once, at least one; got {self.system}")
-
-    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
-        """Yield all candidates, prototype after prototype; parents and seed have no influence."""
-        yield from rechunk(self._decorated(), CHUNK)
-
-    def _decorated(self) -> Iterator[Candidates]:
-        numbers = sorted(atomic_number(s) for s in self.system)
-        for prototype in self.prototypes:
-            for elements in prototype.choices(numbers):
-                crystals = prototype.decorate(elements)
-                yield Candidates(crystals, self._lineage(prototype, elements, crystals))
-
-    def _lineage(
-        self, prototype: Prototype, elements: Int64[np.ndarray, "k m"], crystals: Crystals
-    ) -> pa.Table:
-        start = f"{prototype.label} ({prototype.compound}): "
-        changes = [
-            start + ", ".join(f"{chr(ord('A') + i)}={SYMBOLS[z]}" for i, z in enumerate(row))
-            for row in elements.tolist()
-        ]
-        rows = {
-            "id": crystals.ids.tolist(),
-            "parent_id": pa.nulls(len(crystals), pa.string()),
-            "generator": [self.name] * len(crystals),
-            "change": changes,
-            "score": [prototype.simplicity] * len(crystals),
-        }
-        return pa.table(rows, schema=LINEAGE)
 
 
 def _anonymous(crystal: Crystals, max_atoms: int, symprec: float) -> Prototype | None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, atomic_number, parse_formula, reduced_formula
-from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.random.soft_spheres import push_apart
@@ -186,11 +186,4 @@ def _change(cell: Draft, amounts: Mapping[int, int]) -> str:
 
 def _candidates(found: Sequence[tuple[Crystals, str]], name: str) -> Candidates:
     crystals = Crystals.concatenate([crystal for crystal, _ in found])
-    lineage = {
-        "id": crystals.ids.tolist(),
-        "parent_id": pa.nulls(len(found), pa.string()),
-        "generator": [name] * len(found),
-        "change": [change for _, change in found],
-        "score": pa.nulls(len(found), pa.float64()),
-    }
-    return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+    return Candidates.of(crystals, name, [change for _, change in found])

@@ -28,7 +28,7 @@ from jaxtyping import Bool, Int64, UInt8, UInt64
 from gnomon.chemistry.oxidation import ions, nearest_ions, oxidation_states
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED
-from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.saps.exchanges import Exchanges, exchanges, shared_compositions, unseen
@@ -255,14 +255,13 @@ class SapsGenerator:
                 changes = [
                     _change(exchange.changes[i], size, len(sites), cell) for i in some.tolist()
                 ]
-                lineage = {
-                    "id": crystals.ids.tolist(),
-                    "parent_id": [parent_id] * len(rows),
-                    "generator": [self.name] * len(rows),
-                    "change": [change for change in changes for _ in chosen],
-                    "score": np.repeat(exchange.probabilities[some], len(chosen)),
-                }
-                candidates = Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+                candidates = Candidates.of(
+                    crystals,
+                    self.name,
+                    [change for change in changes for _ in chosen],
+                    parent_id=parent_id,
+                    score=np.repeat(exchange.probabilities[some], len(chosen)),
+                )
                 yield candidates, rows, np.repeat(unsure[some], len(chosen))
 
     def _fitting(

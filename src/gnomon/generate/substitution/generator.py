@@ -23,7 +23,7 @@ from gnomon.elements import (
     atomic_number,
     parse_formula,
 )
-from gnomon.generate import CHUNK, LINEAGE, Candidates
+from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.seen import SeenKeys
@@ -226,14 +226,13 @@ class SubstitutionGenerator:
             frac_coords=parents.frac_coords[atoms],
             offsets=offsets,
         )
-        lineage = {
-            "id": crystals.ids.tolist(),
-            "parent_id": parents.ids[rows].tolist(),
-            "generator": [self.name] * len(rows),
-            "change": [change for f in families for change in f.changes],
-            "score": np.concatenate([f.probabilities for f in families]),
-        }
-        return Candidates(crystals, pa.table(lineage, schema=LINEAGE))
+        return Candidates.of(
+            crystals,
+            self.name,
+            [change for f in families for change in f.changes],
+            parent_id=parents.ids[rows].tolist(),
+            score=np.concatenate([f.probabilities for f in families]),
+        )
 
 
 def make(settings: GeneratorSettings) -> SubstitutionGenerator:

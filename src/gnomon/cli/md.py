@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnomon.cli.options import CommandError
 from gnomon.cli.shared import Json, read_crystals
+
+if TYPE_CHECKING:
+    from gnomon.crystals import Crystals
 
 
 def md(
@@ -58,17 +61,24 @@ def md(
         raise FileNotFoundError(
             f"{out.parent} is no folder: make it first, or choose another --out"
         )
-    atoms = _atoms(structure, supercell)
+    crystal = _crystal(structure, supercell)
 
     from dataclasses import asdict
 
     from gnomon.cli.terminal import listening, put_json, put_table, say
+    from gnomon.dynamics.nonsense import alone
+    from gnomon.dynamics.result import Status
+    from gnomon.io import to_ase
     from gnomon.potential.calculator import Calculator
 
     if dtype not in ("float32", "float64"):
         raise CommandError(f"--dtype: float32 or float64, not {dtype!r}")
-    atoms.calc = Calculator(weights, dtype="float64" if dtype == "float64" else "float32")
-    scheme = atoms.calc.scheme
+    calculator = Calculator(weights, dtype="float64" if dtype == "float64" else "float32")
+    scheme = calculator.scheme
+    if apart := alone(crystal, calculator.loaded.cutoff):
+        say(f"{Status.ISOLATED}: {apart}")
+    [atoms] = to_ase(crystal)
+    atoms.calc = calculator
     with listening() as listener:
         found = run(
             atoms, config, out, origin={"energy_scheme": scheme, "dtype": dtype}, listener=listener
@@ -76,24 +86,19 @@ def md(
     if json:
         put_json({**asdict(found), "scheme": scheme, "out": str(out)})
         return
-    put_table(
-        [
-            {
-                "frames": found.frames,
-                "temperature (K)": found.temperature,
-                "volume (Å3)": found.volume,
-                "energy drift (meV/atom/ps)": found.energy_drift,
-                "ms/step": found.ms_per_step,
-            }
-        ]
-    )
+    row: dict[str, float | None] = {
+        "frames": found.frames,
+        "temperature (K)": found.temperature,
+        "volume (Å3)": found.volume,
+    }
+    if found.energy_drift is not None:
+        row["energy drift (meV/atom/ps)"] = found.energy_drift
+    put_table([{**row, "ms/step": found.ms_per_step}])
     say(f"scheme: {scheme}; trajectory: {out}")
 
 
-def _atoms(structure: str, supercell: str) -> Any:
+def _crystal(structure: str, supercell: str) -> Crystals:
     """The one crystal of the file, repeated."""
-    from gnomon.io import to_ase
-
     try:
         repeats = [int(number) for number in supercell.split(",")]
     except ValueError as error:
@@ -103,4 +108,4 @@ def _atoms(structure: str, supercell: str) -> Any:
     crystals = read_crystals([structure], strict=True).crystals
     if len(crystals) != 1:
         raise ValueError(f"{structure} holds {len(crystals)} crystals: give a file of one")
-    return to_ase(crystals.supercell(repeats if len(repeats) == 3 else repeats[0]))[0]
+    return crystals.supercell(repeats if len(repeats) == 3 else repeats[0])

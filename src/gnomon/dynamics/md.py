@@ -17,13 +17,12 @@ import numpy as np
 from ase import units
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gnomon.io.frame_readers import SCHEME_KEY
 from gnomon.run.listener import SILENT, Listener
-
-SCHEME_KEY = "energy_scheme"
-"""Where ``origin`` and a frame name the energy scheme."""
 
 HOT = 1e6
 """K; a simulation that is hotter has exploded."""
@@ -101,14 +100,14 @@ class MDSummary:
         frames: in the trajectory.
         temperature: mean over the second half of the frames, K, counting 3 N degrees of freedom.
         volume: mean over the second half, Å3; None without a cell.
-        energy_drift: slope of the total energy, meV/atom/ps; only ``nve`` conserves that energy.
+        energy_drift: slope of the total energy, meV/atom/ps, of ``nve``, which alone conserves it.
         ms_per_step: of the steps that were taken now.
     """
 
     frames: int
     temperature: float
     volume: float | None
-    energy_drift: float
+    energy_drift: float | None
     ms_per_step: float
 
 
@@ -151,16 +150,6 @@ def integrator(atoms: ase.Atoms, config: MDConfig, rng: np.random.Generator) -> 
     )
 
 
-def thermalise(atoms: ase.Atoms, temperature: float, rng: np.random.Generator) -> None:
-    """Draw velocities from Maxwell and Boltzmann's distribution at a temperature in K, and bring
-    the centre of mass to rest."""
-    masses = atoms.get_masses()[:, None]
-    velocities = rng.standard_normal((len(atoms), 3)) * np.sqrt(units.kB * temperature / masses)
-    if len(atoms) > 1:
-        velocities -= (masses * velocities).sum(axis=0) / masses.sum()
-    atoms.set_velocities(velocities)
-
-
 def run(
     atoms: ase.Atoms,
     config: MDConfig,
@@ -178,7 +167,8 @@ def run(
         atoms: with a calculator; velocities are kept where there are any, and drawn where not.
         config: the run.
         out: the trajectory: positions, momenta, forces, energy, and the stress where it is known.
-        origin: what the calculator is; written into every frame with the settings.
+        origin: what the calculator is; written into every frame with the settings.  Its
+            ``energy_scheme`` lets the trajectory be read as frames of that scheme.
         listener: hears of progress.
 
     Raises:
@@ -197,7 +187,9 @@ def run(
         atoms.calc = calculator
     rng = np.random.default_rng([config.seed, done])
     if not atoms.get_momenta().any():
-        thermalise(atoms, config.temperature, rng)
+        thermalize_momenta(atoms, config.temperature, rng=rng)
+        if len(atoms) > 1:
+            Stationary(atoms, preserve_temperature=False)
     dynamics = integrator(atoms, config, rng)
     began = time.monotonic()
     with out.open("ab") as file:
@@ -208,7 +200,8 @@ def run(
             if step % config.interval == 0 or step == config.steps:
                 moments.append(_write(file, atoms, about, step))
                 listener.tick("molecular dynamics", step, config.steps)
-    return _summary(moments, 1000 * (time.monotonic() - began) / (config.steps - done))
+    ms_per_step = 1000 * (time.monotonic() - began) / (config.steps - done)
+    return _summary(moments, config.ensemble, ms_per_step)
 
 
 def drift(times: Float[np.ndarray, " n"], energies: Float[np.ndarray, " n"]) -> float:
@@ -219,7 +212,7 @@ def drift(times: Float[np.ndarray, " n"], energies: Float[np.ndarray, " n"]) -> 
     return float(away @ (energies - energies.mean()) / (away @ away)) * 1e6
 
 
-def _summary(moments: list[Moment], ms_per_step: float) -> MDSummary:
+def _summary(moments: list[Moment], ensemble: Ensemble, ms_per_step: float) -> MDSummary:
     late = moments[len(moments) // 2 :]
     volumes = [moment.volume for moment in late if moment.volume is not None]
     return MDSummary(
@@ -229,7 +222,9 @@ def _summary(moments: list[Moment], ms_per_step: float) -> MDSummary:
         energy_drift=drift(
             np.array([moment.time for moment in moments]),
             np.array([moment.total_energy for moment in moments]),
-        ),
+        )
+        if ensemble is Ensemble.NVE
+        else None,
         ms_per_step=ms_per_step,
     )
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -9,13 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
-from pymatgen.core import Structure
+from hypothesis import strategies as st
+from pymatgen.core import Composition, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.vasp.sets import MPRelaxSet
 
+from gnomon.chemistry.mean_states import mean_states
 from gnomon.crystals import Crystals
-from gnomon.elements import atomic_number
+from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.corrections import (
     AnionRule,
@@ -83,14 +86,19 @@ def test_the_structure_tells_peroxides_from_oxides(bond, expected):
     assert total(dimer) == pytest.approx(2 * expected, abs=ROUND_OFF)
 
 
-def test_sulfates_take_no_sulfide_correction():
+@pytest.mark.parametrize("oxygen", [4, 3], ids=["sulfate", "sulfite"])
+@pytest.mark.parametrize("metals", [(56,), (55, 3)], ids=["Ba", "CsLi"])
+def test_sulfates_take_no_sulfide_correction(metals, oxygen):
     """pymatgen would take a type of None for a sulfide."""
-    frac_coords = np.array(
-        [[0, 0, 0], [0.5, 0.5, 0.5], *(np.array([0.5, 0.5, 0.5]) + 0.12 * s for s in TETRAHEDRON)]
-    )
-    sulfate = Crystals.single(7 * np.eye(3), [56, 16, 8, 8, 8, 8], frac_coords)
-    (names,) = [[a.name for a in each] for each in mp2020_corrections(sulfate).adjustments]
-    assert names == ["MP2020 anion correction (oxide)"]
+    bonds = 0.12 * TETRAHEDRON[:oxygen]
+    sites = np.array([[0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0.5]][: len(metals) + 1])
+    frac_coords = np.concatenate([sites, sites[0] + bonds])
+    sulfate = Crystals.single(7 * np.eye(3), [16, *metals, *[8] * oxygen], frac_coords)
+    found = mp2020_corrections(sulfate)
+    assert [a.name for a in found.adjustments[0]] == ["MP2020 anion correction (oxide)"]
+    assert found.per_atom[0] == pytest.approx(
+        oxygen * OXIDE / (len(metals) + 1 + oxygen), abs=ROUND_OFF
+    )  # CsLiSO4: -0.3926 eV/atom
 
 
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
@@ -114,6 +122,62 @@ def test_the_rule_that_found_the_anions_is_said():
     ]
     assert found.per_atom[1] == pytest.approx(CHLORIDE / 3, abs=ROUND_OFF)
     assert found.per_atom[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ({"Li": 20, "O": 9, "Cl": 2}, 9 * OXIDE + 2 * CHLORIDE),  # -0.2391 eV/atom
+        ({"Ca": 5, "P": 3, "O": 12, "Cl": 1}, 12 * OXIDE + CHLORIDE),  # chlorapatite, -0.4218
+        ({"Ba": 23, "F": 45, "Cl": 1}, 45 * FLUORIDE + CHLORIDE),
+        ({"Fe": 1, "Li": 101, "O": 51, "N": 1}, 51 * OXIDE + NITRIDE + IRON),
+        ({"Sr": 150, "H": 299, "I": 1}, 299 * HYDRIDE - 0.379),
+    ],
+    ids=lambda value: "".join(f"{k}{n}" for k, n in value.items()) if type(value) is dict else "",
+)
+def test_all_anions_are_corrected_at_any_size_of_formula(formula, expected):
+    grid = np.stack(np.meshgrid(*[np.arange(8)] * 3), axis=-1).reshape(-1, 3) / 8
+    symbols = [symbol for symbol, n in formula.items() for _ in range(n)]
+    numbers = [atomic_number(s) for s in symbols]
+    batch = Crystals.single(30.0 * np.eye(3), numbers, grid[: len(numbers)])
+    found = mp2020_corrections(batch)
+    assert found.anions_by == [AnionRule.OXIDATION_STATES]
+    assert found.message == [""]
+    assert total(batch) == pytest.approx(expected, abs=ROUND_OFF)
+
+
+def test_the_values_of_minor_anions_beside_oxygen():
+    assert pytest.approx(-0.2391, abs=5e-5) == (9 * OXIDE + 2 * CHLORIDE) / 31
+    assert pytest.approx(-0.4218, abs=5e-5) == (12 * OXIDE + CHLORIDE) / 21
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (crystal("Na", "Cl"), ""),
+        (crystal("Na", "Na", "Cl"), r"no oxidation states balance .* anion correction \(Cl\)"),
+        (crystal(*["Na"] * 3, *["Cl"] * 7), r"no oxidation states balance .* corrections: none"),
+        (crystal("Cu", "Au"), ""),  # and nothing depends on states
+        (crystal("Cu"), ""),
+    ],
+)
+def test_states_that_cannot_be_balanced_are_said_so(batch, told):
+    (part,) = Corrected(Given([-1.0])).evaluate(batch, chunk=1)
+    assert part.status[0] == Status.CONVERGED
+    assert re.search(told, part.message[0]) if told else part.message[0] == ""
+
+
+@given(st.lists(st.tuples(st.integers(1, 94), st.integers(1, 6)), min_size=2, max_size=4))
+def test_states_are_those_of_pymatgen(counts):
+    """Which lists all ways to share out states, and so ends at about 20 atoms."""
+    counts = tuple(dict(counts).items())
+    composition = Composition({SYMBOLS[z]: n for z, n in counts})
+    expected = composition.oxi_state_guesses() if len(counts) > 1 else ()
+    found = mean_states(counts)
+    if found is None:
+        assert not expected
+    else:
+        assert found == pytest.approx([expected[0][SYMBOLS[z]] for z, _ in counts])
 
 
 @pytest.mark.parametrize("symbols", [("Eu", "Cu", "Si"), ("Si", "Cu", "Eu")])
@@ -186,15 +250,21 @@ def test_nothing_is_corrected_twice():
 
 
 def pymatgen_correction(structure) -> float:
-    """eV/atom by pymatgen on the structure itself, its oxidation states and +U values given."""
+    """eV/atom by pymatgen on the structure itself, its oxidation states and +U values given.
+
+    Beyond 20 atoms it would not look for states, or take minutes.
+    """
     symbols = {e.symbol for e in structure.elements}
     anion = max(structure.elements, key=lambda e: e.X).symbol
     all_u = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(anion, {})
     hubbards = {s: all_u[s] for s in symbols if s in all_u}
-    try:
-        states = (structure.composition.oxi_state_guesses(max_sites=-20) or ({},))[0]
-    except ValueError:
-        states = {}
+    reduced = structure.composition.reduced_composition
+    if reduced.num_atoms > 20:
+        counts = tuple((e.Z, int(n)) for e, n in reduced.items())
+        found = zip([e.symbol for e in reduced], mean_states(counts) or (), strict=False)
+        states = dict(found)
+    else:
+        states = (reduced.oxi_state_guesses() or ({},))[0]
     parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
     entry = ComputedStructureEntry(
         structure, 0.0, parameters=parameters, data={"oxidation_states": states}

@@ -37,7 +37,7 @@ def oxidation_states(counts: tuple[tuple[int, int], ...]) -> tuple[int, ...] | N
     for states in itertools.product(*options):
         if sum(q * n for q, (_, n) in zip(states, counts, strict=True)):
             continue
-        seen = sum(n * _occurrence(z, q) for q, (z, n) in zip(states, counts, strict=True))
+        seen = sum(n * occurrence(z, q) for q, (z, n) in zip(states, counts, strict=True))
         if best is None or seen > best[0]:
             best = (seen, states)
     return None if best is None else best[1]
@@ -94,10 +94,10 @@ def nearest_ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
             if not (lower and upper):
                 continue
             between = (max(lower), min(upper))
-            seen = n * min(_occurrence(z, q) for q in between)
-            seen += sum(m * _occurrence(y, q) for q, ((y, m), _) in zip(states, rest, strict=True))
+            seen = n * min(occurrence(z, q) for q in between)
+            seen += sum(m * occurrence(y, q) for q, ((y, m), _) in zip(states, rest, strict=True))
             if best is None or seen > best[0]:
-                own = min((abs(q - mean), -_occurrence(z, q), q) for q in between)[2]
+                own = min((abs(q - mean), -occurrence(z, q), q) for q in between)[2]
                 best = (seen, (*states[:at], own, *states[at:]))
     if best is None:
         return None
@@ -123,7 +123,7 @@ def common_states(z: int) -> tuple[int, ...]:
 
 
 @cache
-def _occurrence(z: int, state: int) -> float:
+def occurrence(z: int, state: int) -> float:
     """How often the ICSD shows an element in this state (pymatgen's count)."""
     from pymatgen.core import Species
     from pymatgen.core.bond_valence import PRIOR_PROB

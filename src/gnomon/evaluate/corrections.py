@@ -6,11 +6,12 @@ energy for each anion, and for each +U metal in an oxide or a fluoride (Wang et 
 15496 (2021)).  The numbers and the rules are pymatgen's, its option ``require_bound`` included.
 
 Whether an element counts as an anion, pymatgen reads off oxidation states.  Here they are always
-worked out first, as the Materials Project does, from the reduced formula.  Where no set of states
-balances the charges, or none is sought as the formula is too large, the scheme's second rule
-holds: the most electronegative element is the anion, unless the others cannot bring its
-atoms near the state -1 that the scheme asks of an anion.  NaCl7, mostly Cl2 molecules, has none:
-corrected as a chloride it would lie on the hull.  ``Corrections.anions_by`` says which rule it was.
+worked out first, as the Materials Project does, from the reduced formula; of any size, where
+pymatgen stops at 20 atoms, beyond which Cl of Li20O9Cl2 would go without correction.  Where no set
+of states balances the charges, the scheme's second rule holds: the most electronegative element is
+the anion, unless the others cannot bring its atoms near the state -1 that the scheme asks of an
+anion.  NaCl7, mostly Cl2 molecules, has none: corrected as a chloride it would lie on the hull.
+``Corrections.anions_by`` says which rule it was, and a message of the evaluation if it mattered.
 """
 
 import warnings
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64, Shaped
 
+from gnomon.chemistry.mean_states import mean_states
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Evaluations, Evaluator
@@ -38,15 +40,12 @@ SCHEME_SUFFIX = ", MP2020 corrections"
 OXYGEN, SULFUR = 8, 16
 
 TOLD_BY_STRUCTURE = ("O", "S")
+TOLD_BY_STATES = frozenset(("Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"))
 
 HALOGENS = ("F", "Cl", "Br", "I")
 
 OXIDE_CUTOFF = 1.05
 """Of pymatgen's O-O distances that tell oxides from peroxides: as its scheme calls it."""
-
-MAX_SITES = 20
-"""Atoms of the largest reduced formula whose oxidation states pymatgen's scheme works out."""
-
 
 LEAST_STATE = -0.5
 """The mean state to which an anion must come at least, where no states balance the charges."""
@@ -71,6 +70,9 @@ class AnionRule(StrEnum):
     NO_ANION = "no_anion"
 
 
+UNBALANCED = (AnionRule.ELECTRONEGATIVITY, AnionRule.NO_ANION)
+
+
 @dataclass(frozen=True)
 class Adjustment:
     """One correction of one crystal: its name in the scheme and its value, eV/atom."""
@@ -87,11 +89,14 @@ class Corrections:
         per_atom: (n,), eV/atom, to be added to an uncorrected PBE(+U) energy.
         adjustments: what each is the sum of.
         anions_by: (n,), ``AnionRule`` values; none is needed for an element.
+        message: (n,), where no states balance and an anion that goes by states is at stake, what
+            was done instead; else empty.
     """
 
     per_atom: Float64[np.ndarray, " n"]
     adjustments: tuple[tuple[Adjustment, ...], ...]
     anions_by: Shaped[np.ndarray, " n"]
+    message: Shaped[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,13 @@ class Corrected:
     def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
         """Yield the inner results, their energies corrected, in the same chunks."""
         for part in self.evaluator.evaluate(crystals, chunk=chunk):
-            energies = part.energy_per_atom.copy()
+            energies, messages = part.energy_per_atom.copy(), part.message.copy()
             known = np.flatnonzero(np.isfinite(energies))
-            energies[known] += mp2020_correction_per_atom(part.relaxed.take(known))
-            yield replace(part, energy_per_atom=energies)
+            found = mp2020_corrections(part.relaxed.take(known))
+            energies[known] += found.per_atom
+            for i, told in zip(known, found.message, strict=True):
+                messages[i] = "; ".join(filter(None, (messages[i], told)))
+            yield replace(part, energy_per_atom=energies, message=messages)
 
 
 def mp2020_correction_per_atom(crystals: Crystals) -> Float64[np.ndarray, " n"]:
@@ -150,12 +158,21 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
         elements = np.flatnonzero(counts)
         reduced = counts[elements] // np.gcd.reduce(counts[elements])
         key = tuple(zip(elements.tolist(), reduced.tolist(), strict=True))
-        found.append(_adjustments(key, str(oxide), str(sulfide)))
+        found.append((*_adjustments(key, str(oxide), str(sulfide)), elements))
     return Corrections(
-        per_atom=np.array([sum(a.value for a in each) for each, _ in found], dtype=np.float64),
-        adjustments=tuple(each for each, _ in found),
-        anions_by=np.array([rule for _, rule in found], dtype=object),
+        per_atom=np.array([sum(a.value for a in each) for each, _, _ in found], dtype=np.float64),
+        adjustments=tuple(each for each, _, _ in found),
+        anions_by=np.array([rule for _, rule, _ in found], dtype=object),
+        message=np.array([_told(*each) for each in found], dtype=object),
     )
+
+
+def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, elements: np.ndarray) -> str:
+    """What is to be said of the rule, where another one would have another result."""
+    if rule not in UNBALANCED or not any(SYMBOLS[z] in TOLD_BY_STATES for z in elements):
+        return ""
+    names = ", ".join(a.name.removeprefix("MP2020 ") for a in adjustments) or "none"
+    return f"no oxidation states balance the charges ({rule}); MP2020 corrections: {names}"
 
 
 @lru_cache(maxsize=200_000)
@@ -199,8 +216,10 @@ def _states_and_rule(
     composition: "Composition", most_electronegative: str
 ) -> tuple[dict[str, float], AnionRule]:
     """States that the scheme is to read, and the rule that gave them."""
-    if states := _oxidation_states(composition):
-        return states, AnionRule.OXIDATION_STATES
+    elements = list(composition)
+    if states := mean_states(tuple((e.Z, int(composition[e])) for e in elements)):
+        symbols = [e.symbol for e in elements]
+        return dict(zip(symbols, states, strict=True)), AnionRule.OXIDATION_STATES
     supply = sum(
         amount * max(0.0, OXIDISED.get(element.symbol, element.max_oxidation_state))
         for element, amount in composition.items()
@@ -212,15 +231,6 @@ def _states_and_rule(
         return {}, AnionRule.ELECTRONEGATIVITY
     # above -1, and below 0 lest it be taken for unknown: the scheme itself declines it
     return {most_electronegative: min(least, -1e-9)}, AnionRule.NO_ANION
-
-
-def _oxidation_states(composition: "Composition") -> dict[str, float]:
-    """The most likely states, averaged by element; empty where there are none or none is sought."""
-    try:
-        guesses = composition.oxi_state_guesses(max_sites=-MAX_SITES)
-    except ValueError:  # more than MAX_SITES atoms in the reduced formula
-        return {}
-    return dict(guesses[0]) if guesses else {}
 
 
 @cache

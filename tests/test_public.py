@@ -3,10 +3,13 @@
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase import Atoms
+from pymatgen.core import Structure
 
 import gnomon
-from gnomon.io import to_ase, to_pymatgen
+from gnomon.io import as_crystals, to_ase, to_pymatgen
 
 SALT = gnomon.Crystals.single(
     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -56,3 +59,30 @@ def test_a_generator_keeps_to_its_system():
     assert set("-".join(some.chemical_systems).split("-")) <= {"K", "Na", "Cl"}
     with pytest.raises(ValueError, match="did you mean substitution"):
         gnomon.generator("substitutions")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (to_pymatgen(SALT)[0], Structure),
+        (to_ase(SALT)[0], Atoms),
+        (SALT, gnomon.Crystals),
+        ([to_ase(SALT)[0], to_pymatgen(SALT)[0]], list),
+        ([], list),
+    ],
+)
+def test_relaxing_gives_back_what_was_given(given, kind):
+    relaxed, found = gnomon.relax(given)
+    assert type(relaxed) is kind
+    many = [relaxed] if isinstance(relaxed, (Structure, Atoms)) else relaxed
+    np.testing.assert_allclose(as_crystals(many).lattice, found.relaxed.lattice, atol=1e-9)
+    assert set(found.status) <= {"converged"}
+    if kind is list:
+        assert [type(one) for one in relaxed] == [type(one) for one in given]
+
+
+def test_evaluators_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"^no evaluator 'emt'"):
+        gnomon.relax(SALT, "emt")
+    with pytest.raises(ValueError, match="holds no crystals"):
+        gnomon.relax("NaCl")

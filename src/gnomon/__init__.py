@@ -46,9 +46,11 @@ __all__ = [
     "Predictions",
     "Status",
     "__version__",
+    "evaluator",
     "generator",
     "load_potential",
     "read",
+    "relax",
     "write",
 ]
 
@@ -66,6 +68,8 @@ HOMES = {
     "Predictions": "gnomon.models",
     "load_potential": "gnomon.potential.predict",
     "Calculator": "gnomon.potential.calculator",
+    "relax": "gnomon.evaluate.by_name",
+    "evaluator": "gnomon.evaluate.by_name",
     "Evaluator": "gnomon.evaluate",
     "Evaluations": "gnomon.evaluate",
     "Status": "gnomon.dynamics.result",

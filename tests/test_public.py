@@ -86,3 +86,13 @@ def test_evaluators_are_refused_in_a_sentence():
         gnomon.relax(SALT, "emt")
     with pytest.raises(ValueError, match="holds no crystals"):
         gnomon.relax("NaCl")
+
+
+def test_structures_and_atoms_are_written(tmp_path):
+    for name, given in (
+        ("batch", SALT),
+        ("structure", to_pymatgen(SALT)[0]),
+        ("atoms", to_ase(SALT)),
+    ):
+        gnomon.write(tmp_path / f"{name}.cif", given)
+    assert gnomon.read(tmp_path).crystals.reduced_formulas.tolist() == ["NaCl"] * 3

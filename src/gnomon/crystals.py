@@ -2,18 +2,6 @@
 
 A single crystal is a batch of one.  No energies and no extras live here: facts are rows of tables
 keyed by ``ids``.
-
-    >>> rocksalt = Crystals.single(
-    ...     lattice=[[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]],
-    ...     atomic_numbers=[11, 17],
-    ...     frac_coords=[[0, 0, 0], [0.5, 0.5, 0.5]],
-    ... )
-    >>> str(rocksalt.reduced_formulas[0]), round(float(rocksalt.volumes[0]), 2)
-    ('NaCl', 44.85)
-    >>> str(rocksalt.substitute({"Na": "K"}).reduced_formulas[0])
-    'KCl'
-    >>> rocksalt
-    <Crystals, 1: NaCl (2 atoms)>
 """
 
 from __future__ import annotations
@@ -46,6 +34,16 @@ SHOWN_IN_TABLE = 10
 @dataclass(frozen=True, eq=False)
 class Crystals:
     """A batch of n crystals in columns.  Arrays are read-only; operations return new batches.
+
+    >>> rocksalt = Crystals.single(
+    ...     lattice=[[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]],
+    ...     atomic_numbers=[11, 17],
+    ...     frac_coords=[[0, 0, 0], [0.5, 0.5, 0.5]],
+    ... )
+    >>> rocksalt, round(float(rocksalt.volumes[0]), 2)
+    (<Crystals, 1: NaCl (2 atoms)>, 44.85)
+    >>> rocksalt.substitute({"Na": "K"})
+    <Crystals, 1: KCl (2 atoms)>
 
     Columns are converted to float64, uint8 (numbers) and int64 (offsets) where they are not yet.
 

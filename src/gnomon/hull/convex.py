@@ -37,10 +37,27 @@ Rows = Int64[np.ndarray, " _"]
 
 
 class Hull:
-    """The lower convex hull of a set of phases, in every chemical system that they cover."""
+    """The lower convex hull of a set of phases, in every chemical system that they cover.
+
+    >>> from gnomon.hull import compositions
+    >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
+    >>> energies = np.array([0, 0, -0.05])  # eV/atom
+    >>> hull = Hull(Phases(ids, compositions(["Au", "Cu", "AuCu"]), energies, "demo"))
+    >>> hull.e_above_hull(compositions(["AuCu3"]), np.array([-0.02])).round(6).tolist()
+    [0.005]
+    >>> hull.decomposition(compositions(["AuCu3"]))
+    [{'copper': 0.5, 'ordered': 0.5}]
+    """
 
     def __init__(self, phases: Phases) -> None:
-        """Sort the phases by element set; nothing is solved before it is asked for."""
+        """Sort the phases by element set; nothing is solved before it is asked for.
+
+        Args:
+            phases: n of them, of ONE energy scheme; (n, 119) compositions and eV/atom.
+
+        Raises:
+            MissingElementError: when asked about an element that has no phase of its own.
+        """
         sparse = SparseFractions.of(phases.composition)
         energies = phases.formation_energy_per_atom
         blocks = blocks_of(sparse, energies, np.arange(len(phases)))

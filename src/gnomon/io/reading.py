@@ -62,12 +62,25 @@ def read(
     each also gzipped.  The format is told by the name, else by the content; ``format`` overrules.
     Oxidation states are stripped, deuterium and tritium are read as hydrogen.
 
+    >>> from ase.build import bulk
+    >>> from tempfile import TemporaryDirectory
+    >>> from gnomon.io import write
+    >>> with TemporaryDirectory() as folder:
+    ...     write(f"{folder}/salt.cif", bulk("NaCl", "rocksalt", a=5.64))
+    ...     found = read(f"{folder}/*.cif")
+    >>> found.crystals, len(found.rejects)
+    (<Crystals, 1: NaCl (2 atoms)>, 0)
+
     Args:
         sources: one or several of them.
         format: one of ``gnomon.io.FORMATS``.
         strict: raise at the first reject.
         max_atoms: atoms beyond which a crystal is rejected as too large.
         max_bytes: bytes beyond which a document, or a decompressed file, is.
+
+    Returns:
+        ``.crystals``, n of them (Å); ``.rows``, a table of what the files say of each (eV/atom);
+        ``.rejects``, a table of what is no crystal, with reasons.
 
     Raises:
         InputError: if a source is not there, a glob matches nothing, a format is unknown, a named

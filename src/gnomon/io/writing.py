@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
 from gnomon.io.arrow import to_arrow
-from gnomon.io.objects import to_ase, to_pymatgen
+from gnomon.io.objects import as_crystals, to_ase, to_pymatgen
 from gnomon.io.reasons import ENERGIES, InputError
 
 SIGNIFICANT_FIGURES = 12
@@ -25,7 +25,7 @@ _FACTS = ("source_id", *ENERGIES, "year")
 
 def write(
     path: str | Path,
-    crystals: Crystals,
+    crystals: Any,
     *,
     rows: pa.Table | None = None,
     overwrite: bool = False,
@@ -39,9 +39,16 @@ def write(
     Left-handed cells are written to CIF and POSCAR with all vectors reversed (the same crystal):
     CIF has no handedness, and VASP refuses them.
 
+    >>> from ase.build import bulk
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write(f"{folder}/copper.cif", bulk("Cu"))
+    ...     print(*(path.name for path in Path(folder).iterdir()))
+    copper.cif
+
     Args:
         path: where to write.
-        crystals: what to write.
+        crystals: ``Crystals``, a pymatgen ``Structure``, an ASE ``Atoms``, or a list of them.
         rows: facts, row by row (as ``read`` returns them).
         overwrite: replace a file that exists; in a folder, the files of the same name.
 
@@ -56,6 +63,7 @@ def write(
             f"{target}: crystals are not written as {format or 'a file without suffix'!r}; name "
             f"the file {', '.join(f'*{s}' for s in (*_TABLES, *_SINGLES))} or POSCAR"
         )
+    crystals = as_crystals(crystals)
     if rows is not None:
         _check_rows(crystals, rows)
     if target.exists() and not overwrite:

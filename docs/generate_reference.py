@@ -198,6 +198,9 @@ def _toml(value: Any) -> str:
 
 Definition = ast.ClassDef | ast.FunctionDef
 
+WIDTH = 76
+"""Characters of code that a page of the site shows without scrolling."""
+
 
 def api_page() -> str:
     """The names of ``gnomon.__all__``: signatures, docstrings, members, examples."""
@@ -283,7 +286,7 @@ def _arguments(node: ast.FunctionDef) -> list[str]:
 def _call(name: str, arguments: list[str]) -> str:
     """On one line where it fits, otherwise an argument a line."""
     line = f"{name}({', '.join(arguments)})"
-    if len(line) <= 88 or not arguments:
+    if len(line) <= WIDTH or not arguments:
         return line
     return f"{name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
 

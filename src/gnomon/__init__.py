@@ -4,10 +4,9 @@ What a person in a notebook needs is here.  The rooms of the house, such as ``gn
 have more.
 
 >>> import gnomon
->>> salt = gnomon.Crystals.single(
-...     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
-... )
->>> [chunk] = gnomon.generator("substitution", "K-Cl").generate(salt, seed=0)
+>>> cell = [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]]  # Å
+>>> salt = gnomon.Crystals.single(cell, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+>>> [chunk] = gnomon.generator("substitution", "K-Cl").generate(salt)
 >>> chunk.crystals[0]
 <Crystals, 1: KCl (2 atoms)>
 """

@@ -33,13 +33,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
+from gnomon.discover.rates import wilson
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.evaluate.table import rows_of
 from gnomon.hull import ON_HULL
 from gnomon.io import from_arrow
-from gnomon.report.statistics import wilson
 from gnomon.run.files import write_atomically
 from gnomon.structure.labels import prototype_labels
 from gnomon.structure.symmetry import primitive

@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
-from gnomon.discover import discover
-from gnomon.discover.folder import Evaluated, evaluated, references_of
+from gnomon.discover import Campaign, discover
+from gnomon.discover.placed import Evaluated, Placed
 from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.evaluate import Status
 from gnomon.evaluate.registry import make_evaluator
@@ -110,12 +110,13 @@ def run(system: str, table: pa.Table, folder: Path, evaluator: str, chosen: dict
     began = time.monotonic()
     ending = discover(config, store, make_evaluator(config.evaluator, config.relax), LOUD)
     seconds = time.monotonic() - began
-    found = evaluated(store)
+    placed = Campaign(store).placed
+    found = placed.found
     known, energy, converged = relaxed(from_arrow(hidden), config)
     of_stable = np.isin(np.array(hidden["id"].to_pylist()), stable["id"].to_pylist())
     counted = np.flatnonzero(of_stable & converged)
     rows = rediscovered(known[counted], energy[counted], found)
-    on_hull = by_the_potential(known[converged], energy[converged], found, config)
+    on_hull = by_the_potential(known[converged], energy[converged], placed)
     return {
         "system": system,
         "seconds": round(seconds, 1),
@@ -131,14 +132,12 @@ def run(system: str, table: pa.Table, folder: Path, evaluator: str, chosen: dict
     }
 
 
-def by_the_potential(
-    known: Crystals, energy: np.ndarray, found: Evaluated, config: CampaignConfig
-) -> np.ndarray:
+def by_the_potential(known: Crystals, energy: np.ndarray, placed: Placed) -> np.ndarray:
     """Which known phases lie on the potential's hull of all that is known and found."""
-    references = references_of(found, config.system)
+    found = placed.found
     composition = np.concatenate([known.composition, found.relaxed.composition])
     energies = formation_energies(
-        composition, np.concatenate([energy, found.energy_per_atom]), references
+        composition, np.concatenate([energy, found.energy_per_atom]), placed.references
     )
     ids = np.array([str(i) for i in range(len(energies))], dtype=object)
     hull = Hull(Phases(ids, composition, energies, "one potential"))

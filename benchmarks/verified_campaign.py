@@ -1,8 +1,8 @@
 """A campaign by a potential beside its verification by DFT, as a figure and as JSON.
 
-    gnomon discover Au-Cu; gnomon verify campaign-Au-Cu --engine gpaw
-    gnomon discover Na-Cl --config small.toml; gnomon verify campaign-Cl-Na --engine gpaw
-    python benchmarks/verified_campaign.py campaign-Au-Cu campaign-Cl-Na --engine gpaw
+    gnomon discover Au-Cu; gnomon verify campaign-Au-Cu --engine gpaw --margin 0
+    gnomon discover Na-Cl --config small.toml; gnomon verify campaign-Na-Cl --engine gpaw
+    python benchmarks/verified_campaign.py campaign-Au-Cu campaign-Na-Cl --engine gpaw
 
 Binary systems.  Grey: all that the campaign evaluated, with its hull; coloured: the finds and what
 they compete with, at the higher level, with the hull of those.
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.discover.folder import campaign_tables
+from gnomon.discover import Campaign
+from gnomon.discover.finds import Phase
 from gnomon.hull.phases import compositions
-from gnomon.report.tables import PhaseRow, phase_rows
 from gnomon.run.store import Store
 from gnomon.verify import Verification, assess, plan
 from gnomon.verify.output import facts
@@ -46,11 +46,12 @@ def verification_folder(campaign: Store, engine: str) -> Store:
 
 def verified(campaign: Store, engine: str, top: int) -> dict[str, Any]:
     """Both levels of a campaign."""
-    chosen = plan(campaign, top)
+    opened = Campaign(campaign)
+    chosen = plan(opened, top)
     rows = results(chosen, verification_folder(campaign, engine))
     (scheme,) = set(rows["scheme"].to_pylist())
     verification = assess(chosen, rows, scheme)
-    before = phase_rows(campaign_tables(campaign))
+    before = opened.phases
     symbols = sorted({symbol for phase in before for symbol in phase.elements})
     formulas = dict(zip(chosen.crystals.ids, chosen.crystals.reduced_formulas, strict=True))
     statuses = rows["status"].to_pylist()
@@ -72,11 +73,14 @@ def verified(campaign: Store, engine: str, top: int) -> dict[str, Any]:
     }
 
 
-def _points(phases: list[PhaseRow], symbols: list[str]) -> list[Point]:
+def _points(phases: tuple[Phase, ...], symbols: list[str]) -> list[Point]:
     return [
-        (phase.reduced_formula, _fraction(phase.reduced_formula, symbols), energy)
+        (
+            phase.reduced_formula,
+            _fraction(phase.reduced_formula, symbols),
+            phase.formation_energy_per_atom,
+        )
         for phase in phases
-        if (energy := phase.formation_energy_per_atom) is not None
     ]
 
 

@@ -36,8 +36,9 @@ def written(folder: Path, text: str) -> Path:
 def test_a_file_and_overrides_on_top(tmp_path: Path) -> None:
     path = written(tmp_path, EXAMPLE)
     config = load_config(path, {"budget.minutes": 5.0, "seed": None, "learn.min_labels": 12})
-    assert config.system == ("Au", "Cu")
-    assert config.name == "Au-Cu"
+    assert config.system == ("Cu", "Au")  # as written
+    assert config.name == "Cu-Au"
+    assert config.elements == ("Au", "Cu")
     assert config.seed == 3
     assert config.budget.minutes == 5.0
     assert config.learn.min_labels == 12
@@ -48,7 +49,7 @@ def test_a_file_and_overrides_on_top(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("system", ["Au-Cu", "Cu-Au", ["Cu", "Au"], ("Au", "Cu")])
 def test_a_system_is_written_in_either_way(system: Any) -> None:
-    assert load_config(None, {"system": system}).system == ("Au", "Cu")
+    assert load_config(None, {"system": system}).elements == ("Au", "Cu")
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,7 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.discover import discover
-from gnomon.discover import folder as campaign
-from gnomon.discover.folder import campaign_tables, hull_table
+from gnomon.discover import Campaign, discover, finds, placed
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
 from gnomon.generate import Candidates
@@ -97,8 +95,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few candidates, and evaluations in shards of two."""
     monkeypatch.setitem(GENERATORS.built_in, "prototypes", f"{__name__}:FewPrototypes")
     monkeypatch.setattr(sys.modules["gnomon.discover.evaluate"], "SHARD", 2)
-    for name in ("in_ground_state", "space_groups"):  # half of the time, for the same crystals
-        monkeypatch.setattr(campaign, name, remembered(getattr(campaign, name)))
+    for module, name in ((placed, "in_ground_state"), (finds, "space_groups")):
+        # half of the time, for the same crystals
+        monkeypatch.setattr(module, name, remembered(getattr(module, name)))
 
 
 def run(folder: Path, evaluator: FastEvaluator | None = None, **changes: Any) -> str:
@@ -111,7 +110,7 @@ def tables(folder: Path) -> dict[str, pa.Table]:
 
 def assert_whole(folder: Path) -> None:
     """What holds in every campaign that has ended."""
-    found, hull = tables(folder), hull_table(Store(folder))
+    found, hull = tables(folder), Campaign(folder).hull_table()
     ids = found["crystals"]["id"].to_pylist()
     assert len(set(ids)) == len(ids)
     assert sorted(found["lineage"]["id"].to_pylist()) == sorted(ids)
@@ -149,10 +148,10 @@ def test_a_campaign_holds_every_fact_about_every_candidate(tmp_path: Path) -> No
     assert Counter(found["crystals"]["round"].to_pylist()) == {0: 6, 1: 4}
     assert Counter(found["evaluations"]["round"].to_pylist()) == {0: 6, 1: 2, 2: 2}
     assert len(evaluator.asked) == len(set(evaluator.asked)) == 10
-    hull = hull_table(Store(tmp_path))
+    hull = Campaign(tmp_path).hull_table()
     stable = {r["reduced_formula"] for r in hull.to_pylist() if r["stable"]}
     assert stable > {"Al", "Ni"}
-    assert build_report(campaign_tables(Store(tmp_path)))
+    assert build_report(Campaign(tmp_path))
 
 
 @pytest.mark.usefixtures("few")
@@ -160,7 +159,7 @@ def test_the_same_seed_gives_the_same_campaign(tmp_path: Path) -> None:
     for name in "ab":
         run(tmp_path / name)
     assert tables(tmp_path / "a") == tables(tmp_path / "b")
-    assert hull_table(Store(tmp_path / "a")).equals(hull_table(Store(tmp_path / "b")))
+    assert Campaign(tmp_path / "a").hull_table().equals(Campaign(tmp_path / "b").hull_table())
 
 
 @pytest.mark.usefixtures("few")
@@ -231,7 +230,7 @@ def test_a_network_ranks_once_there_are_labels(
     for key in ranked:
         rivals = [merit[other] for other in passed_over if formula[other] == formula[key]]
         assert all(merit[key] <= rival for rival in rivals)
-    assert build_report(campaign_tables(store))
+    assert build_report(Campaign(store))
 
 
 @pytest.mark.usefixtures("few")
@@ -244,7 +243,7 @@ def test_parents_and_known_crystals(tmp_path: Path) -> None:
     store = Store(tmp_path / "campaign")
     lineage = store.table("lineage", 0).to_pylist()
     assert [r["change"] for r in lineage if r["generator"] == "known"] == ["as given"]
-    hull = hull_table(store).to_pylist()
+    hull = Campaign(store).hull_table().to_pylist()
     assert [r["is_reference"] for r in hull if r["reduced_formula"] == "AlNi"] == [True]
     reasons = set(store.table("screening", 1)["reason"].to_pylist())
     assert reasons == {"known composition"}
@@ -270,7 +269,7 @@ def test_killed_before_and_after_every_write_it_ends_as_if_undisturbed(
         patch.setattr(Path, "replace", watched)
         ending = run(folder)
     assert len(copies) > 20
-    expected, hull = tables(folder), hull_table(Store(folder))
+    expected, hull = tables(folder), Campaign(folder).hull_table()
     for copy in copies:
         stored = set(Store(copy).table("evaluations")["id"].to_pylist())
         evaluator = FastEvaluator()
@@ -278,7 +277,7 @@ def test_killed_before_and_after_every_write_it_ends_as_if_undisturbed(
         assert not stored & set(evaluator.asked), copy
         assert len(evaluator.asked) == len(set(evaluator.asked)), copy
         assert tables(copy) == expected, copy
-        assert hull_table(Store(copy)).equals(hull), copy
+        assert Campaign(copy).hull_table().equals(hull), copy
         assert load_config(copy / "config.toml", {}) == settings(), copy
         assert not list(copy.rglob("part*.tmp")), copy
 
@@ -406,17 +405,17 @@ def test_an_element_without_a_reference_ends_the_campaign_and_is_named(tmp_path:
     store = Store(tmp_path)
     statuses = Counter(store.table("evaluations")["status"].to_pylist())
     assert statuses == {"converged": 3, "not_converged": 3}
-    hull = hull_table(store)  # what `gnomon report` shows of it, as the message promises
+    hull = Campaign(store).hull_table()  # what `gnomon report` shows of it, as the message promises
     assert set(hull["reduced_formula"].to_pylist()) == {"Ni"}
-    assert build_report(campaign_tables(store))
+    assert build_report(Campaign(store))
 
 
 @pytest.mark.usefixtures("few")
 def test_a_campaign_in_which_nothing_converged_can_be_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no structure of Al, Ni could be relaxed"):
         run(tmp_path, FastEvaluator(failing=(AL, NI)))
-    assert len(hull_table(Store(tmp_path))) == 0
-    assert build_report(campaign_tables(Store(tmp_path)))
+    assert len(Campaign(tmp_path).hull_table()) == 0
+    assert build_report(Campaign(tmp_path))
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -441,6 +440,16 @@ def test_other_settings_are_refused_and_the_difference_named(
     with pytest.raises(StoreError, match=rf"other settings \({difference}\).*only \[budget\] may"):
         discover(load_config(None, SETTINGS | changes), Store(tmp_path), FastEvaluator(), SILENT)
     assert tables(tmp_path) == before
+
+
+@pytest.mark.usefixtures("few")
+def test_the_order_of_the_elements_makes_no_other_campaign(tmp_path: Path) -> None:
+    run(tmp_path / "a", budget__rounds=1)
+    run(tmp_path / "b", budget__rounds=1, system="Ni-Al")
+    assert tables(tmp_path / "a") == tables(tmp_path / "b")
+    assert Campaign(tmp_path / "b").name == "Ni-Al"
+    run(tmp_path / "b")
+    assert Campaign(tmp_path / "b").name == "Ni-Al"
 
 
 @pytest.mark.usefixtures("few")

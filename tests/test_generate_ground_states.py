@@ -17,7 +17,7 @@ from gnomon.chemistry.ground_states import (
     sort_of,
 )
 from gnomon.crystals import Crystals
-from gnomon.discover.folder import RELAXED_SYMPREC, in_ground_state
+from gnomon.discover.placed import RELAXED_SYMPREC, in_ground_state
 from gnomon.elements import SYMBOLS
 from gnomon.structure.contacts import closest_distances
 from gnomon.structure.symmetry import canonical_ids, space_groups

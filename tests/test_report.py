@@ -1,10 +1,8 @@
 """The report: its numbers, its words, its page and its files, on Au-Cu phases computed with EMT."""
 
 import csv
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,15 @@ from hypothesis import strategies as st
 
 from gnomon.chemistry.reactions import balanced
 from gnomon.crystals import Crystals
-from gnomon.hull import ON_HULL, Hull, Phases, SchemeMismatch, elemental_references
-from gnomon.hull import formation_energies as formation_energies_of
-from gnomon.report import CampaignTables, build_report, render_html, write_report
-from gnomon.report.figures import formula_html, hull_figure
-from gnomon.report.inputs import COLUMNS
-from gnomon.report.statistics import HitRate, comparison, wilson
-from gnomon.report.tables import tie_lines
-from gnomon.structure.symmetry import space_groups
+from gnomon.discover import Campaign
+from gnomon.discover.propose import structure_table
+from gnomon.discover.rates import HitRate, comparison, wilson
+from gnomon.discover.shares import shares
+from gnomon.hull import ON_HULL
+from gnomon.hull.plot import formula_html, tie_lines
+from gnomon.report import build_report, render_html, write_report
+from gnomon.report.files import stable_table
+from gnomon.run.store import SCHEMAS, Store, StoreError, write_json
 
 HOSTILE = "<script>alert('x')</script>"
 """A text that must never reach the page as markup."""
@@ -77,141 +76,122 @@ NICKEL: dict[str, tuple[str, ...]] = {
 }
 
 
-TYPES = {
-    "parent_id": pa.string(),
-    "score": pa.float64(),
-    "predicted_formation_energy_per_atom": pa.float64(),
-    "uncertainty": pa.float64(),
-    "predicted_e_above_hull": pa.float64(),
-}
-"""Of columns that are all null in this campaign."""
+Rows = list[dict[str, Any]]
+Tables = dict[str, Rows]
+"""Rows of each table of a campaign."""
 
 
-def structures(batch: Crystals) -> dict[str, list[Any]]:
+def campaign(prototypes: Mapping[str, tuple[str, ...]]) -> Tables:
+    """A finished campaign of one round: all prototypes evaluated, and one that exploded."""
+    made = Crystals.concatenate([fcc(*symbols) for symbols in prototypes.values()])
+    relaxed = [with_lowest_emt_volume(crystal) for crystal in made]
+    failed = fcc("Au", "Cu", "Au", "Au").scale_volume(0.2)
+    candidates = Crystals.concatenate([made, failed])
+    first = np.count_nonzero(candidates.composition, axis=1) == 1
+    rounds = np.where(first, 0, 1).tolist()
+    ids, n = candidates.ids.tolist(), len(candidates)
+    crystals = structure_table(candidates).to_pylist()
+    chosen = [key for key, number in zip(ids, rounds, strict=True) if number]
     return {
-        "id": batch.ids.tolist(),
-        "reduced_formula": batch.reduced_formulas.tolist(),
-        "chemical_system": batch.chemical_systems.tolist(),
-        "n_atoms": batch.n_atoms.tolist(),
-        "lattice": batch.lattice.reshape(-1, 9).tolist(),
-        "atomic_numbers": [batch.arrays(i)[1].tolist() for i in range(len(batch))],
-        "frac_coords": [batch.arrays(i)[2].ravel().tolist() for i in range(len(batch))],
+        "crystals": [
+            {**row, "canonical_id": row["id"], "round": number}
+            for row, number in zip(crystals, rounds, strict=True)
+        ],
+        "lineage": [
+            {"id": key, "generator": "prototypes", "change": change, "round": number}
+            for key, change, number in zip(ids, [*prototypes, HOSTILE], rounds, strict=True)
+        ],
+        "screening": [
+            {"id": key, "kept": True, "reason": "", "selection": how, "round": 1}
+            for key, how in zip(chosen, ["ranked"] * (len(chosen) - 1) + ["random"], strict=True)
+        ]
+        + [
+            {"id": f"rejected-{i}", "kept": False, "reason": reason, "round": 1}
+            for i, reason in enumerate(["atoms closer than 0.5 Å", HOSTILE])
+        ],
+        "evaluations": [
+            evaluation(key, crystal, energy, number)
+            for key, (crystal, energy), number in zip(ids, relaxed, rounds, strict=False)
+        ]
+        + [
+            {
+                "id": ids[n - 1],
+                "status": "exploded",
+                "message": HOSTILE,
+                "scheme": SCHEME,
+                "steps": 12,
+                "round": 1,
+            }
+        ],
     }
 
 
-def table(name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    return pa.table(
-        {column: pa.array(list(columns[column]), TYPES.get(column)) for column in COLUMNS[name]}
-    )
+def evaluation(key: str, relaxed: Crystals, energy: float, number: int) -> dict[str, Any]:
+    """The row of a converged evaluation."""
+    (row,) = structure_table(relaxed).to_pylist()
+    return {
+        **row,
+        "id": key,
+        "relaxed_id": row["id"],
+        "status": "converged",
+        "message": "",
+        "energy_per_atom": energy,
+        "scheme": SCHEME,
+        "steps": 12,
+        "fmax": 0.001,
+        "seconds": 0.5,
+        "round": number,
+    }
 
 
-def campaign(prototypes: Mapping[str, tuple[str, ...]]) -> CampaignTables:
-    """A finished campaign of one round: all prototypes evaluated, and one that exploded."""
-    made = Crystals.concatenate([fcc(*symbols) for symbols in prototypes.values()])
-    relaxed_one_by_one = [with_lowest_emt_volume(crystal) for crystal in made]
-    relaxed = Crystals.concatenate([crystal for crystal, _ in relaxed_one_by_one])
-    energies = np.array([energy for _, energy in relaxed_one_by_one])
-    failed = fcc("Au", "Cu", "Au", "Au").scale_volume(0.2)
-    candidates = Crystals.concatenate([made, failed])
-    reference = np.count_nonzero(made.composition, axis=1) == 1
-    formed = formation_energies_of(
-        made.composition, energies, elemental_references(made.composition, energies)
-    )
-    n, m = len(made), len(candidates)
-    no_element = [not flag for flag in reference] + [True]
-    return CampaignTables(
-        candidates=table("candidates", structures(candidates) | {"round": [0] * m}),
-        lineage=table(
-            "lineage",
-            {
-                "id": candidates.ids.tolist(),
-                "parent_id": [None] * m,
-                "generator": ["prototypes"] * m,
-                "change": [*prototypes, HOSTILE],
-                "score": [None] * m,
-                "round": [0] * m,
-            },
-        ),
-        screening=table(
-            "screening",
-            {
-                "id": [*candidates.ids[no_element], "rejected-1", "rejected-2"],
-                "round": [0] * (sum(no_element) + 2),
-                "kept": [True] * sum(no_element) + [False] * 2,
-                "reason": [""] * sum(no_element) + ["atoms closer than 0.5 Å", HOSTILE],
-                "predicted_formation_energy_per_atom": [None] * (sum(no_element) + 2),
-                "uncertainty": [None] * (sum(no_element) + 2),
-                "predicted_e_above_hull": [None] * (sum(no_element) + 2),
-                "selection": ["ranked"] * (sum(no_element) - 1) + ["random", None, None],
-            },
-        ),
-        evaluations=table(
-            "evaluations",
-            {
-                "id": candidates.ids.tolist(),
-                "round": [0] * m,
-                "relaxed_id": [*relaxed.ids, None],
-                "status": ["converged"] * n + ["exploded"],
-                "message": [""] * n + [HOSTILE],
-                "energy_per_atom": [*energies.tolist(), None],
-                "scheme": [SCHEME] * m,
-                "steps": [12] * m,
-                "fmax": [0.001] * n + [None],
-                "seconds": [0.5] * m,
-            },
-        ),
-        relaxed=table("relaxed", structures(relaxed)),
-        hull=hull_table(made.ids, relaxed, formed, reference),
-        rounds=table(
-            "rounds",
-            {
-                "round": [0],
-                "model": ["none: ranked without a network, 0 labels of 50 needed"],
-                "n_labels": [0],
-                "message": [""],
-            },
-        ),
-        provenance={
-            "versions": {"gnomon": "0.1.0", "ase": "3.26"},
-            "seed": 7,
-            "config": {"generators": ["prototypes", HOSTILE]},
-        },
-        title="Toy discovery with EMT",
-    )
+def written(folder: Path, tables: Tables, system: str = "Au-Cu") -> Campaign:
+    """The campaign of these rows, as a folder."""
+    store = Store(folder)
+    for name, rows in tables.items():
+        for number in sorted({row["round"] for row in rows}):
+            of_round = [row for row in rows if row["round"] == number]
+            table = pa.Table.from_pylist(of_round, schema=SCHEMAS[name])
+            store.append(name, number, table.drop_columns("round"))
+    facts = {"model": "none: ranked without a network", "n_labels": 0, "message": "", "ending": ""}
+    store.finish(1, "screen", facts)
+    provenance = {
+        "system": system,
+        "scheme": SCHEME,
+        "versions": {"gnomon": "0.1.0", "ase": "3.26"},
+        "config": {"generators": ["prototypes", HOSTILE]},
+    }
+    write_json(folder / "provenance.json", provenance)
+    return Campaign(folder)
 
 
-def hull_table(
-    ids: np.ndarray, relaxed: Crystals, formed: np.ndarray, reference: np.ndarray
-) -> pa.Table:
-    phases = Phases(relaxed.reduced_formulas, relaxed.composition, formed, SCHEME)
-    hull = Hull(phases)
-    above = hull.e_above_hull(relaxed.composition, formed)
-    n = len(relaxed)
-    return table(
-        "hull",
-        {
-            "id": ids.tolist(),
-            "relaxed_id": relaxed.ids.tolist(),
-            "reduced_formula": relaxed.reduced_formulas.tolist(),
-            "chemical_system": relaxed.chemical_systems.tolist(),
-            "formation_energy_per_atom": formed.tolist(),
-            "e_above_hull": above.tolist(),
-            "stable": (above <= ON_HULL).tolist(),
-            "space_group": space_groups(relaxed).tolist(),
-            "decomposition": [json.dumps(d) for d in hull.decomposition(relaxed.composition)],
-            "round": [0] * n,
-            "is_reference": reference.tolist(),
-        },
-    )
+def of_formula(tables: Tables, formula: str) -> str:
+    """The id of the first candidate of a formula."""
+    return next(r["id"] for r in tables["crystals"] if r["reduced_formula"] == formula)
+
+
+def with_twin(tables: Tables, formula: str, number: int) -> Tables:
+    """Another candidate, made in some round, that relaxed to the same phase of a formula."""
+    key = of_formula(tables, formula)
+    same = {name: [row for row in rows if row["id"] == key] for name, rows in tables.items()}
+    return {
+        name: [*rows, *({**row, "id": "twin", "round": number} for row in same[name])]
+        for name, rows in tables.items()
+    }
+
+
+def without(tables: Tables, formula: str) -> Tables:
+    """The same campaign, had nobody proposed this formula."""
+    key = of_formula(tables, formula)
+    return {name: [row for row in rows if row["id"] != key] for name, rows in tables.items()}
 
 
 @pytest.fixture(scope="module")
-def binary() -> CampaignTables:
+def binary() -> Tables:
     return campaign(PROTOTYPES)
 
 
 @pytest.fixture(scope="module")
-def ternary() -> CampaignTables:
+def ternary() -> Tables:
     return campaign({**PROTOTYPES, **NICKEL})
 
 
@@ -251,11 +231,11 @@ def test_reactions_balance_in_whole_numbers() -> None:
 # --- the report ---------------------------------------------------------------------------------
 
 
-def test_emt_makes_cu3au_stable_and_l12_cuau3_not(binary: CampaignTables) -> None:
-    report = build_report(binary)
-    assert report.headline == "Au-Cu: 1 new stable phase, verified at ASE EMT."
-    (find,) = report.stable
-    assert (find.reduced_formula, find.space_group_symbol) == ("Cu3Au", "Pm-3m")
+def test_emt_makes_cu3au_stable_and_l12_cuau3_not(binary: Tables, tmp_path: Path) -> None:
+    report = build_report(written(tmp_path, binary))
+    assert report.headline == "Au-Cu: 1 new stable phase, predicted by ASE EMT."
+    (find,) = report.finds
+    assert (find.reduced_formula, find.symmetry) == ("Cu3Au", "Pm-3m (221)")
     assert str(find.reaction) == "Cu3Au → 3 Cu + Au"
     # nothing else binds, so the distance to the rest is the formation energy
     np.testing.assert_allclose(find.distance_to_rest, find.formation_energy_per_atom, atol=1e-9)
@@ -267,8 +247,8 @@ def test_emt_makes_cu3au_stable_and_l12_cuau3_not(binary: CampaignTables) -> Non
     np.testing.assert_allclose(report.elements[1].lengths, 3.59, atol=0.01)  # EMT's copper
 
 
-def test_failures_count_in_the_hit_rates(binary: CampaignTables) -> None:
-    ranked, random = build_report(binary).hits
+def test_failures_count_in_the_hit_rates(binary: Tables, tmp_path: Path) -> None:
+    ranked, random = build_report(written(tmp_path, binary)).hits
     assert (ranked.selection, ranked.stable.k, ranked.stable.n) == ("ranked", 1, 3)
     assert (ranked.near.k, ranked.near.n, ranked.failed) == (3, 3, 0)
     assert (random.selection, random.stable.k, random.stable.n, random.failed) == (
@@ -279,20 +259,37 @@ def test_failures_count_in_the_hit_rates(binary: CampaignTables) -> None:
     )
 
 
-def test_rounds_are_summed_and_pending_candidates_are_no_misses(binary: CampaignTables) -> None:
-    rows = binary.screening.to_pylist()
-    more = [{**rows[0], "id": "waiting", "round": 1}, {**rows[0], "id": "also waiting", "round": 1}]
-    screening = pa.Table.from_pylist([*rows, *more], schema=binary.screening.schema)
-    hits = build_report(replace(binary, screening=screening)).hits
+def test_rounds_are_summed_and_pending_candidates_are_no_misses(
+    binary: Tables, tmp_path: Path
+) -> None:
+    row = {**binary["screening"][0], "round": 2}
+    more = [{**row, "id": "waiting"}, {**row, "id": "also waiting"}]
+    screening = {"screening": [*binary["screening"], *more]}
+    hits = build_report(written(tmp_path, binary | screening)).hits
     assert [(h.round, h.selection) for h in hits] == [
-        (0, "ranked"),
-        (0, "random"),
         (1, "ranked"),
+        (1, "random"),
+        (2, "ranked"),
         (None, "ranked"),
         (None, "random"),
     ]
     assert (hits[2].stable.n, hits[2].pending) == (0, 2)
     assert (hits[3].stable.k, hits[3].stable.n, hits[3].pending) == (1, 3, 2)
+
+
+def test_page_tables_and_commands_count_alike(binary: Tables, tmp_path: Path) -> None:
+    """References are no candidates, and a candidate that repeats a find is a hit wherever."""
+    found = written(tmp_path, with_twin(binary, "Cu3Au", 1))
+    report, by_generator = build_report(found), shares(found)
+    assert report.n_candidates == sum(share.candidates for share in by_generator) == 5
+    assert report.n_evaluated == sum(share.evaluated for share in by_generator) == 5
+    assert sum(hit.stable.k for hit in report.hits) == sum(s.hits.k for s in by_generator) == 2
+    assert sum(hit.stable.n for hit in report.hits) == sum(s.hits.n for s in by_generator) == 5
+    assert len(report.finds) == len(stable_table(report)) == by_generator[0].stable.n == 1
+    assert "5 reference phases 2 " in text_of(render_html(report))
+
+
+# --- the report ---------------------------------------------------------------------------------
 
 
 def test_the_ranking_is_praised_only_when_the_intervals_part() -> None:
@@ -311,125 +308,131 @@ def test_the_ranking_is_praised_only_when_the_intervals_part() -> None:
     assert "cannot be judged yet" in comparison([])
 
 
-def test_predictions_are_compared_with_what_was_verified(binary: CampaignTables) -> None:
-    truth = {row["id"]: row["formation_energy_per_atom"] for row in binary.hull.to_pylist()}
+def test_predictions_are_compared_with_what_was_evaluated(binary: Tables, tmp_path: Path) -> None:
+    plain = written(tmp_path / "plain", binary)
+    truth = {phase.id: phase.formation_energy_per_atom for phase in plain.phases}
     rows = [
         {
             **row,
             "predicted_formation_energy_per_atom": truth.get(row["id"], 0.0) + 0.03 * (-1) ** i,
             "predicted_e_above_hull": 0.01 * i,
         }
-        for i, row in enumerate(binary.screening.to_pylist())
+        for i, row in enumerate(binary["screening"])
     ]
     new = [
         {**rows[0], "id": "new", "predicted_e_above_hull": above, "round": number}
-        for number, above in ((1, -0.02), (0, 0.5))
+        for number, above in ((1, 0.5), (2, -0.02))
     ]
-    screening = pa.Table.from_pylist([*rows, *new], schema=binary.screening.schema)
-    report = build_report(replace(binary, screening=screening))
+    crystals = [*binary["crystals"], {**binary["crystals"][-1], "id": "new"}]
+    changed = binary | {"crystals": crystals, "screening": [*rows, *new]}
+    report = build_report(written(tmp_path / "predicted", changed))
     (first,) = report.rounds
     assert first.n_compared == 3  # the candidate that exploded has no energy
     np.testing.assert_allclose(first.mean_error, 0.03, atol=1e-9)
-    assert [(row.id, row.e_above_hull, row.round) for row in report.waiting] == [("new", -0.02, 1)]
-    assert "Predicted is not verified" in text_of(render_html(report))
+    assert [(row.id, row.e_above_hull, row.round) for row in report.waiting] == [("new", -0.02, 2)]
+    assert "the crystals are not relaxed" in text_of(render_html(report))
 
 
-def test_candidates_that_relax_to_the_same_phase_are_one_find(binary: CampaignTables) -> None:
-    rows = binary.hull.to_pylist()
-    cu3au = next(row for row in rows if row["reduced_formula"] == "Cu3Au")
-    twin = {**cu3au, "id": "twin", "formation_energy_per_atom": cu3au["formation_energy_per_atom"]}
-    (find,) = build_report(with_hull(binary, [*rows, twin])).stable
-    assert find.copies == 1
+def test_candidates_that_relax_to_the_same_phase_are_one_find(
+    binary: Tables, tmp_path: Path
+) -> None:
+    (find,) = written(tmp_path / "twice", with_twin(binary, "Cu3Au", 1)).finds
+    assert {find.id, *find.copies} == {of_formula(binary, "Cu3Au"), "twin"}
     np.testing.assert_allclose(find.distance_to_rest, find.formation_energy_per_atom, atol=1e-9)
-    given = {**twin, "is_reference": True}
-    repeated = build_report(with_hull(binary, [*rows, given]))
-    assert repeated.stable == ()
-    assert {p.reduced_formula: p.known for p in repeated.lowest}["Cu3Au"]
-    assert "on the hull, found here" not in {trace.name for trace in hull_figure(repeated).data}
+    repeated = written(tmp_path / "known", with_twin(binary, "Cu3Au", 0))
+    report = build_report(repeated)
+    assert report.finds == ()
+    assert sum(hit.stable.k for hit in report.hits) == 0  # nor is it a hit
+    assert {p.reduced_formula: p.known for p in report.lowest}["Cu3Au"]
+    assert "on the hull, found here" not in {trace.name for trace in repeated.plot().data}
 
 
-def test_lineage_is_traced_to_its_root_through_relaxed_parents(binary: CampaignTables) -> None:
-    rows = binary.lineage.to_pylist()
-    relaxed = {row["id"]: row["relaxed_id"] for row in binary.evaluations.to_pylist()}
-    parent, child = rows[4]["id"], rows[2]["id"]
-    rows[2] = {
-        **rows[2],
-        "parent_id": relaxed[parent],
-        "generator": "substitution",
-        "change": "Au→Cu",
-    }
-    rows[4] = {**rows[4], "parent_id": child}  # a cycle must not hang the report
-    lineage = pa.Table.from_pylist(rows, schema=binary.lineage.schema)
-    (find,) = build_report(replace(binary, lineage=lineage)).stable
+def test_lineage_is_traced_to_its_root_through_relaxed_parents(
+    binary: Tables, tmp_path: Path
+) -> None:
+    relaxed = {row["id"]: row.get("relaxed_id") for row in binary["evaluations"]}
+    child, parent = (of_formula(binary, formula) for formula in ("Cu3Au", "CuAu"))
+    made = {"parent_id": relaxed[parent], "generator": "substitution", "change": "Au→Cu"}
+    cycle = {"parent_id": child}  # must not hang the report
+    rows = [{**row, **{child: made, parent: cycle}.get(row["id"], {})} for row in binary["lineage"]]
+    (find,) = written(tmp_path, binary | {"lineage": rows}).finds
     assert [step.generator for step in find.lineage] == ["substitution", "prototypes"]
     assert find.origin == "Au→Cu"
 
 
-def test_the_headline_is_honest_when_nothing_is_stable(binary: CampaignTables) -> None:
-    rows = [row for row in binary.hull.to_pylist() if row["reduced_formula"] != "Cu3Au"]
-    report = build_report(with_hull(binary, rows))
+def test_the_headline_is_honest_when_nothing_is_stable(binary: Tables, tmp_path: Path) -> None:
+    report = build_report(written(tmp_path, without(binary, "Cu3Au")))
     assert report.headline.startswith(
-        "Au-Cu: No new stable phase was found among 4 evaluated candidates, verified at ASE EMT. "
+        "Au-Cu: no new stable phase among 3 evaluated candidates, predicted by ASE EMT. "
         "The closest, CuAu, lies "
     )
     assert "No new stable phase was found" in text_of(render_html(report))
 
 
-def test_an_empty_campaign_gives_a_page_that_says_so(binary: CampaignTables) -> None:
-    empty = {name: getattr(binary, name).slice(0, 0) for name in COLUMNS if name != "candidates"}
-    report = build_report(replace(binary, **empty))
+def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
+    """What one potential says is a prediction, whatever it says."""
+    found = written(tmp_path, binary)
+    (find,) = found.finds
+    said = {"scheme": "PBE", "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
+    assert "verified at" not in text_of(render_html(build_report(found))).lower().split("stable")[0]
+    write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
+    report = build_report(found)
     assert report.headline == (
-        "Au-Cu: nothing has been evaluated yet, so every energy on this page is predicted."
+        "Au-Cu: 1 new stable phase, predicted by ASE EMT. Verified at PBE: 1 of 1 stay stable."
     )
+    assert stable_table(report)["verified_at"].to_pylist() == ["PBE"]
+    said["finds"] = [{"candidate_id": find.id, "verdict": "above_hull"}]
+    write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
+    report = build_report(found)
+    assert report.headline.endswith("Verified at PBE: 0 of 1 stay stable.")
+    assert stable_table(report)["verified_at"].to_pylist() == [""]
+    assert "at PBE: above hull" in text_of(render_html(report))
+    (tmp_path / "verification" / "gpaw-1a2b" / "verification.json").write_text("[]")
+    with pytest.raises(StoreError, match="run `gnomon verify` again"):
+        build_report(found)
+
+
+def test_people_see_the_system_in_the_order_in_which_they_wrote_it(
+    binary: Tables, tmp_path: Path
+) -> None:
+    found = written(tmp_path, binary, system="Cu-Au")
+    report = build_report(found)
+    assert report.headline.startswith("Cu-Au: ")
+    assert "Discovery in Cu-Au" in text_of(render_html(report))
+    line = next(trace for trace in found.plot().data if trace.name == "hull")
+    assert list(line.x) == [0, 0.25, 1]  # the fraction of gold
+
+
+def test_an_empty_campaign_gives_a_page_that_says_so(binary: Tables, tmp_path: Path) -> None:
+    report = build_report(written(tmp_path, {"crystals": binary["crystals"]}))
+    assert report.headline == "Au-Cu: no candidate has been evaluated yet."
     assert "Nothing has been evaluated yet." in text_of(render_html(report))
 
 
-def test_given_phases_need_no_round_no_cell_and_no_evaluation(binary: CampaignTables) -> None:
-    bare = {"relaxed_id": None, "space_group": None, "round": None, "decomposition": None}
-    rows = [{**r, **bare} if r["is_reference"] else r for r in binary.hull.to_pylist()]
-    tables = with_hull(binary, rows)
-    given = pa.array([not r["is_reference"] for r in rows] + [True])
-    report = build_report(replace(tables, evaluations=tables.evaluations.filter(given)))
-    assert [(row.n_atoms, row.energy_per_atom) for row in report.elements] == [(None, None)] * 2
-    assert report.headline == "Au-Cu: 1 new stable phase, verified at ASE EMT."
-    assert "not found" in text_of(render_html(report))  # the space group
-
-
-def test_a_campaign_whose_evaluations_all_failed_says_so(binary: CampaignTables) -> None:
-    failed = binary.evaluations.slice(len(binary.evaluations) - 1)
-    elements = binary.hull.filter(binary.hull["is_reference"])
-    report = build_report(replace(binary, evaluations=failed, hull=elements))
+def test_a_campaign_whose_evaluations_all_failed_says_so(binary: Tables, tmp_path: Path) -> None:
+    done = [r for r in binary["evaluations"] if r["round"] == 0 or r["status"] == "exploded"]
+    report = build_report(written(tmp_path, binary | {"evaluations": done}))
     assert report.headline == (
-        "Au-Cu: No new stable phase was found among 1 evaluated candidate, verified at ASE EMT. "
-        "No evaluation gave an energy."
+        "Au-Cu: no new stable phase among 1 evaluated candidate, predicted by ASE EMT. "
+        "No evaluation of a candidate gave an energy."
     )
     assert "1 exploded" in text_of(render_html(report))
 
 
-def test_schemes_never_mix_on_a_page(binary: CampaignTables) -> None:
-    schemes = ["PBE", *binary.evaluations["scheme"].to_pylist()[1:]]
-    column = binary.evaluations.column_names.index("scheme")
-    mixed = binary.evaluations.set_column(column, "scheme", pa.array(schemes))
-    with pytest.raises(SchemeMismatch, match="'ASE EMT' and 'PBE'"):
-        build_report(replace(binary, evaluations=mixed))
-
-
-def test_a_missing_column_is_named(binary: CampaignTables) -> None:
-    with pytest.raises(ValueError, match="table hull lacks space_group: it needs"):
-        replace(binary, hull=binary.hull.drop_columns("space_group"))
-
-
-def with_hull(tables: CampaignTables, rows: list[dict[str, Any]]) -> CampaignTables:
-    """The same campaign with these phases, placed anew on their hull by the energies given."""
-    return replace(tables, hull=pa.Table.from_pylist(rows, schema=tables.hull.schema))
+def test_schemes_never_mix_on_a_page(binary: Tables, tmp_path: Path) -> None:
+    first, *rest = binary["evaluations"]
+    mixed = written(tmp_path, binary | {"evaluations": [{**first, "scheme": "PBE"}, *rest]})
+    with pytest.raises(StoreError, match="ASE EMT and PBE"):
+        build_report(mixed)
 
 
 # --- figures and page ---------------------------------------------------------------------------
 
 
-def test_binary_diagram_draws_the_hull_through_the_stable_phases(binary: CampaignTables) -> None:
-    figure = hull_figure(build_report(binary))
-    line, new, known, above = figure.data
+def test_binary_diagram_draws_the_hull_through_the_stable_phases(
+    binary: Tables, tmp_path: Path
+) -> None:
+    line, new, known, above = written(tmp_path, binary).plot().data
     assert list(line.x) == [0, 0.75, 1]
     assert list(new.text) == ["Cu<sub>3</sub>Au"]
     assert list(known.x) == [0, 1]
@@ -437,24 +440,22 @@ def test_binary_diagram_draws_the_hull_through_the_stable_phases(binary: Campaig
     assert all("space group" in text and "meV/atom" in text for text in above.hovertext)
 
 
-def test_ternary_tie_lines_are_those_of_the_triangulation(ternary: CampaignTables) -> None:
-    report = build_report(ternary)
-    pairs = {frozenset(p.reduced_formula for p in pair) for pair in tie_lines(report.phases)}
+def test_ternary_tie_lines_are_those_of_the_triangulation(ternary: Tables, tmp_path: Path) -> None:
+    found = written(tmp_path, ternary, system="Au-Cu-Ni")
+    phases, above = found.hull.phases, found.placed.e_above_hull
+    pairs = {
+        frozenset(phases.reduced_formulas[list(pair)])
+        for pair in tie_lines(phases, above <= ON_HULL)
+    }
     edges = [("Au", "Ni"), ("Cu", "Ni"), ("Au", "Cu3Au"), ("Cu", "Cu3Au"), ("Ni", "Cu3Au")]
     assert pairs == {frozenset(edge) for edge in edges}
-    figure = hull_figure(report)
-    assert {trace.type for trace in figure.data} == {"scatterternary"}
+    assert {trace.type for trace in found.plot().data} == {"scatterternary"}
 
 
-def test_larger_systems_have_tables_only(binary: CampaignTables) -> None:
-    rows = binary.hull.to_pylist()
-    elements = [
-        {**rows[0], "id": s, "reduced_formula": s, "chemical_system": s, "is_reference": True}
-        for s in ("Ag", "Pd")
-    ]
-    report = build_report(with_hull(binary, [*rows, *elements]))
-    assert hull_figure(report) is None
-    page = render_html(report)
+def test_larger_systems_have_tables_only(binary: Tables, tmp_path: Path) -> None:
+    found = written(tmp_path, binary, system="Ag-Au-Cu-Pd")
+    assert found.plot() is None
+    page = render_html(build_report(found))
     assert "4 elements has no flat hull diagram" in text_of(page)
     assert "Plotly" not in page
 
@@ -501,12 +502,12 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", " ".join(Page(page).words))
 
 
-def test_the_page_needs_no_network_and_escapes_every_text(ternary: CampaignTables) -> None:
-    page = render_html(build_report(replace(ternary, title=HOSTILE)))
+def test_the_page_needs_no_network_and_escapes_every_text(ternary: Tables, tmp_path: Path) -> None:
+    page = render_html(build_report(written(tmp_path, ternary, system="Au-Cu-Ni")))
     parsed = Page(page)
     assert parsed.fetched == ["data:,"]  # an empty icon, so that browsers do not ask for one
     assert HOSTILE not in page
-    assert text_of(page).count(HOSTILE) >= 4  # title, reason, message, configuration: as words
+    assert text_of(page).count(HOSTILE) >= 3  # reason, message, configuration: as words
     assert (
         parsed.tags.count("table") == parsed.tags.count("caption") + 1
     )  # provenance has a summary
@@ -516,19 +517,19 @@ def test_the_page_needs_no_network_and_escapes_every_text(ternary: CampaignTable
     assert '"showSendToCloud": false' in page.replace("\n", " ")
 
 
-def test_the_page_is_the_same_every_time(binary: CampaignTables) -> None:
-    assert render_html(build_report(binary)) == render_html(build_report(binary))
+def test_the_page_is_the_same_every_time(binary: Tables, tmp_path: Path) -> None:
+    found = written(tmp_path, binary)
+    again = render_html(build_report(Campaign(tmp_path)))
+    assert render_html(build_report(found)) == again
 
 
 # --- files --------------------------------------------------------------------------------------
 
 
-def test_the_folder_holds_page_tables_and_readable_cifs(
-    binary: CampaignTables, tmp_path: Path
-) -> None:
+def test_the_folder_holds_page_tables_and_readable_cifs(binary: Tables, tmp_path: Path) -> None:
     from pymatgen.core import Structure
 
-    report = build_report(binary)
+    report = build_report(written(tmp_path / "campaign", binary))
     page = write_report(report, tmp_path / "report")
     assert page.read_text(encoding="utf-8") == render_html(report)
     with (tmp_path / "report" / "stable.csv").open(encoding="utf-8") as file:
@@ -536,7 +537,7 @@ def test_the_folder_holds_page_tables_and_readable_cifs(
     assert (stable["reduced_formula"], stable["space_group"]) == ("Cu3Au", "221")
     with (tmp_path / "report" / "phases.csv").open(encoding="utf-8") as file:
         phases = list(csv.DictReader(file))
-    assert len(phases) == len(binary.evaluations)
+    assert len(phases) == len(binary["evaluations"])
     (failed,) = [row for row in phases if row["status"] == "exploded"]
     assert (failed["reduced_formula"], failed["message"], failed["e_above_hull"]) == (
         "CuAu3",
@@ -547,19 +548,24 @@ def test_the_folder_holds_page_tables_and_readable_cifs(
     assert len(set(links)) == 5
     for link in links:
         assert Structure.from_file(tmp_path / "report" / link).composition.reduced_formula in link
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "campaign",
+        "report",
+    ]
 
 
 def test_an_old_report_is_replaced_and_anything_else_refused(
-    binary: CampaignTables, ternary: CampaignTables, tmp_path: Path
+    binary: Tables, ternary: Tables, tmp_path: Path
 ) -> None:
     folder = tmp_path / "report"
-    write_report(build_report(ternary), folder)
-    page = write_report(build_report(binary), folder)
+    old = build_report(written(tmp_path / "old", ternary, system="Au-Cu-Ni"))
+    new = build_report(written(tmp_path / "new", binary))
+    write_report(old, folder)
+    page = write_report(new, folder)
     assert "Au-Cu-Ni" not in text_of(page.read_text(encoding="utf-8"))
     precious = tmp_path / "thesis"
     precious.mkdir()
     (precious / "chapter.tex").touch()
     with pytest.raises(ValueError, match="not empty and not a report"):
-        write_report(build_report(binary), precious)
+        write_report(new, precious)
     assert (precious / "chapter.tex").exists()

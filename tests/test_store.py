@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gnomon.discover.folder import structure_table
+from gnomon.discover.propose import structure_table
 from gnomon.io import from_arrow
 from gnomon.run import store as store_module
 from gnomon.run.store import SCHEMAS, Store, StoreError, write_bytes, write_json, write_parquet

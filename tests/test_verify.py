@@ -1,7 +1,9 @@
 """Verification: what is evaluated, what its numbers mean, what a kill or a failure costs."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,7 @@ from typer.testing import CliRunner
 from gnomon.cli.shared import CommandError
 from gnomon.cli.verify import verify as verify_command
 from gnomon.crystals import Crystals
-from gnomon.discover import discover
-from gnomon.discover.folder import hull_table
+from gnomon.discover import Campaign, discover
 from gnomon.discover.settings import load_config
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Evaluations
@@ -103,7 +104,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def chosen(campaign: Store) -> Plan:
-    return plan(campaign, 20)
+    return plan(Campaign(campaign), 20)
 
 
 def run(chosen: Plan, folder: Path, evaluator: Mixing, **options: Any) -> Any:
@@ -115,40 +116,41 @@ def run(chosen: Plan, folder: Path, evaluator: Mixing, **options: Any) -> Any:
 
 
 def test_finds_are_the_stable_ones_that_the_report_lists(campaign: Store, chosen: Plan) -> None:
-    rows = {row["id"]: row for row in hull_table(campaign).to_pylist()}
-    assert len(chosen.finds) >= 3
-    for find in chosen.finds:
-        row = rows[find.candidate_id]
+    rows = {row["id"]: row for row in Campaign(campaign).hull_table().to_pylist()}
+    assert len(chosen.targets) >= 3
+    for target in chosen.targets:
+        find = target.find
+        row = rows[find.id]
         assert row["stable"]
         assert not row["is_reference"]
-        crystal = chosen.crystals[np.flatnonzero(chosen.crystals.ids == find.id)]
+        crystal = chosen.crystals[np.flatnonzero(chosen.crystals.ids == target.id)]
         assert crystal.reduced_formulas.tolist() == [find.reduced_formula]
         assert space_groups(crystal, 1e-6).tolist() == [row["space_group"]]  # to every digit
         assert row["formation_energy_per_atom"] == find.formation_energy_per_atom
-    distances = [find.distance_to_rest for find in chosen.finds]
+    distances = [target.find.distance_to_rest for target in chosen.targets]
     assert distances == sorted(distances)
     assert max(distances) < 0
-    assert len({find.reduced_formula for find in chosen.finds}) == len(chosen.finds)
+    assert len({target.find.reduced_formula for target in chosen.targets}) == len(chosen.targets)
 
 
 def test_each_find_comes_with_its_elements_and_what_it_would_decompose_into(chosen: Plan) -> None:
     formula = dict(zip(chosen.crystals.ids, chosen.crystals.reduced_formulas, strict=True))
     assert len(formula) == len(chosen.crystals)  # each crystal once
     assert set(chosen.elements) == {"Al", "Ni"}
-    for find in chosen.finds:
-        names = [formula[key] for key in find.competing]
+    for target in chosen.targets:
+        names = [formula[key] for key in target.competing]
         assert {"Al", "Ni"} <= set(names)
-        assert find.reduced_formula not in names
-        assert find.id in formula
+        assert target.find.reduced_formula not in names  # all its structures have one energy
+        assert target.id in formula
     # a line through more than two compounds: those between others compete with compounds
-    assert any(len({formula[k] for k in f.competing} - {"Al", "Ni"}) for f in chosen.finds)
+    assert any(len({formula[k] for k in f.competing} - {"Al", "Ni"}) for f in chosen.targets)
 
 
 def test_top_takes_the_best(campaign: Store, chosen: Plan) -> None:
-    best = plan(campaign, 1)
-    assert [find.id for find in best.finds] == [chosen.finds[0].id]
+    best = plan(Campaign(campaign), 1)
+    assert [target.id for target in best.targets] == [chosen.targets[0].id]
     with pytest.raises(ValueError, match="--top is 0"):
-        plan(campaign, 0)
+        plan(Campaign(campaign), 0)
 
 
 def test_a_campaign_without_finds_has_nothing_to_verify(tmp_path: Path) -> None:
@@ -163,9 +165,9 @@ def test_a_campaign_without_finds_has_nothing_to_verify(tmp_path: Path) -> None:
     }
     discover(load_config(None, overrides), store, Mixing(), SILENT)
     with pytest.raises(ValueError, match="no find on its hull"):
-        plan(store, 20)
+        plan(Campaign(store), 20)
     with pytest.raises(StoreError, match="holds no campaign"):
-        plan(Store(tmp_path / "nothing"), 20)
+        plan(Campaign(tmp_path / "nothing"), 20)
 
 
 # --- laws -----------------------------------------------------------------------------------------
@@ -179,8 +181,8 @@ def test_energies_of_the_elements_shift_no_find(
     """Formation energies do not feel a term that is linear in the composition."""
     folder = tmp_path_factory.mktemp("linear")
     found = run(chosen, folder, Mixing("other", {AL: al, NI: ni}))
-    assert [o.verdict for o in found.outcomes] == [Verdict.STABLE] * len(chosen.finds)
-    assert (found.stable.k, found.stable.n) == (len(chosen.finds), len(chosen.finds))
+    assert [o.verdict for o in found.outcomes] == [Verdict.STABLE] * len(chosen.targets)
+    assert (found.stable.k, found.stable.n) == (len(chosen.targets), len(chosen.targets))
     for outcome in found.outcomes:
         assert outcome.shift == pytest.approx(0, abs=ROUND_OFF)
         assert outcome.e_above_hull == pytest.approx(0, abs=ROUND_OFF)
@@ -193,9 +195,10 @@ def test_a_find_that_costs_more_at_the_higher_level_leaves_the_hull(
     tmp_path_factory: pytest.TempPathFactory, chosen: Plan, cost: float
 ) -> None:
     """Its shift is the cost, and its distance from the others' hull rises by as much."""
-    find, folder = chosen.finds[0], tmp_path_factory.mktemp("cost")
+    formula = chosen.targets[0].find.reduced_formula
+    folder = tmp_path_factory.mktemp("cost")
     before = run(chosen, folder / "before", Mixing("higher")).outcomes[0]
-    after = run(chosen, folder, Mixing("higher", bonus={find.reduced_formula: cost})).outcomes[0]
+    after = run(chosen, folder, Mixing("higher", bonus={formula: cost})).outcomes[0]
     assert after.shift == pytest.approx(cost, abs=ROUND_OFF)
     assert after.distance_to_rest == pytest.approx(before.distance_to_rest + cost, abs=ROUND_OFF)
     stable = before.distance_to_rest + cost <= 5e-5
@@ -203,17 +206,67 @@ def test_a_find_that_costs_more_at_the_higher_level_leaves_the_hull(
     assert bool(after.reason) == (not stable)
 
 
+class Preferring(Mixing):
+    """Energies of the composition, but AlNi pays so much (eV/atom) for the structure of CsCl."""
+
+    def __init__(self, scheme: str, cost: float) -> None:
+        super().__init__(scheme)
+        self.cost = cost
+
+    def _results(self, part: Crystals) -> Evaluations:
+        cscl = (part.reduced_formulas == "AlNi") & (space_groups(part) == 221)
+        found = super()._results(part)
+        return replace(found, energy_per_atom=found.energy_per_atom + self.cost * cscl)
+
+
+def test_a_structure_that_lies_lower_at_the_higher_level_takes_the_place_of_the_find(
+    tmp_path: Path,
+) -> None:
+    """The potential has CsCl 3 meV/atom below its rival, the higher level has it above by as much.
+
+    As with CuAu, whose find was called stable although another structure of the campaign, 3
+    meV/atom higher there, was never asked for.
+    """
+    overrides: dict[str, Any] = {
+        "system": "Al-Ni",
+        "evaluator.name": EMT,
+        "generate.generators": ["prototypes"],
+        "generate.max_atoms": 2,
+        "learn.prior": False,
+        "budget.rounds": 1,
+        "budget.first_round": 8,
+    }
+    store = Store(tmp_path / "campaign")
+    discover(load_config(None, overrides), store, Preferring("potential", -0.003), SILENT)
+    (target,) = plan(Campaign(store), 1).targets
+    assert (target.find.reduced_formula, target.find.space_group) == ("AlNi", 221)
+    assert len(target.polymorphs) == 1
+    assert set(target.polymorphs) < set(target.competing)
+    higher = Preferring("higher", 0.003)
+    (outcome,) = run(plan(Campaign(store), 1), tmp_path / "all", higher).outcomes
+    assert outcome.verdict == Verdict.OTHER_STRUCTURE
+    assert re.match(r"AlNi in \S+ lies 3\.0 meV/atom lower", outcome.reason)
+    assert outcome.e_above_hull == pytest.approx(0.003, abs=ROUND_OFF)
+    assert outcome.distance_to_rest == pytest.approx(-0.097, abs=ROUND_OFF)
+    lower = run(plan(Campaign(store), 1), tmp_path / "agree", Preferring("agrees", -0.001))
+    assert lower.outcomes[0].verdict == Verdict.STABLE
+    narrow = plan(Campaign(store), 1, margin=0.002)
+    assert narrow.targets[0].polymorphs == ()
+    with pytest.raises(ValueError, match=r"--margin -0\.1"):
+        plan(Campaign(store), 1, margin=-0.1)
+
+
 # --- failures are data ----------------------------------------------------------------------------
 
 
 def test_failures_stay_in_the_denominator(tmp_path: Path, chosen: Plan) -> None:
-    failed = chosen.finds[0].reduced_formula
+    failed = chosen.targets[0].find.reduced_formula
     found = run(chosen, tmp_path, Mixing("higher", failing=(failed,)))
     outcome = found.outcomes[0]
     assert outcome.verdict == Verdict.FAILED
     assert "the SCF did not converge" in outcome.reason
     assert outcome.shift is None
-    assert found.stable.n == len(chosen.finds)
+    assert found.stable.n == len(chosen.targets)
     assert found.stable.k < found.stable.n
     assert "without a verdict" in sentence(found)
 
@@ -223,19 +276,19 @@ def test_a_find_whose_rival_failed_is_undecided(tmp_path: Path, chosen: Plan) ->
     found = run(chosen, tmp_path, Mixing("higher", failing=("Al",)))
     assert {o.verdict for o in found.outcomes} == {Verdict.UNDECIDED}
     assert all(o.reason.startswith("Al, which it competes with") for o in found.outcomes)
-    assert (found.stable.k, found.stable.n) == (0, len(chosen.finds))
+    assert (found.stable.k, found.stable.n) == (0, len(chosen.targets))
     assert found.median_shift is None  # no reference of Al, so no formation energy
 
 
 def test_failures_are_tried_again_only_when_asked(tmp_path: Path, chosen: Plan) -> None:
-    failed = chosen.finds[0].reduced_formula
+    failed = chosen.targets[0].find.reduced_formula
     run(chosen, tmp_path, Mixing("higher", failing=(failed,)))
     idle = Mixing("higher")
     assert run(chosen, tmp_path, idle).outcomes[0].verdict == Verdict.FAILED
     assert idle.asked == []
     busy = Mixing("higher")
     assert run(chosen, tmp_path, busy, again=True).outcomes[0].verdict == Verdict.STABLE
-    assert busy.asked == [chosen.finds[0].id]
+    assert busy.asked == [chosen.targets[0].id]
 
 
 # --- kills, caches, schemes -----------------------------------------------------------------------
@@ -256,7 +309,7 @@ def test_a_kill_costs_no_more_than_the_shard_in_work(tmp_path: Path, chosen: Pla
     assert kept == 4
     assert kept < len(chosen.crystals)
     waiting = assess(chosen, results(chosen, Store(tmp_path)), "higher")
-    assert waiting.count(Verdict.PENDING) == len(chosen.finds) - waiting.stable.n > 0
+    assert waiting.count(Verdict.PENDING) == len(chosen.targets) - waiting.stable.n > 0
     second = Mixing("higher")
     resumed = run(chosen, tmp_path, second)
     assert set(first.asked).isdisjoint(second.asked)
@@ -313,7 +366,9 @@ def test_each_crystal_is_told_when_it_is_done(tmp_path: Path, chosen: Plan) -> N
 
 def test_files_say_what_the_verification_says(tmp_path: Path, chosen: Plan) -> None:
     store = Store(tmp_path)
-    found = run(chosen, tmp_path, Mixing("higher", failing=(chosen.finds[0].reduced_formula,)))
+    found = run(
+        chosen, tmp_path, Mixing("higher", failing=(chosen.targets[0].find.reduced_formula,))
+    )
     write_verification(found, store)
     written = json.loads((tmp_path / "verification.json").read_text())
     assert written["finds"] == facts(found)["finds"]
@@ -419,7 +474,7 @@ def test_vasp_goes_out_and_comes_back(
     assert "POTCAR.spec" in done.stderr
     early = command(*arguments, "--import", str(folder))
     assert "no output of VASP" in str(early.exception)
-    for crystal in plan(campaign, 2).crystals:
+    for crystal in plan(Campaign(campaign), 2).crystals:
         finished(folder / folder_name(crystal), crystal)
     done = command(*arguments, "--import", str(folder), "--json")
     assert done.exit_code == 0, done.output

@@ -16,12 +16,13 @@ from monty.serialization import loadfn
 from pymatgen.io.vasp import Incar, sets
 
 from gnomon.crystals import Crystals
+from gnomon.discover.finds import Find
 from gnomon.evaluate import Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.evaluate.scheme import difference
 from gnomon.hull import SchemeMismatch
 from gnomon.io import from_arrow, to_pymatgen
-from gnomon.verify import Find, Plan, Verdict, assess
+from gnomon.verify import Plan, Target, Verdict, assess
 from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, make_flow, write_flow
 from gnomon.verify.vasp_import import Reading, import_runs, read_crystal
 from gnomon.verify.vasp_inputs import (
@@ -72,9 +73,20 @@ def plan_of(crystals: Crystals, elements: dict[str, tuple[str, ...]] | None = No
     """A plan whose only find is the first crystal, at -1 eV/atom in the campaign."""
     ids = [str(key) for key in crystals.ids]
     find = Find(
-        ids[0], "candidate", str(crystals.reduced_formulas[0]), 225, -1.0, -1.0, (*ids[1:],)
+        id="candidate",
+        relaxed_id=ids[0],
+        reduced_formula=str(crystals.reduced_formulas[0]),
+        chemical_system=str(crystals.chemical_systems[0]),
+        formation_energy_per_atom=-1.0,
+        e_above_hull=0.0,
+        space_group=225,
+        round=1,
+        known=False,
+        lineage=(),
+        competing=(),
+        distance_to_rest=-1.0,
     )
-    return Plan("campaign", crystals, (find,), elements or {})
+    return Plan("campaign", crystals, (Target(find, ids[0], (*ids[1:],)),), elements or {})
 
 
 def contents(inputs: Any) -> dict[str, str]:

@@ -101,14 +101,14 @@ def report(
 
 def _write_report(store: Any) -> tuple[Path, list[dict[str, Any]]]:
     """hull.parquet and the report; the page and the new stable phases."""
-    from gnomon.discover.folder import campaign_tables
+    from gnomon.discover import Campaign
     from gnomon.report import build_report, write_report
     from gnomon.report.files import stable_table
     from gnomon.run.store import write_parquet
 
-    tables = campaign_tables(store)
-    write_parquet(store.hull_path, tables.hull)
-    built = build_report(tables)
+    campaign = Campaign(store)
+    write_parquet(store.hull_path, campaign.hull_table())
+    built = build_report(campaign)
     page = write_report(built, store.root / "report")
     return page, stable_table(built).to_pylist()
 

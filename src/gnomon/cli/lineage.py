@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.options import CommandError
 from gnomon.cli.shared import Json
+
+if TYPE_CHECKING:
+    from gnomon.discover import Campaign
 
 
 def lineage(
@@ -23,19 +26,15 @@ def lineage(
     Example: gnomon lineage campaign-Au-Cu
     """
     from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.discover.folder import campaign_tables
-    from gnomon.report.shares import finds, shares
-    from gnomon.run.store import Store, StoreError
+    from gnomon.discover import Campaign
+    from gnomon.discover.shares import shares
 
-    store = Store(campaign)
-    if not store.exists:
-        raise StoreError(f"{campaign} is no campaign: name the folder of one")
-    tables = campaign_tables(store)
+    opened = Campaign(campaign)
     if id is not None:
-        _history(tables, id, json)
+        _history(opened, id, json)
         return
-    found = finds(tables)
-    rows = [_row(share) for share in shares(tables, found)]
+    found = opened.finds
+    rows = [_row(share) for share in shares(opened)]
     listed = [
         {"id": f.id, "reduced_formula": f.reduced_formula, "steps": len(f.lineage)} for f in found
     ]
@@ -47,15 +46,14 @@ def lineage(
     say(f"{len(found)} new stable phases; `gnomon lineage {campaign} ID` shows one's history")
 
 
-def _history(tables: Any, start: str, json: bool) -> None:
+def _history(campaign: Campaign, start: str, json: bool) -> None:
     """Steps of one phase, the root first."""
     from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.report.tables import phase_rows
 
     phases = [
         phase
-        for phase in phase_rows(tables)
-        if phase.id.startswith(start) or (phase.relaxed_id or "").startswith(start)
+        for phase in campaign.phases
+        if phase.id.startswith(start) or phase.relaxed_id.startswith(start)
     ]
     if not phases or len({phase.id for phase in phases}) > 1:
         what = "no evaluated phase has" if not phases else f"{len(phases)} evaluated phases have"

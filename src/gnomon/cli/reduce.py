@@ -115,20 +115,13 @@ def _read(sources: list[str], strict: bool) -> Given:
 
 
 def _campaign(store: Store) -> Given:
-    from gnomon.discover.folder import evaluated, hull_table
+    from gnomon.discover import Campaign
 
-    found = evaluated(store)
-    placed = hull_table(store)
-    row_of = {name: i for i, name in enumerate(found.ids.tolist())}
-    names = placed["id"].to_pylist()
-    if not names:
+    placed = Campaign(store).placed
+    if not len(placed.found.ids):
         raise ValueError(f"{store.root} has no converged phase to reduce")
-    return Given(
-        found.relaxed.take([row_of[name] for name in names]),
-        names,
-        placed["e_above_hull"].to_numpy(),
-        "e_above_hull",
-    )
+    names = placed.found.ids.tolist()
+    return Given(placed.found.relaxed, names, placed.e_above_hull, "e_above_hull")
 
 
 def _nullable(energies: np.ndarray) -> pa.Array:

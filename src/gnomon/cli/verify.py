@@ -24,6 +24,10 @@ def verify(
         typer.Option(help="gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights."),
     ],
     top: Annotated[int, typer.Option(help="Finds to verify, the best first.")] = 20,
+    margin: Annotated[
+        float,
+        typer.Option(help="Other structures of a find, this far above it in eV/atom, compete too."),
+    ] = 0.02,
     export: Annotated[
         Path | None, typer.Option(help="Write inputs of VASP into this new folder.")
     ] = None,
@@ -45,6 +49,7 @@ def verify(
 
     Example: gnomon verify campaign-Au-Cu --engine gpaw --top 20
     """
+    from gnomon.discover import Campaign
     from gnomon.run.store import Store
     from gnomon.verify import plan
 
@@ -53,7 +58,7 @@ def verify(
     if engine != VASP and (export is not None or import_ is not None):
         raise CommandError("--export and --import belong to --engine vasp")
     store = Store(campaign)
-    chosen = plan(store, top)
+    chosen = plan(Campaign(store), top, margin)
     if export is not None:
         _export(chosen, export, protocol)
         return
@@ -94,7 +99,7 @@ def _put(verification: Verification, folder: Store, json: bool) -> None:
     put_table(
         [
             {
-                "formula": outcome.find.reduced_formula,
+                "formula": outcome.target.find.reduced_formula,
                 "verdict": outcome.verdict.value,
                 "formation energy (eV/atom)": outcome.formation_energy_per_atom,
                 "shift": outcome.shift,

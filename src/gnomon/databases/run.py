@@ -17,7 +17,14 @@ from gnomon.crystals import Crystals
 from gnomon.databases.answers import Answers, Fetched
 from gnomon.databases.sources import Source, make_source
 from gnomon.databases.systems import System, largest
-from gnomon.databases.tables import Placed, crystals_of, place, read_records, with_outcomes
+from gnomon.databases.tables import (
+    crystals_of,
+    phase_table,
+    placed_phases,
+    read_records,
+    with_outcomes,
+)
+from gnomon.discover.placed import Placed
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
@@ -172,8 +179,8 @@ def references(
         records = read_records(store.root, provenance.fetched, request.systems)
         _evaluate(crystals_of(records), store, evaluator, listener)
         evaluations = store.table("evaluations")
-        placed = place(records, evaluations, evaluator.scheme)
-        outcomes = with_outcomes(records, evaluations, placed.left_out)
+        placed = placed_phases(records, evaluations, evaluator.scheme)
+        outcomes = with_outcomes(records, evaluations, placed)
         return _write(store, provenance, outcomes, placed)
 
 
@@ -235,12 +242,12 @@ def _write(store: Store, provenance: Provenance, records: pa.Table, placed: Plac
     )
     provenance = provenance.model_copy(update={"evaluation": evaluation})
     metadata = {"gnomon": provenance.model_dump_json()}
-    tables = ((RECORDS_FILE, records), (PHASES_FILE, placed.phases))
-    for name, table in tables:
+    phases = phase_table(records, placed)
+    for name, table in ((RECORDS_FILE, records), (PHASES_FILE, phases)):
         write_parquet(store.root / name, table.replace_schema_metadata(metadata))
     _save(store, provenance)
-    left_out = tuple(sorted(set(placed.left_out.values())))
-    return References(provenance, records, placed.phases, left_out)
+    left_out = tuple(sorted(set(placed.left_out.relaxed.reduced_formulas)))
+    return References(provenance, records, phases, left_out)
 
 
 # --- the folder -------------------------------------------------------------------------------

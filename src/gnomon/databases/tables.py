@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,8 @@ from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
 from gnomon.databases.answers import Fetched
 from gnomon.databases.systems import System, inside
-from gnomon.discover.folder import Evaluated, references_of
-from gnomon.elements import SYMBOLS
+from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.evaluate import Status
-from gnomon.hull import Hull, Phases, formation_energies
 from gnomon.io import ReadResult, from_arrow, read, to_arrow
 from gnomon.run.store import STRUCTURE_FIELDS
 
@@ -152,19 +149,21 @@ def crystals_of(records: pa.Table) -> Crystals:
     return from_arrow(wanted.take(pa.array(sorted(first), pa.int64())))
 
 
-def with_outcomes(
-    records: pa.Table, evaluations: pa.Table, left_out: Mapping[str, str]
-) -> pa.Table:
-    """The records with the status and message of the evaluation of their crystal.
+def placed_phases(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
+    """The converged evaluations of the records' crystals on their hull.
 
-    Args:
-        records: as read.
-        evaluations: of their crystals.
-        left_out: ids of converged crystals that have no place on the hull.
+    References are those of a campaign: the measured ground state where the relaxed crystal still
+    is it, else the lowest phase of the element.
     """
+    own = pc.is_in(evaluations["id"], records["id"].filter(pc.equal(records["status"], PENDING)))
+    return place(Evaluated.of(evaluations.filter(own)), scheme)
+
+
+def with_outcomes(records: pa.Table, evaluations: pa.Table, placed: Placed) -> pa.Table:
+    """The records with the status and message of the evaluation of their crystal."""
     rows = evaluations.select(["id", "status", "message"]).to_pylist()
     outcomes = {row["id"]: (row["status"], row["message"]) for row in rows}
-    outcomes |= dict.fromkeys(left_out, (Status.CONVERGED.value, NO_REFERENCE))
+    outcomes |= dict.fromkeys(placed.left_out.ids, (Status.CONVERGED.value, NO_REFERENCE))
     rows = records.select(["id", "status", "message"]).to_pylist()
     pairs = [
         outcomes.get(row["id"], (PENDING, ""))
@@ -179,72 +178,21 @@ def with_outcomes(
     return records
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """Converged phases on their hull.
-
-    Attributes:
-        phases: schema ``PHASES``.
-        references: eV/atom of each element that has one.
-        left_out: ids, and reduced formulas, of converged phases whose elements lack a reference.
-    """
-
-    phases: pa.Table
-    references: dict[str, float]
-    left_out: dict[str, str]
-
-
-def place(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
-    """Formation energies and e_above_hull of the converged phases.
-
-    References are those of a campaign: the measured ground state where the relaxed crystal still
-    is it, else the lowest phase of the element.
-    """
-    found = _converged(crystals_of(records), evaluations)
-    references = references_of(found, ())
-    unknown = [z for z in range(1, len(SYMBOLS)) if SYMBOLS[z] not in references]
-    placeless = np.asarray(found.relaxed.composition[:, unknown].any(axis=1))
-    left_out = dict(
-        zip(found.ids[placeless], found.relaxed.reduced_formulas[placeless], strict=True)
-    )
-    found = found.take(~placeless)
-    if not len(found.ids):
-        return Placed(PHASES.empty_table(), references, left_out)
-    composition = found.relaxed.composition
-    energies = formation_energies(composition, found.energy_per_atom, references)
-    hull = Hull(Phases(found.ids, composition, energies, scheme))
-    names = {row["id"]: row for row in _named(records)}
+def phase_table(records: pa.Table, placed: Placed) -> pa.Table:
+    """The phases that have a place on the hull as rows (schema ``PHASES``)."""
+    found, first = placed.found, pc.index_in(pa.array(placed.found.ids, pa.string()), records["id"])
     structure = to_arrow(found.relaxed)
     columns = {
         "id": found.ids.tolist(),
-        "relaxed_id": found.relaxed.ids.tolist(),
-        "source": [names[key]["source"] for key in found.ids],
-        "source_id": [names[key]["source_id"] for key in found.ids],
-        "reduced_formula": found.relaxed.reduced_formulas.tolist(),
+        "relaxed_id": structure["id"],
+        "source": records["source"].take(first),
+        "source_id": records["source_id"].take(first),
+        "reduced_formula": structure["reduced_formula"],
         "chemical_system": found.relaxed.chemical_systems.tolist(),
-        "formation_energy_per_atom": energies,
-        "e_above_hull": hull.e_above_hull(composition, energies),
+        "formation_energy_per_atom": placed.formation_energy_per_atom,
+        "e_above_hull": placed.e_above_hull,
         "energy_per_atom": found.energy_per_atom,
-        "scheme": [scheme] * len(found.ids),
+        "scheme": [placed.hull.phases.scheme] * len(found.ids),
         **{field.name: structure[field.name] for field in STRUCTURE_FIELDS},
     }
-    return Placed(pa.table(columns, schema=PHASES), references, left_out)
-
-
-def _named(records: pa.Table) -> Iterable[dict[str, str | None]]:
-    """Names of the records, those of the first record of a crystal last."""
-    return reversed(records.select(["id", "source", "source_id"]).to_pylist())
-
-
-def _converged(crystals: Crystals, evaluations: pa.Table) -> Evaluated:
-    rows = evaluations.filter(pc.equal(evaluations["status"], Status.CONVERGED.value))
-    rows = rows.filter(pc.is_in(rows["id"], pa.array(crystals.ids.tolist(), pa.string())))
-    position = {key: i for i, key in enumerate(crystals.ids)}
-    ids = rows["id"].to_pylist()
-    return Evaluated(
-        ids=np.array(ids, dtype=object),
-        initial=crystals[[position[key] for key in ids]] if ids else Crystals.empty(),
-        relaxed=from_arrow(rows),
-        energy_per_atom=rows["energy_per_atom"].to_numpy().astype(np.float64),
-        rounds=np.zeros(len(ids), dtype=np.int64),
-    )
+    return pa.table(columns, schema=PHASES)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.discover.folder import Placed, place, scheme_of
+from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.prior import bundled_models, expected_e_above_hull
 from gnomon.discover.screen import Verdicts, screen, select
@@ -19,7 +19,6 @@ from gnomon.io import from_arrow
 from gnomon.models import EnergyModel
 from gnomon.models.bundled import BUNDLED
 from gnomon.run.files import sha256_of
-from gnomon.run.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +44,9 @@ class Ranking:
     unpredicted: Shaped[np.ndarray, " n"] | None = None
 
 
-def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -> str:
+def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
     """Choose what to evaluate, and note for every other candidate why not."""
-    table = _open(number, store)
+    table = _open(number, campaign)
     crystals, ids = from_arrow(table), table["id"].to_pylist()
     if number == 0:
         ranking = Ranking(np.zeros(len(ids)), "none: reference phases", 0)
@@ -56,8 +55,8 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
         selection = np.full(len(ids), "reference", dtype=object)
         ending = "ended: there are no reference phases"
     else:
-        left = config.budget.evaluations - _spent(store)
-        ranking = _rank(number, config, store, crystals, ids, left)
+        left = config.budget.evaluations - _spent(campaign)
+        ranking = _rank(number, config, campaign, crystals, ids, left)
         verdicts = screen(
             crystals,
             config.screen,
@@ -80,7 +79,7 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
         if not verdicts.kept.any():
             selection[:] = None  # a baseline alone finds nothing: the campaign ends
         ending = _ending(config, verdicts, left)
-    store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))
+    campaign.store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))
     n_selected = sum(how is not None for how in selection)
     message = f"{n_selected} of {len(ids)} open candidates selected"
     facts = {
@@ -89,16 +88,16 @@ def choose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) ->
         "message": message,
         "ending": ending,
     }
-    store.finish(number, "screen", facts)
+    campaign.store.finish(number, "screen", facts)
     return f"round {number}: {ranking.model}; {message}"
 
 
-def _open(number: int, store: Store) -> pa.Table:
+def _open(number: int, campaign: Campaign) -> pa.Table:
     """Candidates not evaluated yet; references are up for selection in round 0 only."""
-    table = store.table("crystals")
+    table = campaign.crystals
     if number > 0:
         table = table.filter(pc.greater(table["round"], 0))
-    return table.filter(pc.invert(pc.is_in(table["id"], store.table("evaluations")["id"])))
+    return table.filter(pc.invert(pc.is_in(table["id"], campaign.evaluations["id"])))
 
 
 def _verdict_rows(
@@ -129,10 +128,15 @@ def _verdict_rows(
 
 
 def _rank(
-    number: int, config: CampaignConfig, store: Store, crystals: Crystals, ids: list[str], left: int
+    number: int,
+    config: CampaignConfig,
+    campaign: Campaign,
+    crystals: Crystals,
+    ids: list[str],
+    left: int,
 ) -> Ranking:
     """Train on all labels and predict; before there are enough, by networks of other data."""
-    placed = place(store, config.system)
+    placed = campaign.placed
     n_labels = int(placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
@@ -142,9 +146,9 @@ def _rank(
             merit, names = _by_prior(crystals)
             return Ranking(merit, f"{names}, trained on other data: {few}", n_labels)
         return Ranking(
-            _by_generators(store, ids), f"none: ranked by the generators, {few}", n_labels
+            _by_generators(campaign, ids), f"none: ranked by the generators, {few}", n_labels
         )
-    model, network = _train(number, config, store, placed)
+    model, network = _train(number, config, campaign)
     predictions = network.predict(crystals)
     energy = predictions.median
     sure = np.isfinite(energy)
@@ -168,16 +172,14 @@ def _by_prior(crystals: Crystals) -> tuple[Float64[np.ndarray, " n"], str]:
     return np.where(np.isfinite(above), above, np.inf), " and ".join(BUNDLED)
 
 
-def _by_generators(store: Store, ids: list[str]) -> Float64[np.ndarray, " n"]:
+def _by_generators(campaign: Campaign, ids: list[str]) -> Float64[np.ndarray, " n"]:
     """The generators' own preference, lower first."""
-    lineage = store.table("lineage")
+    lineage = campaign.lineage
     score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
     return np.array([-(score[key] or 0.0) for key in ids], dtype=np.float64)
 
 
-def _train(
-    number: int, config: CampaignConfig, store: Store, placed: Placed
-) -> tuple[str, EnergyModel]:
+def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str, EnergyModel]:
     """An ensemble from the campaign's own labels: crystals as proposed and as relaxed.
 
     A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
@@ -185,14 +187,15 @@ def _train(
     from gnomon.models.structural.ensemble import load_model
     from gnomon.models.structural.train import TrainConfig, train
 
-    path, found = store.model_path(number), placed.found
-    labels = placed.phases.formation_energy_per_atom
+    path, placed = campaign.store.model_path(number), campaign.placed
+    labels = placed.formation_energy_per_atom
+    at = pc.index_in(pa.array(placed.found.ids, pa.string()), campaign.crystals["id"])
     card = train(
-        Crystals.concatenate([found.initial, found.relaxed]),
+        Crystals.concatenate([from_arrow(campaign.crystals.take(at)), placed.found.relaxed]),
         np.concatenate([labels, labels]),
         TrainConfig.small(seed=config.seed),
         out=path,
-        scheme=scheme_of(store),
+        scheme=campaign.scheme,
         data_name=f"{config.name}, rounds 0 to {number - 1}",
     )
     text = f"ensemble of {card.members} networks"
@@ -202,9 +205,9 @@ def _train(
     return f"{text} (sha256 {sha}...)", load_model(path)
 
 
-def _spent(store: Store) -> int:
+def _spent(campaign: Campaign) -> int:
     """Evaluations of candidates so far; references do not count."""
-    return int(pc.sum(pc.greater(store.table("evaluations")["round"], 0)).as_py() or 0)
+    return int(pc.sum(pc.greater(campaign.evaluations["round"], 0)).as_py() or 0)
 
 
 def _ending(config: CampaignConfig, verdicts: Verdicts, left: int) -> str:

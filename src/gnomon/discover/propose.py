@@ -8,28 +8,26 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.crystals import Crystals
-from gnomon.discover.folder import place, structure_table
+from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
+from gnomon.discover.lineage import KNOWN
 from gnomon.discover.settings import CampaignConfig
 from gnomon.generate import Candidates, Generator
 from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
-from gnomon.run.store import Store
+from gnomon.io import to_arrow
 from gnomon.structure.symmetry import canonical_ids
 
-KNOWN = "known"
-"""Generator name of crystals that the user gave as known."""
 
-
-def propose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -> str:
+def propose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
     """Propose candidates that no round has proposed before."""
-    seen = set(store.table("crystals")["canonical_id"].to_pylist())
+    store, seen = campaign.store, set(campaign.crystals["canonical_id"].to_pylist())
     counts: dict[str, int] = {}
     notes: list[str] = []
     sources = (
         _references(config, inputs)
         if number == 0
-        else _proposals(number, config, store, inputs, notes)
+        else _proposals(number, config, campaign, inputs, notes)
     )
     for name, chunk in sources:
         # ground states of elements and known phases are references, however large
@@ -54,12 +52,12 @@ def propose(number: int, config: CampaignConfig, store: Store, inputs: Inputs) -
 
 def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, Candidates]]:
     """The elements in their measured and other common structures, and the known crystals."""
-    for symbol in config.system:
+    for symbol in config.elements:
         settings = GeneratorSettings((symbol,), config.generate.max_atoms, (), frozenset())
         generator = GENERATORS.get("prototypes")(settings)
         for chunk in generator.generate(Crystals.empty(), seed=config.seed):
             yield generator.name, chunk
-    inside = [set(s.split("-")) <= set(config.system) for s in inputs.known.chemical_systems]
+    inside = [set(s.split("-")) <= set(config.elements) for s in inputs.known.chemical_systems]
     known = inputs.known[np.array(inside, dtype=bool)]
     if len(known):
         yield KNOWN, Candidates(known, _given(known))
@@ -79,15 +77,15 @@ def _given(crystals: Crystals) -> pa.Table:
 
 
 def _proposals(
-    number: int, config: CampaignConfig, store: Store, inputs: Inputs, notes: list[str]
+    number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs, notes: list[str]
 ) -> Iterator[tuple[str, Candidates]]:
     """What the generators make of the parents: the user's in round 1, then the new stable finds.
 
     Candidates that another program made come in round 1.
     """
-    parents = inputs.parents if number == 1 else _new_stable(number, config, store)
+    parents = inputs.parents if number == 1 else _new_stable(number, campaign)
     settings = GeneratorSettings(
-        config.system, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
+        config.elements, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
     )
     generators = [GENERATORS.get(name)(settings) for name in config.generate.generators]
     if number == 1 and config.generate.candidates:
@@ -115,11 +113,18 @@ def _proposals(
 
 def _outside(config: CampaignConfig) -> Generator:
     given = config.generate
-    return FileGenerator(given.candidates, given.label, config.system, given.max_atoms)
+    return FileGenerator(given.candidates, given.label, config.elements, given.max_atoms)
 
 
-def _new_stable(number: int, config: CampaignConfig, store: Store) -> Crystals:
+def _new_stable(number: int, campaign: Campaign) -> Crystals:
     """Compounds that the round before found on the hull, as relaxed."""
-    placed = place(store, config.system)
+    placed = campaign.placed
     new = placed.found.rounds == number - 1
     return placed.found.relaxed[new & placed.compound & placed.stable]
+
+
+def structure_table(crystals: Crystals) -> pa.Table:
+    """Crystals as rows with id, formula, system, atoms and structure."""
+    table = to_arrow(crystals)
+    table = table.append_column("chemical_system", pa.array(crystals.chemical_systems, pa.string()))
+    return table.append_column("n_atoms", pa.array(crystals.n_atoms))

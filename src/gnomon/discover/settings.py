@@ -106,7 +106,9 @@ def _elements(given: Any) -> tuple[str, ...]:
     symbols = [given] if isinstance(given, str) else given
     if not isinstance(symbols, list | tuple) or not all(isinstance(s, str) for s in symbols):
         raise ValueError("write a chemical system as 'Au-Cu' or ['Au', 'Cu']")
-    return parse_system("-".join(symbols))
+    text = "-".join(symbols)
+    parse_system(text)  # refuses what is none
+    return tuple(symbol.strip() for symbol in text.split("-"))
 
 
 System = Annotated[tuple[str, ...], BeforeValidator(_elements)]
@@ -128,8 +130,13 @@ class CampaignConfig(BaseModel):
 
     @property
     def name(self) -> str:
-        """The chemical system, such as ``Au-Cu``."""
+        """The chemical system as the user wrote it, such as ``Ti-O``."""
         return "-".join(self.system)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Of the system, in alphabetical order."""
+        return tuple(sorted(self.system))
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> CampaignConfig:

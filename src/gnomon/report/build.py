@@ -1,48 +1,28 @@
-"""``build_report``: the tables of a campaign → everything that its report says."""
+"""``build_report``: a campaign → everything that its report says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
-from gnomon.hull import SchemeMismatch
-from gnomon.report.inputs import CampaignTables, rows_with
-from gnomon.report.statistics import HitRate, comparison, hit_rates
-from gnomon.report.tables import (
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.finds import Find, Phase, lowest_phases, near_hull_phases
+from gnomon.discover.rates import HitRate, comparison, hit_rates
+from gnomon.report.rows import (
     ElementRow,
     Failure,
-    PhaseRow,
     Prediction,
+    RoundRow,
     element_rows,
     failures,
-    lowest_phases,
-    near_hull_phases,
-    new_stable_phases,
-    phase_rows,
+    round_rows,
     screening_counts,
     waiting,
 )
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    """The model that ranked a round.
-
-    Attributes:
-        mean_error: mean |predicted - verified| formation energy of the candidates of the round
-            that were evaluated, eV/atom; None where none was predicted.
-        n_compared: how many those are.
-    """
-
-    round: int
-    model: str
-    n_labels: int | None
-    message: str
-    mean_error: float | None
-    n_compared: int
+from gnomon.verify.output import Level, levels
 
 
 @dataclass(frozen=True)
@@ -50,29 +30,30 @@ class Report:
     """What a report says, before it is drawn (energies in eV/atom).
 
     Attributes:
-        system: elements of the campaign, in alphabetical order.
-        scheme: of the energies; None where nothing was evaluated.
+        campaign: that it is of.
         headline: the result in a sentence.
-        stable: the new stable phases.
+        n_candidates: proposed by generators; reference phases are counted apart.
+        n_kept: of them, kept by a screen.
+        n_evaluated: of them, whatever the outcome.
         n_known: compounds that were given as known; a find is new to these.
+        finds: the new stable phases.
+        levels: verifications of finds at higher levels.
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
-        phases: every phase on or above the hull.
-        hull_shown: whether the hull can be drawn (two or three elements).
+        comparison: what the hit rates say about the ranking.
     """
 
-    title: str
-    system: tuple[str, ...]
-    scheme: str | None
+    campaign: Campaign
     headline: str
     n_candidates: int
+    n_references: int
     n_kept: int
     n_evaluated: int
     n_known: int
-    stable: tuple[PhaseRow, ...]
-    lowest: tuple[PhaseRow, ...]
-    near: tuple[PhaseRow, ...]
-    phases: tuple[PhaseRow, ...]
+    finds: tuple[Find, ...]
+    levels: tuple[Level, ...]
+    lowest: tuple[Phase, ...]
+    near: tuple[Phase, ...]
     elements: tuple[ElementRow, ...]
     hits: tuple[HitRate, ...]
     comparison: str
@@ -81,112 +62,73 @@ class Report:
     failures: tuple[Failure, ...]
     rounds: tuple[RoundRow, ...]
     provenance: tuple[tuple[str, str], ...]
-    tables: CampaignTables
 
 
-def build_report(tables: CampaignTables) -> Report:
+def build_report(campaign: Campaign) -> Report:
     """Everything that the page and the files of a report say.
 
     Raises:
-        SchemeMismatch: if the evaluations come from several energy schemes.
-        MissingElementError: if an element of the hull has no phase of its own.
+        StoreError: if the folder holds no campaign, or evaluations of several energy schemes.
     """
-    scheme = _scheme(tables)
-    phases = phase_rows(tables)
-    known = {phase.id for phase in phases if phase.known}
-    evaluated = set(tables.evaluations["id"].to_pylist()) - known
-    stable = new_stable_phases(phases, scheme or "")
-    lowest = lowest_phases(phases)
-    selected = tables.screening.filter(pc.is_valid(tables.screening["selection"]))
-    selected = selected.select(["id", "round", "selection"]).to_pylist()
-    placed = {row["id"]: row for row in tables.hull.to_pylist() if not row["is_reference"]}
-    hits = hit_rates(selected, evaluated, placed)
-    system = _system(tables, phases)
+    proposed, done, screened = (
+        table.filter(pc.greater(table["round"], 0))
+        for table in (campaign.crystals, campaign.evaluations, campaign.screening)
+    )
+    evaluated = set(done["id"].to_pylist())
+    verified = levels(campaign.store)
+    chosen = screened.filter(pc.is_valid(screened["selection"]))
+    columns = [chosen[name].to_pylist() for name in ("id", "round", "selection")]
+    above = {phase.id: phase.e_above_hull for phase in campaign.phases}
+    hits = hit_rates(zip(*columns, strict=True), evaluated, above, campaign.hits)
     return Report(
-        title=tables.title,
-        system=system,
-        scheme=scheme,
-        headline=_headline(system, scheme, stable, phases, len(evaluated)),
-        n_candidates=len(tables.candidates),
-        n_kept=pc.count_distinct(tables.screening["id"].filter(tables.screening["kept"])).as_py(),
+        campaign=campaign,
+        headline=_headline(campaign, len(evaluated), verified),
+        n_candidates=len(proposed),
+        n_references=len(campaign.crystals) - len(proposed),
+        n_kept=pc.count_distinct(screened["id"].filter(screened["kept"])).as_py(),
         n_evaluated=len(evaluated),
-        n_known=sum(phase.known and len(phase.elements) > 1 for phase in phases),
-        stable=tuple(stable),
-        lowest=tuple(lowest),
-        near=tuple(near_hull_phases(phases)),
-        phases=tuple(phases),
-        elements=tuple(element_rows(tables, phases)),
+        n_known=sum(phase.known and len(phase.elements) > 1 for phase in campaign.phases),
+        finds=campaign.finds,
+        levels=verified,
+        lowest=tuple(lowest_phases(campaign.phases)),
+        near=tuple(near_hull_phases(campaign.phases)),
+        elements=tuple(element_rows(campaign)),
         hits=tuple(hits),
         comparison=comparison(hits),
-        waiting=tuple(waiting(tables)),
-        screening=tuple(screening_counts(tables)),
-        failures=tuple(failures(tables)),
-        rounds=tuple(_rounds(tables, placed)),
-        provenance=tuple(_flat(tables.provenance)),
-        tables=tables,
+        waiting=tuple(waiting(campaign)),
+        screening=tuple(screening_counts(campaign)),
+        failures=tuple(failures(campaign)),
+        rounds=tuple(round_rows(campaign)),
+        provenance=tuple(_flat(campaign.provenance)),
     )
 
 
-def _scheme(tables: CampaignTables) -> str | None:
-    schemes = sorted(set(tables.evaluations["scheme"].to_pylist()) - {None})
-    if len(schemes) > 1:
-        raise SchemeMismatch(
-            f"the evaluations come from {' and '.join(map(repr, schemes))}: energies of several "
-            "schemes cannot share a report; keep one campaign a scheme"
-        )
-    return schemes[0] if schemes else None
-
-
-def _system(tables: CampaignTables, phases: Sequence[PhaseRow]) -> tuple[str, ...]:
-    names = [phase.chemical_system for phase in phases]
-    names += tables.candidates["chemical_system"].unique().to_pylist()
-    return tuple(sorted({symbol for name in names for symbol in name.split("-")}))
-
-
-def _headline(
-    system: Sequence[str],
-    scheme: str | None,
-    stable: Sequence[PhaseRow],
-    phases: Sequence[PhaseRow],
-    n_evaluated: int,
-) -> str:
-    name = "-".join(system) if system else "No crystals yet"
-    candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
+def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -> str:
+    """The result in a sentence: predicted by the evaluator, unless a higher level confirmed it."""
+    name, finds = campaign.name, campaign.finds
     if n_evaluated == 0:
-        return f"{name}: nothing has been evaluated yet, so every energy on this page is predicted."
-    if stable:
-        noun = "phase" if len(stable) == 1 else "phases"
-        return f"{name}: {len(stable)} new stable {noun}, verified at {scheme}."
-    above = [phase for phase in phases if not phase.known and not phase.stable]
-    last = ""
+        return f"{name}: no candidate has been evaluated yet."
+    if finds:
+        noun = "phase" if len(finds) == 1 else "phases"
+        text = f"{name}: {len(finds)} new stable {noun}, predicted by {campaign.scheme}."
+        for level in verified:
+            verdicts = [level.verdicts[find.id] for find in finds if find.id in level.verdicts]
+            if verdicts:
+                k = verdicts.count("stable")
+                text += f" Verified at {level.scheme}: {k} of {len(verdicts)} stay stable."
+        return text
+    candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
+    above = [phase for phase in campaign.phases if not phase.known and not phase.stable]
+    text = f"{name}: no new stable phase among {candidates}, predicted by {campaign.scheme}."
     if above:
         closest = min(above, key=lambda phase: phase.e_above_hull)
         energy = 1000 * closest.e_above_hull
-        last = (
+        text += (
             f" The closest, {closest.reduced_formula}, lies {energy:.1f} meV/atom above the hull."
         )
-    elif all(phase.known for phase in phases):
-        last = " No evaluation gave an energy."
-    return f"{name}: No new stable phase was found among {candidates}, verified at {scheme}.{last}"
-
-
-def _rounds(tables: CampaignTables, placed: Mapping[str, Mapping[str, Any]]) -> Iterator[RoundRow]:
-    predicted = "predicted_formation_energy_per_atom"
-    errors: dict[int, list[float]] = {}
-    for row in rows_with(tables.screening.select(["id", "round", predicted]), "id", set(placed)):
-        if row[predicted] is not None:
-            verified = placed[row["id"]]["formation_energy_per_atom"]
-            errors.setdefault(row["round"], []).append(abs(row[predicted] - verified))
-    for row in sorted(tables.rounds.to_pylist(), key=lambda row: row["round"]):
-        of_round = errors.get(row["round"], [])
-        yield RoundRow(
-            round=row["round"],
-            model=row["model"],
-            n_labels=row["n_labels"],
-            message=row["message"] or "",
-            mean_error=sum(of_round) / len(of_round) if of_round else None,
-            n_compared=len(of_round),
-        )
+    elif all(phase.known for phase in campaign.phases):
+        text += " No evaluation of a candidate gave an energy."
+    return text
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

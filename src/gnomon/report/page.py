@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gnomon.discover.finds import NEAR_HULL
+from gnomon.discover.rates import CONFIDENCE
 from gnomon.hull import ON_HULL
+from gnomon.hull.plot import MAX_POINTS, formula_html
 from gnomon.report.build import Report
-from gnomon.report.figures import MAX_POINTS, formula_html, hull_figure
-from gnomon.report.files import cif_names
-from gnomon.report.statistics import CONFIDENCE, NEAR_HULL
-from gnomon.report.tables import SAME_ENERGY
+from gnomon.report.cifs import cif_names
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,9 +34,10 @@ def render_html(report: Report) -> str:
     environment.filters["mev"] = lambda energy: _signed(1000 * energy, 1)
     environment.filters["ev"] = lambda energy: _signed(energy, 4)
     environment.filters["percent"] = lambda rate: f"{100 * rate:.0f} %"
-    figure = hull_figure(report)
+    figure = report.campaign.plot()
     return environment.get_template("page.html.j2").render(
         report=report,
+        campaign=report.campaign,
         figure=None if figure is None else Markup(_figure_html(figure)),
         plotly=None if figure is None else Markup(_plotly_js()),
         cifs=cif_names(report),
@@ -44,7 +45,6 @@ def render_html(report: Report) -> str:
         max_points=MAX_POINTS,
         near_hull=NEAR_HULL,
         on_hull=ON_HULL,
-        same_energy=SAME_ENERGY,
         confidence=CONFIDENCE,
     )
 

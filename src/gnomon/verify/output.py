@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from gnomon.run.stamp import stamp
-from gnomon.run.store import Store, write_json, write_parquet
+from gnomon.run.store import Store, StoreError, write_json, write_parquet
 from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
 
 OUTCOMES = pa.schema(
@@ -54,6 +56,33 @@ def write_verification(verification: Verification, store: Store) -> None:
     write_json(store.root / "verification.json", facts(verification))
     table = pa.Table.from_pylist(outcome_rows(verification), schema=OUTCOMES)
     write_parquet(store.root / "verification.parquet", table)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A verification of a campaign, as its files say: verdicts by the id of the candidate."""
+
+    scheme: str
+    verdicts: dict[str, str]
+
+
+def levels(campaign: Store) -> tuple[Level, ...]:
+    """The verifications in a campaign's folder.
+
+    Raises:
+        StoreError: if a file is damaged.
+    """
+    found = []
+    for path in sorted(campaign.root.glob("verification/*/verification.json")):
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            verdicts = {find["candidate_id"]: find["verdict"] for find in said["finds"]}
+            found.append(Level(said["scheme"], verdicts))
+        except (ValueError, LookupError, TypeError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): delete it and run `gnomon verify` again"
+            ) from error
+    return tuple(found)
 
 
 def sentence(verification: Verification) -> str:

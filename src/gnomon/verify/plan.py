@@ -5,39 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
-from gnomon.discover.folder import campaign_tables, in_ground_state, scheme_of
-from gnomon.elements import parse_system
-from gnomon.hull import Hull, Phases
-from gnomon.hull.phases import compositions
-from gnomon.io import from_arrow
-from gnomon.report.tables import PhaseRow, new_stable_phases, phase_rows
-from gnomon.run.store import Store
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.finds import Find, Phase, distinct
+from gnomon.discover.placed import in_ground_state
 from gnomon.structure.symmetry import idealised, niggli
+
+MARGIN = 0.02
+"""eV/atom above a find up to which other structures of its composition are evaluated too: about
+what potentials err by in the order of polymorphs."""
 
 
 @dataclass(frozen=True)
-class Find:
-    """A stable find of a campaign, in the numbers of the campaign (eV/atom).
+class Target:
+    """A find of a campaign, as it is verified.
 
     Attributes:
-        id: of the crystal to be verified, which the campaign relaxed (symmetry made exact).
-        candidate_id: of what was proposed.
-        space_group: number, 0 where none was found.
-        distance_to_rest: to the hull of everything else; negative, as it is stable.
-        competing: ids of the crystals that it would decompose into, and of its elements.
+        find: in the numbers of the campaign.
+        id: of the crystal that the campaign relaxed (symmetry made exact).
+        competing: ids of the crystals that it competes with, its elements and polymorphs included.
+        polymorphs: those of ``competing`` that are new in the campaign as well.
     """
 
+    find: Find
     id: str
-    candidate_id: str
-    reduced_formula: str
-    space_group: int
-    formation_energy_per_atom: float
-    distance_to_rest: float
     competing: tuple[str, ...]
+    polymorphs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,115 +42,112 @@ class Plan:
     Attributes:
         scheme: of the campaign.
         crystals: in the order of their evaluation.
-        finds: the best first.
+        targets: the best first.
         elements: symbol to the ids of its structures; the first is the reference where it is the
             measured ground state.
     """
 
     scheme: str
     crystals: Crystals
-    finds: tuple[Find, ...]
+    targets: tuple[Target, ...]
     elements: dict[str, tuple[str, ...]]
 
 
-def plan(store: Store, top: int) -> Plan:
+def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
     """The ``top`` finds that are furthest below the hull of everything else, and their rivals.
 
-    Finds are those of the campaign's report.  Rivals are the phases of other compositions that a
-    find would decompose into, and its elements: in their measured ground state, and in the lowest
-    structure of the campaign where that is another one.
+    Rivals are the phases of other compositions that a find would decompose into; other structures
+    of its own composition, known ones and those within ``margin`` of it; and its elements: in
+    their measured ground state, and in the lowest structure of the campaign where that is another
+    one.
+
+    Args:
+        campaign: whose finds are verified.
+        top: how many of them.
+        margin: eV/atom.
 
     Raises:
-        ValueError: if ``top`` is below 1, or the campaign has found nothing.
+        ValueError: if ``top`` is below 1 or ``margin`` below 0, or the campaign has found nothing.
         StoreError: if the folder holds no campaign.
     """
-    if top < 1:
-        raise ValueError(f"--top is {top}: verify at least one find")
-    tables = campaign_tables(store)
-    phases, scheme = phase_rows(tables), scheme_of(store)
-    finds = new_stable_phases(phases, scheme)[:top]
+    if top < 1 or not margin >= 0:
+        raise ValueError(f"--top is {top} and --margin {margin}: at least 1 find, at least 0 eV")
+    finds = campaign.finds[:top]
     if not finds:
         raise ValueError(
-            f"{store.root} has no find on its hull, so there is nothing to verify: let the "
-            "campaign go on (`gnomon discover`), or look at `gnomon report`"
+            f"{campaign.store.root} has no find on its hull, so there is nothing to verify: let "
+            "the campaign go on (`gnomon discover`), or look at `gnomon report`"
         )
-    relaxed = _relaxed(tables.evaluations)
-    symbols = sorted({symbol for find in finds for symbol in find.elements})
-    elements = {symbol: _structures(symbol, phases, relaxed) for symbol in symbols}
-    rivals = _rivals(finds, phases, scheme)
+    elements = {
+        symbol: _structures(symbol, campaign)
+        for symbol in sorted({symbol for find in finds for symbol in find.elements})
+    }
+    ids = {symbol: tuple(str(one.ids[0]) for one in group) for symbol, group in elements.items()}
     chosen = [one for structures in elements.values() for one in structures]
-    for find, competing in zip(finds, rivals, strict=True):
-        chosen += [relaxed[key] for key in (find.id, *competing)]
+    targets = []
+    for find, products in zip(finds, _products(finds, campaign), strict=True):
+        polymorphs = _polymorphs(find, campaign, margin)
+        rivals = [*products, *(phase.id for phase in polymorphs)]
+        own, *others = (_exact(key, campaign) for key in (find.id, *rivals))
+        chosen += [own, *others]
+        exact = dict(zip(rivals, (str(one.ids[0]) for one in others), strict=True))
+        competing = [*exact.values(), *(key for symbol in find.elements for key in ids[symbol])]
+        targets.append(
+            Target(
+                find=find,
+                id=str(own.ids[0]),
+                competing=tuple(dict.fromkeys(competing)),
+                polymorphs=tuple(exact[phase.id] for phase in polymorphs if not phase.known),
+            )
+        )
     every = Crystals.concatenate(chosen)
     first = np.sort(np.unique(every.ids.astype(str), return_index=True)[1])
-    ids = {symbol: tuple(str(one.ids[0]) for one in group) for symbol, group in elements.items()}
-    return Plan(
-        scheme=scheme,
-        crystals=every[first],
-        finds=tuple(
-            Find(
-                id=str(relaxed[find.id].ids[0]),
-                candidate_id=find.id,
-                reduced_formula=find.reduced_formula,
-                space_group=find.space_group,
-                formation_energy_per_atom=find.formation_energy_per_atom,
-                distance_to_rest=float(find.distance_to_rest or 0.0),
-                competing=tuple(
-                    dict.fromkeys(
-                        [str(relaxed[key].ids[0]) for key in competing]
-                        + [key for symbol in find.elements for key in ids[symbol]]
-                    )
-                ),
-            )
-            for find, competing in zip(finds, rivals, strict=True)
-        ),
-        elements=ids,
-    )
+    return Plan(campaign.scheme, every[first], tuple(targets), ids)
 
 
-def _relaxed(evaluations: pa.Table) -> dict[str, Crystals]:
-    """Relaxed crystals in exact, reduced cells (DFT asks for both), by the id of the candidate."""
-    having = evaluations.filter(evaluations["relaxed_id"].is_valid())
-    return dict(zip(having["id"].to_pylist(), niggli(idealised(from_arrow(having))), strict=True))
+def _exact(key: str, campaign: Campaign) -> Crystals:
+    """The relaxed crystal of a candidate in an exact, reduced cell (DFT asks for both)."""
+    return niggli(idealised(campaign.placed.found.relaxed[campaign.placed.row_of[key]]))
 
 
-def _structures(
-    symbol: str, phases: list[PhaseRow], relaxed: dict[str, Crystals]
-) -> list[Crystals]:
+def _structures(symbol: str, campaign: Campaign) -> list[Crystals]:
     """The measured ground state of an element, and the campaign's lowest if it is another."""
-    own = [phase for phase in phases if parse_system(phase.chemical_system) == (symbol,)]
-    lowest = relaxed[min(own, key=lambda phase: (phase.formation_energy_per_atom, phase.id)).id]
+    own = [phase for phase in campaign.phases if phase.chemical_system == symbol]
+    lowest = _exact(own[0].id, campaign)  # phases come by rising energy
     measured = ground_state(symbol)
     if measured is None:
         return [lowest]
     return [measured.crystal] if in_ground_state(lowest)[0] else [measured.crystal, lowest]
 
 
-def _rivals(finds: list[PhaseRow], phases: list[PhaseRow], scheme: str) -> list[list[str]]:
-    """Candidate ids of the compounds that each find would decompose into without its composition.
+def _products(finds: tuple[Find, ...], campaign: Campaign) -> list[list[str]]:
+    """Ids of the compounds that each find would decompose into without its composition.
 
-    A known phase of the same composition competes too.
+    Of candidates that ended in the same phase the lowest stands for all, as among the finds.
     """
-    hull = Hull(
-        Phases(
-            np.array([phase.id for phase in phases], dtype=object),
-            compositions([phase.reduced_formula for phase in phases]),
-            np.array([phase.formation_energy_per_atom for phase in phases]),
-            scheme,
-        )
+    first = {phase.id: rows[0].id for rows in distinct(campaign.phases) for phase in rows}
+    of_formula: dict[str, list[str]] = {}
+    for phase in campaign.phases:
+        of_formula.setdefault(phase.reduced_formula, []).append(phase.id)
+    placed = campaign.placed
+    mixtures = placed.hull.decomposition(
+        placed.hull.phases.composition[[placed.row_of[find.id] for find in finds]],
+        without=[of_formula[find.reduced_formula] for find in finds],
     )
-    same = {find.reduced_formula: [p for p in phases if _alike(p, find)] for find in finds}
-    mixtures = hull.decomposition(
-        compositions([find.reduced_formula for find in finds]),
-        without=[[p.id for p in same[find.reduced_formula]] for find in finds],
-    )
-    compounds = {phase.id for phase in phases if len(phase.elements) > 1}
     return [
-        sorted(compounds & set(mixture))
-        + [p.id for p in same[find.reduced_formula] if p.known and p.id != find.id][:1]
-        for find, mixture in zip(finds, mixtures, strict=True)
+        sorted({first[key] for key in mixture if placed.compound[placed.row_of[key]]})
+        for mixture in mixtures
     ]
 
 
-def _alike(a: PhaseRow, b: PhaseRow) -> bool:
-    return a.reduced_formula == b.reduced_formula
+def _polymorphs(find: Find, campaign: Campaign, margin: float) -> list[Phase]:
+    """Other structures of the find's composition: known ones, and those within the margin."""
+    own = {find.id, *find.copies}
+    highest = find.formation_energy_per_atom + margin
+    same = [phase for phase in campaign.phases if phase.reduced_formula == find.reduced_formula]
+    return [
+        next((phase for phase in rows if phase.known), rows[0])
+        for rows in distinct(same)
+        if not own & {phase.id for phase in rows}
+        and (rows[0].formation_energy_per_atom <= highest or any(phase.known for phase in rows))
+    ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-NEAR_HULL = 0.05
-"""eV/atom: the screening threshold of Merchant et al. (2023); "near the hull" in every table."""
+from gnomon.discover.finds import NEAR_HULL
 
 CONFIDENCE = 0.95
 """Of the intervals."""
@@ -60,8 +58,8 @@ class HitRate:
         selection: ``ranked`` or ``random``.
         failed: evaluations without an energy; they count in the denominators.
         pending: selected, but not evaluated yet; they do not.
-        stable: on the hull of all evaluated phases.
-        near: within ``NEAR_HULL`` of it.
+        stable: that ended in a new stable phase, whether the first to do so or not.
+        near: within ``NEAR_HULL`` of the hull.
     """
 
     round: int | None
@@ -73,29 +71,44 @@ class HitRate:
 
 
 def hit_rates(
-    selected: Iterable[Mapping[str, Any]],
-    evaluated: set[str],
-    hull: Mapping[str, Mapping[str, Any]],
+    selected: Iterable[tuple[str, int, str]],
+    evaluated: Collection[str],
+    e_above_hull: Mapping[str, float],
+    hits: Collection[str],
 ) -> list[HitRate]:
     """Hit rates of each round and selection, and over all rounds where there are several.
 
     Args:
-        selected: screening rows (id, round, selection) of the candidates sent to evaluation.
+        selected: (id, round, selection) of the candidates sent to evaluation.
         evaluated: ids that have an evaluation, failed or not.
-        hull: hull rows (stable, e_above_hull) by id.
+        e_above_hull: of those that have an energy, eV/atom.
+        hits: those that ended in a new stable phase.
     """
     groups: dict[tuple[int | None, str], list[str]] = {}
-    for row in selected:
-        groups.setdefault((row["round"], row["selection"]), []).append(row["id"])
-        groups.setdefault((None, row["selection"]), []).append(row["id"])
+    for key, of_round, selection in selected:
+        groups.setdefault((of_round, selection), []).append(key)
+        groups.setdefault((None, selection), []).append(key)
     several = len({number for number, _ in groups if number is not None}) > 1
     last = max((number for number, _ in groups if number is not None), default=0) + 1
     order = sorted(groups, key=lambda key: (last if key[0] is None else key[0], key[1] != "ranked"))
-    return [
-        _hit_rate(number, selection, groups[number, selection], evaluated, hull)
-        for number, selection in order
-        if several or number is not None
-    ]
+    rates = []
+    for number, selection in order:
+        if number is None and not several:
+            continue
+        ids = groups[number, selection]
+        done = [key for key in ids if key in evaluated]
+        above = [e_above_hull[key] for key in done if key in e_above_hull]
+        rates.append(
+            HitRate(
+                round=number,
+                selection=selection,
+                failed=len(done) - len(above),
+                pending=len(ids) - len(done),
+                stable=wilson(sum(key in hits for key in done), len(done)),
+                near=wilson(sum(energy <= NEAR_HULL for energy in above), len(done)),
+            )
+        )
+    return rates
 
 
 def comparison(hits: Sequence[HitRate]) -> str:
@@ -116,23 +129,4 @@ def comparison(hits: Sequence[HitRate]) -> str:
         verdict = "the intervals overlap: a benefit of ranking is not shown"
     return (
         f"Stable: {ranked.k} of {ranked.n} by rank, {random.k} of {random.n} at random; {verdict}."
-    )
-
-
-def _hit_rate(
-    number: int | None,
-    selection: str,
-    ids: list[str],
-    evaluated: set[str],
-    hull: Mapping[str, Mapping[str, Any]],
-) -> HitRate:
-    done = [name for name in ids if name in evaluated]
-    placed = [hull[name] for name in done if name in hull]
-    return HitRate(
-        round=number,
-        selection=selection,
-        failed=len(done) - len(placed),
-        pending=len(ids) - len(done),
-        stable=wilson(sum(bool(row["stable"]) for row in placed), len(done)),
-        near=wilson(sum(row["e_above_hull"] <= NEAR_HULL for row in placed), len(done)),
     )

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gnomon.report.inputs import rows_with
+KNOWN = "known"
+"""Generator named in the lineage of crystals that the user gave as known."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,14 @@ def traces(
     while frontier:
         rows = rows_with(lineage, "id", frontier)
         for row in rows:
-            found.setdefault(row["id"], row)
-        parents = {_candidate(row["parent_id"], candidate_of) for row in rows}
-        frontier = {name for name in parents if name is not None} - set(found) - frontier
-    return {name: _chain(name, found, candidate_of, known) for name in ids}
-
-
-def _candidate(name: str | None, candidate_of: Mapping[str, str]) -> str | None:
-    return None if name is None else candidate_of.get(name, name)
+            parent = row["parent_id"]
+            found.setdefault(row["id"], {**row, "parent_id": candidate_of.get(parent, parent)})
+        frontier = {found[row["id"]]["parent_id"] for row in rows} - {None} - set(found) - frontier
+    return {name: _chain(name, found, known) for name in ids}
 
 
 def _chain(
-    start: str,
-    found: Mapping[str, Mapping[str, Any]],
-    candidate_of: Mapping[str, str],
-    known: Mapping[str, str],
+    start: str, found: Mapping[str, Mapping[str, Any]], known: Mapping[str, str]
 ) -> tuple[Step, ...]:
     steps: list[Step] = []
     seen: set[str] = set()
@@ -63,7 +58,13 @@ def _chain(
         seen.add(name)
         row = found[name]
         steps.append(Step(row["generator"], row["change"], row["round"]))
-        name = _candidate(row["parent_id"], candidate_of)
+        name = row["parent_id"]
     if steps and name is not None and name not in seen:
         steps.append(Step("", known.get(name, f"crystal {name}"), None))
     return tuple(steps)
+
+
+def rows_with(table: pa.Table, column: str, values: Collection[str]) -> list[dict[str, Any]]:
+    """Rows (as dicts, columns of ``table``) whose column holds one of these values."""
+    wanted = pa.array(sorted(values), pa.string())
+    return table.filter(pc.is_in(table[column], value_set=wanted)).to_pylist()

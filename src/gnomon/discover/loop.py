@@ -1,0 +1,68 @@
+"""The loop: one round after the other, from whatever state the folder is in, to the last budget."""
+
+from __future__ import annotations
+
+import time
+
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.choose import choose
+from gnomon.discover.evaluate import evaluate, selected, summarise
+from gnomon.discover.folder import begin
+from gnomon.discover.inputs import read_inputs
+from gnomon.discover.propose import propose
+from gnomon.discover.settings import CampaignConfig
+from gnomon.evaluate import Evaluator
+from gnomon.run.listener import Listener
+from gnomon.run.stamp import now
+from gnomon.run.store import Store
+
+
+def discover(config: CampaignConfig, store: Store, evaluator: Evaluator, listener: Listener) -> str:
+    """Run a campaign, or go on with it, to the end of its budget; returns why it ended.
+
+    Raises:
+        StoreError: if the folder is in use, belongs to another campaign or cannot be written, or
+            an element of the system has no reference.
+        InputError: if a file of parents or known crystals cannot be read.
+    """
+    deadline = time.monotonic() + 60.0 * config.budget.minutes
+    with store.locked():
+        inputs = read_inputs(config.generate, listener)  # first: what fails here begins nothing
+        begin(store, config, evaluator.scheme)
+        listener = _logging(store, listener)
+        campaign, ending = Campaign(store), ""
+        for number in range(config.budget.rounds + 1):
+            if number > 0:
+                campaign.placed.check_references(config.elements)
+            if store.finished(number, "generate") is None:
+                campaign = campaign.without(number, "crystals", "lineage")
+                listener.say(propose(number, config, campaign, inputs))
+                campaign = campaign.after("crystals", "lineage")
+            # a round that selected nothing ended the campaign: larger budgets may reopen it
+            if store.finished(number, "screen") is None or not len(selected(number, campaign)):
+                campaign = campaign.without(number, "screening")
+                listener.say(choose(number, config, campaign, inputs))
+                campaign = campaign.after("screening")
+            if not len(selected(number, campaign)):
+                ending = str((store.finished(number, "screen") or {})["ending"])
+            elif store.finished(number, "evaluate") is None:
+                ending = evaluate(number, campaign, evaluator, listener, deadline)
+                campaign = campaign.after("evaluations")
+                if not ending:
+                    campaign.placed.check_references(config.elements)
+                    listener.say(summarise(number, campaign))
+            if ending:
+                break
+        ending = ending or f"ended: the budget of {config.budget.rounds} rounds is used"
+        listener.say(ending)
+        return ending
+
+
+def _logging(store: Store, listener: Listener) -> Listener:
+    """A listener whose lines also go to campaign.log, with the time."""
+
+    def say(text: str) -> None:
+        store.log(f"{now()} {text}")
+        listener.say(text)
+
+    return Listener(say=say, tick=listener.tick)

@@ -1,0 +1,169 @@
+"""The rows that a report shows beside phases and finds: elements, failures, what waits, rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+
+from gnomon.crystals import Crystals
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.finds import Phase, distinct, shown
+from gnomon.discover.lineage import rows_with
+from gnomon.evaluate import Status
+
+MAX_WAITING = 20
+"""Predicted candidates that are listed."""
+
+PREDICTED = "predicted_formation_energy_per_atom"
+
+
+@dataclass(frozen=True)
+class ElementRow:
+    """An elemental reference and its cell: lengths in Å, angles in degrees, volume in Å^3/atom."""
+
+    phase: Phase
+    energy_per_atom: float
+    n_atoms: int
+    lengths: tuple[float, ...]
+    angles: tuple[float, ...]
+    volume_per_atom: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A kept candidate without an evaluation, and what the model says of it (eV/atom)."""
+
+    id: str
+    reduced_formula: str
+    formation_energy_per_atom: float | None
+    uncertainty: float | None
+    e_above_hull: float
+    round: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An evaluation that gave no energy."""
+
+    id: str
+    reduced_formula: str
+    round: int
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """The model that ranked a round.
+
+    Attributes:
+        mean_error: mean |predicted - evaluated| formation energy of the candidates of the round
+            that were evaluated, eV/atom; None where none was predicted.
+        n_compared: how many those are.
+    """
+
+    round: int
+    model: str
+    n_labels: int
+    message: str
+    mean_error: float | None
+    n_compared: int
+
+
+def element_rows(campaign: Campaign) -> list[ElementRow]:
+    """The elemental references with their cells."""
+    elements = [phase for phase in campaign.phases if phase.known and len(phase.elements) == 1]
+    return [_element_row(shown(rows), campaign) for rows in distinct(elements)]
+
+
+def _element_row(phase: Phase, campaign: Campaign) -> ElementRow:
+    row = campaign.placed.row_of[phase.id]
+    crystal: Crystals = campaign.placed.found.relaxed[row]
+    n_atoms = int(crystal.n_atoms[0])
+    lengths = np.linalg.norm(crystal.lattice[0], axis=1)
+    directions = crystal.lattice[0] / lengths[:, None]
+    cosines = np.clip([directions[i] @ directions[j] for i, j in ((1, 2), (0, 2), (0, 1))], -1, 1)
+    return ElementRow(
+        phase,
+        float(campaign.placed.found.energy_per_atom[row]),
+        n_atoms,
+        tuple(lengths.tolist()),
+        tuple(np.degrees(np.arccos(cosines)).tolist()),
+        float(crystal.volumes[0]) / n_atoms,
+    )
+
+
+def failures(campaign: Campaign) -> list[Failure]:
+    """Evaluations whose status is not ``converged``, by status."""
+    failed = pc.not_equal(campaign.evaluations["status"], Status.CONVERGED.value)
+    rows = campaign.evaluations.select(["id", "round", "status", "message"]).filter(failed)
+    formulas = formulas_of(campaign, rows["id"].to_pylist())
+    found = [Failure(reduced_formula=formulas[row["id"]], **row) for row in rows.to_pylist()]
+    return sorted(found, key=lambda f: (f.status, f.reduced_formula, f.id))
+
+
+def formulas_of(campaign: Campaign, ids: list[str]) -> dict[str, str]:
+    """Reduced formulas of some candidates, by id."""
+    rows = rows_with(campaign.crystals.select(["id", "reduced_formula"]), "id", ids)
+    return {row["id"]: row["reduced_formula"] for row in rows}
+
+
+def waiting(campaign: Campaign) -> list[Prediction]:
+    """The ``MAX_WAITING`` kept candidates lowest above the predicted hull, not evaluated yet."""
+    last = campaign.screening.group_by("id").aggregate([("round", "max")])
+    last = last.rename_columns({"round_max": "round"})
+    table = campaign.screening.join(last, ["id", "round"], join_type="inner")
+    done = pc.is_in(table["id"], value_set=campaign.evaluations["id"])
+    ranked = pc.is_valid(table["predicted_e_above_hull"])
+    table = table.filter(pc.and_(pc.and_(table["kept"], ranked), pc.invert(done)))
+    table = table.sort_by([("predicted_e_above_hull", "ascending"), ("id", "ascending")])
+    rows = table.slice(0, MAX_WAITING).to_pylist()
+    formulas = formulas_of(campaign, [row["id"] for row in rows])
+    return [
+        Prediction(
+            id=row["id"],
+            reduced_formula=formulas[row["id"]],
+            formation_energy_per_atom=row[PREDICTED],
+            uncertainty=row["uncertainty"],
+            e_above_hull=row["predicted_e_above_hull"],
+            round=row["round"],
+        )
+        for row in rows
+    ]
+
+
+def screening_counts(campaign: Campaign) -> list[tuple[str, int]]:
+    """How many verdicts on candidates were to keep, and how many to reject for each reason."""
+    verdicts = campaign.screening.filter(pc.greater(campaign.screening["round"], 0))
+    counted = verdicts.group_by(["kept", "reason"]).aggregate([([], "count_all")])
+    kept, rejected = 0, []
+    for row in counted.to_pylist():
+        if row["kept"]:
+            kept += row["count_all"]
+        else:
+            rejected.append((row["reason"] or "no reason given", row["count_all"]))
+    rejected.sort(key=lambda item: (-item[1], item[0]))
+    return [("kept", kept), *rejected] if counted.num_rows else []
+
+
+def round_rows(campaign: Campaign) -> list[RoundRow]:
+    """What ranked each round, and how far off its predictions were."""
+    placed = campaign.placed
+    energies = dict(zip(placed.found.ids, placed.formation_energy_per_atom.tolist(), strict=True))
+    predicted = campaign.screening.filter(pc.is_valid(campaign.screening[PREDICTED]))
+    errors: dict[int, list[float]] = {}
+    for row in rows_with(predicted.select(["id", "round", PREDICTED]), "id", energies):
+        errors.setdefault(row["round"], []).append(abs(row[PREDICTED] - energies[row["id"]]))
+    return [
+        RoundRow(
+            round=number,
+            model=facts["model"],
+            n_labels=facts["n_labels"],
+            message=facts["message"],
+            mean_error=float(np.mean(errors[number])) if number in errors else None,
+            n_compared=len(errors.get(number, [])),
+        )
+        for number, facts in campaign.screened.items()
+    ]

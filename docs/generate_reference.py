@@ -257,6 +257,10 @@ def _class_signature(node: ast.ClassDef) -> str:
     if any("Enum" in ast.unparse(base) for base in node.bases):
         values = [ast.unparse(one) for one in node.body if isinstance(one, ast.Assign)]
         return f"class {node.name}:\n" + "\n".join(f"    {value}" for value in values)
+    if any("BaseModel" in ast.unparse(base) for base in node.bases):
+        fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+        named = [f"{ast.unparse(f.target)}: {ast.unparse(f.annotation)}" for f in fields]
+        return _call(f"class {node.name}", named)
     if not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
         return f"class {node.name}"
     fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]

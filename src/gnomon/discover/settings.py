@@ -115,7 +115,15 @@ System = Annotated[tuple[str, ...], BeforeValidator(_elements)]
 
 
 class CampaignConfig(BaseModel):
-    """Everything that defines a campaign."""
+    """Everything that defines a campaign: the settings of its TOML file.
+
+    >>> config = CampaignConfig(system="Au-Cu", budget={"evaluations": 20})
+    >>> config.name, config.budget.evaluations, config.evaluator.name
+    ('Au-Cu', 20, 'gnomon-1')
+
+    Raises:
+        ValueError: for a setting that does not exist, or a value out of range.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

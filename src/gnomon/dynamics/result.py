@@ -10,7 +10,11 @@ from gnomon.crystals import Crystals
 
 
 class Status(StrEnum):
-    """How the evaluation of one crystal ended."""
+    """How the evaluation of one crystal ended; only ``converged`` ones are phases of a hull.
+
+    >>> Status.CONVERGED == "converged"
+    True
+    """
 
     CONVERGED = "converged"
     NOT_CONVERGED = "not_converged"

@@ -1,10 +1,4 @@
-"""``Frames``: crystals with energy, forces and stress of ONE energy scheme; their files.
-
->>> salt = Crystals.single(5.64 * np.eye(3), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
->>> frames = Frames.of(salt, np.array([-6.7]), np.zeros((2, 3)), scheme="PBE")
->>> len(frames), str(frames.group[0]), bool(np.isnan(frames.stress).all())
-(1, 'NaCl', True)
-"""
+"""``Frames``: crystals with energy, forces and stress of ONE energy scheme; their files."""
 
 from __future__ import annotations
 
@@ -36,6 +30,11 @@ from gnomon.run.files import write_atomically
 @dataclass(frozen=True, eq=False)
 class Frames:
     """A batch of n labelled crystals in columns, all of one energy scheme.  Arrays are read-only.
+
+    >>> salt = Crystals.single(5.64 * np.eye(3), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> frames = Frames.of(salt, np.array([-6.7]), np.zeros((2, 3)), scheme="PBE")
+    >>> len(frames), str(frames.group[0]), bool(np.isnan(frames.stress).all())
+    (1, 'NaCl', True)
 
     Attributes:
         crystals: the geometries.

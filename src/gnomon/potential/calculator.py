@@ -1,11 +1,4 @@
-"""``gnomon.Calculator``: the potential as an ASE calculator, for everything that speaks ASE.
-
->>> from ase.build import bulk
->>> import gnomon
->>> atoms = bulk("NaCl", "rocksalt", a=5.64)
->>> atoms.calc = gnomon.Calculator("nequix-mp-1")  # doctest: +SKIP
->>> atoms.get_potential_energy(), atoms.get_forces()  # doctest: +SKIP
-"""
+"""``gnomon.Calculator``: the potential as an ASE calculator, for everything that speaks ASE."""
 
 from __future__ import annotations
 
@@ -50,6 +43,12 @@ class Calculator(ase.calculators.calculator.Calculator):  # type: ignore[misc]  
     Open directions are open: no atom sees an image of another along them, whatever the cell, and a
     molecule needs no cell.  The stress is given where the cell has a volume.  Single precision
     resolves energies to about 1e-6 of their size; for finite differences take ``float64``.
+
+    >>> from ase.build import bulk
+    >>> atoms = bulk("NaCl", "rocksalt", a=5.64)
+    >>> atoms.calc = Calculator("gnomon-1")
+    >>> round(float(atoms.get_potential_energy()), 1), atoms.get_forces().shape
+    (-6.8, (2, 3))
     """
 
     implemented_properties: ClassVar[list[str]] = [

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
+from gnomon.io.objects import as_crystals
 from gnomon.potential.batch import Shape, batches
 from gnomon.potential.checkpoint import load
 from gnomon.potential.network import Potential, energy_forces_stress
@@ -60,12 +61,17 @@ class LoadedPotential:
         table[list(self.elements)] = True
         return np.logical_and.reduceat(table[crystals.atomic_numbers], crystals.offsets[:-1])
 
-    def predict(self, crystals: Crystals, *, capacity: Shape = CAPACITY) -> EnergyForcesStress:
+    def predict(self, crystals: Any, *, capacity: Shape = CAPACITY) -> EnergyForcesStress:
         """Labels of all crystals, in order.
+
+        Args:
+            crystals: whatever ``gnomon.io.as_crystals`` takes.
+            capacity: size of a batch.
 
         Raises:
             ValueError: if a crystal holds an element that the potential does not know.
         """
+        crystals = as_crystals(crystals)
         known = self.knows(crystals)
         if not known.all():
             i = int(np.flatnonzero(~known)[0])
@@ -95,7 +101,22 @@ compiled = eqx.filter_jit(energy_forces_stress)
 
 
 def load_potential(name_or_path: str, *, listener: Listener = SILENT) -> LoadedPotential:
-    """Weights by name (``gnomon-1``, ``nequix-mp-1``, ...) or path; ``listener`` hears a download.
+    """The interatomic potential of these weights.
+
+    >>> from ase.build import bulk
+    >>> potential = load_potential("gnomon-1")
+    >>> found = potential.predict(bulk("NaCl", "rocksalt", a=5.64))
+    >>> len(potential.elements), found.energy.round(1).tolist(), found.forces.shape
+    (89, [-6.8], (2, 3))
+
+    Args:
+        name_or_path: ``gnomon-1`` in the package, ``nequix-mp-1`` and others that their authors
+            publish, or a file.
+        listener: hears how a download gets on.
+
+    Returns:
+        The potential: ``predict(crystals)`` gives energies in eV, forces in eV/Å, stresses in
+        eV/Å3; ``scheme`` names what the energies are.
 
     Raises:
         ValueError: if there are no such weights, or the file is not what it should be.

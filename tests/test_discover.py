@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gnomon.cli import main
@@ -30,6 +32,7 @@ from gnomon.io import write
 from gnomon.report import build_report
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store, StoreError
+from gnomon.verify import plan
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT
 
@@ -416,6 +419,28 @@ def test_a_campaign_in_which_nothing_converged_can_be_reported(tmp_path: Path) -
         run(tmp_path, FastEvaluator(failing=(AL, NI)))
     assert len(Campaign(tmp_path).hull_table()) == 0
     assert build_report(Campaign(tmp_path))
+
+
+# --- folders of before ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("few")
+def test_a_folder_of_before_finds_were_typed_is_read_and_goes_on(tmp_path: Path) -> None:
+    """``data/campaign-of-0edff58.zip`` is what one round of ``run`` below left at that commit."""
+    with zipfile.ZipFile(Path(__file__).parent / "data" / "campaign-of-0edff58.zip") as file:
+        file.extractall(tmp_path / "old")
+    old = Campaign(tmp_path / "old")
+    (find,) = old.finds
+    assert (find.id, find.reduced_formula) == ("1a83bca6f7b111fbb0547f5a", "AlNi")
+    assert find.distance_to_rest == pytest.approx(-0.30173584150490207, abs=1e-12)
+    assert build_report(old).n_evaluated == 2
+    assert plan(old, 1).targets[0].find == find
+    recorded = pq.read_table(tmp_path / "old" / "hull.parquet")
+    by_id = [("id", "ascending")]
+    assert old.hull_table().sort_by(by_id).equals(recorded.sort_by(by_id))
+    run(tmp_path / "old")
+    run(tmp_path / "new")
+    assert tables(tmp_path / "old") == tables(tmp_path / "new")
 
 
 # --- refusals -------------------------------------------------------------------------------------

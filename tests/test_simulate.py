@@ -15,7 +15,6 @@ from gnomon.models.composition.model import CompositionModel, OfCrystals, initia
 from gnomon.models.composition.network import CompositionConfig
 from gnomon.models.target import Target
 from gnomon.replay.curves import acceleration, curve
-from gnomon.replay.embedded import EmbeddedLearner
 from gnomon.replay.gaussian import condition, whitened
 from gnomon.replay.learners import CorrectedLearner, Forecast, Revealed, RidgeLearner
 from gnomon.replay.linear import fit
@@ -181,7 +180,7 @@ def test_an_ensemble_learns_where_it_errs(replayed):
     truth = truth_of(replayed)
     every = np.arange(N_POOL)
     told, rest = every[: N_POOL // 2], every[N_POOL // 2 :]
-    learner = EmbeddedLearner(Seeing(truth), "seeing")
+    learner = CorrectedLearner(Seeing(truth), "seeing")
     before = learner.forecast(replayed.pool, Revealed(told[:0], truth[:0]), seed=0)
     after = learner.forecast(replayed.pool, Revealed(told, truth[told]), seed=0)
     plain = CorrectedLearner(Fixed(learner._see(replayed.pool.crystals)[0].median), "fixed")

@@ -153,14 +153,13 @@ def _phases(path: Path, scheme: str) -> Any:
 
 def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
     """What greedy, ucb and ei ask."""
-    from gnomon.replay.learners import RidgeLearner, StructuralLearner
+    from gnomon.replay.learners import CorrectedLearner, RidgeLearner, StructuralLearner
 
     if model is not None:
         from gnomon.models.structural.ensemble import load_model
-        from gnomon.replay.embedded import EmbeddedLearner
 
         name = f"structural ensemble {_sha256(model)}, errors learned on its embeddings"
-        return EmbeddedLearner(load_model(model), name)
+        return CorrectedLearner(load_model(model), name)
     if retrain is not None:
         from gnomon.models.structural.train import TrainConfig
 

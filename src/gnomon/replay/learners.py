@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.models import EnergyModel, Predictions
+from gnomon.replay.gaussian import condition, whitened
 from gnomon.replay.linear import (
     OFFSET_NAMES,
     composition_features,
@@ -46,6 +47,10 @@ RIDGE_NOISE = 0.15
 
 MODEL_NOISE = 0.05
 """eV/atom that a trained network leaves unexplained on crystals unlike its own, about."""
+
+
+COMPONENTS = 128
+"""Principal axes of the embeddings that are kept, as for the domain of a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,43 +116,64 @@ class RidgeLearner:
         return forecast_of(pool, model.predict(asked), spread, named_offset(model.mean, k))
 
 
-class CorrectedLearner:
-    """A trained model, left as it is, plus a linear correction of its errors on revealed rows.
+@runtime_checkable
+class EmbeddingModel(Protocol):
+    """An energy model that also says what it sees of each crystal, as the structural ensemble."""
 
-    The correction has the offset between schemes and one term for each element (least squares
-    with priors), so a round costs milliseconds however large the model.  Each seed draws its own
-    bootstrap of the members.
+    def predict_and_embed(
+        self, crystals: Crystals
+    ) -> tuple[Predictions, Float32[np.ndarray, "n features"]]:
+        """Predictions, and vectors that lie near where crystals are alike to the model."""
+        ...
+
+
+class CorrectedLearner:
+    """A trained model, left as it is, plus what revealed errors say about those to come.
+
+    Errors are linear in the fractions of the elements and in the offset between schemes; those of
+    a model that embeds crystals also a smooth function of the embedding, a Gaussian process whose
+    scale and reach are fitted in every round.  So a round costs milliseconds however large the
+    model.  Each seed draws its own bootstrap of the members.
     """
 
     def __init__(self, model: EnergyModel, name: str) -> None:
         """Take a model; it predicts the pool once."""
         self.name = name
         self._model = model
-        self._base: tuple[Crystals, Predictions] | None = None
+        self._base: tuple[Crystals, Predictions, Float64[np.ndarray, "n k"] | None] | None = None
 
     def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
-        """The model's median plus the correction learned so far."""
-        predictions = self._predict(pool.crystals)
-        base = bootstrapped(predictions, seed)
-        shifts = scheme_shifts(pool)
-        composition = pool.crystals.composition
-        fractions = composition / pool.crystals.n_atoms[:, None]
+        """The model's median plus the errors expected of it."""
+        predictions, coordinates = self._see(pool.crystals)
+        base, shifts = bootstrapped(predictions, seed), scheme_shifts(pool)
+        fractions = pool.crystals.composition / pool.crystals.n_atoms[:, None]
         features = np.concatenate([fractions, shifts], axis=1)
         prior = np.r_[
             np.full(fractions.shape[1], ELEMENT_PRIOR), np.full(shifts.shape[1], OFFSET_PRIOR)
         ]
         errors = revealed.formation_energy_per_atom - base[revealed.index]
         told = np.isfinite(errors)
-        model = fit(features[revealed.index[told]], errors[told], prior, MODEL_NOISE)
+        rows, targets = revealed.index[told], errors[told]
+        if coordinates is None:
+            line = fit(features[rows], targets, prior, MODEL_NOISE)
+            expected, weights, deviation = line.predict(features), line.mean, np.zeros(len(base))
+        else:
+            found = condition(features, prior, coordinates, rows, targets, MODEL_NOISE)
+            expected, weights, deviation = found.mean, found.linear, found.deviation
         # what the bootstrap of the members must not hide: how far all of them lie apart
-        spread = np.hypot(predictions.iqr / IQR_OF_NORMAL, MODEL_NOISE)
-        energy = base + model.predict(features)
-        return forecast_of(pool, energy, spread, named_offset(model.mean, shifts.shape[1]))
+        apart = predictions.iqr / IQR_OF_NORMAL
+        spread = np.hypot(np.hypot(deviation, MODEL_NOISE), apart)
+        return forecast_of(pool, base + expected, spread, named_offset(weights, shifts.shape[1]))
 
-    def _predict(self, crystals: Crystals) -> Predictions:
+    def _see(self, crystals: Crystals) -> tuple[Predictions, Float64[np.ndarray, "n k"] | None]:
+        """Predictions of the pool, and whitened embeddings where the model has any."""
         if self._base is None or self._base[0] is not crystals:
-            self._base = crystals, self._model.predict(crystals)
-        return self._base[1]
+            if isinstance(self._model, EmbeddingModel):
+                predictions, seen = self._model.predict_and_embed(crystals)
+                self._base = crystals, predictions, whitened(seen.astype(float), COMPONENTS)
+            else:
+                self._base = crystals, self._model.predict(crystals), None
+        return self._base[1:]
 
 
 class StructuralLearner:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from gnomon.replay.learners import Forecast, Learner, Revealed
-from gnomon.replay.pool import Answers, Pool, Replay
+from gnomon.replay.pool import Pool, Replay
 from gnomon.replay.strategies import MODEL_STRATEGIES, Settings, StrategyName, merit
 from gnomon.run.files import write_atomically
 from gnomon.run.listener import SILENT, Listener
@@ -68,74 +68,6 @@ class Round:
     offset: dict[str, float]
 
 
-def choose(
-    values: Float64[np.ndarray, " n"],
-    open_rows: Bool[np.ndarray, " n"],
-    count: int,
-    rng: np.random.Generator,
-) -> Int64[np.ndarray, " k"]:
-    """The open rows of highest merit; equal merits in the order of chance."""
-    rows = rng.permutation(np.flatnonzero(open_rows))
-    return rows[np.argsort(-values[rows], kind="stable")][:count]
-
-
-def step(
-    pool: Pool, revealed: Revealed, strategy: StrategyName, means: Means, plan: Plan, seed: int
-) -> tuple[Int64[np.ndarray, " k"], Forecast | None]:
-    """One choice, from what has been revealed so far and nothing else."""
-    learner = means.learner(strategy)
-    forecast = None if learner is None else learner.forecast(pool, revealed, seed=seed)
-    values = merit(strategy, plan.settings, forecast, means.probability, len(pool))
-    open_rows = np.ones(len(pool), dtype=bool)
-    open_rows[revealed.index] = False
-    name = zlib.crc32(strategy.encode())
-    rng = np.random.default_rng([seed, len(revealed.index), name])
-    return choose(values, open_rows, plan.batch, rng), forecast
-
-
-def replay(  # noqa: PLR0913  (what is replayed, by which strategy, and where it is written)
-    pool: Pool,
-    answers: Answers,
-    strategy: StrategyName,
-    means: Means,
-    plan: Plan,
-    *,
-    seed: int,
-    file: Path,
-    key: str,
-    listener: Listener = SILENT,
-) -> list[Round]:
-    """All rounds of one strategy and seed; goes on after the last whole line of the file.
-
-    Raises:
-        ValueError: if the file belongs to other data or settings.
-    """
-    rounds = _read(file, key)[: plan.rounds]
-    while len(rounds) < plan.rounds:
-        index = np.array([i for r in rounds for i in r.chosen], dtype=np.int64)
-        if len(index) == len(pool):
-            break
-        revealed = Revealed(index, answers.reveal(index))
-        chosen, forecast = step(pool, revealed, strategy, means, plan, seed)
-        mae, offset = None, {}
-        if forecast is not None:
-            errors = np.abs(forecast.energy[chosen] - answers.reveal(chosen))
-            mae = float(np.nanmean(errors)) if np.isfinite(errors).any() else None
-            offset = forecast.offset
-        rounds.append(Round(tuple(chosen.tolist()), mae, offset))
-        _append(file, asdict(rounds[-1]))
-        listener.tick(f"{strategy}, seed {seed}", len(rounds), plan.rounds)
-    return rounds
-
-
-def run_key(replayed: Replay, strategy: StrategyName, means: Means, plan: Plan) -> str:
-    """Hash of what the rounds of a strategy depend on; the number of rounds and seeds is not."""
-    learner = means.learner(strategy)
-    facts: list[Any] = [replayed.sha256, strategy, "" if learner is None else learner.name]
-    facts += [plan.batch, asdict(plan.settings)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
 def replay_all(
     replayed: Replay,
     strategies: Sequence[StrategyName],
@@ -151,24 +83,66 @@ def replay_all(
     """
     if not strategies or len(set(strategies)) != len(strategies):
         raise ValueError(f"strategies {list(strategies)}: name at least one, each once")
-    runs: dict[StrategyName, list[list[Round]]] = {}
-    for strategy in strategies:
-        key = run_key(replayed, strategy, means, plan)
-        runs[strategy] = [
-            replay(
-                replayed.pool,
-                replayed.answers,
-                strategy,
-                means,
-                plan,
-                seed=seed,
-                file=folder / "rounds" / f"{strategy}-{seed:03d}.jsonl",
-                key=key,
-                listener=listener,
-            )
+    return {
+        strategy: [
+            _replay(replayed, strategy, means, plan, seed, folder / "rounds", listener)
             for seed in range(plan.seeds)
         ]
-    return runs
+        for strategy in strategies
+    }
+
+
+def _replay(
+    replayed: Replay,
+    strategy: StrategyName,
+    means: Means,
+    plan: Plan,
+    seed: int,
+    folder: Path,
+    listener: Listener,
+) -> list[Round]:
+    """All rounds of one strategy and seed; goes on after the last whole line of its file."""
+    pool, answers, learner = replayed.pool, replayed.answers, means.learner(strategy)
+    # what the rounds depend on; how many there are, and how many seeds, is not part of it
+    facts: list[Any] = [replayed.sha256, strategy, "" if learner is None else learner.name]
+    facts += [plan.batch, asdict(plan.settings)]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    file = folder / f"{strategy}-{seed:03d}.jsonl"
+    rounds = _read(file, key)[: plan.rounds]
+    while len(rounds) < plan.rounds:
+        index = np.array([i for r in rounds for i in r.chosen], dtype=np.int64)
+        if len(index) == len(pool):
+            break
+        revealed = Revealed(index, answers.reveal(index))
+        forecast = None if learner is None else learner.forecast(pool, revealed, seed=seed)
+        chosen = _choose(pool, revealed, strategy, forecast, means, plan, seed)
+        mae, offset = None, {}
+        if forecast is not None:
+            errors = np.abs(forecast.energy[chosen] - answers.reveal(chosen))
+            mae = float(np.nanmean(errors)) if np.isfinite(errors).any() else None
+            offset = forecast.offset
+        rounds.append(Round(tuple(chosen.tolist()), mae, offset))
+        _append(file, asdict(rounds[-1]))
+        listener.tick(f"{strategy}, seed {seed}", len(rounds), plan.rounds)
+    return rounds
+
+
+def _choose(
+    pool: Pool,
+    revealed: Revealed,
+    strategy: StrategyName,
+    forecast: Forecast | None,
+    means: Means,
+    plan: Plan,
+    seed: int,
+) -> Int64[np.ndarray, " k"]:
+    """The open rows of highest merit, from what was revealed; equal ones in the order of chance."""
+    values = merit(strategy, plan.settings, forecast, means.probability, len(pool))
+    open_rows = np.ones(len(pool), dtype=bool)
+    open_rows[revealed.index] = False
+    rng = np.random.default_rng([seed, len(revealed.index), zlib.crc32(strategy.encode())])
+    rows = rng.permutation(np.flatnonzero(open_rows))
+    return rows[np.argsort(-values[rows], kind="stable")][: plan.batch]
 
 
 def _read(file: Path, key: str) -> list[Round]:

@@ -28,7 +28,7 @@ from gnomon.generate.substitution.generator import Counts, SubstitutionGenerator
 from gnomon.generate.substitution.model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import to_arrow, to_pymatgen
-from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.duplicates import FAST, group_duplicates
 
 LEARNED, PUBLISHED, SAPS = "substitution", "substitution, published table", "saps"
 GENERATORS = (LEARNED, PUBLISHED, SAPS)
@@ -216,7 +216,7 @@ def distinct(candidates: Candidates) -> Candidates:
 
     By fingerprints alone: to match hundreds of orders of one parent with each other takes minutes.
     """
-    groups = group_duplicates(candidates.crystals, match=False)
+    groups = group_duplicates(candidates.crystals, FAST).of
     firsts = np.unique(groups, return_index=True)[1][: LIMITS[-1]]
     return Candidates(candidates.crystals.take(firsts), candidates.lineage.take(pa.array(firsts)))
 

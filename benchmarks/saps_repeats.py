@@ -46,7 +46,7 @@ def main() -> None:
             "parents": len(parents),
             "candidates": len(found),
             "canonical_cells": len(set(canonical_ids(sized).tolist())),
-            "groups_within_the_matchers_tolerance": len(set(group_duplicates(sized).tolist())),
+            "groups_within_the_matchers_tolerance": len(set(group_duplicates(sized).of.tolist())),
         },
         given.out,
     )

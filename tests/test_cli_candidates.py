@@ -38,7 +38,7 @@ def test_prototypes_of_a_file_are_decorated(file, tmp_path, capsys):
 
 def test_duplicates_are_counted_and_the_first_kept(file, tmp_path, capsys):
     out = tmp_path / "distinct.parquet"
-    duplicates([str(file)], out, None, None, json=True)
+    duplicates([str(file)], out, json=True)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["crystals"], printed["groups"]) == (3, 2)
     assert [row["group"] for row in printed["rows"]] == [0, 1, 0]

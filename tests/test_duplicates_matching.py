@@ -1,19 +1,19 @@
-"""The matcher answers as pymatgen's StructureMatcher does, and components are those of a graph."""
+"""The matcher answers as pymatgen's StructureMatcher does, and groups hold no pair that differs."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
 from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.structure.cells import comparable_cells
-from gnomon.structure.components import joined
+from gnomon.structure.duplicates import Sameness, group_duplicates
 from gnomon.structure.matching import Matcher
 from tests.strategies import random_crystal, random_unimodular, rewritten, rngs
 
@@ -145,35 +145,38 @@ def test_other_compositions_never_fit() -> None:
     assert not fit(salt, salt.substitute({"Cl": "Cs"}), Matcher())
 
 
-# --- components -----------------------------------------------------------------------------------
+# --- groups -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rulers(Matcher):
+    """Pairs of a batch match if they are among these, whatever the crystals are."""
+
+    edges: frozenset[tuple[int, int]] = frozenset()
+
+    def on(self, crystals: Crystals) -> Callable[[int, int], bool]:
+        order = np.rint((crystals.lattice[:, 2, 2] - 3.3) / 0.01).astype(int)
+        return lambda i, j: (order[i], order[j]) in self.edges
 
 
 @given(st.data())
-def test_components_are_those_of_the_graph_in_whatever_order_pairs_come(
+def test_a_group_never_holds_a_pair_that_differs_and_pairs_of_two_groups_are_told(
     data: st.DataObject,
 ) -> None:
-    n = data.draw(st.integers(1, 12))
+    n = data.draw(st.integers(1, 9))
     every = [(i, j) for j in range(n) for i in range(j)]
-    edges = set(data.draw(st.lists(st.sampled_from(every), unique=True))) if every else set()
-    asked = []
-
-    def same(i: int, j: int) -> bool:
-        asked.append((i, j))
-        return (i, j) in edges
-
-    found = joined(n, data.draw(st.permutations(every)), same)
-    graph = np.zeros((n, n))
-    graph[tuple(np.array(sorted(edges), dtype=int).reshape(-1, 2).T)] = 1
-    _, expected = connected_components(graph, directed=False)
-    np.testing.assert_array_equal(found[:, None] == found, expected[:, None] == expected)
-    assert all(found[i] == min(np.flatnonzero(found == found[i])) for i in range(n))
-    assert len(asked) == len(set(asked))
-
-
-def test_what_is_connected_already_is_not_asked_about() -> None:
-    def same(i: int, j: int) -> bool:
-        if (i, j) == (0, 2):
-            pytest.fail("0 and 2 are connected through 1")
-        return True
-
-    assert joined(3, [(0, 1), (1, 2), (0, 2)], same).tolist() == [0, 0, 0]
+    edges = frozenset(data.draw(st.lists(st.sampled_from(every), unique=True)) if every else ())
+    crystals = Crystals.concatenate(
+        [Crystals.single(np.diag([3, 3, 3.3 + 0.01 * i]), [29], [[0, 0, 0]]) for i in range(n)]
+    )
+    groups = group_duplicates(crystals, Sameness(matcher=Rulers(edges=edges)))
+    of = groups.of.tolist()
+    assert list(dict.fromkeys(of)) == list(range(len(set(of))))
+    parted = {(i, j) for i, j in edges if of[i] != of[j]}
+    assert all((i, j) in edges for i, j in every if of[i] == of[j])
+    assert set(groups.chained) == parted
+    for a in range(n):
+        for b in range(a + 1, n):
+            if of[a] != of[b]:  # no two groups could be one
+                members = [i for i in range(n) if of[i] in (of[a], of[b])]
+                assert any((i, j) not in edges for j in members for i in members if i < j)

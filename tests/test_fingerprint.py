@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 
 from gnomon.crystals import Crystals
-from gnomon.structure.duplicates import find_known, group_duplicates, relative_distances
+from gnomon.structure.duplicates import (
+    FAST,
+    Sameness,
+    find_known,
+    group_duplicates,
+    relative_distances,
+)
 from gnomon.structure.fingerprint import fingerprints
+from gnomon.structure.matching import Matcher
 from tests.strategies import random_crystal, rewritten, rngs, seeds
 
 ROUNDING = 1e-7
@@ -66,15 +73,15 @@ def test_duplicates_are_found_in_any_cell_and_order(rng):
     copies = [noisy(rewritten(one, rng), 1e-3, rng) for one in crystals]
     order = rng.permutation(6)
     batch = Crystals.concatenate([[*crystals, *copies][i] for i in order])
-    groups = group_duplicates(batch)
+    groups = group_duplicates(batch).of
     of = dict(zip(order.tolist(), groups.tolist(), strict=True))
     assert all(of[i] == of[i + 3] for i in range(3))
-    assert group_duplicates(batch, match=False).tolist() == groups.tolist()
+    assert group_duplicates(batch, FAST).of.tolist() == groups.tolist()
 
 
 def test_groups_are_numbered_in_the_order_of_their_first_crystals():
     batch = Crystals.concatenate([stacked("ABC"), stacked("AB"), stacked("ABCABC"), stacked("A")])
-    assert group_duplicates(batch).tolist() == [0, 1, 0, 2]
+    assert group_duplicates(batch).of.tolist() == [0, 1, 0, 2]
 
 
 def test_the_matcher_tells_polytypes_apart_that_fingerprints_hold_for_alike():
@@ -89,18 +96,24 @@ def test_the_matcher_tells_polytypes_apart_that_fingerprints_hold_for_alike():
 
     both = Crystals.concatenate([polytype("ABCABACB"), polytype("ABCACBCB")])
     assert distance(both[0], both[1]) < 0.05
-    assert len(set(group_duplicates(both).tolist())) == 2
-    assert len(set(group_duplicates(both, match=False, tolerance=0.05).tolist())) == 1
+    assert len(set(group_duplicates(both).of.tolist())) == 2
+    near = Sameness(fingerprint=0.05, matcher=None)
+    assert len(set(group_duplicates(both, near).of.tolist())) == 1
 
 
-def test_matching_is_joined_to_components():
-    """Each of a chain of distortions matches the next; the ends need not match each other."""
+def test_a_chain_of_distortions_is_cut_and_told():
+    """Each matches the next; the ends do not match each other, and never stand in one group."""
     base = Crystals.single(np.eye(3) * 4.0, [55, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
     chain = Crystals.concatenate(
-        [base.with_lattice(base.lattice * [1, 1, 1 + 0.08 * i]) for i in range(6)]
+        [base.with_lattice(base.lattice * [1, 1, 1.05 + 0.08 * i]) for i in range(6)]
     )
-    assert set(group_duplicates(chain).tolist()) == {0}
-    assert len(set(group_duplicates(chain[[0, 5]]).tolist())) == 2
+    groups = group_duplicates(chain)
+    assert 1 < len(set(groups.of.tolist())) < 6
+    assert groups.chained
+    fit = Matcher().on(chain)
+    together = groups.of[:, None] == groups.of
+    assert all(fit(i, j) for j in range(6) for i in range(j) if together[i, j])
+    assert all(fit(i, j) and not together[i, j] for i, j in groups.chained)
 
 
 def test_known_crystals_are_found_by_index():
@@ -113,13 +126,14 @@ def test_known_crystals_are_found_by_index():
 
 def test_nothing_in_nothing_out():
     assert len(fingerprints(Crystals.empty())) == 0
-    assert group_duplicates(Crystals.empty()).tolist() == []
+    assert group_duplicates(Crystals.empty()).of.tolist() == []
     assert find_known(stacked("AB"), Crystals.empty()).tolist() == [-1]
 
 
 def test_a_tolerance_must_be_a_number():
-    with pytest.raises(ValueError, match="tolerance"):
-        group_duplicates(stacked("AB"), tolerance=-1.0)
+    for senseless in ({"fingerprint": -1.0}, {"symprec": float("nan")}, {"scale": 0.9}):
+        with pytest.raises(ValueError, match=r"must be at least"):
+            Sameness(**senseless)
 
 
 def test_parents_are_left_alone():

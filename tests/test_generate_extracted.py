@@ -11,7 +11,7 @@ from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.io import InputError, write
-from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.labels import prototype_labels
 from tests.strategies import rewritten, rngs
 
@@ -58,7 +58,7 @@ def test_decorations_are_all_inequivalent_ones():
     before = batch.ids.tolist()
     [chunk] = generator.generate(Crystals.empty(), seed=0)
     assert len(chunk.crystals) == 3 + 6  # three pairs in one way; six orders of three elements
-    assert len(set(group_duplicates(chunk.crystals, match=False).tolist())) == 9
+    assert len(set(group_duplicates(chunk.crystals, FAST).of.tolist())) == 9
     assert chunk.lineage.schema == LINEAGE
     assert chunk.lineage["id"].to_pylist() == chunk.crystals.ids.tolist()
     assert set(prototype_labels(chunk.crystals)) == {"AB_cP2_221_a_b", "ABC3_cP5_221_a_b_c"}

@@ -28,7 +28,7 @@ from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
-from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.protostructures import protostructure
 from gnomon.structure.symmetry import canonical_ids
 from tests.conftest import REPOSITORY
@@ -207,7 +207,7 @@ def test_no_two_outputs_are_one_crystal_in_two_sizes(name: str) -> None:
 
 def test_no_two_random_cells_are_one_crystal_in_two_sizes() -> None:
     crystals = joined(GENERATORS["random"]().generate(Crystals.empty(), seed=3))
-    assert len(set(group_duplicates(crystals, match=False).tolist())) == len(crystals)
+    assert len(set(group_duplicates(crystals, FAST).of.tolist())) == len(crystals)
 
 
 # --- memory ---------------------------------------------------------------------------------------

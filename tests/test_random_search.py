@@ -26,7 +26,7 @@ from gnomon.generate.random.generator import (
 from gnomon.generate.random.soft_spheres import TOLERATED, push_apart
 from gnomon.generate.random.symmetric_cells import draft, random_lattice, stacked
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
-from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
 from gnomon.structure.wyckoff import space_group
@@ -154,7 +154,7 @@ def made():
 
 def test_no_two_outputs_are_the_same_crystal(made):
     crystals = Crystals.concatenate([chunk.crystals for chunk in made])
-    assert len(set(group_duplicates(crystals, match=False).tolist())) == len(crystals) <= 50
+    assert len(set(group_duplicates(crystals, FAST).of.tolist())) == len(crystals) <= 50
 
 
 def test_lineage_has_a_row_for_each_candidate(made):

@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from scipy.sparse.csgraph import connected_components
 
 from gnomon.crystals import Crystals
 from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.structure.describe import describe, dimensionalities
-from gnomon.structure.match_graph import components
+from gnomon.structure.duplicates import Sameness
 from gnomon.structure.matching import Matcher
 from gnomon.structure.polymorphs import polymorphs
 from tests.strategies import random_crystal, rewritten, rngs
@@ -52,15 +51,14 @@ SILICA = (
 def test_disguises_are_one_and_other_crystals_are_others(rng: np.random.Generator) -> None:
     one, other = random_crystal(rng, 4), random_crystal(rng, 4)
     batch = Crystals.concatenate([one, *(disguised(one, rng) for _ in range(3)), other])
-    found = components(batch)
-    assert found[:4].tolist() == [0, 0, 0, 0]
-    if one.reduced_formulas[0] != other.reduced_formulas[0]:
-        assert found[4] == 4
+    found = polymorphs(batch, np.arange(5.0))
+    assert found[0].members == (0, 1, 2, 3)
+    assert [one.members for one in found[1:]] == [(4,)]
 
 
 @settings(max_examples=5)
 @given(rngs)
-def test_components_are_those_of_the_graph_of_all_pairs(rng: np.random.Generator) -> None:
+def test_members_of_a_polymorph_are_the_same_pair_by_pair(rng: np.random.Generator) -> None:
     """By pymatgen's own matcher, on crystals about as far apart as it tolerates."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
@@ -73,12 +71,14 @@ def test_components_are_those_of_the_graph_of_all_pairs(rng: np.random.Generator
     crystals = Crystals.concatenate([*batch, parent.supercell([1, 1, 2])])
     structures = to_pymatgen(crystals)
     fit = StructureMatcher().fit
-    graph = [
-        [j > i and fit(a, b) for j, b in enumerate(structures)] for i, a in enumerate(structures)
-    ]
-    _, expected = connected_components(np.array(graph), directed=False)
-    found = components(crystals)
-    np.testing.assert_array_equal(found[:, None] == found, expected[:, None] == expected)
+    found = polymorphs(crystals, np.zeros(7), same=Sameness(fingerprint=np.inf, symprec=0.0))
+    of = {i: k for k, one in enumerate(found) for i in one.members}
+    like = {(i, j) for one in found for i in one.members for j in one.also_like}
+    for j in range(7):
+        for i in range(j):
+            same = fit(structures[i], structures[j])
+            assert same or of[i] != of[j]
+            assert not same or of[i] == of[j] or any((m, i) in like for m in found[of[j]].members)
 
 
 # --- matching -----------------------------------------------------------------------------------
@@ -92,6 +92,9 @@ class Rulers(Matcher):
         return lambda i, j: bool(abs(edges[i] - edges[j]) < 0.15)
 
 
+RULERS = Sameness(fingerprint=np.inf, matcher=Rulers())
+
+
 def cubes(*edges: float) -> Crystals:
     return Crystals.concatenate([Crystals.single(a * np.eye(3), [29], [[0, 0, 0]]) for a in edges])
 
@@ -99,31 +102,38 @@ def cubes(*edges: float) -> Crystals:
 @pytest.mark.parametrize(
     "order", [(3.0, 3.1, 3.2, 4.0), (3.0, 3.2, 4.0, 3.1), (3.1, 4.0, 3.2, 3.0)]
 )
-def test_matches_that_are_not_transitive_join_all_the_same(order: tuple[float, ...]) -> None:
-    found = components(cubes(*order), Rulers())
-    alone = order.index(4.0)
-    chain = [i for i in range(4) if i != alone]
-    assert found[chain].tolist() == [0, 0, 0]
-    assert found[alone] == alone
+def test_matches_that_are_not_transitive_join_no_pair_that_differs(
+    order: tuple[float, ...],
+) -> None:
+    found = polymorphs(cubes(*order), np.array(order), same=RULERS)
+    edges = [sorted(order[i] for i in one.members) for one in found]
+    assert sorted(map(len, edges)) == [1, 1, 2]
+    assert [4.0] in edges
+    assert [3.0, 3.2] not in edges
+    [pair, alone] = sorted(
+        (one for one in found if 4.0 not in (order[i] for i in one.members)),
+        key=lambda one: -len(one.members),
+    )
+    assert [order[i] for i in pair.also_like] == [order[alone.representative]]
+    assert [order[i] for i in alone.also_like] == [3.1]
 
 
 def test_polymorphs_keep_the_lowest_and_say_how_far_the_others_are() -> None:
     crystals = cubes(3.0, 4.0, 3.1, 3.2, 5.0)
     energies = np.array([0.02, 0.01, 0.005, 0.0, 0.5])
-    first, second, third = polymorphs(crystals, energies, matcher=Rulers())
-    assert (first.representative, first.members) == (3, (3, 2, 0))
+    first, second, between, third = polymorphs(crystals, energies, same=RULERS)
+    assert (first.representative, first.members) == (3, (3, 2))
     assert (second.representative, second.energy_above_lowest) == (1, pytest.approx(0.01))
+    assert (between.members, between.also_like) == ((0,), (2,))
     assert (third.representative, third.energy_per_atom) == (4, 0.5)
-    assert len(polymorphs(crystals, energies, window=0.1, matcher=Rulers())) == 2
-    best = polymorphs(crystals, energies, best=2, matcher=Rulers())
+    assert len(polymorphs(crystals, energies, window=0.1, same=RULERS)) == 3
+    best = polymorphs(crystals, energies, best=2, same=RULERS)
     assert [one.members for one in best] == [(3, 2)]
 
 
 def test_crystals_without_an_energy_come_last_and_are_not_lost() -> None:
     crystals = Crystals.concatenate([cubes(3.0, 4.0, 3.1), cubes(3.0).substitute({"Cu": "Ag"})])
-    found = polymorphs(
-        crystals, np.array([np.nan, 0.2, 0.1, np.nan]), window=0.05, matcher=Rulers()
-    )
+    found = polymorphs(crystals, np.array([np.nan, 0.2, 0.1, np.nan]), window=0.05, same=RULERS)
     assert [one.members for one in found] == [(2, 0), (3,)]
     assert np.isnan(found[1].energy_per_atom)
     assert np.isnan(found[1].energy_above_lowest)
@@ -171,12 +181,15 @@ def test_known_polymorphs_of_titania_are_distinct(shared_data: Path) -> None:
     )
     energies = table["formation_energy_per_atom"].to_numpy()
     crystals = from_arrow(table)
+    names = table["id"].to_pylist()
     found = polymorphs(crystals, energies)
-    ids = [table["id"][one.representative].as_py() for one in found]
+    assert (names.index("mp-34688"),) in [one.members for one in found]  # distorted to C2/c
+    found = polymorphs(crystals, energies, same=Sameness(fingerprint=np.inf, symprec=0.0))
+    ids = [names[one.representative] for one in found]
     assert {"mp-390", "mp-554278", "mp-430", "mp-766454", "mp-1097860"} <= set(ids)
     anatase = found[ids.index("mp-390")]
-    also = [table["id"][i].as_py() for i in anatase.members]
-    assert also == ["mp-390", "mp-34688"]  # a distortion of it to C2/c, 2 meV/atom higher
+    also = [names[i] for i in anatase.members]
+    assert also == ["mp-390", "mp-34688"]  # 2 meV/atom higher, to the matcher the same
     assert describe(crystals.take([anatase.representative]))["space_group"].to_pylist() == [141]
 
 

@@ -41,6 +41,13 @@ def reduce(
         typer.Option(help="Leave out what is higher above the lowest of its formula (eV/atom)."),
     ] = None,
     symprec: Annotated[float, typer.Option(help="Tolerance of space groups, Å.")] = 0.1,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Distortions that change the space group at this tolerance, Å, make another "
+            "polymorph; 0 leaves them to the matcher."
+        ),
+    ] = 0.03,
     out: Annotated[
         Path | None, typer.Option(help="Table of polymorphs (.parquet, with geometry, or .csv).")
     ] = None,
@@ -49,15 +56,15 @@ def reduce(
 ) -> None:
     """Reduce crystals to their distinct polymorphs, the lowest in energy of each, and name them.
 
-    The best of each composition are matched pair by pair; polymorphs are connected components.
+    The best of each composition are matched pair by pair.
 
     Example: gnomon reduce campaign-Au-Cu --window 0.1 --out polymorphs.parquet
     """
     import numpy as np
 
     from gnomon.cli.terminal import listening, put_json, put_table, say
-    from gnomon.structure.polymorph_table import polymorph_table
-    from gnomon.structure.polymorphs import polymorphs
+    from gnomon.structure.duplicates import Sameness
+    from gnomon.structure.polymorphs import polymorph_table, polymorphs
 
     if out is not None:
         if out.suffix not in (".parquet", ".csv"):
@@ -70,6 +77,7 @@ def reduce(
             given.energies,
             best=best,
             window=np.inf if window is None else window,
+            same=Sameness(fingerprint=np.inf, symprec=tolerance),
             listener=listener,
         )
     table = polymorph_table(given.crystals, found, given.names, symprec)
@@ -141,9 +149,10 @@ def _write(out: Path, table: pa.Table) -> None:
     if out.suffix == ".parquet":
         write_parquet(out, table)
         return
-    members = pa.array([" ".join(names) for names in table["members"].to_pylist()])
     flat = table.drop_columns(GEOMETRY)
-    flat = flat.set_column(flat.column_names.index("members"), "members", members)
+    for name in ("members", "also_like"):
+        joined = pa.array([" ".join(names) for names in table[name].to_pylist()])
+        flat = flat.set_column(flat.column_names.index(name), name, joined)
     sink = pa.BufferOutputStream()
     csv.write_csv(flat, sink)
     write_bytes(out, sink.getvalue().to_pybytes())

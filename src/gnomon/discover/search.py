@@ -103,7 +103,7 @@ def _ranked(
     crystals = Crystals.concatenate(relaxed)
     energy = np.concatenate([np.zeros(0), *energies])
     order = np.argsort(energy, kind="stable")
-    groups = group_duplicates(crystals.take(order))
+    groups = group_duplicates(crystals.take(order)).of
     _, firsts, times = np.unique(groups, return_index=True, return_counts=True)
     chosen = order[firsts]
     return Found(

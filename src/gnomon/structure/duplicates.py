@@ -1,87 +1,163 @@
-"""Groups of crystals that are the same: formula, fingerprint, then the exact matcher.
+"""Groups of crystals that are the same: formula, size, fingerprint, exact matcher, space group.
 
-Matching within tolerances is not transitive, so groups are the connected components of the graph of
-matches, and not the greedy groups around whichever crystal came first.  Nearest pairs are compared
-first, and pairs that are connected already not at all, which changes no component.
+Matching within tolerances is not transitive: a may match b and b match c, but a not c.  A group
+never holds two crystals that differ: nearest pairs are joined first, and two groups only if all of
+the one are the same as all of the other (complete linkage).  Pairs that match and stay apart
+nevertheless are told (``Groups.chained``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.structure.components import joined
+from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.fingerprint import fingerprints
 from gnomon.structure.matching import Matcher
+from gnomon.structure.symmetry import space_groups
 
-TOLERANCE = 0.5
-"""Relative distance of fingerprints up to which the matcher is asked.
+TWINS = 1e-5
+"""Relative distance, of fingerprints and sizes, up to which crystals that match stand for each
+other: a third one is compared with one of them only."""
 
-Of the 4,322 pairs of one formula in 24,440 crystals of the Materials Project the matcher finds 418
-the same; the median distance of those is 0.075, and of 410 it is at most 0.5 (of 351 at most 0.2).
-(``benchmarks/fingerprints.py``)."""
+TRICLINIC = 2
+"""Space groups up to this number tell of noise as often as of a distortion: it leaves no other."""
 
-SAME = 0.02
-"""Relative distance of fingerprints up to which crystals count as the same without a matcher."""
+STEADY = 3.0
+"""A space group counts if it is the same at a tolerance so many times as tight: noise of about the
+tolerance leaves some operations and takes others."""
 
 ROWS = 512
 """Fingerprints compared with all others of their formula at a time."""
 
-BLOCK = 100_000
-"""Pairs that are objects of Python at a time."""
+Same = Callable[[int, int], bool]
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """When two crystals of one reduced formula are the same, mirror images too.
+
+    Attributes:
+        fingerprint: relative distance of fingerprints, |x - y| over the root mean square of |x| and
+            |y|, beyond which they differ.  Of the 4,322 pairs of one formula in 24,440 crystals of
+            the Materials Project the matcher finds 418 the same; the median distance of those is
+            0.075, and of 410 it is at most 0.5 (``benchmarks/fingerprints.py``).
+        matcher: judges the pairs that are left; None takes them all for the same, which merges
+            polytypes (stackings of the same layers) and lets groups chain.
+        symprec: Å; what the matcher finds the same differs all the same where the space groups at
+            this tolerance do: tilts, ferroelectric shifts, strains.  Groups of crystals with noise
+            do not count (``TRICLINIC``, ``STEADY``).  0 leaves it to the matcher.
+        scale: largest ratio of their lengths, (volume / atoms)^(1/3).
+
+    Raises:
+        ValueError: for a tolerance below 0, a ratio below 1, or no number.
+    """
+
+    fingerprint: float = 0.5
+    matcher: Matcher | None = field(default_factory=Matcher)
+    symprec: float = 0.03
+    scale: float = 1.2
+
+    def __post_init__(self) -> None:
+        for name, least in (("fingerprint", 0), ("symprec", 0), ("scale", 1)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+    def on(self, crystals: Crystals) -> Same:
+        """The test whether crystals i and j of a batch are the same, the earlier one first."""
+        if self.matcher is None:
+            return lambda i, j: True
+        match = self.matcher.on(crystals)
+
+        @cache
+        def group(i: int) -> int:
+            """Space group of a crystal, 0 where noise may hide it."""
+            if not self.symprec:
+                return 0
+            [found] = space_groups(crystals[i], self.symprec).tolist()
+            steady = [found] == space_groups(crystals[i], self.symprec / STEADY).tolist()
+            return found if steady and found > TRICLINIC else 0
+
+        @cache
+        def same(i: int, j: int) -> bool:
+            return match(i, j) and (group(i) == group(j) or 0 in (group(i), group(j)))
+
+        return same
+
+
+FAST = Sameness(fingerprint=0.02, matcher=None)
+"""By fingerprints alone."""
+
+
+class Groups(NamedTuple):
+    """Which of n crystals are the same.
+
+    Attributes:
+        of: (n,), the group of each; groups are numbered in the order of their first crystals.
+        chained: pairs of crystals that are the same and stand in different groups, as others of
+            these groups differ.
+    """
+
+    of: Int64[np.ndarray, " n"]
+    chained: tuple[tuple[int, int], ...]
 
 
 def group_duplicates(
-    crystals: Crystals, *, tolerance: float | None = None, match: bool = True
-) -> Int64[np.ndarray, " n"]:
-    """Group of each crystal: equal numbers are the same crystal, up to its size and mirror image.
-
-    Groups are numbered from 0 in the order of their first crystals.
+    crystals: Crystals, same: Sameness | None = None, *, listener: Listener = SILENT
+) -> Groups:
+    """Groups of crystals that are the same.
 
     Args:
         crystals: in any cells.
-        tolerance: relative distance of fingerprints, |x - y| over the root mean square of |x| and
-            |y|, beyond which crystals differ; ``TOLERANCE``, or ``SAME`` without the matcher.
-        match: let pymatgen's ``StructureMatcher`` decide on pairs within the tolerance; without it
-            they are taken as the same, which merges polytypes (stackings of the same layers).
-
-    Raises:
-        ValueError: if the tolerance is negative or no number.
+        same: when two are; ``Sameness()`` if not given.
+        listener: hears how many crystals have been compared with all others of their formula.
     """
-    limit = tolerance if tolerance is not None else (TOLERANCE if match else SAME)
-    if not (np.isfinite(limit) and limit >= 0):
-        raise ValueError(f"the tolerance must be a number from 0 on, not {limit}")
+    same = same or Sameness()
     first = np.arange(len(crystals))
-    for buckets in _batches(crystals):
-        pairs = np.concatenate([members[_near_pairs(values, limit)] for members, values in buckets])
-        near, place = np.unique(pairs, return_inverse=True)
-        same = Matcher().on(crystals.take(near)) if match else _always
-        first[near] = near[joined(len(near), _listed(place.reshape(-1, 2)), same)]
-    return _numbered(first)
+    chained: list[tuple[int, int]] = []
+    for near in _near_pairs(crystals, same, listener):
+        members, place = np.unique(near.pairs, return_inverse=True)
+        pairs = place.reshape(-1, 2)
+        if same.matcher is None:
+            first[members] = members[_connected(len(members), pairs)]
+            continue
+        judge = same.on(crystals.take(members))
+        root, apart = _linked(len(members), pairs, (near.distances <= TWINS).tolist(), judge)
+        first[members] = members[root]
+        chained += [(int(members[i]), int(members[j])) for i, j in apart]
+    _, groups = np.unique(first, return_inverse=True)
+    return Groups(groups.astype(np.int64), tuple(chained))
 
 
 def find_known(
-    crystals: Crystals, reference: Crystals, *, tolerance: float | None = None, match: bool = True
+    crystals: Crystals, reference: Crystals, same: Sameness | None = None
 ) -> Int64[np.ndarray, " n"]:
-    """Index of a reference crystal that each crystal is the same as, -1 where it is new.
+    """Index of the nearest reference crystal that each crystal is the same as, -1 where it is new.
 
     Args:
         crystals: candidates.
         reference: known crystals; those of other formulas are not looked at.
-        tolerance: as of ``group_duplicates``.
-        match: as of ``group_duplicates``.
+        same: when two are; ``Sameness()`` if not given.
     """
+    same = same or Sameness()
     wanted = set(crystals.reduced_formulas.tolist())
-    near = np.flatnonzero([formula in wanted for formula in reference.reduced_formulas])
-    both = Crystals.concatenate([reference.take(near), crystals])
-    groups = group_duplicates(both, tolerance=tolerance, match=match)
-    first: dict[int, int] = {}
-    for group, i in zip(groups.tolist(), near.tolist(), strict=False):
-        first.setdefault(group, i)
-    return np.array([first.get(group, -1) for group in groups[len(near) :].tolist()], np.int64)
+    known = np.flatnonzero([formula in wanted for formula in reference.reduced_formulas])
+    both = Crystals.concatenate([reference.take(known), crystals])
+    found = np.full(len(both), -1, np.int64)
+    for near in _near_pairs(both, same, SILENT):
+        crossing = (near.pairs[:, 0] < len(known)) & (near.pairs[:, 1] >= len(known))
+        members, place = np.unique(near.pairs[crossing], return_inverse=True)
+        judge = same.on(both.take(members))
+        for i, j in place.reshape(-1, 2).tolist():
+            if found[members[j]] < 0 and judge(i, j):
+                found[members[j]] = known[members[i]]
+    return found[len(known) :]
 
 
 def relative_distances(
@@ -93,27 +169,70 @@ def relative_distances(
     return np.sqrt(2 * apart / np.maximum(squares, 1e-300))
 
 
-def _always(i: int, j: int) -> bool:
-    return True
+def _connected(n: int, pairs: Int64[np.ndarray, "k 2"]) -> Int64[np.ndarray, " n"]:
+    """First member of the connected component of each of n."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (n, n))
+    _, component = connected_components(edges, directed=False)
+    _, firsts = np.unique(component, return_index=True)
+    return firsts[component]
 
 
-def _batches(
-    crystals: Crystals,
-) -> Iterator[list[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]]:
-    """Crystals of each reduced composition that more than one has, and their fingerprints.
+def _linked(
+    n: int, pairs: Int64[np.ndarray, "k 2"], twins: Sequence[bool], same: Same
+) -> tuple[Int64[np.ndarray, " n"], list[tuple[int, int]]]:
+    """First member of the group of each of n, and the pairs that are the same but stay apart.
 
-    Many compositions at once, each of its own size: most are of two crystals.
+    Args:
+        n: how many there are.
+        pairs: those that may be the same, the nearest first.
+        twins: whether a pair is so near that one stands for both.
+        same: whether two are the same, the earlier one first.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
+    groups, silent = DisjointSet(range(n)), set[int]()
+    apart = []
+    for (i, j), near in zip(pairs.tolist(), twins, strict=True):
+        if groups.connected(i, j) or not same(i, j):
+            continue
+        one, other = groups.subset(i) - silent, groups.subset(j) - silent
+        if near:
+            silent |= other
+        elif not all(same(min(a, b), max(a, b)) for a in one for b in other):
+            apart.append((i, j))
+            continue
+        groups.merge(i, j)
+    root = np.zeros(n, np.int64)
+    for members in groups.subsets():
+        root[list(members)] = min(members)
+    return root, [(i, j) for i, j in apart if root[i] != root[j]]
+
+
+class _Near(NamedTuple):
+    """Pairs of crystals of one formula, and how far apart they are in fingerprint and size."""
+
+    pairs: Int64[np.ndarray, "k 2"]
+    distances: Float64[np.ndarray, " k"]
+
+
+def _near_pairs(crystals: Crystals, same: Sameness, listener: Listener) -> Iterator[_Near]:
+    """Pairs of crystals that may be the same, nearest first, many small formulas at a time."""
+    lengths = np.cbrt(crystals.volumes / crystals.n_atoms)
+    buckets = list(_formulas(crystals))
+    done, total = 0, sum(map(len, buckets))
     held: list[Int64[np.ndarray, " _"]] = []
-    waiting = 0
-    for members in _formulas(crystals):
+    for k, members in enumerate(buckets):
         held.append(members)
-        waiting += len(members)
-        if waiting >= ROWS:
-            yield _with_fingerprints(crystals, held)
-            held, waiting = [], 0
-    if held:
-        yield _with_fingerprints(crystals, held)
+        if sum(map(len, held)) < ROWS and k < len(buckets) - 1:
+            continue
+        parts = [_of_formula(m, v, lengths, same) for m, v in _with_fingerprints(crystals, held)]
+        yield _Near(*map(np.concatenate, zip(*parts, strict=True)))
+        done += sum(map(len, held))
+        listener.tick("match", done, total)
+        held = []
 
 
 def _with_fingerprints(
@@ -147,30 +266,22 @@ def _formulas(crystals: Crystals) -> Iterator[Int64[np.ndarray, " k"]]:
             yield members
 
 
-def _near_pairs(
-    values: Float64[np.ndarray, "k length"], tolerance: float
-) -> Int64[np.ndarray, "pairs 2"]:
-    """Pairs within the tolerance, nearest first."""
-    first, second, distance = [], [], []
+def _of_formula(
+    members: Int64[np.ndarray, " k"],
+    values: Float64[np.ndarray, "k length"],
+    lengths: Float64[np.ndarray, " n"],
+    same: Sameness,
+) -> _Near:
+    parts = []
     for start in range(0, len(values), ROWS):
         apart = relative_distances(values[start : start + ROWS], values)
-        i, j = np.nonzero(apart <= tolerance)
+        i, j = np.nonzero(apart <= same.fingerprint)
         later = j > i + start
-        first.append(i[later] + start)
-        second.append(j[later])
-        distance.append(apart[i[later], j[later]])
-    order = np.argsort(np.concatenate(distance), kind="stable")
-    return np.stack([np.concatenate(first), np.concatenate(second)], axis=1)[order]
-
-
-def _listed(pairs: Int64[np.ndarray, "pairs 2"]) -> Iterator[tuple[int, int]]:
-    """Pairs of Python's integers, some at a time: a large bucket has millions."""
-    for start in range(0, len(pairs), BLOCK):
-        first, second = pairs[start : start + BLOCK].T.tolist()
-        yield from zip(first, second, strict=True)
-
-
-def _numbered(first: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """Groups in the order of their first members, from links to first members."""
-    _, groups = np.unique(first, return_inverse=True)
-    return groups.astype(np.int64)
+        parts.append((i[later] + start, j[later], apart[i[later], j[later]]))
+    first, second, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    pairs = members[np.stack([first, second], axis=1)]
+    size = np.abs(np.log(lengths[pairs[:, 0]] / lengths[pairs[:, 1]]))
+    alike = np.flatnonzero(size <= np.log(same.scale))
+    distance = np.hypot(distance, size)[alike]
+    order = np.argsort(distance, kind="stable")
+    return _Near(pairs[alike[order]], distance[order])

@@ -12,14 +12,14 @@ import numpy as np
 from gnomon.chemistry.prototypes import Prototype
 from gnomon.crystals import Crystals
 from gnomon.structure.contacts import closest_distances
-from gnomon.structure.duplicates import find_known, group_duplicates
+from gnomon.structure.duplicates import FAST, Sameness, find_known, group_duplicates
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
 from gnomon.structure.symmetry import SymmetryError, primitive
 
-SAME_PROTOTYPE = 0.2
-"""Relative distance of fingerprints up to which crystals of one label share a prototype: free
-parameters of one structure differ from compound to compound."""
+SAME_PROTOTYPE = Sameness(fingerprint=0.2, matcher=None, scale=np.inf)
+"""When crystals of one label share a prototype: free parameters of one structure differ from
+compound to compound."""
 
 MAX_SPECIES = 5
 """Most species of a prototype: all orders of its species are compared."""
@@ -46,14 +46,12 @@ def extract_prototypes(
             continue
         stand_ins = _decorations(candidate)
         known = of_label.setdefault(candidate.label, [])
-        if known:
-            same = find_known(
-                stand_ins, Crystals.concatenate(known), tolerance=SAME_PROTOTYPE, match=False
-            )
-            if np.any(same >= 0):
-                continue
+        if known and np.any(
+            find_known(stand_ins, Crystals.concatenate(known), SAME_PROTOTYPE) >= 0
+        ):
+            continue
         known.append(candidate.crystal)
-        groups = group_duplicates(stand_ins, match=False)
+        groups = group_duplicates(stand_ins, FAST).of
         _, firsts = np.unique(groups, return_index=True)
         found.append(replace(candidate, decorations=candidate.decorations[firsts]))
     return found

@@ -23,7 +23,7 @@ from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.random.soft_spheres import push_apart
 from gnomon.generate.random.symmetric_cells import Draft, draft, stacked
 from gnomon.generate.registry import GeneratorSettings
-from gnomon.structure.duplicates import group_duplicates
+from gnomon.structure.duplicates import FAST, group_duplicates
 
 VOLUME_PER_RADIUS_CUBED = 6.71
 """Volume over the sum of cubed covalent radii: the median of 24,440 relaxed crystals of the
@@ -106,7 +106,7 @@ class RandomSearchGenerator:
     def distinct_cells(self, formula: str, seed: int) -> Candidates:
         """The cells of one composition, each once up to its size."""
         found = self.cells(formula, seed)
-        groups = group_duplicates(found.crystals, match=False)
+        groups = group_duplicates(found.crystals, FAST).of
         _, firsts = np.unique(groups, return_index=True)
         return Candidates(found.crystals.take(firsts), found.lineage.take(pa.array(firsts)))
 

@@ -423,3 +423,34 @@ def test_phases_of_crystals_refer_to_the_elements_among_them_and_leave_out_what_
         Phases.of([gold, alloy], energies[:2], "demo")
     with pytest.raises(ValueError, match="2 crystals but energies of shape"):
         Phases.of([gold, alloy], energies, "demo")
+
+
+def demo_hull(energies: dict[str, float]) -> Hull:
+    formulas = list(energies)
+    values = np.array(list(energies.values()))
+    return Hull(Phases(np.array(formulas, object), compositions(formulas), values, "demo"))
+
+
+def test_the_diagram_of_two_elements_draws_energies_over_the_composition():
+    hull = demo_hull({"Ti": 0, "O": 0, "TiO": -2.7, "Ti2O3": -3.3, "TiO2": -3.5, "Au": 0})
+    line, on_hull, above = hull.plot("Ti-O").data
+    assert list(line.x) == pytest.approx([0, 0.6, 2 / 3, 1])
+    assert list(line.y) == [0, -3.3, -3.5, 0]
+    assert sorted(on_hull.x) == list(line.x)
+    assert (list(above.x), list(above.y)) == ([0.5], [-2.7])
+    assert "above the hull 50.0 meV/atom" in above.hovertext[0]
+    assert list(hull.plot("O-Ti").data[0].x) == pytest.approx([0, 1 / 3, 0.4, 1])
+
+
+def test_the_diagram_of_three_elements_is_a_triangle_of_all_phases_unless_a_system_is_named():
+    hull = demo_hull({"K": 0, "Na": 0, "Cl": 0, "NaCl": -2, "KCl": -2.1})
+    assert {trace.type for trace in hull.plot().data} == {"scatterternary"}
+    assert {trace.type for trace in hull.plot("Na-Cl").data} == {"scatter"}
+
+
+def test_there_is_no_flat_diagram_of_one_element_or_four():
+    hull = demo_hull({"K": 0, "Na": 0, "Cl": 0, "Br": 0})
+    with pytest.raises(ValueError, match="a hull of 4 elements"):
+        hull.plot()
+    with pytest.raises(ValueError, match="a hull of 1 elements"):
+        hull.plot("K")

@@ -445,7 +445,7 @@ def test_ternary_tie_lines_are_those_of_the_triangulation(ternary: Tables, tmp_p
     phases, above = found.hull.phases, found.placed.e_above_hull
     pairs = {
         frozenset(phases.reduced_formulas[list(pair)])
-        for pair in tie_lines(phases, above <= ON_HULL)
+        for pair in tie_lines(found.hull, phases, above <= ON_HULL)
     }
     edges = [("Au", "Ni"), ("Cu", "Ni"), ("Au", "Cu3Au"), ("Cu", "Cu3Au"), ("Ni", "Cu3Au")]
     assert pairs == {frozenset(edge) for edge in edges}

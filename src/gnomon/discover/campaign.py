@@ -15,14 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from gnomon.discover.finds import Find, Phase, finds_of, phases_of
 from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.hull import Hull
-from gnomon.hull.plot import hull_figure
 from gnomon.run.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -191,11 +189,11 @@ class Campaign:
         # a find that repeats another or a known phase would only cover its mark
         hidden -= {find.id for find in self.finds}
         drawn = [phase for phase in self.phases if phase.id not in hidden]
-        rows = [self.placed.row_of[phase.id] for phase in drawn]
-        return hull_figure(
-            self.hull.phases.take(rows),
-            self.placed.e_above_hull[rows],
-            self.name.split("-"),
-            new=np.array([not phase.known for phase in drawn], dtype=bool),
+        if not drawn or self.name.count("-") not in (1, 2):
+            return None
+        return self.hull.plot(
+            self.name,
+            rows=[self.placed.row_of[phase.id] for phase in drawn],
+            new=[not phase.known for phase in drawn],
             details=[(f"space group {phase.symmetry}", phase.origin) for phase in drawn],
         )

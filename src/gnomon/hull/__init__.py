@@ -25,9 +25,10 @@ contact with gases and metals (``reactions``, ``open_to``, ``element_potentials`
 
 from gnomon.chemistry.gases import element_potentials
 from gnomon.hull.answers import HullAnswer, Stability, query
-from gnomon.hull.convex import ON_HULL, Hull
+from gnomon.hull.convex import Hull
 from gnomon.hull.limits import chemical_potential_limits
 from gnomon.hull.phases import (
+    ON_HULL,
     MissingElementError,
     Phases,
     SchemeMismatch,

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from gnomon.elements import parse_formula, parse_system
-from gnomon.hull.convex import ON_HULL, ROUND_OFF, Hull
-from gnomon.hull.phases import Phases, compositions, reduced_formulas
+from gnomon.hull.convex import ROUND_OFF, Hull
+from gnomon.hull.phases import ON_HULL, Phases, compositions, reduced_formulas
 
 
 @dataclass(frozen=True)

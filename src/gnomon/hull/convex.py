@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Real, Shaped
@@ -12,10 +13,11 @@ from jaxtyping import Float, Float64, Int64, Real, Shaped
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.hull.blocks import Block, Elements, SparseFractions, blocks_of
 from gnomon.hull.phases import MissingElementError, Phases, common_scheme
+from gnomon.hull.plot import hull_figure
 from gnomon.hull.simplex import lowest_mixtures
 
-ON_HULL = 5e-5
-"""A phase is on the hull at or below this many eV/atom (Merchant et al., Nature 624, 80 (2023))."""
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 ROUND_OFF = 1e-9
 """Distances (eV/atom) and fractions smaller than this are zero: ten times the solver's error."""
@@ -192,6 +194,47 @@ class Hull:
                     mixture[name] = mixture.get(name, 0.0) + share
             parts.append(mixture)
         return parts
+
+    def plot(
+        self,
+        system: str | None = None,
+        *,
+        rows: Sequence[int] | None = None,
+        new: Sequence[bool] | None = None,
+        details: Sequence[Sequence[str]] | None = None,
+    ) -> go.Figure:
+        """The hull diagram of two or three elements: formation energies, or a triangle.
+
+        >>> from gnomon.hull import compositions
+        >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
+        >>> energies = np.array([0, 0, -0.05])  # eV/atom
+        >>> hull = Hull(Phases(ids, compositions(["Au", "Cu", "AuCu"]), energies, "demo"))
+        >>> figure = hull.plot("Au-Cu")
+        >>> [trace.name for trace in figure.data]
+        ['hull', 'on the hull']
+
+        Args:
+            system: such as ``Ti-O``, in the order of the axes; all elements unless given.
+            rows: (k,), indices of the phases that are drawn; all within the system unless given.
+            new: (k,), which of these are finds, and marked so.
+            details: (k,), further lines about each, shown when one points at its mark.
+
+        Returns:
+            A Plotly figure: ``show()`` opens it, ``write_html(path)`` keeps it.
+
+        Raises:
+            ValueError: if there are fewer than two or more than three elements.
+            MissingElementError: if an element has no phase of its own.
+        """
+        columns = np.flatnonzero(self.phases.composition.any(axis=0))
+        elements = system.split("-") if system else sorted(SYMBOLS[z] for z in columns)
+        if len(elements) not in (2, 3):
+            raise ValueError(
+                f"a hull of {len(elements)} elements ({', '.join(elements)}) has no flat diagram: "
+                "name two or three of them, as in hull.plot('Ti-O')"
+            )
+        drawn = self.members(elements) if rows is None else np.asarray(rows, dtype=np.int64)
+        return hull_figure(self, elements, drawn, new or [False] * len(drawn), details)
 
     # --- the phases of a question -----------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gnomon.elements import SYMBOLS
-from gnomon.hull.convex import ON_HULL, Hull
-from gnomon.hull.phases import atom_fractions, compositions
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import ON_HULL, atom_fractions, compositions
 from gnomon.hull.simplex import HIGHS_TOLERANCE
 
 

@@ -22,6 +22,9 @@ from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 from gnomon.elements import MAX_Z, SYMBOLS, atomic_number, parse_formula, reduced_formula
 from gnomon.io.objects import as_crystals
 
+ON_HULL = 5e-5
+"""A phase is on the hull at or below this many eV/atom (Merchant et al., Nature 624, 80 (2023))."""
+
 WHOLE = 1e-9
 """Amounts this close to a whole number are whole: formulas are read from text, not measured."""
 

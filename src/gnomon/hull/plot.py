@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from gnomon.elements import atomic_number
-from gnomon.hull.convex import ON_HULL, Hull
-from gnomon.hull.phases import Phases, atom_fractions
+from gnomon.hull.phases import ON_HULL, Phases, atom_fractions
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from gnomon.hull.convex import Hull
 
 INK, MUTED, GRID, NEW = "#1c2733", "#6b7683", "#e4e8ec", "#b3470b"
 
@@ -106,24 +107,23 @@ class _Diagram:
 
 
 def hull_figure(
-    phases: Phases,
-    e_above_hull: Float64[np.ndarray, " n"],
+    hull: Hull,
     system: Sequence[str],
-    *,
-    new: Bool[np.ndarray, " n"] | None = None,
+    rows: Int64[np.ndarray, " n"],
+    new: Sequence[bool],
     details: Sequence[Sequence[str]] | None = None,
-) -> go.Figure | None:
-    """The hull diagram of two or three elements; None for any other number, or without phases.
+) -> go.Figure:
+    """The hull diagram of two or three elements.
 
     Args:
-        phases: n phases of this system.
-        e_above_hull: (n,), eV/atom.
+        hull: its phases are drawn.
         system: elements, in the order of the axes.
-        new: (n,), which are finds; None for none.
+        rows: indices of n phases of this system.
+        new: (n,), which are finds.
         details: (n,), further lines about each, shown when one points at its mark.
     """
-    if len(system) not in (2, 3) or not len(phases):
-        return None
+    phases = hull.phases.take(rows)
+    e_above_hull = hull.e_above_hull(phases.composition, phases.formation_energy_per_atom)
     order = np.argsort(e_above_hull, kind="stable")[:MAX_POINTS]
     chosen, above = phases.take(order), e_above_hull[order]
     lines = [()] * len(phases) if details is None else details
@@ -134,7 +134,7 @@ def hull_figure(
         system,
         atom_fractions(chosen.composition)[:, columns],
         above,
-        np.zeros(len(order), dtype=bool) if new is None else new[order],
+        np.array(new, dtype=bool)[order],
         [
             "<br>".join(
                 [
@@ -147,7 +147,9 @@ def hull_figure(
             for i, row in enumerate(order)
         ],
     )
-    return _binary(diagram) if len(system) == 2 else _ternary(diagram)
+    if len(system) == 2:
+        return _binary(diagram)
+    return _ternary(diagram, tie_lines(hull, chosen, diagram.stable))
 
 
 def formula_html(formula: str) -> str:
@@ -193,12 +195,12 @@ def _binary(diagram: _Diagram) -> go.Figure:
     return figure
 
 
-def _ternary(diagram: _Diagram) -> go.Figure:
+def _ternary(diagram: _Diagram, edges: Sequence[tuple[int, int]]) -> go.Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
     # None lifts the pen between two lines
-    ends = [end for pair in tie_lines(diagram.phases, diagram.stable) for end in (*pair, None)]
+    ends = [end for pair in edges for end in (*pair, None)]
     figure.add_scatterternary(
         **{
             k: [None if end is None else column[end] for end in ends]
@@ -243,14 +245,15 @@ def _ternary(diagram: _Diagram) -> go.Figure:
     return figure
 
 
-def tie_lines(phases: Phases, stable: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
+def tie_lines(hull: Hull, phases: Phases, stable: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
     """Pairs of stable phases between which the hull is straight: edges of the hull diagram.
 
     A pair is joined where the hull energy at its midpoint is the mean of the two; of the phases of
     one composition the lowest counts.
 
     Args:
-        phases: by rising energy above their hull.
+        hull: of the phases.
+        phases: by rising energy above it.
         stable: (n,), which lie on it.
     """
     first: dict[str, int] = {}
@@ -263,7 +266,7 @@ def tie_lines(phases: Phases, stable: Bool[np.ndarray, " n"]) -> list[tuple[int,
     fractions = atom_fractions(corners.composition)
     pairs = np.array(list(combinations(range(len(vertices)), 2)))
     mean = corners.formation_energy_per_atom[pairs].mean(axis=1)
-    gap = Hull(corners).e_above_hull(fractions[pairs].sum(axis=1), mean)
+    gap = hull.e_above_hull(fractions[pairs].sum(axis=1), mean)
     straight = pairs[gap <= ON_HULL].tolist()
     return [(vertices[a], vertices[b]) for a, b in straight]
 

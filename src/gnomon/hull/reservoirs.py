@@ -30,8 +30,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.elements import MAX_Z, atomic_number, parse_system
-from gnomon.hull.convex import ON_HULL, ROUND_OFF, Hull
-from gnomon.hull.phases import Phases, compositions, reduced_formulas
+from gnomon.hull.convex import ROUND_OFF, Hull
+from gnomon.hull.phases import ON_HULL, Phases, compositions, reduced_formulas
 
 DIGITS = 9
 """Decimals to which amounts of a reaction are given."""

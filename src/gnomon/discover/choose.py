@@ -16,7 +16,7 @@ from gnomon.discover.prior import bundled_models, expected_e_above_hull
 from gnomon.discover.screen import Verdicts, screen, select
 from gnomon.discover.settings import CampaignConfig
 from gnomon.io import from_arrow
-from gnomon.models import EnergyModel
+from gnomon.models import EnergyModel, Predictions
 from gnomon.models.bundled import BUNDLED
 from gnomon.run.files import sha256_of
 
@@ -29,19 +29,15 @@ class Ranking:
         merit: to rank by, lower first.
         model: what ranked them, for people to read.
         n_labels: converged compounds that it learned from, or could have.
-        formation_energy: predicted, NaN where there is no prediction; None without a network.
-        uncertainty: of it, the inter-quartile range; None without a network.
-        e_above_hull: predicted; None without a network.
-        unpredicted: why there is no prediction, or empty; None without a network.
+        predictions: of a network of the campaign's own; None without one.
+        e_above_hull: predicted; None without such a network.
     """
 
     merit: Float64[np.ndarray, " n"]
     model: str
     n_labels: int
-    formation_energy: Float64[np.ndarray, " n"] | None = None
-    uncertainty: Float64[np.ndarray, " n"] | None = None
+    predictions: Predictions | None = None
     e_above_hull: Float64[np.ndarray, " n"] | None = None
-    unpredicted: Shaped[np.ndarray, " n"] | None = None
 
 
 def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
@@ -57,15 +53,16 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
     else:
         left = config.budget.evaluations - _spent(campaign)
         ranking = _rank(number, config, campaign, crystals, ids, left)
+        found = ranking.predictions
+        trained = found is not None
         verdicts = screen(
             crystals,
             config.screen,
             known=inputs.known_formulas,
             predicted_e_above_hull=ranking.e_above_hull,
-            uncertainty=ranking.uncertainty,
-            unpredicted=ranking.unpredicted,
+            uncertainty=None if found is None else found.iqr,
+            unpredicted=None if found is None else found.reasons,
         )
-        trained = ranking.e_above_hull is not None
         per_round = config.budget.per_round if trained else config.budget.first_round
         selection = select(
             crystals.reduced_formulas,
@@ -108,20 +105,18 @@ def _verdict_rows(
 ) -> pa.Table:
     passed_over = [bool(k) and how is None for k, how in zip(verdicts.kept, selection, strict=True)]
     reason = np.where(passed_over, "not among the best of this round", verdicts.reason)
-
-    def column(values: Float64[np.ndarray, " n"] | None) -> pa.Array:
-        if values is None:
-            return pa.nulls(len(ids), pa.float64())
-        return pa.array(values, pa.float64(), from_pandas=True)
-
+    found, nothing = ranking.predictions, np.full(len(ids), np.nan)
+    columns = {
+        "predicted_formation_energy_per_atom": nothing if found is None else found.median,
+        "uncertainty": nothing if found is None else found.iqr,
+        "predicted_e_above_hull": nothing if found is None else ranking.e_above_hull,
+    }
     return pa.table(
         {
             "id": pa.array(ids, pa.string()),
             "kept": verdicts.kept,
             "reason": pa.array(reason.tolist(), pa.string()),
-            "predicted_formation_energy_per_atom": column(ranking.formation_energy),
-            "uncertainty": column(ranking.uncertainty),
-            "predicted_e_above_hull": column(ranking.e_above_hull),
+            **{name: pa.array(c, pa.float64(), from_pandas=True) for name, c in columns.items()},
             "selection": pa.array(selection.tolist(), pa.string()),
         }
     )
@@ -143,40 +138,25 @@ def _rank(
     if n_labels < config.learn.min_labels:
         few = f"{n_labels} labels of the {config.learn.min_labels} that a network needs"
         if config.learn.prior:
-            merit, names = _by_prior(crystals)
-            return Ranking(merit, f"{names}, trained on other data: {few}", n_labels)
-        return Ranking(
-            _by_generators(campaign, ids), f"none: ranked by the generators, {few}", n_labels
-        )
+            above = expected_e_above_hull(bundled_models(), crystals)
+            names = " and ".join(BUNDLED)
+            return Ranking(_last(above), f"{names}, trained on other data: {few}", n_labels)
+        lineage = campaign.lineage.select(["id", "score"]).to_pylist()
+        score = {row["id"]: row["score"] or 0.0 for row in lineage}
+        merit = -np.array([score[key] for key in ids], dtype=np.float64)
+        return Ranking(merit, f"none: ranked by the generators, {few}", n_labels)
     model, network = _train(number, config, campaign)
     predictions = network.predict(crystals)
-    energy = predictions.median
-    sure = np.isfinite(energy)
+    sure = predictions.predicted
     above = np.full(len(crystals), np.nan)
     if sure.any():
-        above[sure] = placed.hull.e_above_hull(crystals.composition[sure], energy[sure])
-    return Ranking(
-        merit=np.where(sure, above, np.inf),
-        model=model,
-        n_labels=n_labels,
-        formation_energy=energy,
-        uncertainty=predictions.iqr,
-        e_above_hull=above,
-        unpredicted=predictions.reasons,
-    )
+        above[sure] = placed.hull.e_above_hull(crystals.composition[sure], predictions.median[sure])
+    return Ranking(_last(above), model, n_labels, predictions, above)
 
 
-def _by_prior(crystals: Crystals) -> tuple[Float64[np.ndarray, " n"], str]:
-    """What the networks in the package expect, and their names; what they cannot say comes last."""
-    above = expected_e_above_hull(bundled_models(), crystals)
-    return np.where(np.isfinite(above), above, np.inf), " and ".join(BUNDLED)
-
-
-def _by_generators(campaign: Campaign, ids: list[str]) -> Float64[np.ndarray, " n"]:
-    """The generators' own preference, lower first."""
-    lineage = campaign.lineage
-    score = dict(zip(lineage["id"].to_pylist(), lineage["score"].to_pylist(), strict=True))
-    return np.array([-(score[key] or 0.0) for key in ids], dtype=np.float64)
+def _last(above: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Energies to rank by: what cannot be predicted comes last."""
+    return np.where(np.isfinite(above), above, np.inf)
 
 
 def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str, EnergyModel]:

@@ -12,7 +12,7 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.lineage import KNOWN
 from gnomon.discover.settings import CampaignConfig
-from gnomon.generate import Candidates, Generator
+from gnomon.generate import Candidates
 from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.io import to_arrow
@@ -33,17 +33,17 @@ def propose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inp
         # ground states of elements and known phases are references, however large
         small = chunk.crystals.n_atoms <= (config.generate.max_atoms if number else np.inf)
         keys = canonical_ids(chunk.crystals)
-        new = np.zeros(len(keys), dtype=bool)
-        for i, key in enumerate(keys):
-            new[i] = bool(small[i]) and key not in seen
-            if new[i]:
-                seen.add(key)
+        new = small.copy()
+        for i in np.flatnonzero(small).tolist():
+            new[i] = keys[i] not in seen
+            seen.add(keys[i])
         counts[name] = counts.get(name, 0) + int(new.sum())
         if new.any():
-            table = structure_table(chunk.crystals[new])
+            part = chunk.take(new)
+            table = structure_table(part.crystals)
             table = table.append_column("canonical_id", pa.array(keys[new], pa.string()))
             store.append("crystals", number, table)
-            store.append("lineage", number, chunk.lineage.filter(pa.array(new)))
+            store.append("lineage", number, part.lineage)
     store.finish(number, "generate", {"candidates": counts, "notes": notes})
     total = ", ".join(f"{n} from {name}" for name, n in counts.items()) or "none"
     what = "reference phases" if number == 0 else "new candidates"
@@ -60,20 +60,7 @@ def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, C
     inside = [set(s.split("-")) <= set(config.elements) for s in inputs.known.chemical_systems]
     known = inputs.known[np.array(inside, dtype=bool)]
     if len(known):
-        yield KNOWN, Candidates(known, _given(known))
-
-
-def _given(crystals: Crystals) -> pa.Table:
-    n = len(crystals)
-    return pa.table(
-        {
-            "id": crystals.ids.tolist(),
-            "parent_id": pa.nulls(n, pa.string()),
-            "generator": [KNOWN] * n,
-            "change": ["as given"] * n,
-            "score": pa.nulls(n, pa.float64()),
-        }
-    )
+        yield KNOWN, Candidates.of(known, KNOWN, ["as given"] * len(known))
 
 
 def _proposals(
@@ -87,9 +74,11 @@ def _proposals(
     settings = GeneratorSettings(
         config.elements, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
     )
-    generators = [GENERATORS.get(name)(settings) for name in config.generate.generators]
-    if number == 1 and config.generate.candidates:
-        generators.append(_outside(config))
+    given = config.generate
+    generators = [GENERATORS.get(name)(settings) for name in given.generators]
+    if number == 1 and given.candidates:
+        made = FileGenerator(given.candidates, given.label, config.elements, given.max_atoms)
+        generators.append(made)
     for generator in generators:
         name = generator.name
         if skipped := getattr(generator, "skipped", None):
@@ -102,18 +91,12 @@ def _proposals(
                 )
         taken = 0
         for chunk in generator.generate(parents, seed=config.seed + number):
-            room = config.generate.max_candidates - taken
-            part = Candidates(chunk.crystals[:room], chunk.lineage.slice(0, room))
+            part = chunk.take(np.arange(len(chunk.crystals)) < given.max_candidates - taken)
             taken += len(part.crystals)
             yield name, part
-            if taken >= config.generate.max_candidates:
+            if taken >= given.max_candidates:
                 notes.append(f"{name}: stopped at {taken} candidates (generate.max_candidates)")
                 break
-
-
-def _outside(config: CampaignConfig) -> Generator:
-    given = config.generate
-    return FileGenerator(given.candidates, given.label, config.elements, given.max_atoms)
 
 
 def _new_stable(number: int, campaign: Campaign) -> Crystals:

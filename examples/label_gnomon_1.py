@@ -233,7 +233,7 @@ def main() -> None:
         mover, sets = None, training_sets(structures, potential)
     else:
         mover, sets = (
-            PotentialLabeller(load_potential(given.draft)),
+            load_potential(given.draft),
             (sets_of_a_second_search if given.again else sets_of_a_search)(structures),
         )
     for name, crystals in sets.items():

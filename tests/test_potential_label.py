@@ -2,15 +2,13 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase.calculators.emt import EMT
-from ase.calculators.lj import LennardJones
-from ase.filters import UnitCellFilter
-from ase.optimize import FIRE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,22 +19,27 @@ from gnomon.dataset.label import LabelConfig, LabelError, label, label_part, sum
 from gnomon.dataset.labellers import (
     MAX_FORCE,
     AseLabeller,
-    Labels,
     PotentialLabeller,
-    judge,
+    Reasons,
+    unusable,
 )
 from gnomon.dataset.perturb import (
     PerturbConfig,
+    Variants,
     perturbations,
     rattle,
     strain,
     volume_scan,
 )
-from gnomon.dataset.trajectories import relax_partially
+from gnomon.dataset.way import on_the_way
+from gnomon.dynamics.relax import relax
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.io import to_arrow, to_ase, write
 from gnomon.io.frames import read_frames
+from gnomon.io.labels import Labels
 from gnomon.learn.split import formula_hash, formula_hashes
 from tests.strategies import random_crystal
+from tests.tiny_potentials import MORSE, tiny_file, tiny_potential
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -53,11 +56,11 @@ def batch(seed: int, n: int = 4) -> Crystals:
 
 
 def metals() -> Crystals:
-    """Ordered fcc alloys that EMT knows, in cells of 4 atoms and of 8; formulas of any hash."""
+    """Ordered fcc alloys that EMT and Morse know, in cells of 4 atoms and of 8; any hash."""
     sites = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
     made = [
         Crystals.single(a * np.eye(3), [x, y, y, y], sites)
-        for x, y, a in [(79, 29, 3.8), (29, 79, 4.0), (46, 29, 3.7), (28, 13, 3.7), (13, 28, 3.6)]
+        for x, y, a in [(47, 29, 3.8), (29, 47, 4.0), (13, 29, 3.7), (29, 13, 3.7), (13, 47, 3.9)]
     ]
     return Crystals.concatenate([*made, made[0].supercell([2, 1, 1])])
 
@@ -146,8 +149,8 @@ def test_senseless_amplitudes_are_refused():
 
 def test_labels_by_a_calculator_are_ases():
     crystals = rattle(metals(), np.full(6, 0.1), 0)
-    labels = EMT_LABELLER.label(crystals)
-    assert judge(crystals, labels).tolist() == [""] * 6
+    labels, reasons = EMT_LABELLER.label(crystals)
+    assert reasons.tolist() == unusable(crystals, labels).tolist() == [""] * 6
     for i, atoms in enumerate(to_ase(crystals)):
         atoms.calc = EMT()
         own = slice(*crystals.offsets[i : i + 2])
@@ -160,9 +163,10 @@ def test_labels_by_a_calculator_are_ases():
 def test_a_crystal_that_cannot_be_labelled_keeps_the_reason():
     odd = metals()[0].with_atomic_numbers(np.array([92, 29, 29, 29]))
     crystals = Crystals.concatenate([odd, metals()[1]])
-    reasons = judge(crystals, EMT_LABELLER.label(crystals))
+    labels, reasons = EMT_LABELLER.label(crystals)
     assert "U" in reasons[0]
     assert reasons[1] == ""
+    assert np.isnan(labels.energy).tolist() == [True, False]
 
 
 def test_nonsense_is_told_apart():
@@ -170,75 +174,61 @@ def test_nonsense_is_told_apart():
     forces, stress = np.zeros((16, 3)), np.zeros((4, 3, 3))
     forces[0], stress[1, 0, 0] = MAX_FORCE, np.nan
     energy = np.array([0.0, 0.0, np.inf, 0.0])
-    reasons = judge(crystals, Labels(energy, forces, stress, np.full(4, "", object)))
+    reasons = unusable(crystals, Labels(energy, forces, stress))
     not_finite = "an energy, a force or a stress is not finite"
     assert reasons.tolist() == ["a force above 50 eV/Å", not_finite, not_finite, ""]
-
-
-class CopperPotential:
-    """A potential of one element with an energy of one eV an atom."""
-
-    scheme = "one"
-    elements = (29,)
-    name = "one"
-    sha256 = "0"
-
-    def predict(self, crystals: Crystals) -> Labels:
-        assert set(crystals.atomic_numbers.tolist()) <= {29}
-        n = len(crystals)
-        forces = np.ones((int(crystals.offsets[-1]), 3))
-        reasons = np.full(n, "", object)
-        return Labels(crystals.n_atoms.astype(float), forces, np.ones((n, 3, 3)), reasons)
 
 
 def test_a_potential_is_asked_only_for_elements_that_it_knows():
     copper = metals()[0].with_atomic_numbers(np.full(4, 29))
     crystals = Crystals.concatenate([metals()[0], copper, metals()[1]])
-    labels = PotentialLabeller(CopperPotential()).label(crystals)
-    assert np.isnan(labels.energy).tolist() == [True, False, True]
-    assert labels.energy[1] == 4
+    potential = tiny_potential(elements=(29,))
+    labels, reasons = PotentialLabeller(potential).label(crystals)
+    lacking = "an element that the potential lacks"
+    assert reasons.tolist() == [lacking, "", lacking]
+    assert labels.energy[1] == pytest.approx(potential.predict(copper).energy[0], abs=1e-4)
+    assert np.isfinite(labels.energy).tolist() == [False, True, False]
     assert np.isfinite(labels.forces).all(axis=1).tolist() == [False] * 4 + [True] * 4 + [False] * 4
-    assert labels.reasons.tolist() == ["an element that the potential lacks", "", labels.reasons[0]]
-    none = PotentialLabeller(CopperPotential()).label(metals())
+    none, _ = PotentialLabeller(potential).label(metals())
     assert np.isnan(none.energy).all()
 
 
 # --- partial relaxations --------------------------------------------------------------------------
 
 
-def test_many_crystals_relax_together_as_each_does_with_ase():
+def way_of(crystals: Crystals, **options: Any) -> Variants:
+    given = {"steps": 12, "frames": 4, "fmax": 1e-3} | options
+    return on_the_way(crystals, np.arange(len(crystals)), "given", MORSE, **given)
+
+
+def test_frames_on_the_way_lead_downhill_from_the_start_to_the_end():
     crystals = rattle(metals(), np.full(6, 0.15), 3)
-    way = relax_partially(crystals, EMT_LABELLER, steps=60, frames=4, fmax=0.05)
-    for i, atoms in enumerate(to_ase(crystals)):
-        atoms.calc = EMT()
-        optimizer = FIRE(UnitCellFilter(atoms), logfile=None)
-        optimizer.run(fmax=0.05, steps=60)
-        mine = np.flatnonzero(way.start == i)
-        assert way.step[mine[-1]] == optimizer.nsteps
-        energy = way.labels.energy[mine]
-        assert energy[-1] == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
-        assert energy[-1] < energy[0]
-        assert way.step[mine].tolist() == np.rint(np.linspace(0, optimizer.nsteps, 4)).tolist()
-    firsts = way.crystals.take(way.step == 0)
-    assert firsts.ids.tolist() == crystals.ids.tolist()
-    fresh = EMT_LABELLER.label(way.crystals)
-    np.testing.assert_allclose(way.labels.energy, fresh.energy, atol=ROUNDING)
-    np.testing.assert_allclose(way.labels.forces, fresh.forces, atol=ROUNDING)
+    way = way_of(crystals)
+    ends = relax(crystals, MORSE, RelaxConfig(fmax=1e-3, max_steps=12))
+    for i, end in enumerate(ends):
+        mine = np.flatnonzero(way.parent == i)
+        assert 2 <= len(mine) <= 4
+        assert way.step[mine[0]] == 0
+        assert np.all(np.diff(way.step[mine]) > 0)
+        assert way.crystals.ids[mine[0]] == crystals.ids[i]
+        energy = MORSE.predict(way.crystals.take(mine)).energy / crystals.n_atoms[i]
+        assert np.all(np.diff(energy) < 1e-4)
+        assert energy[-1] == pytest.approx(end.energy_per_atom, abs=1e-3)
 
 
-def test_a_relaxation_of_no_steps_labels_the_starts():
-    way = relax_partially(metals(), EMT_LABELLER, steps=0, frames=5, fmax=0.05)
+def test_a_relaxation_of_no_steps_keeps_the_starts():
+    way = way_of(metals(), steps=0)
     assert way.crystals.ids.tolist() == metals().ids.tolist()
     assert way.step.tolist() == [0] * 6
 
 
-def test_a_crystal_that_fails_ends_its_own_relaxation_alone():
+def test_a_crystal_that_cannot_be_moved_is_kept_as_it_is():
     odd = metals()[0].with_atomic_numbers(np.array([92, 29, 29, 29]))
-    crystals = Crystals.concatenate([odd, metals()[1]])
-    way = relax_partially(crystals, EMT_LABELLER, steps=5, frames=3, fmax=1e-9)
-    assert way.step[way.start == 0].tolist() == [0]
-    assert way.step[way.start == 1].tolist() == [0, 2, 5]
-    assert way.labels.reasons[way.start == 0][0]
+    copper = odd.with_atomic_numbers(np.full(4, 29))
+    gold = odd.with_atomic_numbers(np.full(4, 79))
+    way = way_of(Crystals.concatenate([odd, gold, copper]))  # unknown, never finite, good
+    assert [np.sum(way.parent == i) for i in range(2)] == [1, 1]
+    assert np.sum(way.parent == 2) > 1
 
 
 # --- training sets --------------------------------------------------------------------------------
@@ -258,7 +248,7 @@ def test_a_training_set_holds_what_was_asked_for(tmp_path):
     assert summary.atoms == int(frames.crystals.offsets[-1])
     assert set(metals().ids) <= set(frames.crystals.ids)
     np.testing.assert_allclose(
-        frames.forces, EMT_LABELLER.label(frames.crystals).forces, atol=ROUNDING
+        frames.forces, EMT_LABELLER.label(frames.crystals)[0].forces, atol=ROUNDING
     )
     provenance = json.loads((tmp_path / "set" / "provenance.json").read_text())
     assert provenance["request"]["labeller"] == ORIGIN
@@ -286,7 +276,7 @@ def test_formulas_that_are_held_out_are_not_labelled(tmp_path):
 
 def test_unrelaxed_crystals_give_frames_of_their_relaxation(tmp_path):
     config = SMALL.model_copy(update={"unrelaxed": True, "relax_frames": 2, "fmax": 1e-9})
-    summary = label(metals(), EMT_LABELLER, config, tmp_path / "set", origin=ORIGIN)
+    summary = label(metals(), EMT_LABELLER, config, tmp_path / "set", origin=ORIGIN, mover=MORSE)
     frames = read_frames(tmp_path / "set").frames
     assert summary.first == 6
     assert len(frames) == 12
@@ -296,18 +286,21 @@ def test_unrelaxed_crystals_give_frames_of_their_relaxation(tmp_path):
     assert {row["parent_id"] for row in lineage} == set(metals().ids)
 
 
-def test_one_may_move_and_another_label(tmp_path):
+def test_one_moves_and_another_labels(tmp_path):
     config = SMALL.model_copy(update={"unrelaxed": True, "relax_frames": 2, "fmax": 1e-9})
-    softer = AseLabeller(LennardJones(sigma=2.2, epsilon=0.1, rc=5.0), "LJ")
-    for name, mover in (("own", None), ("other", softer)):
+    movers = {"own": MORSE, "other": tiny_potential(repulsion=True)}
+    for name, mover in movers.items():
         label(metals(), EMT_LABELLER, config, tmp_path / name, origin=ORIGIN, mover=mover)
     own, other = (read_frames(tmp_path / name).frames for name in ("own", "other"))
     assert other.scheme == "EMT"
     assert set(own.crystals.ids[own.first]) == set(other.crystals.ids[other.first])
     assert not set(own.crystals.ids[~own.first]) & set(other.crystals.ids[~other.first])
-    np.testing.assert_array_equal(EMT_LABELLER.label(other.crystals).energy, other.energy)
-    with pytest.raises(LabelError, match="moved_by"):
+    np.testing.assert_array_equal(EMT_LABELLER.label(other.crystals)[0].energy, other.energy)
+    with pytest.raises(ValueError, match="give a mover"):
         label(metals(), EMT_LABELLER, config, tmp_path / "other", origin=ORIGIN)
+    softer = replace(MORSE, name="softer")
+    with pytest.raises(LabelError, match="moved_by"):
+        label(metals(), EMT_LABELLER, config, tmp_path / "own", origin=ORIGIN, mover=softer)
 
 
 def test_substitutes_are_relaxed_flagged_and_keep_to_the_asked_formulas():
@@ -331,12 +324,12 @@ def test_substitutes_are_relaxed_flagged_and_keep_to_the_asked_formulas():
 
         scheme = "springs"
 
-        def label(self, crystals: Crystals) -> Labels:
+        def label(self, crystals: Crystals) -> tuple[Labels, Reasons]:
             n = len(crystals)
-            reasons = np.full(n, "", object)
-            return Labels(np.zeros(n), -0.1 * crystals.cart_coords, np.zeros((n, 3, 3)), reasons)
+            labels = Labels(np.zeros(n), -0.1 * crystals.cart_coords, np.zeros((n, 3, 3)))
+            return labels, np.full(n, "", object)
 
-    frames, lineage = label_part(salt, Springs(), config)
+    frames, lineage = label_part(salt, Springs(), config, MORSE)
     assert lineage["kind"].to_pylist()[0] == "given"
     assert lineage["kind"].to_pylist()[1:] == ["substituted"] * (len(lineage) - 1)
     assert frames.first.sum() == 5
@@ -363,10 +356,10 @@ def test_what_a_reader_would_reject_is_kept_out():
     class Nothing:
         scheme = "nothing"
 
-        def label(self, crystals: Crystals) -> Labels:
+        def label(self, crystals: Crystals) -> tuple[Labels, Reasons]:
             n, reasons = len(crystals), np.full(len(crystals), "", object)
             zeros = np.zeros((int(crystals.offsets[-1]), 3))
-            return Labels(np.zeros(n), zeros, np.zeros((n, 3, 3)), reasons)
+            return Labels(np.zeros(n), zeros, np.zeros((n, 3, 3))), reasons
 
     config = LabelConfig(perturb=PerturbConfig(copies=0, volumes=()))
     frames, lineage = label_part(close, Nothing(), config)
@@ -450,6 +443,17 @@ def test_the_command_labels_and_goes_on(tmp_path, structures, capsys):
     assert json.loads(capsys.readouterr().out) == said
     assert main([*command, "--seed", "1"]) == 1
     assert "was made with settings" in capsys.readouterr().err
+
+
+def test_weights_relax_what_a_calculator_labels(tmp_path, structures, capsys):
+    mover = ["--unrelaxed", "--relax-steps", "4", "--mover", str(tiny_file(tmp_path))]
+    command = ["label", structures, *EVALUATOR, *mover, "--below", "100", "--json"]
+    assert main([*command, "--out", str(tmp_path / "set")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["first"] == 6
+    assert said["frames"] > 6
+    provenance = json.loads((tmp_path / "set" / "provenance.json").read_text())
+    assert provenance["request"]["labeller"]["moved_by"].startswith("tiny (sha256 ")
 
 
 def test_frames_are_crystals_to_every_other_command(tmp_path, structures, capsys):

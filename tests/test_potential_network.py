@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII
+from gnomon.io.labels import Labels
 from gnomon.potential.batch import Shape, pack
 from gnomon.potential.checkpoint import load
 from gnomon.potential.network import Potential, energy_forces_stress, hidden_irreps
-from gnomon.potential.predict import EnergyForcesStress, LoadedPotential
+from gnomon.potential.predict import LoadedPotential
 from gnomon.structure.neighbors import neighbors
 from tests.strategies import crystals, random_crystal, random_rotation, random_unimodular, rngs
 from tests.tiny_potentials import tiny_config, tiny_potential
@@ -57,24 +58,24 @@ class Double:
                 single,
             )
 
-    def labels(self, given: Crystals, shape: Shape = SHAPE) -> EnergyForcesStress:
+    def labels(self, given: Crystals, shape: Shape = SHAPE) -> Labels:
         """Energies, forces and stresses."""
         with jax.enable_x64(True):
             batch = pack(given, self.config.cutoff, shape=shape, dtype=np.float64)
             e, f, s = (np.asarray(x) for x in compiled(self.potential, batch))
-        return EnergyForcesStress(e[: len(given)], f[: given.offsets[-1]], s[: len(given)])
+        return Labels(e[: len(given)], f[: given.offsets[-1]], s[: len(given)])
 
 
 def together(*parts: Crystals) -> Crystals:
     return Crystals.concatenate(list(parts))
 
 
-def halves(found: EnergyForcesStress, first: Crystals) -> tuple[EnergyForcesStress, ...]:
+def halves(found: Labels, first: Crystals) -> tuple[Labels, ...]:
     """Labels of the first crystal and of the second."""
     n = int(first.offsets[-1])
     return (
-        EnergyForcesStress(found.energy[:1], found.forces[:n], found.stress[:1]),
-        EnergyForcesStress(found.energy[1:2], found.forces[n:], found.stress[1:2]),
+        Labels(found.energy[:1], found.forces[:n], found.stress[:1]),
+        Labels(found.energy[1:2], found.forces[n:], found.stress[1:2]),
     )
 
 

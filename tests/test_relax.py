@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
@@ -25,19 +24,12 @@ from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.io import to_ase
 from gnomon.learn.compilation import cache_compilations
-from gnomon.potential.batch import AtomBatch, Shape, pack
-from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.batch import Shape, pack
 from gnomon.potential.predict import LoadedPotential, compiled, load_potential
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
-from tests.strategies import ELEMENTS, crystals, random_crystal, rngs
-from tests.tiny_potentials import tiny_potential
-
-DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
-"""Of the Morse potential: eV, 1/Å, Å, Å."""
-
-CURSED, REPELLING = 79, 56
-"""Elements whose energy is not a number, and which fly apart."""
+from tests.strategies import crystals, random_crystal, rngs
+from tests.tiny_potentials import CURSED, CUTOFF, MORSE, REPELLING, tiny_potential
 
 SAME_ENERGY = 1e-4
 """eV/atom; two relaxations to 0.002 eV/Å that met the same minimum agree better than this."""
@@ -46,31 +38,6 @@ SINGLE = 2e-5
 """eV/atom and eV/Å: sums of a few hundred terms in single precision."""
 
 SMALL = Shape(32, 256, 8)
-
-
-class Morse(Potential):
-    """A pair potential that is smooth at the cutoff, with two elements of bad character."""
-
-    def __init__(self) -> None:
-        self.atom_energies, self.embedding = jnp.zeros(1), None
-        self.layers, self.readout = [], jnp.zeros((1, 1))
-        self.config = PotentialConfig(ELEMENTS, CUTOFF, "1x0e", lmax=0, n_layers=1)
-
-    def energies(self, batch: AtomBatch, vectors: jax.Array) -> jax.Array:
-        safe = jnp.where(batch.mask[..., None], vectors, 1.0)
-        distances = jnp.sqrt((safe**2).sum(axis=-1) + 1e-12)
-        decay = jnp.exp(-WIDTH * (distances - LENGTH))
-        x = jnp.minimum(distances / CUTOFF, 1.0)
-        pair = 0.5 * DEPTH * (decay**2 - 2 * decay) * (1 - x**2) ** 3
-        numbers = jnp.asarray(batch.atomic_numbers)[batch.receivers][:, None]
-        pair = jnp.where(numbers == REPELLING, jnp.abs(pair) + 5 * (1 - x**2) ** 3, pair)
-        pair = pair * jnp.where(numbers == CURSED, jnp.nan, 1.0)
-        rows = jnp.where(batch.mask, pair, 0.0).sum(axis=1)
-        atoms = jax.ops.segment_sum(rows, batch.receivers, len(batch.positions))
-        return jax.ops.segment_sum(atoms, batch.crystal, len(batch.lattice))
-
-
-MORSE = LoadedPotential("morse", "0" * 64, Morse(), {})
 
 
 TINY = tiny_potential(n_layers=1, repulsion=True)

@@ -1,14 +1,22 @@
-"""Potentials with random weights, small enough to compile in a second or two."""
+"""Potentials small enough to compile in a second or two: with random weights, and Morse's."""
 
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from gnomon.potential.batch import AtomBatch
 from gnomon.potential.checkpoint import save
 from gnomon.potential.network import Potential, PotentialConfig
 from gnomon.potential.predict import LoadedPotential
 from tests.strategies import ELEMENTS
+
+DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
+"""Of the Morse potential: eV, 1/Å, Å, Å."""
+
+CURSED, REPELLING = 79, 56
+"""Elements whose energy is not a number, and which fly apart."""
 
 
 def tiny_config(**changes: Any) -> PotentialConfig:
@@ -38,3 +46,28 @@ def tiny_file(folder: Path, **changes: Any) -> Path:
     path = folder / "tiny.gnomon"
     save(path, tiny_potential(**changes).potential, {"name": "tiny"})
     return path
+
+
+class Morse(Potential):
+    """A pair potential that is smooth at the cutoff, with two elements of bad character."""
+
+    def __init__(self) -> None:
+        self.atom_energies, self.embedding = jnp.zeros(1), None
+        self.layers, self.readout = [], jnp.zeros((1, 1))
+        self.config = PotentialConfig(ELEMENTS, CUTOFF, "1x0e", lmax=0, n_layers=1)
+
+    def energies(self, batch: AtomBatch, vectors: jax.Array) -> jax.Array:
+        safe = jnp.where(batch.mask[..., None], vectors, 1.0)
+        distances = jnp.sqrt((safe**2).sum(axis=-1) + 1e-12)
+        decay = jnp.exp(-WIDTH * (distances - LENGTH))
+        x = jnp.minimum(distances / CUTOFF, 1.0)
+        pair = 0.5 * DEPTH * (decay**2 - 2 * decay) * (1 - x**2) ** 3
+        numbers = jnp.asarray(batch.atomic_numbers)[batch.receivers][:, None]
+        pair = jnp.where(numbers == REPELLING, jnp.abs(pair) + 5 * (1 - x**2) ** 3, pair)
+        pair = pair * jnp.where(numbers == CURSED, jnp.nan, 1.0)
+        rows = jnp.where(batch.mask, pair, 0.0).sum(axis=1)
+        atoms = jax.ops.segment_sum(rows, batch.receivers, len(batch.positions))
+        return jax.ops.segment_sum(atoms, batch.crystal, len(batch.lattice))
+
+
+MORSE = LoadedPotential("morse", "0" * 64, Morse(), {})

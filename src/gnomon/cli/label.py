@@ -34,7 +34,10 @@ def label(
         int, typer.Option(help="Ionic substitutions of each crystal, partially relaxed.")
     ] = 0,
     mover: Annotated[
-        str | None, typer.Option(help="Let these weights relax; the labeller labels the frames.")
+        str | None,
+        typer.Option(
+            help="Weights that relax: those of --weights, or gnomon-1, unless told otherwise."
+        ),
     ] = None,
     unrelaxed: Annotated[
         bool, typer.Option("--unrelaxed", help="Relax the given crystals partially instead.")
@@ -64,7 +67,6 @@ def label(
     from gnomon.cli.terminal import listening, put_json, put_table, say
     from gnomon.dataset.label import LabelConfig
     from gnomon.dataset.label import label as build
-    from gnomon.dataset.labellers import PotentialLabeller
     from gnomon.dataset.perturb import PerturbConfig
     from gnomon.potential.predict import load_potential
 
@@ -91,6 +93,8 @@ def label(
         name = str(first["loc"][-1]).replace("_", "-") if first["loc"] else "options"
         raise CommandError(f"--{name}: {first['msg']}") from error
     found = read_crystals(crystals, strict)
+    if mover is None and weights is None and (unrelaxed or substitutes):
+        mover = "gnomon-1"
     with listening() as listener:
         labeller, origin = _labeller(weights, evaluator, options, listener)
         summary = build(
@@ -99,7 +103,7 @@ def label(
             config,
             out,
             origin=origin,
-            mover=PotentialLabeller(load_potential(mover, listener=listener)) if mover else None,
+            mover=load_potential(mover, listener=listener) if mover else None,
             listener=listener,
         )
     if json:

@@ -20,19 +20,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.crystals import Crystals, ragged_take
-from gnomon.dataset.labellers import Labeller, Labels, judge
-from gnomon.dataset.perturb import PerturbConfig, perturbations
-from gnomon.dataset.trajectories import relax_partially
+from gnomon.crystals import Crystals
+from gnomon.dataset.labellers import Labeller, PotentialLabeller, Reasons, unusable
+from gnomon.dataset.perturb import PerturbConfig, Variants, perturbations
+from gnomon.dataset.way import on_the_way
 from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.io.checks import screen
 from gnomon.io.frames import Frames, write_frames
 from gnomon.io.reading import MAX_ATOMS, MAX_BYTES
 from gnomon.io.records import LABELS, Limits, Parsed
 from gnomon.learn.split import formula_hashes
+from gnomon.potential.predict import LoadedPotential
 from gnomon.run.files import write_atomically
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.stamp import stamp
@@ -106,29 +107,35 @@ def label(
     out: Path,
     *,
     origin: Mapping[str, str],
-    mover: Labeller | None = None,
+    mover: LoadedPotential | None = None,
     listener: Listener = SILENT,
 ) -> LabelSummary:
     """Build a training set in a folder, or go on with one that the same request began.
 
-    Crystals are worked on from small to large.  A crystal's perturbed and relaxed frames depend on
-    it, the labeller and the settings alone, whatever else is given; equal substitutions of the
-    crystals of a part are made once.
+    Crystals are worked on from small to large.  A crystal's perturbed frames depend on it, the
+    labeller and the settings alone, whatever else is given; relaxed ones also, but for rounding;
+    equal substitutions of the crystals of a part are made once.
 
     Args:
         crystals: what to perturb, or with ``config.unrelaxed`` to relax partially.
-        labeller: gives the labels, and moves what is relaxed.
+        labeller: gives the labels.
         config: what to make.
         out: the folder.
         origin: what the labeller is, such as the name and sha256 of its weights.
-        mover: relaxes in the labeller's place; the frames that are kept are labelled all the same.
-            A draft of a potential goes where it errs, and learns there what is right.
+        mover: relaxes partially, where that is asked for; a labelling potential does so itself
+            unless another is given.  A draft goes where it errs, and learns there what is right.
         listener: hears of progress.
 
     Raises:
         LabelError: if the folder holds a training set of another request.
-        ValueError: if no crystal has a formula hash that was asked for.
+        ValueError: if no crystal has a formula hash that was asked for, or relaxations are asked
+            for and nothing is there to move.
     """
+    if mover is None and isinstance(labeller, PotentialLabeller):
+        mover = labeller.potential
+    relaxed = config.unrelaxed or config.substitutes > 0
+    if relaxed and mover is None:
+        raise ValueError("partial relaxations need a potential that moves: give a mover")
     hashes = formula_hashes(crystals.reduced_formulas)
     asked = np.flatnonzero((hashes >= config.at_least) & (hashes < config.below))
     ids, firsts = np.unique(crystals.ids[asked].astype(str), return_index=True)
@@ -143,7 +150,7 @@ def label(
         "held_out": len(crystals) - len(asked),
         "repeated": len(asked) - len(given),
     }
-    moved_by = {} if mover is None else {"moved_by": mover.scheme}
+    moved_by = {"moved_by": mover.scheme} if relaxed and mover is not None else {}
     _claim(out, given, labeller.scheme, config, {**origin, **moved_by}, left_out)
     parts = range(0, len(given), config.chunk)
     for i, start in enumerate(parts):
@@ -160,24 +167,50 @@ def label(
 
 
 def label_part(
-    given: Crystals, labeller: Labeller, config: LabelConfig, mover: Labeller | None = None
+    given: Crystals,
+    labeller: Labeller,
+    config: LabelConfig,
+    mover: LoadedPotential | None = None,
 ) -> tuple[Frames, pa.Table]:
     """Usable frames made from a few crystals, and the lineage of all (schema ``ORIGINS``)."""
-    found = []
-    own = np.arange(len(given))
+
+    def relaxed(starts: Crystals, parents: Int64[np.ndarray, " n"], kind: str) -> Variants:
+        assert mover is not None
+        return on_the_way(
+            starts,
+            parents,
+            kind,
+            mover,
+            steps=config.relax_steps,
+            frames=config.relax_frames,
+            fmax=config.fmax,
+        )
+
     if config.unrelaxed:
-        found.append(_relaxed(given, given, own, "given", labeller, config, mover))
+        made = [relaxed(given, np.arange(len(given)), "given")]
     else:
-        made = perturbations(given, config.perturb, config.seed)
-        labels = labeller.label(made.crystals)
-        steps = np.zeros(len(made.parent), np.int64)
-        rows = _rows(made.crystals, labels, given.ids[made.parent], made.kind, steps)
-        found.append(_usable(made.crystals, labels, rows, np.zeros(len(rows), bool), labeller))
+        made = [perturbations(given, config.perturb, config.seed)]
     if config.substitutes:
-        children, parents = substituted(given, config)
-        found.append(_relaxed(given, children, parents, "substituted", labeller, config, mover))
-    frames, lineage = zip(*found, strict=True)
-    return Frames.concatenate(frames), pa.concat_tables(lineage)
+        made.append(relaxed(*substituted(given, config), "substituted"))
+    variants = Variants.concatenate(made)
+    labels, failures = labeller.label(variants.crystals)
+    reasons = _first(failures, unusable(variants.crystals, labels), _unreadable(variants.crystals))
+    columns = {
+        "id": variants.crystals.ids.tolist(),
+        "parent_id": given.ids[variants.parent].tolist(),
+        "kind": variants.kind.tolist(),
+        "step": variants.step,
+        "reason": [reason or None for reason in reasons.tolist()],
+    }
+    kept = np.flatnonzero(reasons == "")
+    unrelaxed = (variants.kind == "substituted") | (config.unrelaxed & (variants.kind == "given"))
+    frames = Frames.of(
+        variants.crystals.take(kept),
+        *labels.take(variants.crystals.offsets, kept),
+        scheme=labeller.scheme,
+        first=(unrelaxed & (variants.step == 0))[kept],
+    )
+    return frames, pa.table(columns, schema=ORIGINS)
 
 
 def substituted(given: Crystals, config: LabelConfig) -> tuple[Crystals, Int64[np.ndarray, " k"]]:
@@ -224,74 +257,15 @@ def summarise(out: Path) -> LabelSummary:
     )
 
 
-# --- rows -----------------------------------------------------------------------------------------
+def _first(*reasons: Reasons) -> Reasons:
+    """The first reason of each crystal, empty where there is none."""
+    found = reasons[-1]
+    for earlier in reversed(reasons[:-1]):
+        found = np.where(earlier == "", found, earlier)
+    return found
 
 
-def _relaxed(
-    given: Crystals,
-    starts: Crystals,
-    parents: Int64[np.ndarray, " n"],
-    kind: str,
-    labeller: Labeller,
-    config: LabelConfig,
-    mover: Labeller | None,
-) -> tuple[Frames, pa.Table]:
-    """Frames of partial relaxations."""
-    way = relax_partially(
-        starts,
-        mover or labeller,
-        steps=config.relax_steps,
-        frames=config.relax_frames,
-        fmax=config.fmax,
-    )
-    labels = way.labels if mover is None else labeller.label(way.crystals)
-    kinds = np.full(len(way.step), kind, object)
-    rows = _rows(way.crystals, labels, given.ids[parents[way.start]], kinds, way.step)
-    return _usable(way.crystals, labels, rows, way.step == 0, labeller)
-
-
-def _rows(
-    crystals: Crystals,
-    labels: Labels,
-    parent_ids: Shaped[np.ndarray, " n"],
-    kinds: Shaped[np.ndarray, " n"],
-    steps: Int64[np.ndarray, " n"],
-) -> pa.Table:
-    """The lineage of labelled crystals, those that are no use with their reason."""
-    reasons = judge(crystals, labels)
-    unreadable = _geometry_reasons(crystals)
-    reasons = np.where(reasons == "", unreadable, reasons)
-    columns = {
-        "id": crystals.ids.tolist(),
-        "parent_id": parent_ids.tolist(),
-        "kind": kinds.tolist(),
-        "step": steps,
-        "reason": [reason or None for reason in reasons.tolist()],
-    }
-    return pa.table(columns, schema=ORIGINS)
-
-
-def _usable(
-    crystals: Crystals,
-    labels: Labels,
-    rows: pa.Table,
-    first: Shaped[np.ndarray, " n"],
-    labeller: Labeller,
-) -> tuple[Frames, pa.Table]:
-    kept = np.flatnonzero(rows["reason"].is_null().to_numpy())
-    atoms, _ = ragged_take(crystals.offsets, kept)
-    frames = Frames.of(
-        crystals.take(kept),
-        labels.energy[kept],
-        labels.forces[atoms],
-        labels.stress[kept],
-        scheme=labeller.scheme,
-        first=first[kept],
-    )
-    return frames, rows
-
-
-def _geometry_reasons(crystals: Crystals) -> Shaped[np.ndarray, " n"]:
+def _unreadable(crystals: Crystals) -> Reasons:
     """What a reader would reject of these crystals, such as atoms in one place; else empty."""
     n = len(crystals)
     checked = screen(
@@ -307,9 +281,6 @@ def _geometry_reasons(crystals: Crystals) -> Shaped[np.ndarray, " n"]:
         Limits(MAX_ATOMS, MAX_BYTES),
     )
     return checked.details
-
-
-# --- the folder -----------------------------------------------------------------------------------
 
 
 def _claim(

@@ -12,7 +12,7 @@ True
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,48 +44,58 @@ class PerturbConfig(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Perturbed:
+class Variants:
     """Crystals made from others.
 
     Attributes:
         crystals: the new batch.
         parent: (k,), index of the crystal that each was made from.
-        kind: (k,), ``given``, ``perturbed`` or ``scaled``.
+        kind: (k,), ``given``, ``perturbed``, ``scaled`` or ``substituted``.
+        step: (k,), of a relaxation from there; 0 for its start, and without one.
     """
 
     crystals: Crystals
     parent: Int64[np.ndarray, " k"]
     kind: Shaped[np.ndarray, " k"]
+    step: Int64[np.ndarray, " k"]
+
+    @classmethod
+    def of(
+        cls, crystals: Crystals, parent: Int64[np.ndarray, " k"], kind: str, step: int = 0
+    ) -> Variants:
+        """Variants of one kind and step."""
+        k = len(crystals)
+        return cls(crystals, parent, np.full(k, kind, object), np.full(k, step, np.int64))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Variants]) -> Variants:
+        """All variants, in order."""
+        columns = ("parent", "kind", "step")
+        return Variants(
+            Crystals.concatenate([part.crystals for part in parts]),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in columns),
+        )
 
 
-def perturbations(crystals: Crystals, recipe: PerturbConfig, seed: int) -> Perturbed:
+def perturbations(crystals: Crystals, recipe: PerturbConfig, seed: int) -> Variants:
     """Each crystal as it is, its perturbed copies, and the volume scan of small cells.
 
     A copy is strained by up to ``recipe.strain``, then rattled; its rattle is drawn between
     ``min_rattle`` and ``max_rattle``, evenly in the logarithm.
     """
-    n = len(crystals)
-    everyone = np.arange(n)
-    parts, parents, kinds = [crystals], [everyone], ["given"]
+    everyone = np.arange(len(crystals))
+    parts = [Variants.of(crystals, everyone, "given")]
     low, high = np.log([recipe.min_rattle, max(recipe.min_rattle, recipe.max_rattle)])
     for copy in range(recipe.copies):
         draws = _draw(crystals, seed, f"amplitude {copy}", lambda rng, _: rng.uniform(size=1))
         amplitude = np.exp(low + (high - low) * draws)
         shifts = _shifts(crystals, seed, copy) * amplitude[crystals.crystal_index, None]
         strained = strain(crystals, recipe.strain, seed, copy)
-        parts.append(_moved(strained, shifts))
-        parents.append(everyone)
-        kinds.append("perturbed")
+        parts.append(Variants.of(_moved(strained, shifts), everyone, "perturbed"))
     small = np.flatnonzero(crystals.n_atoms <= recipe.scan_atoms)
-    parts.append(volume_scan(crystals.take(small), recipe.volumes))
-    parents.append(np.repeat(small, len(recipe.volumes)))
-    kinds.append("scaled")
-    lengths = [len(p) for p in parents]
-    return Perturbed(
-        Crystals.concatenate(parts),
-        np.concatenate(parents).astype(np.int64),
-        np.repeat(np.array(kinds, dtype=object), lengths),
-    )
+    scanned = volume_scan(crystals.take(small), recipe.volumes)
+    parts.append(Variants.of(scanned, np.repeat(small, len(recipe.volumes)), "scaled"))
+    return Variants.concatenate(parts)
 
 
 def rattle(

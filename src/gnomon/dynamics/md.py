@@ -21,7 +21,7 @@ from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gnomon.io.frame_readers import SCHEME_KEY
+from gnomon.io.labels import SCHEME_KEY
 from gnomon.run.listener import SILENT, Listener
 
 HOT = 1e6

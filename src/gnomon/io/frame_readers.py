@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,31 +20,34 @@ from jaxtyping import Bool, Float64, Int
 
 from gnomon.io.arrow import Geometry
 from gnomon.io.extxyz import ID_KEYS
+from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.objects import atoms_content, structure_content
 from gnomon.io.reasons import InputError, Reason, UnusableError
 from gnomon.io.records import LABELS, Content, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, content, find, stream
 
-SCHEME_KEY = "energy_scheme"
-"""Where a file names its scheme: metadata of a Parquet schema, comment lines of extended XYZ."""
-
 FORMATS = ("parquet", "extxyz", "json")
 """Formats of files of frames."""
 
 
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """Labels of parsed records, row by row; NaN where a record has none."""
+class Columns(NamedTuple):
+    """What was parsed of n frames, row by row the same.
 
-    energy: Float64[np.ndarray, " n"]
-    forces: Float64[np.ndarray, "atoms 3"]
-    stress: Float64[np.ndarray, "n 3 3"]
+    Attributes:
+        parsed: the geometries.
+        labels: NaN where a frame has none.
+        first: which are the unrelaxed starts of relaxations.
+        scheme: that the file names, if it does.
+    """
+
+    parsed: Parsed
+    labels: Labels
     first: Bool[np.ndarray, " n"]
     scheme: str | None
 
 
-def parsed(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
-    """Geometries and labels of a file, about ``chunk`` frames at a time, row by row the same.
+def parsed(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
+    """Geometries and labels of a file, about ``chunk`` frames at a time.
 
     Raises:
         InputError: if the file holds no frames, or frames of several schemes.
@@ -71,7 +74,7 @@ def files(sources: str | Path | Sequence[str | Path]) -> Iterator[Source]:
 # --- Parquet ----------------------------------------------------------------------------------
 
 
-def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
+def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
     """Frames of a Parquet file, columns as they are."""
     with stream(source, limits) as data:
         seekable = data if data.seekable() else io.BytesIO(content(data, limits))
@@ -88,7 +91,7 @@ def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed
             row += batch.num_rows
 
 
-def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> tuple[Parsed, Labels]:
+def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> Columns:
     geometry = Geometry.of(table)
     n, counts = len(geometry.lattice), np.diff(geometry.offsets)
     forces, odd_forces = _lists(table, "forces", 3 * counts)
@@ -107,14 +110,10 @@ def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> tuple[
         np.array([Reason.unreadable if b else None for b in bad], object),
         np.where(bad, "null, or lists that do not hold 9, n, 3 n, 3 n and 9 numbers", ""),
     )
-    energy = table["energy"].cast(pa.float64()).to_numpy()
-    return parsed, Labels(
-        np.asarray(energy, np.float64),
-        forces.reshape(-1, 3),
-        stress.reshape(-1, 3, 3),
-        first == True,  # noqa: E712  (a null is not the start of a relaxation)
-        scheme,
-    )
+    energy = np.asarray(table["energy"].cast(pa.float64()).to_numpy(), np.float64)
+    labels = Labels(energy, forces.reshape(-1, 3), stress.reshape(-1, 3, 3))
+    # a null is not the start of a relaxation
+    return Columns(parsed, labels, first == True, scheme)  # noqa: E712
 
 
 def _lists(
@@ -171,7 +170,7 @@ def _matrix(stress: Any) -> Float64[np.ndarray, "3 3"]:
 _Read = Callable[[], tuple[Content, _Label]]
 
 
-def _documents(source: Source, limits: Limits, chunk: int) -> Iterator[tuple[Parsed, Labels]]:
+def _documents(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
     """Frames of a file that is read one after the other."""
     waiting: list[tuple[Record, _Label | None]] = []
     for item in _records(source, limits):
@@ -208,17 +207,20 @@ def _record(name: str, read: _Read) -> tuple[Record, _Label | None]:
     return made, labels[0] if made.content is not None else None
 
 
-def _columns(items: Sequence[tuple[Record, _Label | None]]) -> tuple[Parsed, Labels]:
+def _columns(items: Sequence[tuple[Record, _Label | None]]) -> Columns:
     parsed = stack([r for r, _ in items])
     nothing = _Label.of({}, {}, 0)
     labels = [nothing if label is None else label for _, label in items]
     schemes = list(dict.fromkeys(label.scheme for _, label in items if label is not None))
     if len(schemes) > 1:
         raise InputError(f"{items[0][0].source} and later frames are of several schemes: {schemes}")
-    return parsed, Labels(
-        np.array([label.energy for label in labels], np.float64),
-        np.concatenate([label.forces for label in labels]),
-        np.stack([label.stress for label in labels]),
+    return Columns(
+        parsed,
+        Labels(
+            np.array([label.energy for label in labels], np.float64),
+            np.concatenate([label.forces for label in labels]),
+            np.stack([label.stress for label in labels]),
+        ),
         np.array([label.first for label in labels], bool),
         schemes[0] if schemes else None,
     )

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Float64, Int, Shaped
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.io.arrow import to_arrow
 from gnomon.io.checks import screen
-from gnomon.io.frame_readers import SCHEME_KEY, Labels, files, parsed
+from gnomon.io.frame_readers import Columns, files, parsed
+from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.objects import to_ase
 from gnomon.io.reading import CHUNK, MAX_ATOMS, MAX_BYTES
 from gnomon.io.reasons import REJECTS, InputError, Reason
@@ -85,13 +86,13 @@ class Frames:
         first: Bool[np.ndarray, " n"] | None = None,
     ) -> Frames:
         """Frames grouped by reduced formula; what is not given is NaN (``first``: False)."""
-        n = len(crystals)
+        none = Labels.none(len(crystals), int(crystals.offsets[-1]))
         return cls(
             crystals,
             energy,
-            np.full((int(crystals.offsets[-1]), 3), np.nan) if forces is None else forces,
-            np.full((n, 3, 3), np.nan) if stress is None else stress,
-            np.zeros(n, bool) if first is None else first,
+            none.forces if forces is None else forces,
+            none.stress if stress is None else stress,
+            np.zeros(len(crystals), bool) if first is None else first,
             crystals.reduced_formulas,
             scheme,
         )
@@ -132,16 +133,8 @@ class Frames:
         if chosen.dtype == bool:
             chosen = np.flatnonzero(chosen)
         chosen = np.arange(len(self))[chosen.astype(np.int64)]
-        atoms, _ = ragged_take(self.crystals.offsets, chosen)
-        return Frames(
-            crystals,
-            self.energy[chosen],
-            self.forces[atoms],
-            self.stress[chosen],
-            self.first[chosen],
-            self.group[chosen],
-            self.scheme,
-        )
+        labels = Labels(self.energy, self.forces, self.stress).take(self.crystals.offsets, chosen)
+        return Frames(crystals, *labels, self.first[chosen], self.group[chosen], self.scheme)
 
     @property
     def energy_per_atom(self) -> Float64[np.ndarray, " n"]:
@@ -220,8 +213,8 @@ def iter_frames(
     """
     limits = Limits(max_atoms, MAX_BYTES)
     for source in files(sources):
-        for rows, labels in parsed(source, limits, chunk):
-            yield _accept(source, rows, labels, limits, scheme)
+        for columns in parsed(source, limits, chunk):
+            yield _accept(source, columns, limits, scheme)
 
 
 def write_frames(path: str | Path, frames: Frames, *, overwrite: bool = False) -> None:
@@ -240,11 +233,9 @@ def write_frames(path: str | Path, frames: Frames, *, overwrite: bool = False) -
     write_atomically(target, _WRITERS[suffix](frames))
 
 
-def _accept(
-    source: Source, parsed: Parsed, labels: Labels, limits: Limits, scheme: str | None
-) -> ReadFrames:
+def _accept(source: Source, columns: Columns, limits: Limits, scheme: str | None) -> ReadFrames:
     """Check geometries and labels; a frame that fails becomes a reject."""
-    parsed = _check_labels(screen(parsed, limits), labels)
+    parsed = _check_labels(screen(columns.parsed, limits), columns.labels)
     kept = np.flatnonzero(parsed.reasons == None)  # noqa: E711  (elementwise)
     atoms, offsets = ragged_take(parsed.offsets, kept)
     crystals = Crystals(
@@ -252,11 +243,9 @@ def _accept(
     )
     frames = Frames.of(
         crystals,
-        labels.energy[kept],
-        labels.forces[atoms],
-        labels.stress[kept],
-        scheme=_scheme(source.name, labels.scheme, scheme),
-        first=labels.first[kept],
+        *columns.labels.take(parsed.offsets, kept),
+        scheme=_scheme(source.name, columns.scheme, scheme),
+        first=columns.first[kept],
     )
     return ReadFrames(frames, parsed.rejects())
 

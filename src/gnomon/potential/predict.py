@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 
-from gnomon.crystals import Crystals
+from gnomon.crystals import Crystals, ragged_take
 from gnomon.elements import SYMBOLS
+from gnomon.io.labels import Labels
 from gnomon.io.objects import as_crystals
 from gnomon.potential.batch import Shape, batches
 from gnomon.potential.checkpoint import load
@@ -21,14 +22,6 @@ from gnomon.run.listener import SILENT, Listener
 
 CAPACITY = Shape(atoms=256, rows=1024, crystals=64)
 """Size of a batch: the features of about a thousand rows stay near a processor's cache."""
-
-
-class EnergyForcesStress(NamedTuple):
-    """Labels of n crystals: eV, eV/Å, and eV/Å3 (positive under tension, as in ASE)."""
-
-    energy: Float64[np.ndarray, " n"]
-    forces: Float64[np.ndarray, "atoms 3"]
-    stress: Float64[np.ndarray, "n 3 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +54,8 @@ class LoadedPotential:
         table[list(self.elements)] = True
         return np.logical_and.reduceat(table[crystals.atomic_numbers], crystals.offsets[:-1])
 
-    def predict(self, crystals: Any, *, capacity: Shape = CAPACITY) -> EnergyForcesStress:
-        """Labels of all crystals, in order.
+    def predict(self, crystals: Any, *, capacity: Shape = CAPACITY) -> Labels:
+        """Labels of all crystals in the potential's own scheme, in order.
 
         Args:
             crystals: whatever ``gnomon.io.as_crystals`` takes.
@@ -80,16 +73,16 @@ class LoadedPotential:
                 f"{self.name} does not know {', '.join(foreign)} (crystal {i}): leave such "
                 "crystals out, or take a potential that was trained on them"
             )
-        energy = np.empty(len(crystals))
-        forces = np.empty((int(crystals.offsets[-1]), 3))
-        stress = np.empty((len(crystals), 3, 3))
+        found = Labels.none(len(crystals), int(crystals.offsets[-1]))
         for chosen, batch in batches(crystals, self.cutoff, capacity):
-            e, f, s = (np.asarray(x) for x in compiled(self.potential, batch))
-            energy[chosen], stress[chosen] = e[: len(chosen)], s[: len(chosen)]
-            sizes = crystals.n_atoms[chosen]
-            place = np.repeat(crystals.offsets[:-1][chosen] - (np.cumsum(sizes) - sizes), sizes)
-            forces[place + np.arange(len(place))] = f[: len(place)]
-        return EnergyForcesStress(energy, forces, stress)
+            energy, forces, stress = map(np.asarray, compiled(self.potential, batch))
+            found.energy[chosen], found.stress[chosen] = (
+                energy[: len(chosen)],
+                stress[: len(chosen)],
+            )
+            atoms, _ = ragged_take(crystals.offsets, chosen)
+            found.forces[atoms] = forces[: len(atoms)]
+        return found
 
     @cached_property
     def _symbols(self) -> set[str]:

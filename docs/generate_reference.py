@@ -13,10 +13,10 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel
@@ -64,55 +64,55 @@ def cli_page() -> str:
 
 
 def _command_section(command: Command) -> str:
-    about, _, example = inspect.getdoc(command.function).partition("Example: ")  # type: ignore[union-attr]
-    rows, usage = [], [command.name]
-    for name, default, kind, info in _parameters(command.function):
-        if isinstance(info, typer.models.ArgumentInfo):
-            shown = name.upper() + ("..." if get_origin(kind) is list else "")
-            usage.append(f"[{shown}]" if default is None else shown)
-        else:
-            shown = next(iter(info.param_decls or ()), "--" + name.replace("_", "-"))
-            if default is inspect.Parameter.empty:
-                usage.append(f"{shown} {_kind(kind)}")
-            shown += "" if kind is bool else f" {_kind(kind)}"
-        rows.append(f"| `{shown}` | {_escape(info.help)} | {_default(default, kind)} |\n")
+    about, _, example = (inspect.getdoc(command.function) or "").partition("Example: ")
+    program = typer.Typer(add_completion=False)
+    program.command()(command.function)
+    kinds = get_type_hints(command.function)
+    parameters = [p for p in typer.main.get_command(program).params if p.name in kinds]
+    parameters.sort(key=lambda p: p.param_type_name)  # arguments first
+    shown = {p.name: _shown(p, kinds[p.name]) for p in parameters}
+    usage = [command.name]
+    for p in parameters:
+        if p.required:
+            usage.append(shown[p.name])
+        elif p.param_type_name == "argument":
+            usage.append(f"[{shown[p.name]}]")
+    rows = "".join(
+        f"| `{_escape(shown[p.name])}` | {_escape(p.help or '')} | {_default(p)} |\n"
+        for p in parameters
+    )
+    table = f"| option | meaning | default |\n| --- | --- | --- |\n{rows}\n" if rows else ""
     return (
         f"\n## {command.name}\n\n{about.strip()}\n\n"
-        f"```text\n{' '.join(usage)} [OPTIONS]\n```\n\n"
-        f"| | | default |\n| --- | --- | --- |\n{''.join(rows)}\n"
+        f"```text\n{' '.join(usage)} [OPTIONS]\n```\n\n{table}"
         f"```sh\n{example.strip()}\n```\n"
     )
 
 
-def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Name, default, type and typer's description of each parameter, arguments first."""
-    hints = get_type_hints(function, include_extras=True)
-    found = []
-    for parameter in inspect.signature(function).parameters.values():
-        if hints[parameter.name] is typer.Context:
-            continue
-        kind, info = get_args(hints[parameter.name])
-        found.append((parameter.name, parameter.default, _without_none(kind), info))
-    yield from sorted(found, key=lambda row: isinstance(row[3], typer.models.OptionInfo))
-
-
-def _without_none(kind: Any) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        return next(k for k in get_args(kind) if k is not type(None))
-    return kind
+def _shown(parameter: Any, kind: Any) -> str:
+    """An argument or option as one writes it: ``PATHS...``, ``--seed INTEGER``, ``--json``."""
+    if parameter.param_type_name == "argument":
+        return parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+    names = "/".join([", ".join(parameter.opts), *parameter.secondary_opts])
+    return names if parameter.is_flag else f"{names} {parameter.metavar or _kind(kind)}"
 
 
 def _kind(kind: Any) -> str:
-    inner = get_args(kind)[0] if get_origin(kind) is list else kind
-    if get_origin(inner) is typing.Literal:
-        return "|".join(get_args(inner))
-    return {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}[inner]
+    """What to write for a value of a type: ``INTEGER``, one of the words of a Literal."""
+    names = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH", bool: "BOOLEAN"}
+    if kind in names:
+        return names[kind]
+    inner = [one for one in get_args(kind) if one is not types.NoneType]
+    if get_origin(kind) is typing.Literal:
+        return "|".join(inner)
+    return _kind(inner[0])
 
 
-def _default(default: Any, kind: Any) -> str:
-    if default is inspect.Parameter.empty:
+def _default(parameter: Any) -> str:
+    if parameter.required:
         return "required"
-    return "–" if default is None or kind is bool else f"`{default}`"
+    kept = isinstance(parameter.default, bool | list | tuple | None) and not parameter.default
+    return "–" if kept else f"`{parameter.default}`"
 
 
 # --- settings -------------------------------------------------------------------------------------

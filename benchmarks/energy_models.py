@@ -214,7 +214,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference data")
-    parser.add_argument("--checkpoint", type=Path, help="of `gnomon train structural`")
+    parser.add_argument("--checkpoint", type=Path, help="of `gnomon model train structural`")
     parser.add_argument("--epochs", type=int, help="of the ensemble trained without a checkpoint")
     parser.add_argument("--minutes", type=float, help="of each peer [as long as the ensemble]")
     parser.add_argument("--peers", nargs="*", default=["cgcnn", "magpie"])

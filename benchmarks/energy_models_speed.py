@@ -167,7 +167,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference data")
-    parser.add_argument("--checkpoint", type=Path, help="of `gnomon train structural`")
+    parser.add_argument("--checkpoint", type=Path, help="of `gnomon model train structural`")
     parser.add_argument("--crystals", type=int, default=1024)
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 64], help="of CHGNet")
     parser.add_argument("--rounds", type=int, default=3)

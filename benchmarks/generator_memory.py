@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.cli.generate_files import write_candidates
 from gnomon.generate import Candidates
+from gnomon.generate.files import write_candidates
 from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.tables import learned_model

@@ -1,10 +1,10 @@
 """Draw the discovery curves of replays, and keep their figures.
 
-    gnomon simulate wbm_pool.parquet --known structures.parquet --phases ground_states.parquet \\
+    gnomon replay wbm_pool.parquet --known structures.parquet --phases ground_states.parquet \\
         --model structural-1 --composition-model composition-1 --batch 50 --rounds 20 --out sim
     python benchmarks/replay.py sim
 
-One panel a folder of `gnomon simulate`: stable crystals found against crystals evaluated, the mean
+One panel a folder of `gnomon replay`: stable crystals found against crystals evaluated, the mean
 over seeds with its interval; chance dashed.
 """
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", type=Path, nargs="+", help="of `gnomon simulate`")
+    parser.add_argument("folders", type=Path, nargs="+", help="of `gnomon replay`")
     parser.add_argument("--titles", nargs="+", help="one a folder [its name]")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--image", type=Path, default=IMAGE)

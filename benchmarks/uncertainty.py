@@ -2,7 +2,7 @@
 
     python benchmarks/uncertainty.py --data DATA --checkpoint mp.gnomon
 
-From a checkpoint of ``gnomon train structural`` that trained on formula hashes under 75:
+From a checkpoint of ``gnomon model train structural`` that trained on formula hashes under 75:
 
 - Spearman's rank correlation of the absolute error with cheap measures of doubt, on hashes 80 to
   84 and on the WBM pool (crystals made by substitution, unlike any that trained);

@@ -6,6 +6,7 @@ python docs/generate_reference.py --check    # exit code 1 if a page is out of d
 
 import ast
 import builtins
+import enum
 import inspect
 import json
 import re
@@ -105,6 +106,10 @@ def _kind(kind: Any) -> str:
     inner = [one for one in get_args(kind) if one is not types.NoneType]
     if get_origin(kind) is typing.Literal:
         return "|".join(inner)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return "|".join(kind)
+    if get_origin(kind) is tuple:
+        return " ".join(map(_kind, inner))
     return _kind(inner[0])
 
 

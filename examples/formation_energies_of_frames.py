@@ -1,13 +1,13 @@
 r"""Formation energies of labelled frames: what the structural ensemble learned first.
 
     python examples/formation_energies_of_frames.py frames/* --out frames.parquet
-    gnomon train structural frames.parquet --members 10 --epochs 8 --learning-rate 0.01 \
+    gnomon model train structural frames.parquet --members 10 --epochs 8 --learning-rate 0.01 \
         --out first.gnomon
-    gnomon train structural structures.parquet --from first.gnomon --fresh 4 \
+    gnomon model train structural structures.parquet --from first.gnomon --fresh 4 \
         --weight-decay 0.0001 --weight-decay 0.15 --out going-on.gnomon
-    gnomon train structural structures.parquet --method adamw --epochs 40 --batch 64 \
+    gnomon model train structural structures.parquet --method adamw --epochs 40 --batch 64 \
         --learning-rate 0.004 --out afresh.gnomon
-    gnomon train join going-on.gnomon afresh.gnomon --data structures.parquet \
+    gnomon model join going-on.gnomon afresh.gnomon --data structures.parquet \
         --out structural-1.gnomon
 
 Frames of `gnomon label` hold energies of a potential trained on uncorrected PBE(+U) energies.  Each

@@ -1,11 +1,11 @@
 """The training set of gnomon-1: what the bundled potential learned from, label by label.
 
     python examples/label_gnomon_1.py structures.parquet frames
-    gnomon train potential frames/small frames/middle frames/elements \
+    gnomon model train potential frames/small frames/middle frames/elements \
         --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft-1.gnomon
 
     python examples/label_gnomon_1.py structures.parquet frames --draft draft-1.gnomon
-    gnomon train potential frames/{small,middle,elements,references,molecules} \
+    gnomon model train potential frames/{small,middle,elements,references,molecules} \
         frames/{pairs,triples,substituted} --validation frames/validation --layers 3 \
         --radial-size 32 --embedding 48 --method muon --learning-rate 0.008 --first-share 0.15 \
         --minutes 15 --out draft-2.gnomon

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gnomon import io
-from gnomon.cli.energies import calibrate as calibrate_command
-from gnomon.cli.energies import predict as predict_command
+from gnomon.cli import COMMANDS, function_of, shared
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
 from gnomon.hull import Hull, Phases, compositions
@@ -22,7 +21,6 @@ from gnomon.learn.checkpoint import CheckpointError
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
-from gnomon.models import stream as streaming
 from gnomon.models.structural.augment import AugmentConfig
 from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
 from gnomon.models.structural.network import StructuralConfig
@@ -360,8 +358,8 @@ def test_the_calibration_is_the_same_again_and_small(calibrated, trained, model,
 def run(*arguments: object) -> dict | list:
     """What a command prints as JSON."""
     app = typer.Typer()
-    app.command()(predict_command)
-    app.command()(calibrate_command)
+    app.command("predict")(function_of(COMMANDS["predict"]))
+    app.command("calibrate")(function_of(COMMANDS["model calibrate"]))
     done = CliRunner().invoke(app, [str(a) for a in arguments])
     if done.exception is not None:
         raise done.exception
@@ -432,7 +430,7 @@ def test_predictions_stream_in_row_groups(trained, calibrated, table, tmp_path, 
     """As many chunks as it takes: the file is the same but for its row groups."""
     whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
     run("predict", trained, table, "--out", whole)
-    monkeypatch.setattr(streaming, "iter_read", lambda *a, **k: io.iter_read(*a, **k, chunk=50))
+    monkeypatch.setattr(shared, "iter_read", lambda *a, **k: io.iter_read(*a, **k, chunk=50))
     run("predict", trained, table, "--out", parts)
     assert pq.ParquetFile(whole).num_row_groups == 1
     assert pq.ParquetFile(parts).num_row_groups == 5
@@ -452,13 +450,3 @@ _FLOATS = [
     "interval_high",
     "distance_to_training",
 ]
-
-
-def test_a_failure_while_streaming_leaves_no_file(tmp_path):
-    def tables():
-        yield pa.table({"x": [1]})
-        raise RuntimeError("the disk of the reader broke")
-
-    with pytest.raises(RuntimeError, match="broke"):
-        streaming.write_row_groups(tmp_path / "out.parquet", tables(), {})
-    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
 
-from gnomon.cli import main
+from gnomon.cli import COMMANDS, FORMER, GROUPS, main
 from gnomon.crystals import Crystals
 from gnomon.io import as_crystals, read, write
 from tests.conftest import EMT
@@ -72,7 +72,7 @@ def test_a_command_that_fails_is_an_error_with_exit_code_1(capsys, tmp_path, pha
         (["report", "nocampaign"], "holds no campaign"),
         (["generate", "prototypes", "Cu", "--out", str(phases)], "exists"),
         (["generate", "prototypes", "Cu", "--out", "no/x.parquet"], "no is no folder"),
-        (["train", "structural", "empty.cif"], "no usable crystal in empty.cif"),
+        (["model", "train", "structural", "empty.cif"], "no usable crystal in empty.cif"),
         (["evaluate", "x.cif", "--evaluator", "ase:no.Such", "--out", "y.parquet"], "no.Such"),
     ]:
         assert main(arguments) == 1, arguments
@@ -95,14 +95,31 @@ def test_no_command_overwrites(capsys, tmp_path, crystals):
 
 def test_help_of_every_command_ends_with_an_example(capsys):
     for command in (
-        "discover", "report", "hull", "evaluate", "predict", "predict-formulas", "calibrate",
-        "label", "md", "generate prototypes", "generate substitutions", "train structural",
-        "train composition", "train potential", "simulate",
+        "discover", "report", "hull", "evaluate", "predict", "model calibrate",
+        "label", "md", "generate prototypes", "generate substitutions", "model train structural",
+        "model train composition", "model train potential", "replay", "databases",
     ):  # fmt: skip
         assert main([*command.split(), "--help"]) == 0
         assert f"Example: gnomon {command} " in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("gnomon 0.")
+
+
+def test_a_former_name_is_answered_with_the_new_one(capsys):
+    for words, name in [
+        (["simulate", "x"], "`gnomon simulate` is `gnomon replay` now"),
+        (["train", "join", "a", "b"], "`gnomon train join` is `gnomon model join` now"),
+        (["train", "--help"], "`gnomon train` is `gnomon model train` now"),
+        (["predict-formulas"], "`gnomon predict-formulas` is `gnomon predict` now"),
+        (["generate", "substitution"], "is `gnomon generate substitutions` now"),
+    ]:
+        assert main(words) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert name in line
+    for former, name in FORMER.items():
+        assert former not in (*COMMANDS, *GROUPS)
+        assert name in (*COMMANDS, *GROUPS)
 
 
 def test_hull_answers_formulas_and_systems(capsys, phases):
@@ -138,7 +155,7 @@ def test_generate_and_evaluate(capsys, tmp_path):
 
 def test_a_crystal_that_fails_is_a_row(capsys, tmp_path, crystals):
     out = tmp_path / "relaxed.parquet"
-    arguments = ["--evaluator", EMT, "--workers", "1", "--steps", "0", "--out", str(out)]
+    arguments = ["--evaluator", EMT, "--workers", "1", "--max-steps", "0", "--out", str(out)]
     assert main(["evaluate", str(crystals), *arguments]) == 0
     rows = pq.read_table(out).to_pylist()
     assert [row["status"] for row in rows] == ["converged", "invalid_input", "converged"]
@@ -168,7 +185,17 @@ def test_train_and_predict(tmp_path, capsys):
     energies = np.linspace(-0.1, 0.1, len(batch))
     rows = pa.table({"id": batch.ids.tolist(), "formation_energy_per_atom": energies})
     write(data, batch, rows=rows)
-    command = ["train", "structural", str(data), "--out", str(model), "--epochs", "1", "--json"]
+    command = [
+        "model",
+        "train",
+        "structural",
+        str(data),
+        "--out",
+        str(model),
+        "--epochs",
+        "1",
+        "--json",
+    ]
     assert main([*command, "--members", "2", "--scheme", "test"]) == 0
     card = json.loads(capsys.readouterr().out)
     assert card["members"] == 2

@@ -426,21 +426,21 @@ def test_train_and_predict_by_command(tmp_path, capsys):
     energies = [*labels.energies.tolist(), -1.0, None]
     table = pa.table({"reduced_formula": formulas, "formation_energy_per_atom": energies})
     pq.write_table(table, data)
-    command = ["train", "composition", str(data), "--out", str(model), "--epochs", "1"]
+    command = ["model", "train", "composition", str(data), "--out", str(model), "--epochs", "1"]
     assert main([*command, "--members", "2", "--scheme", "test", "--json"]) == 0
     captured = capsys.readouterr()
     card = json.loads(captured.out)
     assert (card["members"], card["scheme"], card["rows"]) == (2, "test", len(labels.energies))
     assert "left out: 2 of" in captured.err
-    assert main(["predict-formulas", str(model), "Fe2O3", "Xx", str(data), "--json"]) == 0
+    assert main(["predict", str(model), "Fe2O3", "Xx", str(data), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == 2 + len(formulas)
     assert rows[0]["combined"] >= rows[0]["aleatoric"] > 0
     assert rows[1]["predicted_formation_energy_per_atom"] is None
     assert "is not a chemical formula" in rows[1]["reason"]
-    assert main(["predict-formulas", str(model), "NaCl", "--out", str(out)]) == 0
+    assert main(["predict", str(model), "NaCl", "--out", str(out)]) == 0
     assert pq.read_table(out)["formula"].to_pylist() == ["NaCl"]
-    assert main(["predict-formulas", str(model), "NaCl", "--out", str(out)]) == 1
+    assert main(["predict", str(model), "NaCl", "--out", str(out)]) == 1
     assert "exists" in capsys.readouterr().err
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import typer
 
-from gnomon.cli.generate_files import write_candidates
-from gnomon.cli.generate_substitutions import generate_saps, generate_substitution
+from gnomon.cli import main
 from gnomon.crystals import Crystals
+from gnomon.generate.files import write_candidates
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
@@ -25,21 +24,19 @@ def parents(tmp_path):
 
 
 def run(command, *words):
-    app = typer.Typer()
-    app.command()(command)
-    typer.main.get_command(app).main([str(w) for w in words], standalone_mode=False)
+    return main(["generate", command, *map(str, words)])
 
 
 def test_alloys_are_substituted_with_the_learned_table_and_not_with_the_published(
     parents, tmp_path, capsys
 ):
     learned, published = tmp_path / "learned.parquet", tmp_path / "published.parquet"
-    run(generate_substitution, parents, "--out", learned, "--elements", "Cu-Zn-Ag-Cd")
+    run("substitutions", parents, "--out", learned, "--elements", "Cu-Zn-Ag-Cd")
     found = pq.read_table(learned)
     assert set(read(learned).crystals.reduced_formulas) >= {"ZnAg"}
     assert set(found["generator"].to_pylist()) == {"substitution"}
     assert "Cu0→Ag0" in found["change"].to_pylist()
-    run(generate_substitution, parents, "--out", published, "--table", "published")
+    run("substitutions", parents, "--out", published, "--table", "published")
     assert not len(pq.read_table(published))
     assert "1 of 1 parents left out" in capsys.readouterr().err
 
@@ -49,13 +46,12 @@ def test_saps_with_a_table_of_ones_own(parents, tmp_path, capsys):
     mine = SubstitutionModel.from_pairs([("Cu0", "Au0", 1.0), ("Zn0", "Zn0", 1.0)])
     write_table(table, mine, {})
     options = ["--table", table, "--elements", "Cu-Zn-Au", "--max-index", "2"]
-    run(generate_saps, parents, "--out", out, *options)
+    assert run("saps", parents, "--out", out, *options) == 0
     found = pq.read_table(out)
     assert {"Cu0→Au0 on 1 of 1"} < set(found["change"].to_pylist())
     assert found["id"].to_pylist() == read(out).crystals.ids.tolist()
     assert f"{len(found)} candidates" in capsys.readouterr().err
-    with pytest.raises(FileExistsError):
-        run(generate_saps, parents, "--out", out, *options)
+    assert run("saps", parents, "--out", out, *options) == 1
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".extxyz", ".cif"])

@@ -469,13 +469,13 @@ def test_frames_are_crystals_to_every_other_command(tmp_path, structures, capsys
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "one of --weights"),
-        ([*EVALUATOR, "--weights", "nequix-mp-1"], "one of --weights"),
+        ([], "Missing option '--evaluator'"),
+        (["--evaluator", "gpaw"], "gpaw does not label"),
         (["--evaluator", "emt"], "no evaluator 'emt'"),
         ([*EVALUATOR, "--below", "0"], "--below"),
         ([*EVALUATOR, "--strain", "0.9"], "--strain"),
         ([*EVALUATOR, "--below", "1"], "none of 6 crystals"),
-        (["--weights", "nequix-mp-1", "--options", '{"a": 1}'], "--options"),
+        (["--weights", "nequix-mp-1", "--options", '{"a": 1}'], "options belong to"),
     ],
 )
 def test_mistakes_of_the_command_are_explained(tmp_path, structures, capsys, arguments, said):

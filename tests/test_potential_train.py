@@ -460,7 +460,7 @@ def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
     write_frames(tmp_path / "frames.parquet", frames)
     small = ["--irreps", "4x0e", "--lmax", "0", "--layers", "1", "--cutoff", "3"]
     common = ["--epochs", "1", "--batch", "8", "--out", str(tmp_path / "cli.gnomon")]
-    command = ["train", "potential", str(tmp_path / "frames.parquet")]
+    command = ["model", "train", "potential", str(tmp_path / "frames.parquet")]
     assert main([*command, *small, *common]) == 0
     shown = capsys.readouterr()
     assert "energy (eV/atom)" in shown.out

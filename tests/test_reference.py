@@ -1,4 +1,4 @@
-"""`gnomon reference` as a whole: what is fetched is evaluated, and lies on one hull."""
+"""`gnomon databases` as a whole: what is fetched is evaluated, and lies on one hull."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_references_are_those_of_a_campaign(known, tmp_path):
     """A campaign of the same evaluator that is given the phases has the same formation energies."""
     out, campaign = tmp_path / "r", tmp_path / "campaign"
     common = ["--evaluator", EMT, "--workers", "1"]
-    assert main(["reference", "Au-Cu", "--from", str(known), *common, "--out", str(out)]) == 0
+    assert main(["databases", "Au-Cu", "--from", str(known), *common, "--out", str(out)]) == 0
     config = tmp_path / "config.toml"
     # nothing but its references: no parents, so no candidates
     config.write_text(
@@ -136,7 +136,7 @@ def test_references_are_those_of_a_campaign(known, tmp_path):
 def test_the_written_file_answers_the_hull_command(known, tmp_path, capsys):
     out = tmp_path / "r"
     arguments = ["--from", str(known), "--evaluator", EMT, "--workers", "1", "--out", str(out)]
-    assert main(["reference", "Au-Cu", *arguments, "--json"]) == 0
+    assert main(["databases", "Au-Cu", *arguments, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["statuses"] == {"converged": 5}
     assert main(["hull", said["phases"], "Au-Cu", "CuAu3", "--json"]) == 0
@@ -348,7 +348,7 @@ def test_a_killed_fetch_goes_on_by_the_same_command(tmp_path):
 
     out = tmp_path / "r"
     with serving(answer) as server:
-        arguments = ["reference", "Au-Cu", "--from", server.url, "--fetch-only", "--out", str(out)]
+        arguments = ["databases", "Au-Cu", "--from", server.url, "--fetch-only", "--out", str(out)]
         command = [sys.executable, "-m", "gnomon", *arguments]
         first = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 180
@@ -383,7 +383,7 @@ def test_mistakes_are_told_before_anything_is_asked(known, tmp_path, capsys, mon
         (["Au-Cu", "--from", str(known), "--evaluator", "emt"], 2, "no evaluator 'emt'"),
         (["Au-Cu", "--from", str(known), "--options", "["], 2, "is no JSON"),
     ]:
-        assert main(["reference", *arguments]) == code, arguments
+        assert main(["databases", *arguments]) == code, arguments
         out, err = capsys.readouterr()
         assert out == ""
         assert message in err, err
@@ -394,7 +394,7 @@ def test_the_command_without_a_network(tmp_path, capsys):
     with serving(scripted(Reply(status=404))) as server:
         url = server.url
     arguments = ["--from", url, "--evaluator", EMT, "--out", str(tmp_path / "r")]
-    assert main(["reference", "Au-Cu", *arguments]) == 1
+    assert main(["databases", "Au-Cu", *arguments]) == 1
     err = " ".join(capsys.readouterr().err.split())
     assert f"error: {url} cannot be asked" in err
     assert "without a network give a file of crystals: --from FILE" in err
@@ -408,7 +408,7 @@ def test_the_settings_of_a_campaign_evaluate(known, tmp_path, capsys):
     )
     out = tmp_path / "r"
     arguments = ["--from", str(known), "--config", str(config), "--out", str(out)]
-    assert main(["reference", "Au-Cu", *arguments]) == 0
+    assert main(["databases", "Au-Cu", *arguments]) == 0
     evaluation = json.loads((out / "reference.json").read_text())["evaluation"]
     assert "Quick" in evaluation["scheme"]
     assert evaluation["relax"]["fmax"] == 0.5

@@ -319,9 +319,9 @@ def test_summary_and_page_show_every_strategy(replayed, tmp_path):
 
 
 def test_the_command_refuses_what_contradicts_itself(capsys):
-    assert main(["simulate", "x.parquet", "--out", "y"]) == 2
+    assert main(["replay", "x.parquet", "--out", "y"]) == 2
     assert "--known or --learn-until" in capsys.readouterr().err
-    assert main(["simulate", "x.parquet", "--out", "y", "--strategies", "luck"]) == 2
-    command = ["simulate", "x.parquet", "--known", "k.parquet", "--out", "y"]
+    assert main(["replay", "x.parquet", "--out", "y", "--strategies", "luck"]) == 2
+    command = ["replay", "x.parquet", "--known", "k.parquet", "--out", "y"]
     assert main([*command, "--composition-model", "c", "--strategies", "greedy"]) == 2
     assert "needs composition" in capsys.readouterr().err

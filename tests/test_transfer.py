@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.cli.transfer import predict_property, train_transfer
-from gnomon.cli.validation import cross_validate as cross_validate_command
+from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.io import to_arrow
 from gnomon.learn.checkpoint import CheckpointError
@@ -194,18 +193,25 @@ def test_transfer_and_cross_validation_by_command(crystals, energies, start, tmp
     gaps = [None, *(2 * energies[1:]).tolist()]
     table = to_arrow(crystals).append_column("band_gap", pa.array(gaps, pa.float64()))
     pq.write_table(table.append_column("formation_energy_per_atom", pa.array(energies)), data)
-    train_transfer(start, [data], "band_gap", "eV", out, freeze=True, epochs=2, json=True)
+    teach = ["model", "transfer", str(start), str(data), "--unit", "eV"]
+    short = ["--freeze", "--epochs", "2", "--json"]
+    assert main([*teach, "--target", "band_gap", *short, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     card = json.loads(captured.out)
     assert (card["scheme"], card["rows"]) == ("band_gap (eV)", len(crystals) - 1)
     assert "1 of 90" in captured.err
-    predict_property(out, [str(data)], None, json=True)
+    assert main(["predict", str(out), str(data), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == len(crystals)
     assert {"reduced_formula", "predicted", "uncertainty", "reason"} <= set(rows[0])
-    with pytest.raises(ValueError, match=r"no column modulus but .*band_gap"):
-        train_transfer(start, [data], "modulus", "GPa", tmp_path / "x")
-    cross_validate_command([str(data)], tmp_path / "folds", folds=2, epochs=1, members=1, json=True)
+    assert main(["predict", str(out), str(data), "--level", "0.9"]) == 2
+    assert "--level: asked of structural models only" in capsys.readouterr().err
+    assert main([*teach, "--target", "modulus", "--out", str(tmp_path / "x")]) == 1
+    error = capsys.readouterr().err
+    assert "no column modulus but" in error
+    assert "band_gap" in error
+    validate = ["model", "validate", str(data), "--out", str(tmp_path / "folds"), "--json"]
+    assert main([*validate, "--folds", "2", "--epochs", "1", "--members", "1"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["mae_of_folds"]) == 2
     assert (tmp_path / "folds" / "predictions.parquet").exists()

@@ -25,34 +25,32 @@ COMMANDS = {
     "report": "campaigns:report",
     "lineage": "lineage:lineage",
     "verify": "verify:verify",
-    "reference": "reference:reference",
-    "hull": "stability:hull",
+    "databases": "databases:databases",
+    "hull": "hull:hull",
     "reduce": "reduce:reduce",
     "duplicates": "duplicates:duplicates",
-    "evaluate": "energies:evaluate",
-    "predict": "energies:predict",
-    "calibrate": "energies:calibrate",
-    "predict-formulas": "compositions:predict_formulas",
-    "predict-property": "transfer:predict_property",
-    "cross-validate": "validation:cross_validate",
-    "learning-curve": "validation:learning_curve",
-    "search": "random_search:search",
+    "evaluate": "evaluate:evaluate",
+    "predict": "predict:predict",
+    "search": "search:search",
     "label": "label:label",
     "md": "md:md",
-    "simulate": "simulate:simulate",
-    "generate prototypes": "prototypes:generate_prototypes",
-    "generate substitutions": "generate_substitutions:generate_substitution",
-    "generate saps": "generate_substitutions:generate_saps",
-    "generate random": "random_search:generate_random",
-    "generate compositions": "generate_compositions:generate_compositions",
-    "train structural": "structural:train_structural",
-    "train join": "join:train_join",
-    "train composition": "compositions:train_composition",
-    "train transfer": "transfer:train_transfer",
-    "train potential": "potentials:train_potential",
-    "train substitution": "generate_substitutions:train_substitution",
-    "weights list": "weights:weights_list",
-    "weights fetch": "weights:weights_fetch",
+    "replay": "replay:replay",
+    "generate prototypes": "generate:prototypes",
+    "generate substitutions": "generate:substitutions",
+    "generate saps": "generate:saps",
+    "generate random": "generate:random",
+    "generate compositions": "generate:compositions",
+    "model train structural": "structural:train_structural",
+    "model train composition": "compositions:train_composition",
+    "model train potential": "potentials:train_potential",
+    "model train substitution": "substitution:train",
+    "model join": "join:train_join",
+    "model calibrate": "energies:calibrate",
+    "model validate": "validation:cross_validate",
+    "model curve": "validation:learning_curve",
+    "model transfer": "transfer:train_transfer",
+    "weights list": "weights:list_weights",
+    "weights fetch": "weights:fetch",
 }
 """Commands to their functions in the modules of this package, in the order of the help."""
 
@@ -60,10 +58,26 @@ GROUPS = {
     "": "Find stable inorganic crystals: propose, rank, verify, learn, repeat.\n\n"
     "Example: gnomon discover Au-Cu",
     "generate": "Propose candidates.",
-    "train": "Train energy models.",
+    "model": "Train models, and learn what they are worth.",
+    "model train": "Train on labelled data.",
     "weights": "Potentials by name.",
 }
 """Groups of commands to their help."""
+
+FORMER = {
+    "calibrate": "model calibrate",
+    "cross-validate": "model validate",
+    "generate substitution": "generate substitutions",
+    "learning-curve": "model curve",
+    "predict-formulas": "predict",
+    "predict-property": "predict",
+    "reference": "databases",
+    "simulate": "replay",
+    "train join": "model join",
+    "train transfer": "model transfer",
+    "train": "model train",
+}
+"""Names that commands once had to those that they have."""
 
 
 def program(words: Sequence[str] = ()) -> typer.Typer:
@@ -126,6 +140,10 @@ def _root(
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    for former, name in FORMER.items():
+        if former.split() == given[: former.count(" ") + 1]:
+            say(f"error: `gnomon {former}` is `gnomon {name}` now")
+            return 2
     try:
         command = typer.main.get_command(program(given))
         return int(command.main(given, prog_name="gnomon", standalone_mode=False) or 0)
@@ -136,11 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
         say("error: interrupted\nhint: the same command goes on where it stopped")
         return 1
     except Exception as error:
-        verbs = {word for name in COMMANDS for word in name.split()[:1]}
-        verb = given[0] if given and given[0] in verbs else ""
-        return _explain(
-            error, f"hint: `{f'gnomon {verb}'.strip()} --help` shows options and an example"
-        )
+        named = [n for n in (*GROUPS, *COMMANDS) if n.split() == given[: len(n.split())]]
+        verb = f"gnomon {max(named, key=len)}".strip()
+        return _explain(error, f"hint: `{verb} --help` shows options and an example")
 
 
 def _explain(error: Any, hint: str) -> int:

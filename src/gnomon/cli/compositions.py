@@ -1,4 +1,4 @@
-"""`gnomon train composition` and `predict-formulas`: energies from formulas alone."""
+"""`gnomon model train composition` and `predict-formulas`: energies from formulas alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import typer
 
 from gnomon.cli.options import CommandError
 from gnomon.cli.shared import (
-    CompositionModel,
     Json,
     following,
-    refuse_existing,
     show_training,
-    write_table,
 )
 
 
@@ -38,7 +35,7 @@ def train_composition(
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped.
 
-    Example: gnomon train composition composition_energies.parquet --out composition.gnomon
+    Example: gnomon model train composition composition_energies.parquet --out composition.gnomon
     """
     from gnomon.cli.terminal import listening, say
     from gnomon.models.composition.train import (
@@ -63,51 +60,6 @@ def train_composition(
             progress=following(listener),
         )
     show_training(card, out, json)
-
-
-def predict_formulas(
-    model: CompositionModel,
-    formulas: Annotated[
-        list[str], typer.Argument(help="Formulas, or Parquet or CSV tables of them.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Parquet of predictions.")] = None,
-    json: Json = False,
-) -> None:
-    """Predict the lowest formation energy per atom of formulas, with its uncertainties (eV/atom).
-
-    Example: gnomon predict-formulas composition.gnomon LiFePO4 Fe2O3
-    """
-    import pyarrow as pa
-
-    from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.models.composition import load_composition_model
-    from gnomon.models.composition.tables import formulas_of_table
-
-    if out is not None:
-        refuse_existing(out)
-    network = load_composition_model(model)
-    texts: list[str] = []
-    for given in formulas:
-        is_table = given.endswith((".parquet", ".csv"))
-        texts += formulas_of_table(Path(given)) if is_table else [given]
-    predictions = network.predict(texts)
-    table = pa.table(
-        {
-            "formula": texts,
-            "predicted_formation_energy_per_atom": pa.array(predictions.median, from_pandas=True),
-            "uncertainty": pa.array(predictions.iqr, from_pandas=True),
-            "aleatoric": pa.array(predictions.aleatoric, from_pandas=True),
-            "combined": pa.array(predictions.combined, from_pandas=True),
-            "reason": predictions.reasons.tolist(),
-        }
-    )
-    if out is not None:
-        write_table(out, table)
-        say(f"{len(table)} predictions ({network.scheme}): {out}")
-    elif json:
-        put_json(table.to_pylist())
-    else:
-        put_table(table.to_pylist())
 
 
 def _labelled_rows(data: list[Path], say: Any) -> tuple[list[str], Any]:

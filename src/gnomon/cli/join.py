@@ -1,4 +1,4 @@
-"""`gnomon train join`: ensembles that were trained apart as one."""
+"""`gnomon model join`: ensembles that were trained apart as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def train_join(
     models: Annotated[
         list[Path],
         typer.Argument(
-            parser=model_file, metavar="MODELS", help="Model files of `gnomon train structural`."
+            parser=model_file,
+            metavar="MODELS",
+            help="Model files of `gnomon model train structural`.",
         ),
     ],
     data: Annotated[
@@ -25,7 +27,7 @@ def train_join(
 ) -> None:
     """Join structural ensembles that were trained apart: what errs differently tells of doubt.
 
-    Example: gnomon train join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
+    Example: gnomon model join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
     """
     from gnomon.models.join import join
     from gnomon.models.structural.ensemble import load_model

@@ -36,27 +36,21 @@ class Output:
 
     Attributes:
         data: printed as JSON with ``--json``.
-        rows: the same for people, as a table on stdout; ``data`` if it is a list of rows.
+        shown: the same for people, on stdout: rows of a table, texts; ``data`` if it is a list.
         said: lines on stderr.
-        empty: stands for a table without rows.
-        text: printed on stdout before the table.
     """
 
     data: Any
-    rows: Sequence[Mapping[str, Any]] | None = None
+    shown: tuple[Sequence[Mapping[str, Any]] | str, ...] = ()
     said: tuple[str, ...] = ()
-    empty: str = "nothing found"
-    text: str = ""
 
     def put(self, as_json: bool) -> None:
         """Print it."""
-        rows = self.data if self.rows is None and isinstance(self.data, list) else self.rows
         if as_json:
             put_json(self.data)
-        elif self.text:
-            print(self.text)
-        if not as_json and rows is not None:
-            put_table(rows, self.empty)
+        else:
+            for one in self.shown or ((self.data,) if isinstance(self.data, list) else ()):
+                print(one) if isinstance(one, str) else put_table(one)
         for line in self.said:
             say(line)
 
@@ -113,8 +107,11 @@ class Given(Generic[M]):
 
     def _explain(self, error: Any) -> str:
         path = ".".join(part for part in error["loc"] if isinstance(part, str))
-        option = f"{self.options[path]} {error['input']}: " if path in self.options else ""
-        return option + error["msg"].removeprefix("Value error, ")
+        option, message = self.options.get(path), error["msg"].removeprefix("Value error, ")
+        if option is None:
+            return message
+        said = "" if error["type"] == "value_error" else f" {error['input']}"
+        return f"{option}{said}: {message}"
 
 
 @dataclass(frozen=True)
@@ -134,10 +131,12 @@ class _Option:
 
     def parameter(self) -> inspect.Parameter:
         """The same for Typer."""
-        kind: Any = _without_none(self.annotation)
+        kind: Any = _plain(self.annotation)
         default = self.default
-        if get_origin(kind) is tuple:
-            kind, default = GenericAlias(list, get_args(kind)[:1]), list(default or ()) or None
+        if get_origin(kind) is tuple and get_args(kind)[1:] == (...,):
+            kind = GenericAlias(list, (_plain(get_args(kind)[0]),))
+            default = list(default) if isinstance(default, tuple) else default and [default]
+            default = default or None
         elif get_origin(kind) is dict:
             kind, default = str, json.dumps(default)
         declared = self.declared
@@ -149,7 +148,7 @@ class _Option:
 
     def value(self, given: Any) -> Any:
         """What the field takes."""
-        kind = get_origin(_without_none(self.annotation))
+        kind = get_origin(_plain(self.annotation))
         if kind is dict and isinstance(given, str):
             return json_object(given, self.declared[0])
         return tuple(given) if kind is tuple and given is not None else given
@@ -163,7 +162,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     for parameter in inspect.signature(function).parameters.values():
         model, section, raw = _section(hints[parameter.name])
         if model is not None:
-            options = list(_options(model, section))
+            options = list(_options(model, section, raw))
             sections[parameter.name] = (model, raw, options)
             parameters += [option.parameter() for option in options]
         elif hints[parameter.name] is not Listener:
@@ -243,41 +242,55 @@ def _is_model(kind: Any) -> bool:
     return is_class and kind is not Listener and (issubclass(kind, BaseModel) or is_dataclass(kind))
 
 
-def _options(model: Any, section: Section) -> Iterator[_Option]:
-    for path, annotation, default, about in _fields(model, ""):
+def _options(model: Any, section: Section, raw: bool) -> Iterator[_Option]:
+    for path, annotation, default, about in _fields(model):
         if (section.only and path not in section.only) or path in section.without:
             continue
         plain = f"--{path.rpartition('.')[2].replace('_', '-')}"
         declared = section.names.get(path, (plain,))
-        fixed = path in section.defaults
+        fixed = path in section.defaults and not raw
         shown = section.defaults.get(path, default)
         yield _Option(path, declared, annotation, shown, about, fixed)
 
 
-def _fields(model: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
-    """Dotted name, type, default (empty: required) and meaning of each field, inner ones too."""
+def _fields(model: Any, prefix: str = "", own: Any = None) -> Iterator[tuple[str, Any, Any, str]]:
+    """Dotted name, type, default (empty: required) and meaning of each field, inner ones too.
+
+    Args:
+        model: a pydantic model or a dataclass, whose docstring says what the attributes are.
+        prefix: of the names.
+        own: an instance whose values are the defaults.
+    """
+    said = _attributes(model)
     if not issubclass(model, BaseModel):
-        about = dict(re.findall(r"^ +(\w+): (.*(?:\n {8,}.*)*)", model.__doc__ or "", re.MULTILINE))
         kinds = hints_of(model)
         for one in fields(model):
-            if one.init and one.name in about:
+            if one.init and one.name in said:
                 given = one.default if one.default_factory is MISSING else one.default_factory()
                 default = inspect.Parameter.empty if given is MISSING else given
-                yield one.name, kinds[one.name], default, " ".join(about[one.name].split())
+                yield one.name, kinds[one.name], default, said[one.name]
         return
     for name, one in model.model_fields.items():
-        kind = _without_none(one.annotation)
-        if _is_model(kind):
-            yield from _fields(kind, f"{prefix}{name}.")
-            continue
         default = inspect.Parameter.empty
-        if not one.is_required():
+        if own is not None:
+            default = getattr(own, name)
+        elif not one.is_required():
             default = one.get_default(call_default_factory=True)
-        yield f"{prefix}{name}", one.annotation, default, one.description or ""
+        if _is_model(_plain(one.annotation)):
+            yield from _fields(_plain(one.annotation), f"{prefix}{name}.", default)
+        else:
+            yield f"{prefix}{name}", one.annotation, default, one.description or said.get(name, "")
 
 
-def _without_none(kind: Any) -> Any:
-    """X of X | None; unions of texts are texts."""
+def _attributes(model: Any) -> dict[str, str]:
+    """What the section "Attributes" of a docstring says of each."""
+    found = re.findall(r"^( +)(\w+): (.*(?:\n\1 +.*)*)", model.__doc__ or "", re.MULTILINE)
+    return {name: " ".join(text.replace("``", "").split()) for _, name, text in found}
+
+
+def _plain(kind: Any) -> Any:
+    """X of X | None and of Annotated[X, ...]; of X | tuple[X, ...] the tuple."""
     if get_origin(kind) in (Union, UnionType):
-        return next(k for k in get_args(kind) if k is not type(None))
-    return kind
+        kinds = [k for k in get_args(kind) if k is not type(None)]
+        kind = next((k for k in kinds if get_origin(k) is tuple), kinds[0])
+    return _plain(get_args(kind)[0]) if get_origin(kind) is Annotated else kind

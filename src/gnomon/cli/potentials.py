@@ -1,4 +1,4 @@
-"""`gnomon train potential`: interatomic potentials from labelled frames."""
+"""`gnomon model train potential`: interatomic potentials from labelled frames."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def train_potential(
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped; --minutes spreads the schedule over that time, whatever epochs it comes to.
 
-    Example: gnomon train potential frames/ --minutes 120 --out mine.gnomon
+    Example: gnomon model train potential frames/ --minutes 120 --out mine.gnomon
     """
     import shlex
     import sys

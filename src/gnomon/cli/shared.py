@@ -1,19 +1,39 @@
-"""What the commands share: options, reading, evaluators, files."""
+"""What the commands share: arguments, reading, refusing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from gnomon.cli.options import CommandError
+from gnomon.cli.options import CommandError, Section
+from gnomon.cli.terminal import say
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import ReadResult, iter_read, read
 
-if TYPE_CHECKING:
-    from gnomon.evaluate.registry import EvaluatorConfig
-    from gnomon.models.uncertainty.reliability import Labelled
+NAMED_REJECTS = 10
+"""Rejected records that are named on stderr; the others are counted."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+def new_file(help: str) -> Any:
+    """An option for a file that must not exist yet, in a folder that does."""
+    return typer.Option(help=help, callback=refuse_existing)
+
+
+def refuse_existing(out: Path | None) -> Path | None:
+    """Overwrite nothing, and find out before the work that there is a place for its result."""
+    if out is not None and out.exists():
+        raise FileExistsError(f"{out} exists: choose another --out, or delete it first")
+    if out is not None and not out.parent.is_dir():
+        raise FileNotFoundError(
+            f"{out.parent} is no folder: make it first, or choose another --out"
+        )
+    return out
+
+
 Structures = Annotated[
     list[str],
     typer.Argument(
@@ -21,6 +41,53 @@ Structures = Annotated[
         "Parquet, Materials Project or OPTIMADE JSON."
     ),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
+Evaluator = Annotated[EvaluatorConfig, Section(names={"name": ("--evaluator", "--weights")})]
+
+
+def read_crystals(sources: list[str], strict: bool = False) -> ReadResult:
+    """Crystals of the sources; rejects are counted and named on stderr."""
+    result = read(sources, strict=strict)
+    _name(result, 0)
+    if len(result.rejects) > NAMED_REJECTS:
+        say(f"left out: {len(result.rejects)} records in all")
+    if not len(result.crystals):
+        raise ValueError(f"no usable crystal in {', '.join(sources)}")
+    return result
+
+
+def read_in_chunks(sources: list[str], strict: bool) -> Iterator[ReadResult]:
+    """The same a chunk at a time.
+
+    Raises:
+        ValueError: after the last chunk, if there was no usable crystal.
+    """
+    accepted = rejected = 0
+    for found in iter_read(sources, strict=strict):
+        _name(found, rejected)
+        rejected += len(found.rejects)
+        accepted += len(found.crystals)
+        if len(found.crystals):
+            yield found
+    if rejected > NAMED_REJECTS:
+        say(f"left out: {rejected} records in all")
+    if not accepted:
+        raise ValueError(f"no usable crystal in {', '.join(sources)}")
+
+
+def _name(found: ReadResult, before: int) -> None:
+    for reject in found.rejects.slice(0, max(NAMED_REJECTS - before, 0)).to_pylist():
+        say(f"left out: {reject['source']}: {reject['reason']}: {reject['detail']}")
+
+
+def numbers(found: ReadResult, column: str) -> np.ndarray:
+    """A column of facts, NaN where there is none."""
+    return np.asarray(found.rows[column].to_numpy(zero_copy_only=False), np.float64)
+
+
+# --- for commands not rewritten yet ---
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 def model_file(text: str) -> Path:
@@ -30,12 +97,20 @@ def model_file(text: str) -> Path:
     return model_path(text)
 
 
+Model = Annotated[
+    Path,
+    typer.Argument(
+        parser=model_file,
+        metavar="MODEL",
+        help="Model file of `gnomon model train`, or structural-1 or composition-1.",
+    ),
+]
 StructuralModel = Annotated[
     Path,
     typer.Argument(
         parser=model_file,
         metavar="MODEL",
-        help="Model file of `gnomon train structural`, or structural-1.",
+        help="Model file of `gnomon model train structural`, or structural-1.",
     ),
 ]
 CompositionModel = Annotated[
@@ -43,28 +118,12 @@ CompositionModel = Annotated[
     typer.Argument(
         parser=model_file,
         metavar="MODEL",
-        help="Model file of `gnomon train composition`, or composition-1.",
+        help="Model file of `gnomon model train composition`, or composition-1.",
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
 
 
-def read_crystals(sources: list[str], strict: bool) -> Any:
-    """Crystals of the sources; rejects are counted and named on stderr."""
-    from gnomon.cli.terminal import say
-    from gnomon.io import read
-
-    result = read(sources, strict=strict)
-    for reject in result.rejects.slice(0, 10).to_pylist():
-        say(f"left out: {reject['source']}: {reject['reason']}: {reject['detail']}")
-    if len(result.rejects) > 10:
-        say(f"left out: {len(result.rejects)} records in all")
-    if not len(result.crystals):
-        raise ValueError(f"no usable crystal in {', '.join(sources)}")
-    return result
-
-
-def labelled(sources: list[str]) -> Labelled:
+def labelled(sources: list[str]) -> Any:
     """Crystals with formation energies; those without are left out, and counted on stderr."""
     import numpy as np
 
@@ -110,16 +169,6 @@ def write_table(out: Path, table: Any) -> None:
     from gnomon.run.store import write_parquet
 
     write_parquet(out, table)
-
-
-def refuse_existing(out: Path) -> None:
-    """Overwrite nothing, and find out before the work that there is a place for its result."""
-    if out.exists():
-        raise FileExistsError(f"{out} exists: choose another --out, or delete it first")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(
-            f"{out.parent} is no folder: make it first, or choose another --out"
-        )
 
 
 def show_training(card: Any, out: Path, json: bool, unit: str = "eV/atom") -> None:

@@ -1,4 +1,4 @@
-"""`gnomon train structural`: the ensemble of graph networks."""
+"""`gnomon model train structural`: the ensemble of graph networks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train_structural(
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped.
 
-    Example: gnomon train structural structures.parquet --out mp.gnomon
+    Example: gnomon model train structural structures.parquet --out mp.gnomon
     """
     from gnomon.cli.terminal import listening
     from gnomon.models.structural.train import train

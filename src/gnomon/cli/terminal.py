@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,16 @@ def say(message: str) -> None:
 
 
 def put_json(data: Any) -> None:
-    """Data as JSON on stdout."""
-    print(json.dumps(data, indent=2, allow_nan=False))
+    """Data as JSON on stdout; infinities, which JSON lacks, as null."""
+    print(json.dumps(_finite(data), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and math.isinf(value) else value
 
 
 def put_table(rows: Sequence[Mapping[str, Any]], empty: str = "nothing found") -> None:

@@ -1,4 +1,4 @@
-"""`gnomon train transfer` and `gnomon predict-property`: other properties than energies."""
+"""`gnomon model transfer` and `gnomon predict`: other properties than energies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import typer
 from gnomon.cli.shared import (
     Json,
     StructuralModel,
-    Structures,
-    read_crystals,
-    refuse_existing,
     show_training,
-    write_table,
 )
 
 
@@ -38,7 +34,7 @@ def train_transfer(
 
     Formulas whose hash is below 75 train, 75 to 84 validate.
 
-    Example: gnomon train transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
+    Example: gnomon model transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
     """
     from gnomon.cli.terminal import listening
     from gnomon.models.structural.ensemble import load_model
@@ -66,45 +62,6 @@ def train_transfer(
             progress=progress,
         )
     show_training(card, out, json, unit)
-
-
-def predict_property(
-    model: Annotated[Path, typer.Argument(help="Model of `gnomon train transfer`.")],
-    structures: Structures,
-    out: Annotated[Path | None, typer.Option(help="Parquet of predictions.")] = None,
-    json: Json = False,
-) -> None:
-    """Predict the property that a model was taught, in the unit that it learned.
-
-    Example: gnomon predict-property gap.gnomon candidates.parquet
-    """
-    import pyarrow as pa
-
-    from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.models.transfer import load_property_model
-
-    if out is not None:
-        refuse_existing(out)
-    taught = load_property_model(model)
-    crystals = read_crystals(list(structures), strict=False).crystals
-    said = taught.predict(crystals)
-    table = pa.table(
-        {
-            "id": crystals.ids.tolist(),
-            "reduced_formula": crystals.reduced_formulas.tolist(),
-            "predicted": pa.array(said.median, from_pandas=True),
-            "uncertainty": pa.array(said.iqr, from_pandas=True),
-            "reason": said.reasons.tolist(),
-        }
-    )
-    if out is not None:
-        write_table(out, table)
-        say(f"{len(table)} predictions of {taught.name}: {out}")
-    elif json:
-        put_json(table.to_pylist())
-    else:
-        say(taught.name)
-        put_table(table.drop_columns(["id"]).to_pylist())
 
 
 def _valued(data: list[Path], column: str) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""`gnomon cross-validate` and `gnomon learning-curve`: what a training is worth on unseen data."""
+"""`gnomon model validate` and `gnomon model curve`: what a training is worth on unseen data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cross_validate(
 
     The same command goes on where it was stopped.
 
-    Example: gnomon cross-validate structures.parquet --folds 5 --out folds
+    Example: gnomon model validate structures.parquet --folds 5 --out folds
     """
     import pyarrow as pa
 
@@ -92,7 +92,7 @@ def learning_curve(
 
     The same command goes on where it was stopped.
 
-    Example: gnomon learning-curve structures.parquet --members 1 --out curve
+    Example: gnomon model curve structures.parquet --members 1 --out curve
     """
     import json as json_library
 

@@ -41,6 +41,7 @@ class MDConfig(BaseModel):
     """A molecular dynamics run.
 
     Attributes:
+        ensemble: what is kept constant beside the number of atoms, and how.
         temperature: K; of the first velocities, and of the thermostat.
         pressure: GPa, for ``npt``.
         timestep: fs.

@@ -1,10 +1,7 @@
 """Write crystals: the format by suffix, nothing overwritten unasked, no half-written files."""
 
-import contextlib
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from gnomon.crystals import Crystals
 from gnomon.io.arrow import to_arrow
 from gnomon.io.objects import as_crystals, to_ase, to_pymatgen
 from gnomon.io.reasons import ENERGIES, InputError
+from gnomon.run.files import renamed
 
 SIGNIFICANT_FIGURES = 12
 """Digits of CIF and POSCAR numbers; Parquet and JSON are exact, extended XYZ has 8 decimals."""
@@ -71,10 +69,10 @@ def write(
             f"{target} exists: choose another name, or pass overwrite=True to replace it"
         )
     if format in _TABLES:
-        with _renamed(target) as temporary:
+        with renamed(target) as temporary:
             _TABLES[format](temporary, crystals, rows)
     elif len(crystals) == 1 and not target.is_dir():
-        with _renamed(target) as temporary:
+        with renamed(target) as temporary:
             _SINGLES[format](temporary, crystals)
     else:
         _write_folder(target, format, crystals)
@@ -86,10 +84,10 @@ def _write_folder(folder: Path, format: str, crystals: Crystals) -> None:
     ]
     if folder.is_dir():
         for name, one in zip(names, crystals, strict=True):
-            with _renamed(folder / name) as temporary:
+            with renamed(folder / name) as temporary:
                 _SINGLES[format](temporary, one)
         return
-    with _renamed(folder) as temporary:
+    with renamed(folder) as temporary:
         temporary.mkdir()
         for name, one in zip(names, crystals, strict=True):
             _SINGLES[format](temporary / name, one)
@@ -164,23 +162,6 @@ def _check_rows(crystals: Crystals, rows: pa.Table) -> None:
         raise InputError(
             "the ids of the rows are not those of the crystals, row by row: align them"
         )
-
-
-@contextlib.contextmanager
-def _renamed(target: Path) -> Iterator[Path]:
-    """A path beside the target to write to, renamed to it at the end, removed after a failure."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, target)  # noqa: PTH105  (the name says that it replaces)
-    except BaseException:
-        if temporary.is_dir():
-            for file in temporary.iterdir():
-                file.unlink()
-            temporary.rmdir()
-        else:
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 _TABLES: dict[str, Callable[[Path, Crystals, pa.Table | None], None]] = {

@@ -62,7 +62,7 @@ def load_ensemble(
     if (found := header.get("kind")) != kind:
         raise CheckpointError(
             f"{path} holds a model of kind {found!r} where a {kind} one is wanted: give a file of "
-            f"`gnomon train {kind}`"
+            f"`gnomon model train {kind}`"
         )
     networks = eqx.filter_eval_shape(lambda: untrained(header["network"], header["members"]))
     target = _target(header)

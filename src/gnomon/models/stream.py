@@ -1,26 +1,21 @@
-"""Predictions of any number of crystals in bounded memory: chunks in, row groups out."""
+"""Predictions of crystals as tables, a chunk at a time."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float64
 
-from gnomon.cli.terminal import say
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.hull import Hull
 from gnomon.hull.phases import phases_from_table
-from gnomon.io import ReadResult, iter_read
+from gnomon.io import ReadResult
+from gnomon.io.tables import read_table
 from gnomon.models import Predictions
 from gnomon.models.structural.augment import AugmentConfig, predict_augmented
 from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
@@ -32,9 +27,6 @@ from gnomon.models.uncertainty.calibration import (
 )
 from gnomon.models.uncertainty.domain import Domain, load_domain
 from gnomon.run.files import sha256_of
-
-NAMED_REJECTS = 10
-"""Rejected records that are named on stderr; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ def load_predictor(
         ValueError: if a file is not what it should be.
     """
     network = load_model(model)
-    hull = None if phases is None else _hull(phases, network.scheme)
+    hull = None if phases is None else Hull(phases_from_table(read_table(phases), network.scheme))
     if calibration is None:
         return Predictor(network, augmentation, level=level, hull=hull)
     sha256 = sha256_of(model)
@@ -164,74 +156,6 @@ def e_above_hull(
     if asked.any():
         above[asked] = hull.e_above_hull(crystals.composition[asked], energies[asked])
     return above, reasons
-
-
-def read_in_chunks(sources: Sequence[str], strict: bool) -> Iterator[ReadResult]:
-    """Crystals of the sources a chunk at a time; rejects are named on stderr and counted.
-
-    Raises:
-        ValueError: after the last chunk, if there was no usable crystal.
-    """
-    accepted = rejected = 0
-    for found in iter_read(sources, strict=strict):
-        for reject in found.rejects.slice(0, max(NAMED_REJECTS - rejected, 0)).to_pylist():
-            say(f"left out: {reject['source']}: {reject['reason']}: {reject['detail']}")
-        rejected += len(found.rejects)
-        accepted += len(found.crystals)
-        if len(found.crystals):
-            yield found
-    if rejected > NAMED_REJECTS:
-        say(f"left out: {rejected} records in all")
-    if not accepted:
-        raise ValueError(f"no usable crystal in {', '.join(sources)}")
-
-
-def write_row_groups(out: Path, tables: Iterable[pa.Table], facts: dict[str, Any]) -> int:
-    """Write tables of one schema as row groups of a Parquet file, whole or not at all.
-
-    Args:
-        out: the file, written under a temporary name and renamed.
-        tables: in memory one at a time.
-        facts: about all of them, kept in the file as metadata ``gnomon``.
-
-    Returns:
-        The number of rows.
-    """
-    rows = 0
-    writer: pq.ParquetWriter | None = None
-    with _renamed_when_done(out) as temporary:
-        try:
-            for table in tables:
-                if writer is None:
-                    metadata = {"gnomon": json.dumps(facts)}
-                    writer = pq.ParquetWriter(temporary, table.schema.with_metadata(metadata))
-                writer.write_table(table)
-                rows += len(table)
-        finally:
-            if writer is not None:
-                writer.close()
-    return rows
-
-
-@contextmanager
-def _renamed_when_done(out: Path) -> Iterator[Path]:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _hull(phases: Path, scheme: str) -> Hull:
-    if not phases.is_file():
-        raise ValueError(f"{phases} is no file: give a Parquet table of phases")
-    try:
-        table = pq.read_table(phases)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{phases} cannot be read as Parquet ({error})") from error
-    say(f"e_above_hull takes the phases of {phases} to be of the model's scheme, {scheme!r}")
-    return Hull(phases_from_table(table, scheme))
 
 
 def _words(augmentation: AugmentConfig | None) -> str:

@@ -2,30 +2,44 @@
 
 import hashlib
 import os
-from contextlib import suppress
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the file, then rename: readers and a kill see the old file or the new one.
+@contextmanager
+def renamed(path: Path) -> Iterator[Path]:
+    """A path beside this one to write to, a file or a folder, renamed to it in the end.
 
-    Raises:
-        OSError: if the disk is full or the folder cannot be written; nothing is left behind.
+    Readers and a kill see what was there before or all of the new; a failure leaves nothing behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # the first error is the one to tell
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all, and its folder.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with renamed(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sha256_of(path: Path) -> str:

@@ -56,7 +56,8 @@ def read_table(path: Path, variant: Variant = "gnome") -> SubstitutionModel:
         return _parse(json.loads(path.read_text("utf-8")), variant)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
-            f"{path} is no substitution table ({error}): `gnomon train substitution` makes one"
+            f"{path} is no substitution table ({error}): `gnomon model train substitution` makes "
+            "one"
         ) from error
 
 

@@ -136,7 +136,7 @@ def save_composition_model(path: Path, model: CompositionModel, *, half: bool = 
 
 
 def load_composition_model(path: Path | str) -> CompositionModel:
-    """The model in a file that ``gnomon train composition`` wrote.
+    """The model in a file that ``gnomon model train composition`` wrote.
 
     Raises:
         FileNotFoundError: if there is none.

@@ -176,12 +176,13 @@ def load_calibration(path: Path, model_sha256: str) -> Calibration:
         where = ".".join(map(str, first["loc"]))
         raise CalibrationError(
             f"{path} is no calibration of this version ({where}: {first['msg']}): run "
-            "`gnomon calibrate` again"
+            "`gnomon model calibrate` again"
         ) from error
     if found.model_sha256 != model_sha256:
         raise CalibrationError(
             f"{path} belongs to another model (sha256 {found.model_sha256[:12]}..., not "
-            f"{model_sha256[:12]}...): run `gnomon calibrate` for this one, or predict without it"
+            f"{model_sha256[:12]}...): run `gnomon model calibrate` for this one, or "
+            "predict without it"
         )
     return found
 

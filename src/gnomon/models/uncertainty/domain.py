@@ -130,7 +130,7 @@ def load_domain(path: Path, model_sha256: str) -> Domain:
     header = load_header(path)
     if header.get("kind") != "domain" or header.get("model_sha256") != model_sha256:
         raise CheckpointError(
-            f"{path} is not the domain of this model: run `gnomon calibrate` for this model"
+            f"{path} is not the domain of this model: run `gnomon model calibrate` for this model"
         )
     features, k, r = header["shape"]
     like = (

@@ -1,4 +1,4 @@
-"""`gnomon reference`: the phases that a find competes with, from databases and files."""
+"""`gnomon databases`: the phases that a find competes with, from databases and files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gnomon.databases import References
 
 
-def reference(
+def databases(
     systems: Annotated[list[str], typer.Argument(help="Chemical systems, such as Au-Cu.")],
     from_: Annotated[
         list[str] | None,
@@ -51,7 +51,7 @@ def reference(
 
     The same command goes on where it was stopped.
 
-    Example: gnomon reference Au-Cu --from https://optimade.materialsproject.org
+    Example: gnomon databases Au-Cu --from https://optimade.materialsproject.org
     """
     from gnomon.cli.terminal import listening, say
     from gnomon.databases import Request, fetch, references

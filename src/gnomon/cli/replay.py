@@ -1,4 +1,4 @@
-"""`gnomon simulate`: a discovery campaign replayed on crystals whose answers are known."""
+"""`gnomon replay`: a discovery campaign replayed on crystals whose answers are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gnomon.cli.shared import Json, model_file, read_crystals
 STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 
 
-def simulate(
+def replay(
     pool: Annotated[str, typer.Argument(help="Crystals with formation_energy_per_atom (eV/atom).")],
     out: Annotated[Path, typer.Option(help="Folder of rounds, summary.json and curves.html.")],
     known: Annotated[str | None, typer.Option(help="Labelled crystals to learn from.")] = None,
@@ -27,7 +27,7 @@ def simulate(
         typer.Option(
             parser=model_file,
             metavar="MODEL",
-            help="Model of `gnomon train structural`, or structural-1, which learns where it errs.",
+            help="Structural model, which learns where it errs: a file, or structural-1.",
         ),
     ] = None,
     composition_model: Annotated[
@@ -35,7 +35,7 @@ def simulate(
         typer.Option(
             parser=model_file,
             metavar="MODEL",
-            help="Model of `gnomon train composition`, or composition-1, for that strategy.",
+            help="Model of formulas, for that strategy: a file, or composition-1.",
         ),
     ] = None,
     retrain: Annotated[
@@ -58,7 +58,7 @@ def simulate(
     The same command goes on where it was stopped.  Where the schemes differ in name, their
     difference is fitted in every round and reported.
 
-    Example: gnomon simulate wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
+    Example: gnomon replay wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
     """
     import json as json_library
 

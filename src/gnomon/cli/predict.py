@@ -1,0 +1,152 @@
+"""`gnomon predict`: what a model says of crystals or formulas, whatever kind of model it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import Model, Strict, new_file, read_crystals, read_in_chunks
+from gnomon.io.tables import write_table
+from gnomon.learn.checkpoint import load_header
+from gnomon.models.composition.model import load_composition_model
+from gnomon.models.composition.tables import formulas_of_table
+from gnomon.models.stream import load_predictor
+from gnomon.models.structural.augment import AugmentConfig
+from gnomon.models.transfer import load_property_model
+from gnomon.models.uncertainty.calibration import calibration_path
+
+SCALED = Section(names={"of": ("--scale",)}, without=("low", "high"), defaults={"scalings": 0})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a structural model beside energies.
+
+    Attributes:
+        hull: Parquet of phases, for the energy above their hull
+        level: level of the intervals
+        calibration: calibration file [MODEL.calibration.json if there]
+        no_calibration: no intervals, no out-of-distribution flag
+    """
+
+    hull: Path | None = None
+    level: float = 0.8
+    calibration: Path | None = None
+    no_calibration: bool = False
+
+
+def predict(
+    model: Model,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Crystals: files, folders, globs, or - for stdin; for a model of formulas these, "
+            "or Parquet or CSV tables of them."
+        ),
+    ],
+    asked: Asked,
+    scaled: Annotated[Given[AugmentConfig], SCALED],
+    out: Annotated[Path | None, new_file("Parquet of predictions.")] = None,
+    strict: Strict = False,
+) -> Output:
+    """Predict what a model has learned: energies (eV/atom) or a property, with an uncertainty.
+
+    The file says what kind of model it is.  With a calibration each energy has an interval, and
+    crystals unlike the training data are flagged.  With --out crystals of any number stream.
+
+    Example: gnomon predict structural-1 candidates.parquet --out predictions.parquet
+    """
+    if asked.calibration is not None and asked.no_calibration:
+        raise CommandError("--calibration and --no-calibration exclude each other")
+    if not 0 < asked.level < 1:
+        raise CommandError(f"--level {asked.level} must lie between 0 and 1, as in 0.8")
+    kind = load_header(model).get("kind")
+    if kind in ("composition", "property"):
+        given = [one.name for one in fields(asked) if getattr(asked, one.name) != one.default]
+        if given or scaled.values:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in (*given, *scaled.values))
+            raise CommandError(f"{names}: asked of structural models only, and {model} is {kind}")
+        return (_of_formulas if kind == "composition" else _of_property)(model, inputs, out, strict)
+    return _of_crystals(model, inputs, asked, scaled, out, strict)
+
+
+def augmentation(scaled: Given[AugmentConfig]) -> AugmentConfig | None:
+    """What the options say of scalings: crystals as they are, unless a number is given."""
+    if scaled.values and "scalings" not in scaled.values:
+        raise CommandError("--scale and --order need --scalings, as in --scalings 20")
+    return scaled.over() if scaled.values else None
+
+
+def _of_crystals(
+    model: Path,
+    inputs: list[str],
+    asked: Asked,
+    scaled: Given[AugmentConfig],
+    out: Path | None,
+    strict: bool,
+) -> Output:
+    calibration = asked.calibration
+    if calibration is None and not asked.no_calibration and calibration_path(model).exists():
+        calibration = calibration_path(model)
+    predictor = load_predictor(model, augmentation(scaled), calibration, asked.level, asked.hull)
+    scheme, said = predictor.model.scheme, []
+    if asked.hull is not None:
+        said = [f"e_above_hull takes the phases of {asked.hull} to be of the scheme {scheme!r}"]
+    tables = (predictor.rows(found) for found in read_in_chunks(inputs, strict))
+    if out is not None:
+        rows = write_table(out, tables, facts=predictor.facts)
+        return _written(rows, scheme, out, *said)
+    table = pa.concat_tables(tables)
+    return Output(
+        table.to_pylist(), (table.drop_columns(["source", "id"]).to_pylist(),), tuple(said)
+    )
+
+
+def _of_formulas(model: Path, inputs: list[str], out: Path | None, strict: bool) -> Output:
+    network = load_composition_model(model)
+    texts: list[str] = []
+    for given in inputs:
+        is_table = given.endswith((".parquet", ".csv"))
+        texts += formulas_of_table(Path(given)) if is_table else [given]
+    found = network.predict(texts)
+    columns = {
+        "formula": texts,
+        "predicted_formation_energy_per_atom": found.median,
+        "uncertainty": found.iqr,
+        "aleatoric": found.aleatoric,
+        "combined": found.combined,
+        "reason": found.reasons.tolist(),
+    }
+    return _put(columns, network.scheme, out)
+
+
+def _of_property(model: Path, inputs: list[str], out: Path | None, strict: bool) -> Output:
+    taught = load_property_model(model)
+    crystals = read_crystals(inputs, strict).crystals
+    found = taught.predict(crystals)
+    columns = {
+        "id": crystals.ids.tolist(),
+        "reduced_formula": crystals.reduced_formulas.tolist(),
+        "predicted": found.median,
+        "uncertainty": found.iqr,
+        "reason": found.reasons.tolist(),
+    }
+    return _put(columns, taught.name, out)
+
+
+def _put(columns: dict[str, Any], what: str, out: Path | None) -> Output:
+    table = pa.table({name: pa.array(v, from_pandas=True) for name, v in columns.items()})
+    if out is not None:
+        return _written(write_table(out, table), what, out)
+    shown = [{k: v for k, v in row.items() if k != "id"} for row in table.to_pylist()]
+    return Output(table.to_pylist(), (shown,), (what,))
+
+
+def _written(rows: int, what: str, out: Path, *said: str) -> Output:
+    found = {"predictions": rows, "of": what, "out": str(out)}
+    return Output(found, said=(*said, f"{rows} predictions ({what}): {out}"))

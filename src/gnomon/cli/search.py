@@ -1,0 +1,72 @@
+"""`gnomon search`: random structure search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from gnomon.cli.generate import RANDOM, Seed
+from gnomon.cli.options import Given, Output, Section
+from gnomon.cli.shared import Evaluator, new_file
+from gnomon.discover.search import search as run
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.registry import make_evaluator
+from gnomon.generate.random.generator import RandomSearchGenerator
+from gnomon.io.tables import write_table
+from gnomon.run.listener import Listener
+from gnomon.structure.labels import prototype_labels
+
+
+def search(
+    compositions: Annotated[list[str], typer.Argument(help="Formulas, such as SiO2.")],
+    out: Annotated[Path, new_file("Parquet of what was found, the lowest first.")],
+    generator: Annotated[Given[RandomSearchGenerator], RANDOM],
+    evaluator: Evaluator,
+    relax: Annotated[RelaxConfig, Section(defaults={"fmax": 0.05})],
+    listener: Listener,
+    seed: Seed = 0,
+) -> Output:
+    """Search the structures of compositions: random cells, relaxed and ranked by energy.
+
+    Example: gnomon search TiO2 --count 100 --out tio2.parquet
+    """
+    made = generator.over(compositions=tuple(compositions))
+    verifier = make_evaluator(evaluator, relax, listener)
+    results = list(run(made, verifier, seed=seed, listener=listener))
+    write_table(out, pa.concat_tables([found.table() for found in results]))
+    found = [_facts(result) for result in results]
+    return Output(
+        {"scheme": verifier.scheme, "out": str(out), "found": found},
+        ([_flat(facts) for facts in found],),
+        said=(f"scheme: {verifier.scheme}; results: {out}",),
+    )
+
+
+def _facts(found: Any) -> dict[str, Any]:
+    """Yields of one search and its lowest crystal."""
+    lowest: dict[str, Any] = {}
+    if len(found.crystals):
+        lowest = {
+            "prototype": prototype_labels(found.crystals[0], 0.1).tolist()[0],
+            "energy_per_atom": round(float(found.energy_per_atom[0]), 4),
+            "times_found": int(found.times[0]),
+        }
+    converged = found.statuses.get("converged", 0)
+    return {
+        "composition": found.composition,
+        "tries": found.tries,
+        "cells": found.cells,
+        "converged": converged,
+        "failed": found.cells - converged,
+        "distinct": len(found.crystals),
+        "lowest": lowest,
+    }
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    nothing = dict.fromkeys(("prototype", "energy_per_atom", "times_found"))
+    outer = {name: value for name, value in facts.items() if name != "lowest"}
+    return {**outer, **nothing, **facts["lowest"]}

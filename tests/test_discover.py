@@ -22,6 +22,7 @@ import pytest
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover, finds, placed
+from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
 from gnomon.generate import Candidates
@@ -103,6 +104,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, remembered(getattr(module, name)))
 
 
+def fast_evaluator(*_: Any) -> FastEvaluator:
+    return FastEvaluator()
+
+
 def run(folder: Path, evaluator: FastEvaluator | None = None, **changes: Any) -> str:
     return discover(settings(**changes), Store(folder), evaluator or FastEvaluator(), SILENT)
 
@@ -173,6 +178,19 @@ def test_running_a_finished_campaign_again_changes_nothing(tmp_path: Path) -> No
     assert run(tmp_path, evaluator) == ending
     assert evaluator.asked == []
     assert tables(tmp_path) == before
+
+
+@pytest.mark.usefixtures("few")
+def test_a_campaign_is_run_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["gnomon.discover.loop"], "make_evaluator", fast_evaluator)
+    monkeypatch.chdir(tmp_path)
+    campaign = run_campaign(settings())
+    assert campaign.store.root == Path("campaign-Al-Ni")
+    assert campaign.config == settings()
+    run(tmp_path / "by the loop")
+    assert tables(campaign.store.root) == tables(tmp_path / "by the loop")
+    with pytest.raises(StoreError, match="other settings"):
+        run_campaign("Al-Ni")
 
 
 def test_a_network_ranks_once_there_are_labels(

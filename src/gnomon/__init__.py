@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnomon.crystals import Crystals
+    from gnomon.discover.campaign import Campaign
+    from gnomon.discover.loop import run_campaign
     from gnomon.discover.settings import CampaignConfig
     from gnomon.dynamics.result import Status
     from gnomon.evaluate import Evaluations, Evaluator
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calculator",
+    "Campaign",
     "CampaignConfig",
     "Candidates",
     "Crystals",
@@ -50,6 +53,7 @@ __all__ = [
     "load_potential",
     "read",
     "relax",
+    "run_campaign",
     "write",
 ]
 
@@ -74,7 +78,9 @@ HOMES = {
     "Status": "gnomon.dynamics.result",
     "Phases": "gnomon.hull.phases",
     "Hull": "gnomon.hull.convex",
+    "run_campaign": "gnomon.discover.loop",
     "CampaignConfig": "gnomon.discover.settings",
+    "Campaign": "gnomon.discover.campaign",
 }
 """The module of each public name, in the order in which one meets them."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,6 @@ from gnomon.crystals import Crystals
 from gnomon.databases.answers import Fetched
 from gnomon.databases.systems import System, inside
 from gnomon.discover.placed import Evaluated, Placed, place
-from gnomon.evaluate import Status
 from gnomon.io import ReadResult, from_arrow, read, to_arrow
 from gnomon.run.store import STRUCTURE_FIELDS
 
@@ -79,9 +79,10 @@ def read_records(root: Path, fetched: Sequence[Fetched], systems: Sequence[Syste
 def _ground_states(systems: Sequence[System]) -> pa.Table:
     states = [ground_state(symbol) for symbol in sorted({s for system in systems for s in system})]
     known = [state for state in states if state is not None]
-    crystals = Crystals.concatenate([state.crystal for state in known])
-    labels = [state.label for state in known]
-    return _table(crystals, [MEASURED] * len(known), labels, [PENDING] * len(known))
+    return _table(
+        Crystals.concatenate([state.crystal for state in known]),
+        [{"source": MEASURED, "source_id": state.label, "status": PENDING} for state in known],
+    )
 
 
 def _accepted(source: Fetched, found: ReadResult, systems: Sequence[System]) -> pa.Table:
@@ -89,45 +90,28 @@ def _accepted(source: Fetched, found: ReadResult, systems: Sequence[System]) -> 
     own = np.array([inside(s.split("-"), systems) for s in crystals.chemical_systems], dtype=bool)
     if source.kind == "file":
         crystals, rows, own = crystals[own], rows.filter(pa.array(own)), own[own]
-    table = _table(
-        crystals,
-        [source.source] * len(crystals),
-        rows["source_id"].to_pylist(),
-        [PENDING if mine else OUTSIDE for mine in own],
-        ["" if mine else "the provider was not asked for this system" for mine in own],
-    )
-    for name in ("formation_energy_per_atom", "e_above_hull"):
-        at = table.schema.get_field_index(f"provider_{name}")
-        table = table.set_column(at, RECORDS.field(at), rows[name])
-    return table
+    facts = [
+        {
+            "source": source.source,
+            "source_id": row["source_id"],
+            "status": PENDING if mine else OUTSIDE,
+            "message": "" if mine else "the provider was not asked for this system",
+            "provider_formation_energy_per_atom": row["formation_energy_per_atom"],
+            "provider_e_above_hull": row["e_above_hull"],
+        }
+        for row, mine in zip(rows.to_pylist(), own.tolist(), strict=True)
+    ]
+    return _table(crystals, facts)
 
 
-def _table(
-    crystals: Crystals,
-    sources: Sequence[str],
-    names: Sequence[str | None],
-    statuses: Sequence[str],
-    messages: Sequence[str] | None = None,
-) -> pa.Table:
-    n, structure = len(crystals), to_arrow(crystals)
-    columns = {
-        "source": pa.array(sources, pa.string()),
-        "source_id": pa.array(names, pa.string()),
-        "id": structure["id"],
-        "reduced_formula": structure["reduced_formula"],
-        "chemical_system": pa.array(crystals.chemical_systems, pa.string()),
-        "status": pa.array(statuses, pa.string()),
-        "message": pa.array(messages or [""] * n, pa.string()),
-        "provider_formation_energy_per_atom": pa.nulls(n, pa.float64()),
-        "provider_e_above_hull": pa.nulls(n, pa.float64()),
-    }
-    for field in STRUCTURE_FIELDS:
-        columns[field.name] = structure[field.name]
-    return pa.table(columns, schema=RECORDS)
+def _table(crystals: Crystals, facts: Sequence[dict[str, Any]]) -> pa.Table:
+    """Crystals as records with these facts."""
+    columns = zip(crystals.chemical_systems, to_arrow(crystals).to_pylist(), facts, strict=True)
+    rows = [{"message": "", "chemical_system": name, **row, **own} for name, row, own in columns]
+    return pa.Table.from_pylist(rows, schema=RECORDS)
 
 
 def _rejected(source: Fetched, found: ReadResult) -> pa.Table:
-    rejects = found.rejects.to_pylist()
     rows = [
         {
             "source": source.source,
@@ -135,18 +119,15 @@ def _rejected(source: Fetched, found: ReadResult) -> pa.Table:
             "status": REJECTED,
             "message": f"{reject['reason']}: {reject['detail']}",
         }
-        for reject in rejects
+        for reject in found.rejects.to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=RECORDS)
 
 
 def crystals_of(records: pa.Table) -> Crystals:
     """The crystals to be evaluated, each once, in the order of the records."""
-    wanted = records.filter(pc.equal(records["status"], PENDING))
-    first = list(
-        {key: i for i, key in reversed(list(enumerate(wanted["id"].to_pylist())))}.values()
-    )
-    return from_arrow(wanted.take(pa.array(sorted(first), pa.int64())))
+    crystals = from_arrow(records.filter(pc.equal(records["status"], PENDING)))
+    return crystals[np.sort(np.unique(crystals.ids.astype(str), return_index=True)[1])]
 
 
 def placed_phases(records: pa.Table, evaluations: pa.Table, scheme: str) -> Placed:
@@ -162,20 +143,14 @@ def placed_phases(records: pa.Table, evaluations: pa.Table, scheme: str) -> Plac
 def with_outcomes(records: pa.Table, evaluations: pa.Table, placed: Placed) -> pa.Table:
     """The records with the status and message of the evaluation of their crystal."""
     rows = evaluations.select(["id", "status", "message"]).to_pylist()
-    outcomes = {row["id"]: (row["status"], row["message"]) for row in rows}
-    outcomes |= dict.fromkeys(placed.left_out.ids, (Status.CONVERGED.value, NO_REFERENCE))
-    rows = records.select(["id", "status", "message"]).to_pylist()
-    pairs = [
-        outcomes.get(row["id"], (PENDING, ""))
-        if row["status"] == PENDING
-        else (row["status"], row["message"])
-        for row in rows
+    outcomes = {row["id"]: row for row in rows}
+    for key in placed.left_out.ids:
+        outcomes[key]["message"] = NO_REFERENCE
+    told = [
+        {**row, **(outcomes.get(row["id"], {}) if row["status"] == PENDING else {})}
+        for row in records.to_pylist()
     ]
-    for at, name in enumerate(("status", "message")):
-        column = pa.array([pair[at] for pair in pairs], pa.string())
-        field = RECORDS.get_field_index(name)
-        records = records.set_column(field, RECORDS.field(field), column)
-    return records
+    return pa.Table.from_pylist(told, schema=RECORDS)
 
 
 def phase_table(records: pa.Table, placed: Placed) -> pa.Table:

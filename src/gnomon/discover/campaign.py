@@ -1,10 +1,6 @@
 """``Campaign``: what a campaign's folder holds, read once, and what follows from it.
 
 Everything is derived from the shards, so that it is the same after a kill as without one.
-
-    >>> Campaign("nowhere").scheme
-    Traceback (most recent call last):
-    gnomon.run.store.StoreError: nowhere holds no campaign: `gnomon discover` begins one
 """
 
 from __future__ import annotations
@@ -20,6 +16,7 @@ import pyarrow as pa
 from gnomon.discover.finds import Find, Phase, finds_of, phases_of
 from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
+from gnomon.discover.settings import CampaignConfig
 from gnomon.hull import Hull
 from gnomon.run.store import Store, StoreError
 
@@ -53,12 +50,24 @@ class Campaign:
 
     A campaign that goes on meanwhile is another value: open the folder again.
 
+    >>> campaign = Campaign("nowhere")
+    >>> campaign.scheme
+    Traceback (most recent call last):
+    gnomon.run.store.StoreError: nowhere holds no campaign: `gnomon discover` begins one
+
     Attributes:
         store: the folder.
     """
 
     def __init__(self, folder: Path | str | Store) -> None:
-        """Name the folder; nothing is read yet."""
+        """Name the folder; nothing is read yet.
+
+        Args:
+            folder: of a campaign, such as ``campaign-Au-Cu``.  Energies are in eV/atom.
+
+        Raises:
+            StoreError: when asked, if the folder holds no campaign.
+        """
         self.store = folder if isinstance(folder, Store) else Store(folder)
 
     def __repr__(self) -> str:
@@ -91,6 +100,11 @@ class Campaign:
     def name(self) -> str:
         """The chemical system as the user wrote it, such as ``Ti-O``."""
         return str(self.provenance["system"])
+
+    @cached_property
+    def config(self) -> CampaignConfig:
+        """The settings."""
+        return CampaignConfig.model_validate(self.provenance["config"])
 
     @property
     def scheme(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.choose import choose
@@ -12,9 +13,49 @@ from gnomon.discover.inputs import read_inputs
 from gnomon.discover.propose import propose
 from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
-from gnomon.run.listener import Listener
+from gnomon.evaluate.registry import make_evaluator
+from gnomon.run.listener import SILENT, Listener
 from gnomon.run.stamp import now
 from gnomon.run.store import Store
+
+
+def run_campaign(
+    config: CampaignConfig | str, folder: Path | str | None = None, *, listener: Listener = SILENT
+) -> Campaign:
+    """Run a campaign, or go on with it, to the end of its budget, as ``gnomon discover`` does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> config = CampaignConfig(
+    ...     system="Au-Cu",
+    ...     evaluator={"name": "ase:ase.calculators.emt.EMT", "workers": 1},
+    ...     generate={"max_atoms": 2},
+    ...     budget={"evaluations": 6, "rounds": 1},
+    ...     learn={"prior": False},
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     found = run_campaign(config, folder).finds
+    >>> [(find.reduced_formula, find.space_group) for find in found]
+    [('CuAu', 123)]
+
+    Args:
+        config: its settings, or only the chemical system, such as ``Au-Cu``.
+        folder: where all of it is kept; ``campaign-SYSTEM`` unless given.
+        listener: hears what happens.
+
+    Returns:
+        The campaign, whose finds and hull are in eV/atom of the scheme of its evaluator.
+
+    Raises:
+        StoreError: if the folder is in use, belongs to another campaign or cannot be written, or
+            an element of the system has no reference.
+        ValueError: if there is no such system or evaluator.
+    """
+    if isinstance(config, str):
+        config = CampaignConfig.model_validate({"system": config})
+    store = Store(folder or f"campaign-{config.name}")
+    evaluator = make_evaluator(config.evaluator, config.relax, listener)
+    discover(config, store, evaluator, listener)
+    return Campaign(store)
 
 
 def discover(config: CampaignConfig, store: Store, evaluator: Evaluator, listener: Listener) -> str:

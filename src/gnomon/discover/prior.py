@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
-from gnomon.hull import Hull, Phases, compositions
+from gnomon.hull import Hull, Phases
+from gnomon.hull.phases import missing_elements
 from gnomon.models import EnergyModel
 from gnomon.models.bundled import COMPOSITION, STRUCTURAL, model_path
 
@@ -48,17 +49,10 @@ def _above_own_hull(model: EnergyModel, crystals: Crystals) -> Float64[np.ndarra
     energies = model.predict(crystals).median
     sure = np.flatnonzero(np.isfinite(energies))
     above = np.full(len(crystals), np.nan)
-    if not len(sure):
-        return above
-    composition = crystals.composition[sure]
-    elements = compositions(
-        sorted({s for name in crystals.chemical_systems for s in name.split("-")})
-    )
-    phases = Phases(
-        ids=np.array([str(i) for i in range(len(sure) + len(elements))], dtype=object),
-        composition=np.concatenate([composition, elements]),
-        formation_energy_per_atom=np.concatenate([energies[sure], np.zeros(len(elements))]),
-        scheme=model.scheme,
-    )
-    above[sure] = Hull(phases).e_above_hull(composition, energies[sure])
+    if len(sure):
+        composition = crystals.composition[sure]
+        own = Phases(crystals.ids[sure], composition, energies[sure], model.scheme)
+        elements = missing_elements(own.take([]), composition)  # whatever the network says of them
+        hull = Hull(Phases.concatenate([own, elements]))
+        above[sure] = hull.e_above_hull(composition, energies[sure])
     return above

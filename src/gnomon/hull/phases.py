@@ -183,6 +183,18 @@ def elemental_references(
     return references
 
 
+def missing_elements(phases: Phases, wanted: Real[np.ndarray, "n 119"]) -> Phases:
+    """The elements of some compositions that have no phase of their own, each at 0 eV/atom.
+
+    That is what the formation energy of a ground state is; their symbols are their ids.
+    """
+    pure = np.count_nonzero(phases.composition, axis=1) == 1
+    there = (phases.composition[pure] > 0).any(axis=0)
+    symbols = [SYMBOLS[z] for z in np.flatnonzero((wanted > 0).any(axis=0) & ~there).tolist()]
+    ids = np.array(symbols, dtype=object)
+    return Phases(ids, compositions(symbols), np.zeros(len(symbols)), phases.scheme)
+
+
 def formation_energies(
     composition: Real[np.ndarray, "n 119"],
     energy_per_atom: Float[np.ndarray, " n"],

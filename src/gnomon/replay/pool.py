@@ -11,11 +11,11 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.hull import Hull, Phases, compositions
+from gnomon.hull import Hull, Phases
+from gnomon.hull.phases import missing_elements
 
 MIN_POOL = 2
 """A choice among fewer crystals than this is none."""
@@ -47,6 +47,14 @@ class Labelled:
     def __len__(self) -> int:
         """Number of crystals."""
         return len(self.crystals)
+
+    @property
+    def phases(self) -> Phases:
+        """The same as phases of a hull."""
+        crystals = self.crystals
+        return Phases(
+            crystals.ids, crystals.composition, self.formation_energy_per_atom, self.scheme
+        )
 
     def take(self, index: Int64[np.ndarray, " k"] | Bool[np.ndarray, " n"]) -> Labelled:
         """The rows at these indices or where a mask is true."""
@@ -166,35 +174,32 @@ def make_replay(
     """
     if not np.isfinite(threshold):
         raise ValueError(f"the threshold is {threshold}: give eV/atom, as in 0 or 0.05")
-    first = _first_of_each(pool.crystals.ids)
-    hidden = pool.take(first)
-    names = set(hidden.crystals.ids.tolist())
-    fresh = np.array([name not in names for name in known.crystals.ids.tolist()], dtype=bool)
-    learned = known.take(fresh)
+    first = np.unique(pool.crystals.ids.astype(str), return_index=True)[1]
+    hidden = pool.take(np.sort(first))
+    learned = known.take(~np.isin(known.crystals.ids, hidden.crystals.ids))
     if len(hidden) < MIN_POOL:
         raise ValueError(f"a pool of {len(hidden)} crystals leaves nothing to choose: give more")
     if not len(learned):
         raise ValueError(
             "no known crystal is outside of the pool: give labelled crystals to learn from"
         )
-    reference = _phases_of(learned) if phases is None else phases
+    reference = learned.phases if phases is None else phases
     composition = hidden.crystals.composition.astype(np.float64)
-    reference, added = _with_elements(reference, composition)
-    hull_energy = Hull(reference).energy(composition)
+    at_zero = missing_elements(reference, composition)
+    hull = Hull(Phases.concatenate([reference, at_zero]))
     energies = hidden.formation_energy_per_atom
     own = Phases(hidden.crystals.ids, composition, energies, reference.scheme)
-    final = Hull(Phases.concatenate([reference, own]))
     truth = Truth(
-        Hull(reference).e_above_hull(composition, energies),
-        final.e_above_hull(composition, energies),
+        hull.e_above_hull(composition, energies),
+        hull.with_phases(own).e_above_hull(composition, energies),
         threshold,
     )
     left_out = {
         "repeated in the pool": len(pool) - len(hidden),
         "known crystals that are in the pool": len(known) - len(learned),
     }
-    seen = Pool(hidden.crystals, hull_energy, learned, pool.scheme)
-    return Replay(seen, Answers(energies), truth, left_out, added)
+    seen = Pool(hidden.crystals, hull.energy(composition), learned, pool.scheme)
+    return Replay(seen, Answers(energies), truth, left_out, tuple(at_zero.ids.tolist()))
 
 
 def split_by_year(
@@ -216,33 +221,3 @@ def split_by_year(
             f"{int(after.sum())} to find; years are {span}: choose a year within"
         )
     return crystals.take(after), crystals.take(before)
-
-
-def _first_of_each(ids: Shaped[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
-    rows: dict[str, int] = {}
-    for i, name in enumerate(ids.tolist()):
-        rows.setdefault(name, i)
-    return np.array(list(rows.values()), dtype=np.int64)
-
-
-def _phases_of(labelled: Labelled) -> Phases:
-    crystals = labelled.crystals
-    return Phases(
-        crystals.ids, crystals.composition, labelled.formation_energy_per_atom, labelled.scheme
-    )
-
-
-def _with_elements(
-    phases: Phases, wanted: Float64[np.ndarray, "n 119"]
-) -> tuple[Phases, tuple[str, ...]]:
-    """Phases with an element at 0 eV/atom wherever a wanted one has none of its own."""
-    pure = np.count_nonzero(phases.composition, axis=1) == 1
-    there = (phases.composition[pure] > 0).any(axis=0)
-    missing = np.flatnonzero((wanted > 0).any(axis=0) & ~there)
-    symbols = tuple(SYMBOLS[z] for z in missing.tolist() if z <= MAX_Z)
-    if not symbols:
-        return phases, ()
-    added = Phases(
-        np.array(symbols, object), compositions(symbols), np.zeros(len(symbols)), phases.scheme
-    )
-    return Phases.concatenate([phases, added]), symbols

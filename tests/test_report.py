@@ -387,6 +387,9 @@ def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
     assert report.headline.endswith("Verified at PBE: 0 of 1 stay stable.")
     assert stable_table(report)["verified_at"].to_pylist() == [""]
     assert "at PBE: above hull" in text_of(render_html(report))
+    once_more = {"scheme": SCHEME, "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
+    write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", once_more)
+    assert build_report(found).headline == "Au-Cu: 1 new stable phase, predicted by ASE EMT."
     (tmp_path / "verification" / "gpaw-1a2b" / "verification.json").write_text("[]")
     with pytest.raises(StoreError, match="run `gnomon verify` again"):
         build_report(found)

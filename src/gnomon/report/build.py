@@ -75,7 +75,8 @@ def build_report(campaign: Campaign) -> Report:
         for table in (campaign.crystals, campaign.evaluations, campaign.screening)
     )
     evaluated = set(done["id"].to_pylist())
-    verified = levels(campaign.store)
+    # the same scheme once more is no higher level
+    verified = tuple(x for x in levels(campaign.store) if x.scheme != campaign.scheme)
     chosen = screened.filter(pc.is_valid(screened["selection"]))
     columns = [chosen[name].to_pylist() for name in ("id", "round", "selection")]
     above = {phase.id: phase.e_above_hull for phase in campaign.phases}

@@ -15,7 +15,8 @@ from gnomon.elements import COVALENT_RADII
 from gnomon.io.labels import Labels
 from gnomon.potential.batch import Shape, pack
 from gnomon.potential.checkpoint import load
-from gnomon.potential.network import Potential, energy_forces_stress, hidden_irreps
+from gnomon.potential.irreps import hidden_irreps
+from gnomon.potential.network import Potential, energy_forces_stress
 from gnomon.potential.predict import LoadedPotential
 from gnomon.structure.neighbors import neighbors
 from tests.strategies import crystals, random_crystal, random_rotation, random_unimodular, rngs

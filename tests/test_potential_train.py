@@ -19,6 +19,7 @@ from gnomon.learn.split import formula_hash
 from gnomon.potential.batch import ROW, Shape, pack
 from gnomon.potential.card import PotentialCard
 from gnomon.potential.checkpoint import load, save
+from gnomon.potential.config import NetworkConfig
 from gnomon.potential.loader import (
     MAX_REPEATS,
     assemble,
@@ -30,7 +31,7 @@ from gnomon.potential.loader import (
 )
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential, load_potential
-from gnomon.potential.start import NetworkConfig, fresh_potential, refit
+from gnomon.potential.start import fresh_potential, refit
 from gnomon.potential.steps import LossConfig, losses
 from gnomon.potential.train import (
     Origin,

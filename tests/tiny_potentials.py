@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from gnomon.potential.batch import AtomBatch
 from gnomon.potential.checkpoint import save
-from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.config import PotentialConfig
+from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
 from tests.strategies import ELEMENTS
 
@@ -32,6 +33,8 @@ def tiny_config(**changes: Any) -> PotentialConfig:
         "avg_n_neighbors": 20.0,
         "scale": 5.0,
         "shift": -3.0,
+        "embedding": None,
+        "repulsion": False,
     }
     return PotentialConfig(**(settings | changes))
 
@@ -54,7 +57,9 @@ class Morse(Potential):
     def __init__(self) -> None:
         self.atom_energies, self.embedding = jnp.zeros(1), None
         self.layers, self.readout = [], jnp.zeros((1, 1))
-        self.config = PotentialConfig(ELEMENTS, CUTOFF, "1x0e", lmax=0, n_layers=1)
+        self.config = PotentialConfig(
+            elements=ELEMENTS, cutoff=CUTOFF, hidden_irreps="1x0e", lmax=0, n_layers=1
+        )
 
     def energies(self, batch: AtomBatch, vectors: jax.Array) -> jax.Array:
         safe = jnp.where(batch.mask[..., None], vectors, 1.0)

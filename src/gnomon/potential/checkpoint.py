@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gnomon.potential.network import (
-    Convolution,
-    Potential,
-    PotentialConfig,
-)
+from gnomon.potential.config import PotentialConfig
+from gnomon.potential.network import Convolution, Potential
 from gnomon.run.files import write_atomically
 
 FORMAT = "gnomon potential 1"
@@ -48,7 +44,7 @@ def load(path: Path) -> tuple[Potential, dict[str, Any]]:
 def save(path: Path, potential: Potential, card: dict[str, Any], *, half: bool = False) -> None:
     """Write a potential and its card; ``half`` keeps 16 bits of each weight."""
     stream = io.BytesIO()
-    header = {"format": FORMAT, "config": asdict(potential.config), "card": card}
+    header = {"format": FORMAT, "config": potential.config.model_dump(mode="json"), "card": card}
     stream.write(json.dumps(header, allow_nan=False).encode() + b"\n")
     for leaf in jax.tree.leaves(eqx.filter(potential, eqx.is_array)):
         np.save(stream, np.asarray(leaf, np.float16 if half else np.float32), allow_pickle=False)
@@ -66,8 +62,7 @@ def _header(path: Path, line: bytes) -> dict[str, Any]:
 
 
 def _read_own(header: dict[str, Any], file: Any) -> Potential:
-    given = {**header["config"], "elements": tuple(header["config"]["elements"])}
-    config = PotentialConfig(**given)
+    config = PotentialConfig.model_validate(header["config"])
     blank = eqx.filter_eval_shape(Potential, config, key=jax.random.key(0))
     shapes, tree = jax.tree.flatten(blank)
     leaves = [_array(file, leaf.shape) for leaf in shapes]
@@ -77,10 +72,12 @@ def _read_own(header: dict[str, Any], file: Any) -> Potential:
 
 def _read_nequix(header: dict[str, Any], file: Any) -> Potential:
     """Arrays in the order of Nequix's modules: atom energies, layers, readout."""
-    ours = {"elements", "repulsion", "embedding"}
-    known = {field.name for field in fields(PotentialConfig)} - ours
+    known = PotentialConfig.model_fields.keys() - {"elements", "repulsion", "embedding"}
     config = PotentialConfig(
-        elements=tuple(header["atomic_numbers"]), **{name: header[name] for name in known}
+        elements=tuple(header["atomic_numbers"]),
+        embedding=None,
+        repulsion=False,
+        **{name: header[name] for name in known},
     )
     blank = eqx.filter_eval_shape(Potential, config, key=jax.random.key(0))
     atom_energies = _array(file, (len(config.elements),))

@@ -11,91 +11,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import e3nn_jax as e3nn
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gnomon.potential.batch import AtomBatch
+from gnomon.potential.config import PotentialConfig
+from gnomon.potential.irreps import (
+    Features,
+    channels,
+    gate,
+    hidden_irreps,
+    place,
+    product_paths,
+    same,
+    with_gates,
+)
+from gnomon.potential.radial import lengths, radial_basis
 from gnomon.potential.repulsion import screened_repulsion
-
-Features = list[Float[Array, "atoms _component _channel"]]
-"""One array an irrep."""
 
 EPSILON = 1e-12
 """Keeps the norm of vanishing features finite."""
-
-MIN_DISTANCE = 1e-3
-"""Å; atoms closer than this count as this far, so that no energy is undefined."""
-
-
-@dataclass(frozen=True)
-class PotentialConfig:
-    """Everything that shapes the network; weights apart.
-
-    Attributes:
-        elements: atomic numbers that it knows, in the order of its one-hot encoding.
-        cutoff: Å.
-        hidden_irreps: of the features between layers, such as ``64x0e + 32x1o``.
-        lmax: largest degree of the spherical harmonics on edges.
-        n_layers: convolutions; the last one keeps scalars only.
-        radial_basis_size, radial_mlp_size, radial_mlp_layers: Bessel functions, and the perceptron
-            that makes the weights of each edge of them.
-        radial_polynomial_p: power of the envelope; larger reaches farther.
-        index_weights: whether the self-connection has its own weights for each element.
-        layer_norm: whether features are normalised in each layer.
-        avg_n_neighbors: of the training set; sums over neighbours are divided by its square root.
-        shift, scale: eV, eV; of the energy of an atom.
-        repulsion: whether the screened nuclear repulsion is added (``repulsion.py``).
-        embedding: learned numbers that stand for an element in the first layer; None for one-hot
-            elements, as Nequix has them, which make the first layer the widest.
-
-    Raises:
-        ValueError: for no, repeated or impossible elements, or a size that is not positive.
-    """
-
-    elements: tuple[int, ...]
-    cutoff: float
-    hidden_irreps: str
-    lmax: int
-    n_layers: int
-    radial_basis_size: int = 8
-    radial_mlp_size: int = 64
-    radial_mlp_layers: int = 2
-    radial_polynomial_p: float = 6.0
-    mlp_init_scale: float = 4.0
-    index_weights: bool = False
-    layer_norm: bool = True
-    avg_n_neighbors: float = 40.0
-    shift: float = 0.0
-    scale: float = 1.0
-    repulsion: bool = False
-    embedding: int | None = None
-
-    def __post_init__(self) -> None:
-        known = set(self.elements)
-        if not known or len(known) != len(self.elements) or not known <= set(range(1, 119)):
-            raise ValueError(
-                "a potential needs elements, each of them once, by atomic numbers from 1 to 118; "
-                f"got {list(self.elements)}"
-            )
-        for name in ("cutoff", "n_layers", "radial_basis_size", "avg_n_neighbors"):
-            size = getattr(self, name)
-            if not (math.isfinite(size) and size > 0):
-                raise ValueError(f"{name} must be positive, not {size}")
-
-    @cached_property
-    def species(self) -> Int[np.ndarray, " z"]:
-        """Place of each atomic number in the encoding; 0 for those that are not known."""
-        table = np.zeros(119, dtype=np.int32)
-        table[list(self.elements)] = np.arange(len(self.elements))
-        return table
 
 
 class Potential(eqx.Module):
@@ -113,12 +52,12 @@ class Potential(eqx.Module):
         Raises:
             ValueError: for irreps that the network cannot gate.
         """
-        *layer_keys, last = jax.random.split(key, config.n_layers + 1)
+        *layer_keys, last, of_elements = jax.random.split(key, config.n_layers + 2)
         table = (len(config.elements), config.embedding or 0)
         inputs, outputs = hidden_irreps(config)
         self.config = config
         self.atom_energies = jnp.zeros(len(config.elements))
-        self.embedding = jax.random.normal(key, table) if config.embedding else None
+        self.embedding = jax.random.normal(of_elements, table) if config.embedding else None
         self.layers = [
             Convolution(config, into, out, key=layer_key)
             for into, out, layer_key in zip(inputs, outputs, layer_keys, strict=True)
@@ -143,7 +82,7 @@ class Potential(eqx.Module):
         """Each atom's share of the energy, eV; meaningless for padding."""
         config = self.config
         species = jnp.asarray(config.species)[batch.atomic_numbers]
-        distances, directions = _lengths(vectors, jnp.asarray(batch.mask), config.cutoff)
+        distances, directions = lengths(vectors, jnp.asarray(batch.mask), config.cutoff)
         harmonics = e3nn.spherical_harmonics(
             e3nn.s2_irreps(config.lmax), directions, normalize=False, normalization="component"
         ).array
@@ -159,17 +98,6 @@ class Potential(eqx.Module):
         if config.repulsion:
             energies = energies + screened_repulsion(batch, distances, config.cutoff)
         return energies
-
-
-class Product(NamedTuple):
-    """One product of features and harmonics: ``features[source]`` and a degree give irrep
-    ``target``; its channels are ``weights`` of the edge's weights."""
-
-    source: int
-    degree: int
-    target: int
-    coefficients: np.ndarray
-    weights: slice
 
 
 class Convolution(eqx.Module):
@@ -206,13 +134,13 @@ class Convolution(eqx.Module):
         self.before = [jax.random.normal(next(keys), (mul, mul)) for mul, _ in input_irreps]
         gated = with_gates(output_irreps)
         self.after = [
-            jax.random.normal(next(keys), (_channels(paths, input_irreps, k), mul))
+            jax.random.normal(next(keys), (channels(paths, input_irreps, k), mul))
             for k, (mul, _) in enumerate(gated)
         ]
         copies = (len(config.elements),) if config.index_weights else ()
         self.skip = [
             jax.random.normal(next(keys), (*copies, source.mul, mul)) if source else None
-            for source, mul in ((_same(input_irreps, ir), mul) for mul, ir in gated)
+            for source, mul in ((same(input_irreps, ir), mul) for mul, ir in gated)
         ]
         self.norm = [jnp.ones(mul) for mul, _ in gated] if config.layer_norm else None
 
@@ -279,7 +207,7 @@ class Convolution(eqx.Module):
             if weights is None:
                 kept.append(None)
                 continue
-            value = features[_place(self.input_irreps, ir)]
+            value = features[place(self.input_irreps, ir)]
             scaled = weights / math.sqrt(weights.shape[-2])
             if self.config.index_weights:
                 kept.append(jnp.einsum("amc,acd->amd", value, scaled[species]))
@@ -332,125 +260,3 @@ def energy_forces_stress(
     volumes = jnp.abs(jnp.linalg.det(jnp.asarray(batch.lattice)))
     stress = (virials + jnp.swapaxes(virials, 1, 2)) / (2 * volumes[:, None, None])
     return energies, forces, stress
-
-
-def radial_basis(
-    distances: Float[Array, "rows width"], config: PotentialConfig
-) -> Float[Array, "rows width basis"]:
-    """Bessel functions sqrt-free, 2/c sin(n pi r / c) / r, under a polynomial envelope.
-
-    Gasteiger et al., arXiv:2003.03123, equations 7 and 8; the envelope and its first two
-    derivatives vanish at the cutoff.
-    """
-    c, p = config.cutoff, config.radial_polynomial_p
-    x = distances / c
-    frequencies = jnp.arange(1, config.radial_basis_size + 1, dtype=distances.dtype) * jnp.pi
-    waves = (2 / c) * jnp.sin(x[..., None] * frequencies) / distances[..., None]
-    envelope = (
-        1
-        - (p + 1) * (p + 2) / 2 * x**p
-        + p * (p + 2) * x ** (p + 1)
-        - p * (p + 1) / 2 * x ** (p + 2)
-    )
-    return waves * jnp.where(x < 1, envelope, 0.0)[..., None]
-
-
-def hidden_irreps(config: PotentialConfig) -> tuple[list[e3nn.Irreps], list[e3nn.Irreps]]:
-    """Irreps that go into and come out of each layer.
-
-    Those that no product of features and harmonics gives yet are left out: of scalars alone come no
-    pseudo-vectors, say, so that they begin with the second layer.
-
-    Raises:
-        ValueError: for irreps that do not parse, lack scalars, or hold pseudo-scalars.
-    """
-    hidden = e3nn.Irreps(config.hidden_irreps).regroup()
-    if hidden.count("0e") == 0 or hidden.count("0o"):
-        raise ValueError(
-            f"hidden_irreps {config.hidden_irreps!r}: give some 0e and no 0o, as in '64x0e + 32x1o'"
-        )
-    inputs, outputs = [e3nn.Irreps([(config.embedding or len(config.elements), "0e")])], []
-    for _ in range(config.n_layers - 1):
-        products = {
-            product
-            for _, ir in inputs[-1]
-            for _, harmonic in e3nn.s2_irreps(config.lmax)
-            for product in ir * harmonic
-        }
-        outputs.append(e3nn.Irreps([(mul, ir) for mul, ir in hidden if ir in products]))
-        inputs.append(outputs[-1])
-    return inputs, [*outputs, hidden.filter("0e")]
-
-
-def with_gates(irreps: e3nn.Irreps) -> e3nn.Irreps:
-    """The irreps and one more scalar for each of their channels that is no scalar."""
-    gates = irreps.num_irreps - irreps.count("0e")
-    return (irreps + e3nn.Irreps([(gates, "0e")])).regroup() if gates else irreps
-
-
-def gate(features: Features, irreps: e3nn.Irreps) -> Features:
-    """Scalars through SiLU, all others times the SiLU of a scalar of their own."""
-    scalars = features[0][:, 0]
-    count = irreps.count("0e")
-    kept = [silu(scalars[:, None, :count])]
-    for x in features[1:]:
-        gates = silu(scalars[:, None, count : count + x.shape[-1]])
-        kept.append(x * gates)
-        count += x.shape[-1]
-    return kept
-
-
-def silu(x: Array) -> Array:
-    """SiLU, scaled to keep the variance of a normal distribution (as e3nn scales it)."""
-    return jax.nn.silu(x) * _silu_scale()
-
-
-@lru_cache(maxsize=1)
-def _silu_scale() -> float:
-    with jax.ensure_compile_time_eval():
-        one = jnp.ones(())
-        return float(e3nn.normalize_function(jax.nn.silu)(one) / jax.nn.silu(one))
-
-
-@lru_cache(maxsize=256)
-def product_paths(
-    input_irreps: e3nn.Irreps, output_irreps: e3nn.Irreps, lmax: int
-) -> tuple[Product, ...]:
-    """Products of features and harmonics that give an output irrep, sorted by that irrep."""
-    gated = with_gates(output_irreps)
-    found = []
-    for i, (mul, ir) in enumerate(input_irreps):
-        for degree, (_, harmonic) in enumerate(e3nn.s2_irreps(lmax)):
-            for out in ir * harmonic:
-                if out in gated:
-                    found.append((_place(gated, out), i, degree, mul, ir, out))
-    found.sort(key=lambda path: path[0])
-    paths, start = [], 0
-    for target, i, degree, mul, ir, out in found:
-        with jax.ensure_compile_time_eval():
-            coefficients = np.asarray(e3nn.clebsch_gordan(ir.l, degree, out.l)) * math.sqrt(out.dim)
-        paths.append(Product(i, degree, target, coefficients, slice(start, start + mul)))
-        start += mul
-    return tuple(paths)
-
-
-def _lengths(
-    vectors: Float[Array, "rows width 3"], mask: Array, cutoff: float
-) -> tuple[Float[Array, "rows width"], Float[Array, "rows width 3"]]:
-    """Distances and directions; empty places are as far as the cutoff, where nothing is felt."""
-    away = jnp.array([0.0, 0.0, cutoff], vectors.dtype)
-    safe = jnp.where(mask[..., None], vectors, away)
-    distances = jnp.sqrt(jnp.maximum((safe**2).sum(axis=-1), MIN_DISTANCE**2))
-    return distances, safe / distances[..., None]
-
-
-def _same(irreps: e3nn.Irreps, ir: e3nn.Irrep) -> e3nn.MulIrrep | None:
-    return irreps[_place(irreps, ir)] if ir in irreps else None
-
-
-def _place(irreps: e3nn.Irreps, ir: e3nn.Irrep) -> int:
-    return [other for _, other in irreps].index(ir)
-
-
-def _channels(paths: tuple[Product, ...], input_irreps: e3nn.Irreps, target: int) -> int:
-    return sum(input_irreps[path.source].mul for path in paths if path.target == target)

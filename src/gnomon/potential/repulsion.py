@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from gnomon.elements import COVALENT_RADII
 from gnomon.potential.batch import AtomBatch
+from gnomon.potential.radial import envelope
 
 COULOMB = 14.399645
 """e2 / (4 pi epsilon_0), eV Å (CODATA 2018)."""
@@ -40,13 +41,6 @@ def screened_repulsion(
     screening = sum(s * jnp.exp(-d * x) for s, d in zip(SHARES, DECAYS, strict=True))
     pair = COULOMB * z_i * z_j / distances * screening
     u = distances / jnp.minimum(radii[batch.receivers][:, None] + radii[batch.senders], cutoff)
-    p = ENVELOPE
-    envelope = (
-        1
-        - (p + 1) * (p + 2) / 2 * u**p
-        + p * (p + 2) * u ** (p + 1)
-        - p * (p + 1) / 2 * u ** (p + 2)
-    )
-    kept = jnp.where(batch.mask & (u < 1), pair * envelope, 0.0)
+    kept = jnp.where(batch.mask & (u < 1), pair * envelope(u, ENVELOPE), 0.0)
     rows = 0.5 * kept.sum(axis=1)
     return jnp.zeros(len(numbers), distances.dtype).at[batch.receivers].add(rows)

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
-from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.io.frames import Frames
 from gnomon.models.structural.train import fit_target
+from gnomon.potential.config import NetworkConfig, PotentialConfig
 from gnomon.potential.loader import Samples
-from gnomon.potential.network import Potential, PotentialConfig
+from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
 
 MIN_SCALE = 1e-3
@@ -20,27 +20,6 @@ MIN_SCALE = 1e-3
 
 REFIT_FRAMES = 2000
 """Frames, drawn at random, on which atom energies are fitted again."""
-
-
-class NetworkConfig(BaseModel):
-    """What is chosen of a network; elements, neighbours and scale come from the data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hidden_irreps: str = Field(default="64x0e + 32x1o + 16x2e", description="between layers")
-    n_layers: int = Field(default=2, ge=1, description="convolutions")
-    cutoff: float = Field(default=5.0, gt=0, description="Å")
-    lmax: int = Field(default=2, ge=0, description="largest degree of the harmonics")
-    radial_basis_size: int = Field(default=8, ge=1, description="Bessel functions")
-    radial_mlp_size: int = Field(default=64, ge=1, description="width of the radial perceptron")
-    radial_mlp_layers: int = Field(default=2, ge=1, description="its hidden layers")
-    radial_polynomial_p: float = Field(default=6.0, gt=0, description="power of the envelope")
-    index_weights: bool = Field(default=False, description="self-connection by element")
-    layer_norm: bool = True
-    embedding: int | None = Field(
-        default=48, ge=1, description="size of the elements' embedding; None for one-hot elements"
-    )
-    repulsion: bool = Field(default=True, description="screened nuclear repulsion is added")
 
 
 def fresh_potential(samples: Samples, network: NetworkConfig, seed: int) -> Potential:

@@ -24,6 +24,7 @@ from gnomon.learn.split import SplitConfig, formula_hashes
 from gnomon.potential.batch import Shape
 from gnomon.potential.card import PotentialCard, circumstances
 from gnomon.potential.checkpoint import load, save
+from gnomon.potential.config import NetworkConfig
 from gnomon.potential.loader import (
     Samples,
     batch_shape,
@@ -34,7 +35,7 @@ from gnomon.potential.loader import (
 )
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
-from gnomon.potential.start import NetworkConfig, fresh_potential, refit
+from gnomon.potential.start import fresh_potential, refit
 from gnomon.potential.steps import LossConfig, Losses, State, initial_state, step
 from gnomon.potential.validate import Validation, validate
 from gnomon.run.listener import SILENT, Listener

@@ -2,7 +2,6 @@
 
 import io
 import json
-from dataclasses import asdict
 
 import jax
 import numpy as np
@@ -39,7 +38,7 @@ def whole(tmp_path) -> bytes:
 
 def nequix_file(potential) -> bytes:
     """The same weights in the layout of Nequix: a line of JSON, then arrays in its order."""
-    config = asdict(potential.config)
+    config = potential.config.model_dump(mode="json")
     header = {**config, "atomic_numbers": config.pop("elements")}
     stream = io.BytesIO()
     stream.write(json.dumps(header).encode() + b"\n")

@@ -82,6 +82,7 @@ def trained(checkpoint: Path | None, data: Data, epochs: int | None) -> Path:
     """The checkpoint, or one that is trained now."""
     if checkpoint is not None:
         return checkpoint
+    from gnomon.models.card import Labelled
     from gnomon.models.structural.train import TrainConfig, train
 
     config = TrainConfig()
@@ -89,20 +90,20 @@ def trained(checkpoint: Path | None, data: Data, epochs: int | None) -> Path:
         optimizer = config.optimizer.model_copy(update={"epochs": epochs})
         config = config.model_copy(update={"optimizer": optimizer})
     out = Path(tempfile.mkdtemp()) / "structural.gnomon"
-    train(data.crystals, data.energies, config, out=out, scheme="Materials Project")
+    train(Labelled(data.crystals, data.energies, scheme="Materials Project"), config).save(out)
     return out
 
 
 def ours(path: Path, data: Data, name: str) -> tuple[list[dict[str, Any]], float, np.ndarray]:
     """Rows of the ensemble, of one member and of the elements alone; seconds; that fallback."""
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.ensemble import load_model
 
     model = load_model(path)
     card = model.card
     assert card is not None
     if int(card.config["train_below"]) > 75:
         raise ValueError(f"{path} was trained on formula hashes below {card.config['train_below']}")
-    elements = model.target.shared().baseline(data.crystals)
+    elements = model.target.shared().of_fractions(data.crystals.fractions)
     said = model.predict(data.crystals)
     of_members = [errors(member, elements, data)["test_mae_meV"] for member in said.members]
     about = {
@@ -184,8 +185,11 @@ def training_speeds(data: Data) -> list[dict[str, Any]]:
 
 def gnomon_epochs(crystals: Crystals, energies: np.ndarray) -> list[tuple[float, float, int]]:
     """Wall time, processor time and crystals seen after each epoch of one network."""
+    from gnomon.learn.fit import Session
+    from gnomon.models.card import Labelled
     from gnomon.models.structural.network import StructuralConfig
-    from gnomon.models.structural.train import Progress, TrainConfig, train
+    from gnomon.models.structural.train import TrainConfig, train
+    from gnomon.run.listener import Listener
 
     config = TrainConfig(
         network=StructuralConfig(width=WIDTH), members=1, train_below=100, validate_below=100
@@ -193,19 +197,13 @@ def gnomon_epochs(crystals: Crystals, energies: np.ndarray) -> list[tuple[float,
     optimizer = config.optimizer.model_copy(update={"epochs": SPEED_EPOCHS})
     seen: list[tuple[float, float, int]] = []
 
-    def told(progress: Progress) -> None:
-        done = progress.epoch * len(crystals)
-        seen.append((time.perf_counter(), time.process_time(), done))
+    def told(_: str, done: int, of: int) -> None:
+        if SPEED_EPOCHS * done // of > len(seen):
+            behind = (len(seen) + 1) * len(crystals)
+            seen.append((time.perf_counter(), time.process_time(), behind))
 
-    with tempfile.TemporaryDirectory() as folder:
-        train(
-            crystals,
-            energies,
-            config.model_copy(update={"optimizer": optimizer}),
-            out=Path(folder) / "m.gnomon",
-            scheme="speed",
-            progress=told,
-        )
+    settings = config.model_copy(update={"optimizer": optimizer})
+    train(Labelled(crystals, energies), settings, Session(listener=Listener(print, told)))
     return seen
 
 

@@ -51,21 +51,17 @@ def ensemble(checkpoint: Path | None) -> Any:
     import jax
 
     from gnomon.elements import MAX_Z
-    from gnomon.models.structural.ensemble import (
-        EnsembleEnergyModel,
-        initial_networks,
-        load_model,
-    )
+    from gnomon.models.structural.model import StructuralModel, initial_networks
     from gnomon.models.structural.network import StructuralConfig
     from gnomon.models.target import Target
 
     if checkpoint is None:
         target = Target(np.zeros(MAX_Z + 1), np.ones(MAX_Z + 1, bool), 0.0, 1.0)
-        return EnsembleEnergyModel(initial_networks(StructuralConfig(), 20.0, MEMBERS, 0), target)
-    model = load_model(checkpoint)
+        return StructuralModel(initial_networks(StructuralConfig(), 20.0, MEMBERS, 0), target)
+    model = StructuralModel.load(checkpoint)
     members = np.arange(MEMBERS) % len(model.networks.elements)
     networks = jax.tree.map(lambda a: a[members] if eqx.is_array(a) else a, model.networks)
-    return EnsembleEnergyModel(networks, model.target, model.card)
+    return StructuralModel(networks, model.target, model.card)
 
 
 def chgnet(batch_size: int) -> Callable[[Crystals], Any]:

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from energy_models import load
+from gnomon.models.card import Labelled
 from gnomon.models.learning_curve import as_json, figure, fit_power_law, learning_curve
-from gnomon.models.structural.train import Progress, TrainConfig
+from gnomon.models.structural.train import TrainConfig
+from gnomon.run.listener import Listener
 from record import RESULTS, quiet, save
 
 RESULT = RESULTS / "learning_curve.json"
@@ -47,18 +49,10 @@ def main() -> None:
         optimizer = config.optimizer.model_copy(update={"epochs": given.epochs})
         config = config.model_copy(update={"optimizer": optimizer})
 
-    def told(share: float, state: Progress) -> None:
-        print(f"share {share:g}: epoch {state.epoch} of {state.epochs}, {state.loss:.4f} eV/atom")
-
-    points = learning_curve(
-        data.crystals,
-        data.energies,
-        config,
-        given.shares,
-        given.folder,
-        scheme="Materials Project PBE(+U), MP2020 corrections",
-        progress=told,
-    )
+    scheme = "Materials Project PBE(+U), MP2020 corrections"
+    rows = Labelled(data.crystals, data.energies, scheme=scheme)
+    listener = Listener(print, lambda *_: None)
+    points = learning_curve(rows, config, given.shares, given.folder, listener)
     law = fit_power_law(
         np.array([p.rows for p in points], float), np.array([p.mae for p in points])
     )

@@ -27,11 +27,12 @@ import pyarrow.parquet as pq
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow
 from gnomon.models import Predictions
+from gnomon.models.card import Labelled
 from gnomon.models.structural.augment import AugmentConfig, predict_augmented
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.uncertainty.domain import SAMPLE, fit_domain
-from gnomon.models.uncertainty.reliability import Labelled, measure
+from gnomon.models.uncertainty.reliability import measure
 from gnomon.replay.linear import fit, offset_features
 from record import RESULTS, quiet, save
 from samples import rattled
@@ -106,14 +107,14 @@ def offsets(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Rows that are measured, and what is added to the predictions of all by each reading."""
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(pool.energies))
+    order = rng.permutation(len(pool.values))
     fitted, rest = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
-    wrong = pool.energies - predictions.median
+    wrong = pool.values - predictions.median
     told = fitted[np.isfinite(wrong[fitted])]
     features = offset_features(pool.crystals.composition)
     prior = np.full(features.shape[1], OFFSET_PRIOR)
     by_anion = fit(features[told], wrong[told], prior, NOISE).predict(features)
-    n = len(pool.energies)
+    n = len(pool.values)
     return rest, {
         "as given": np.zeros(n),
         "less one constant": np.full(n, np.median(wrong[told])),
@@ -133,7 +134,7 @@ def shifted(predictions: Predictions, shift: np.ndarray, rows: np.ndarray) -> Pr
     return Predictions((predictions.members + shift)[:, rows], predictions.reasons[rows])
 
 
-def unrelaxed(model: EnsembleEnergyModel, data: Labelled, seed: int) -> dict[str, Any]:
+def unrelaxed(model: StructuralModel, data: Labelled, seed: int) -> dict[str, Any]:
     """Errors (meV/atom) on crystals as they are and as candidates come, by augmentation."""
     rng = np.random.default_rng(seed)
     moved = rattled(data.crystals, RATTLE, rng)
@@ -147,15 +148,15 @@ def unrelaxed(model: EnsembleEnergyModel, data: Labelled, seed: int) -> dict[str
 
 
 def of_augmentations(
-    model: EnsembleEnergyModel, crystals: Crystals, data: Labelled
+    model: StructuralModel, crystals: Crystals, data: Labelled
 ) -> dict[str, dict[str, float]]:
     said = {"as it is": model.predict(crystals)}
     for name, config in AUGMENTATIONS.items():
         said[name] = predict_augmented(model, crystals, config).predictions
     return {
         name: {
-            "mae_meV": milli(np.nanmean(np.abs(p.median - data.energies))),
-            "mean_error_meV": milli(np.nanmean(p.median - data.energies)),
+            "mae_meV": milli(np.nanmean(np.abs(p.median - data.values))),
+            "mean_error_meV": milli(np.nanmean(p.median - data.values)),
             "unpredicted": int((~p.predicted).sum()),
         }
         for name, p in said.items()
@@ -180,47 +181,47 @@ def main() -> None:
     given = parser.parse_args()
     quiet()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
-    model = load_model(given.checkpoint)
+    model = StructuralModel.load(given.checkpoint)
     assert model.card is not None
     if int(model.card.config["train_below"]) > 75:
         parser.error(f"{given.checkpoint} was trained on hashes that this measures")
 
     def few(data: Labelled) -> Labelled:
-        rows = np.random.default_rng(given.seed).permutation(len(data.energies))[: given.rows]
-        return Labelled(data.crystals.take(np.sort(rows)), data.energies[np.sort(rows)], data.name)
+        rows = np.random.default_rng(given.seed).permutation(len(data.values))[: given.rows]
+        return data.take(np.sort(rows))
 
     structures = given.data / "materials_project" / "structures.parquet"
     training = few(load(structures, (0, 74)))
     fitting, checked = few(load(structures, (75, 79))), few(load(structures, (80, 84)))
     pool = few(load(given.data / "wbm" / "wbm_pool.parquet"))
     of_fitting, seen = model.predict_and_embed(fitting.crystals)
-    chosen = np.random.default_rng(given.seed).permutation(len(training.energies))[:SAMPLE]
+    chosen = np.random.default_rng(given.seed).permutation(len(training.values))[:SAMPLE]
     domain = fit_domain(model.embed(training.crystals.take(chosen)), seen)
-    conformals = {kind: fit_conformal(of_fitting, fitting.energies, kind) for kind in SPREADS}
+    conformals = {kind: fit_conformal(of_fitting, fitting.values, kind) for kind in SPREADS}
 
     result: dict[str, Any] = {
         "benchmark": "uncertainty",
         "checkpoint": model.card.model_dump(mode="json", exclude={"data_sha256"}),
         "seed": given.seed,
         "rows": {
-            "fitted, hashes 75-79": len(fitting.energies),
-            "checked, hashes 80-84": len(checked.energies),
-            "WBM pool": len(pool.energies),
+            "fitted, hashes 75-79": len(fitting.values),
+            "checked, hashes 80-84": len(checked.values),
+            "WBM pool": len(pool.values),
         },
     }
     said, seen = model.predict_and_embed(checked.crystals)
     distances = domain.distances(seen)
-    errors = np.abs(said.median - checked.energies)
+    errors = np.abs(said.median - checked.values)
     result["held_out"] = {
         "spearman": correlations(measures(said, distances), errors),
-        "mae_meV": sharpness(said, checked.energies),
+        "mae_meV": sharpness(said, checked.values),
         "intervals": held(checked, said, conformals),
         "flagged": round(float(domain.outside(distances).mean()), 4),
     }
     said, seen = model.predict_and_embed(pool.crystals)
     distances = domain.distances(seen)
     rest, readings = offsets(pool, said, given.seed)
-    part = Labelled(pool.crystals.take(rest), pool.energies[rest], pool.name)
+    part = Labelled(pool.crystals.take(rest), pool.values[rest], pool.name)
     doubts = {name: v[rest] for name, v in measures(said, distances).items()}
     result["wbm_pool"] = {
         "flagged": round(float(domain.outside(distances).mean()), 4),
@@ -234,7 +235,7 @@ def main() -> None:
         },
     }
     crystals = Crystals.concatenate([fitting.crystals, checked.crystals])
-    energies = np.concatenate([fitting.energies, checked.energies])
+    energies = np.concatenate([fitting.values, checked.values])
     some = np.sort(np.random.default_rng(given.seed).permutation(len(energies))[: given.unrelaxed])
     both = Labelled(crystals.take(some), energies[some], "of hashes 75-84")
     result["unrelaxed"] = {

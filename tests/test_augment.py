@@ -14,8 +14,9 @@ from gnomon.elements import MAX_Z
 from gnomon.models import Predictions
 from gnomon.models.structural import augment
 from gnomon.models.structural.augment import AugmentConfig, ScalableModel, predict_augmented
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, Target, initial_networks
+from gnomon.models.structural.model import StructuralModel, initial_networks
 from gnomon.models.structural.network import StructuralConfig
+from gnomon.models.target import Target
 from tests.strategies import ELEMENTS, crystals, random_crystal, rewritten, rngs
 
 ENERGY_TOLERANCE = 2e-5
@@ -34,14 +35,14 @@ FEW = AugmentConfig(scalings=3)
 
 
 @pytest.fixture(scope="module")
-def model() -> EnsembleEnergyModel:
+def model() -> StructuralModel:
     """Untrained: scalings are geometry, whatever the weights."""
     networks = jax.tree.map(
         lambda x: SENSITIVITY * x if eqx.is_inexact_array(x) and x.ndim > 2 else x,
         initial_networks(StructuralConfig(width=8, passes=1), 15.0, 3, seed=1),
     )
     seen = np.isin(np.arange(MAX_Z + 1), ELEMENTS)
-    return EnsembleEnergyModel(networks, Target(np.zeros(MAX_Z + 1), seen, -1.0, 1.0))
+    return StructuralModel(networks, Target(np.zeros(MAX_Z + 1), seen, -1.0, 1.0))
 
 
 @dataclass

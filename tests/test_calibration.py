@@ -17,12 +17,14 @@ from gnomon.cli import COMMANDS, function_of, shared
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
 from gnomon.hull import Hull, Phases, compositions
-from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.model_file import ModelFileError
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import load_model, train_into
 from gnomon.models.structural.augment import AugmentConfig
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.structural.network import StructuralConfig
 from gnomon.models.structural.train import TrainConfig, train
 from gnomon.models.uncertainty.calibration import (
@@ -36,7 +38,7 @@ from gnomon.models.uncertainty.calibration import (
 )
 from gnomon.models.uncertainty.conformal import MAX_SCORES, Conformal, fit_conformal
 from gnomon.models.uncertainty.domain import Domain, fit_domain, load_domain, save_domain
-from gnomon.models.uncertainty.reliability import Labelled, measure
+from gnomon.models.uncertainty.reliability import measure
 from gnomon.run.files import sha256_of
 from tests.strategies import crystals, random_crystal, rewritten, rngs
 
@@ -243,10 +245,10 @@ def test_domains_in_files_belong_to_a_model(domain, tmp_path):
     np.testing.assert_array_equal(again.references, domain.references)
     np.testing.assert_array_equal(again.axes, domain.axes)
     assert again.threshold == domain.threshold
-    with pytest.raises(CheckpointError, match="not the domain of this model"):
+    with pytest.raises(ModelFileError, match="not the domain of this model"):
         load_domain(path, "cd")
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(ModelFileError, match="damaged"):
         load_domain(path, "ab")
 
 
@@ -260,18 +262,18 @@ def data() -> Labelled:
     batch = Crystals.concatenate([random_crystal(rng, max_atoms=4) for _ in range(240)])
     fractions = batch.composition / batch.n_atoms[:, None]
     energies = fractions @ np.random.default_rng(0).normal(size=MAX_Z + 1)
-    return Labelled(batch, energies + 20 * batch.n_atoms / batch.volumes, "made up")
+    return Labelled(batch, energies + 20 * batch.n_atoms / batch.volumes, "made up", "synthetic")
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("calibrated") / "tiny.gnomon"
-    train(data.crystals, data.energies, TINY, out=out, scheme="synthetic", data_name=data.name)
+    train_into(out, train, data, TINY)
     return out
 
 
 @pytest.fixture(scope="module")
-def model(trained) -> EnsembleEnergyModel:
+def model(trained) -> StructuralModel:
     return load_model(trained)
 
 
@@ -348,7 +350,7 @@ def test_a_calibration_of_another_model_is_refused(calibrated, tmp_path):
 def test_the_calibration_is_the_same_again_and_small(calibrated, trained, model, data):
     again, _ = calibrate(model, sha256_of(trained), data)
     stored = load_calibration(calibrated, sha256_of(trained))
-    assert again.model_copy(update={"calibrated_at": stored.calibrated_at}) == stored
+    assert again.model_copy(update={"stamp": stored.stamp}) == stored
     assert calibrated.stat().st_size < 50_000
 
 
@@ -369,7 +371,7 @@ def run(*arguments: object) -> dict | list:
 @pytest.fixture(scope="module")
 def table(data, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "data.parquet"
-    rows = pa.table({"id": data.crystals.ids.tolist(), "formation_energy_per_atom": data.energies})
+    rows = pa.table({"id": data.crystals.ids.tolist(), "formation_energy_per_atom": data.values})
     io.write(path, data.crystals, rows=rows)
     return path
 

@@ -1,6 +1,7 @@
 """Laws of the composition ensemble: what a formula means, and training that can be trusted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import equinox as eqx
@@ -15,12 +16,11 @@ from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hash
-from gnomon.models.composition import CompositionModel, load_composition_model
 from gnomon.models.composition.formulas import WIDTHS, batches, read_formulas
-from gnomon.models.composition.model import apply, initial_networks
+from gnomon.models.composition.model import CompositionModel, apply, initial_networks
 from gnomon.models.composition.network import (
     Attention,
     Composition,
@@ -31,15 +31,15 @@ from gnomon.models.composition.network import (
 from gnomon.models.composition.tables import energies_of_table, formulas_of_table
 from gnomon.models.composition.train import (
     CompositionTrainConfig,
-    Labels,
+    LabelledFormulas,
     lowest_energies,
     train_composition,
 )
-from gnomon.models.storage import card_path
-from gnomon.models.structural.ensemble import load_model
-from gnomon.models.structural.train import Progress
+from gnomon.models.ensemble import load_model, train_into
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.target import Target
 from tests.strategies import ELEMENTS
+from tests.test_models import killed_at
 
 ENERGY_TOLERANCE = 2e-5
 """eV/atom; float32 rounding through a few layers, on energies of about 1 eV/atom."""
@@ -70,7 +70,7 @@ def model() -> CompositionModel:
     return CompositionModel(networks, Target(rng.normal(size=MAX_Z + 1), seen, -1.0, 1.0))
 
 
-def made_up(n: int, seed: int = 0) -> Labels:
+def made_up(n: int, seed: int = 0) -> LabelledFormulas:
     """Formulas with energies of their elements and of the pairs among them."""
     rng = np.random.default_rng(seed)
     texts = []
@@ -82,7 +82,9 @@ def made_up(n: int, seed: int = 0) -> Labels:
     charge = made.normal(size=MAX_Z + 1)
     energies = fractions @ made.normal(size=MAX_Z + 1)
     mean = fractions @ charge
-    return lowest_energies(texts, energies - 2 * (fractions @ charge**2 - mean**2))
+    return lowest_energies(
+        texts, energies - 2 * (fractions @ charge**2 - mean**2), "made up", "synthetic"
+    )
 
 
 # --- formulas -------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_batches_hold_every_formula_once_in_the_width_that_fits(counts, size):
 def test_energy_does_not_depend_on_how_the_formula_is_written(model, counts, factor, random):
     shuffled = list(counts.items())
     random.shuffle(shuffled)
-    found = model.predict([written(counts), written(dict(shuffled), factor)])
+    found = model.predict_texts([written(counts), written(dict(shuffled), factor)])
     np.testing.assert_array_equal(found.members[:, 0], found.members[:, 1])
     np.testing.assert_array_equal(found.combined[0], found.combined[1])
 
@@ -144,10 +146,10 @@ def test_energy_does_not_depend_on_how_the_formula_is_written(model, counts, fac
 @given(st.lists(amounts, min_size=2, max_size=6))
 def test_energy_does_not_depend_on_the_company(model, counts):
     texts = [written(c) for c in counts]
-    together = model.predict(texts)
-    reverse = model.predict(texts[::-1])
+    together = model.predict_texts(texts)
+    reverse = model.predict_texts(texts[::-1])
     np.testing.assert_allclose(together.members, reverse.members[:, ::-1], atol=ENERGY_TOLERANCE)
-    alone = model.predict(texts[:1])
+    alone = model.predict_texts(texts[:1])
     np.testing.assert_allclose(together.members[:, :1], alone.members, atol=ENERGY_TOLERANCE)
     np.testing.assert_allclose(together.scales[:, :1], alone.scales, atol=ENERGY_TOLERANCE)
 
@@ -167,7 +169,7 @@ def test_outputs_depend_neither_on_padding_nor_on_the_order_of_elements(model, o
 
 
 def test_energy_depends_on_elements_and_on_amounts(model):
-    found = model.predict(["NaCl", "NaAg", "Na2Cl", "NaCl2"])
+    found = model.predict_texts(["NaCl", "NaAg", "Na2Cl", "NaCl2"])
     assert np.abs(np.diff(found.members, axis=1)).min() > 100 * ENERGY_TOLERANCE
 
 
@@ -222,7 +224,7 @@ def test_the_loss_is_least_at_the_median_and_at_the_mean_error(center, spread):
 
 
 def test_what_cannot_be_predicted_is_a_row_with_a_reason(model):
-    found = model.predict(["NaCl", "PoCl2", "no formula", "Na"])
+    found = model.predict_texts(["NaCl", "PoCl2", "no formula", "Na"])
     assert found.predicted.tolist() == [True, False, False, True]
     assert found.reasons[1] == "not in the training data: Po"
     assert "is not a chemical formula" in found.reasons[2]
@@ -232,12 +234,12 @@ def test_what_cannot_be_predicted_is_a_row_with_a_reason(model):
 
 
 def test_no_formulas_have_no_predictions(model):
-    found = model.predict([])
+    found = model.predict_texts([])
     assert found.members.shape == found.scales.shape == (3, 0)
 
 
 def test_uncertainties_add_up(model):
-    found = model.predict(["NaCl", "Fe2O3", "Ag3Au"])
+    found = model.predict_texts(["NaCl", "Fe2O3", "Ag3Au"])
     assert np.all(found.scales > 0)
     assert np.all(found.iqr > 0), "members differ"
     mixture = np.mean(found.scales**2 + found.members**2, axis=0) - found.members.mean(axis=0) ** 2
@@ -252,17 +254,17 @@ def test_the_lowest_energy_of_each_formula_is_learned_in_any_order():
     energies = np.array([-2.0, -1.5, -2.1, -1.7, 0.0])
     found = lowest_energies(texts, energies)
     assert found.formulas.reduced_formulas.tolist() == ["Cu", "Fe2O3", "NaCl"]
-    assert found.energies.tolist() == [0.0, -1.7, -2.1]
+    assert found.values.tolist() == [0.0, -1.7, -2.1]
     again = lowest_energies(texts[::-1], energies[::-1])
-    np.testing.assert_array_equal(found.energies, again.energies)
+    np.testing.assert_array_equal(found.values, again.values)
     np.testing.assert_array_equal(found.formulas.counts, again.formulas.counts)
 
 
 @pytest.mark.parametrize(
     ("texts", "energies", "message"),
     [
-        (["NaCl", "Cu"], [0.0], "2 formulas but energies of shape"),
-        (["NaCl", "Cu"], [0.0, np.nan], "row 1 .Cu. is not finite"),
+        (["NaCl", "Cu"], [0.0], "2 rows but values of shape"),
+        (["NaCl", "Cu"], [0.0, np.nan], "row 1 is not finite"),
         (["NaCl", "Zz"], [0.0, 0.0], "row 1: 'Zz' is not a chemical formula"),
     ],
 )
@@ -274,121 +276,99 @@ def test_rows_that_cannot_train_are_refused(texts, energies, message):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "tiny.gnomon"
-    train_composition(made_up(120), TINY, out=out, scheme="synthetic", data_name="made up")
+    train_into(out, train_composition, made_up(120), TINY)
     return out
 
 
-def test_training_beats_the_elements_alone(tmp_path):
+def test_training_beats_the_elements_alone():
     labels = made_up(600)
     optimizer = OptimizerConfig(epochs=30, batch=32, learning_rate=1e-2, averaging=0.98)
-    config = TINY.model_copy(update={"optimizer": optimizer})
-    card = train_composition(labels, config, out=tmp_path / "m", scheme="synthetic")
-    assert card.validation is not None
-    assert card.validation.mae < 0.5 * card.validation.mae_of_elements
-    assert card.validation.mae_of_elements < card.validation.mae_of_mean
-    found = load_composition_model(tmp_path / "m").predict(labels.formulas.reduced_formulas)
-    hashes = np.array([formula_hash(f) for f in labels.formulas.reduced_formulas])
+    model = train_composition(labels, TINY.model_copy(update={"optimizer": optimizer}))
+    said = model.card.validation
+    assert said.mae < 0.5 * said.mae_of_elements
+    assert said.mae_of_elements < said.mae_of_mean
+    found = model.predict_texts(labels.reduced_formulas)
+    hashes = np.array([formula_hash(f) for f in labels.reduced_formulas])
     held = found.predicted & (hashes >= 75) & (hashes < 85)
-    errors = np.abs(found.median - labels.energies)[held]
-    assert errors.mean() == pytest.approx(card.validation.mae, abs=ENERGY_TOLERANCE)
+    errors = np.abs(found.median - labels.values)[held]
+    assert errors.mean() == pytest.approx(said.mae, abs=ENERGY_TOLERANCE)
     # the expected errors are of the size of the errors
     assert 0.2 < found.combined[held].mean() / errors.mean() < 5
 
 
-def test_the_same_data_gives_the_same_model_and_another_seed_another(trained, tmp_path):
-    texts = made_up(20, seed=1).formulas.reduced_formulas
-    train_composition(made_up(120), TINY, out=tmp_path / "again", scheme="synthetic")
+def test_the_same_data_gives_the_same_model_and_another_seed_another(trained):
+    texts = made_up(20, seed=1).reduced_formulas
     other = TINY.model_copy(update={"seed": 7})
-    train_composition(made_up(120), other, out=tmp_path / "other", scheme="synthetic")
-    first, again, third = (
-        load_composition_model(path).predict(texts).members
-        for path in (trained, tmp_path / "again", tmp_path / "other")
-    )
+    models = load_model(trained), *(train_composition(made_up(120), c) for c in (TINY, other))
+    first, again, third = (model.predict_texts(texts).members for model in models)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - third).max() > ENERGY_TOLERANCE
 
 
 def test_a_killed_training_goes_on_to_the_same_model(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.models.composition.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("gnomon.learn.fit.SAVE_EVERY", 0.0)
     out = tmp_path / "killed"
-
-    def kill(progress: Progress) -> None:
-        if progress.epoch == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_composition(made_up(120), TINY, out=out, scheme="synthetic", progress=kill)
+        train_into(out, train_composition, made_up(120), TINY, killed_at(600))
     assert not out.exists()
     other = TINY.model_copy(update={"seed": 5})
     with pytest.raises(ValueError, match="unfinished training of other data or settings"):
-        train_composition(made_up(120), other, out=out, scheme="synthetic")
-    epochs: list[int] = []
-    train_composition(
-        made_up(120),
-        TINY,
-        out=out,
-        scheme="synthetic",
-        progress=lambda p: epochs.append(p.epoch),
-    )
-    assert epochs == [3, 4]
-    texts = made_up(20, seed=1).formulas.reduced_formulas
+        train_into(out, train_composition, made_up(120), other)
+    train_into(out, train_composition, made_up(120), TINY)
+    texts = made_up(20, seed=1).reduced_formulas
     np.testing.assert_array_equal(
-        load_composition_model(out).predict(texts).members,
-        load_composition_model(trained).predict(texts).members,
+        load_model(out).predict_texts(texts).members,
+        load_model(trained).predict_texts(texts).members,
     )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed", "killed.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["killed"]
 
 
 def test_a_finished_model_is_left_as_it_is(trained):
     before = trained.read_bytes()
-    card = train_composition(made_up(120), TINY, out=trained, scheme="synthetic")
+    model = train_into(trained, train_composition, made_up(120), TINY)
     assert trained.read_bytes() == before
-    assert card == load_composition_model(trained).card
-    for change in (
-        {"config": TINY.model_copy(update={"seed": 9})},
-        {"scheme": "other"},
-        {"labels": made_up(119)},
+    assert model.card == load_model(trained).card
+    for data, config in (
+        (made_up(120), TINY.model_copy(update={"seed": 9})),
+        (replace(made_up(120), scheme="other"), TINY),
+        (made_up(119), TINY),
     ):
-        given = {"labels": made_up(120), "config": TINY, "scheme": "synthetic"} | change
         with pytest.raises(ValueError, match="holds a model of other data or settings"):
-            train_composition(given["labels"], given["config"], out=trained, scheme=given["scheme"])
+            train_into(trained, train_composition, data, config)
     assert trained.read_bytes() == before
 
 
 def test_files_of_other_kinds_are_neither_read_nor_overwritten(trained, tmp_path):
-    with pytest.raises(CheckpointError, match="kind 'composition' where a structural one"):
-        load_model(trained)
-    header, _, data = trained.read_bytes().partition(b"\n")
-    structural = tmp_path / "structural"
-    line = json.loads(header) | {"kind": "structural"}
-    structural.write_bytes(json.dumps(line).encode() + b"\n" + data)
+    with pytest.raises(ModelFileError, match="kind 'composition' where a structural one"):
+        StructuralModel.load(trained)
+    file = read_model_file(trained)
+    write_model_file(tmp_path / "x", file.about | {"kind": "structural_"}, file.arrays)
+    with pytest.raises(ModelFileError, match="no kind of model 'structural_'"):
+        load_model(tmp_path / "x")
     text = tmp_path / "text"
     text.write_text("precious")
-    for path, message in ((structural, "where a composition one"), (text, "is no gnomon model")):
-        before = path.read_bytes()
-        with pytest.raises(CheckpointError, match=message):
-            train_composition(made_up(120), TINY, out=path, scheme="synthetic")
-        assert path.read_bytes() == before
+    with pytest.raises(ModelFileError, match="is no gnomon model"):
+        train_into(text, train_composition, made_up(120), TINY)
+    assert text.read_text() == "precious"
 
 
 def test_the_card_says_what_the_model_is(trained):
-    model = load_composition_model(trained)
-    card = json.loads(card_path(trained).read_text())
-    assert card == model.card.model_dump(mode="json")
-    assert (card["kind"], card["scheme"], card["data"]) == ("composition", "synthetic", "made up")
-    assert card["config"] == TINY.model_dump(mode="json")
-    assert card["train_rows"] + card["validation"]["rows"] <= card["rows"]
+    model = load_model(trained)
+    card = model.card
+    assert (card.kind, card.scheme, card.data) == ("composition", "synthetic", "made up")
+    assert card.config == TINY.model_dump(mode="json")
+    assert card.train_rows + card.validation.rows <= card.rows
     assert model.scheme == "synthetic"
     assert isinstance(model.networks, Composition)
 
 
-def test_impossible_settings_are_refused(tmp_path):
+def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="validate_below"):
         CompositionTrainConfig(train_below=85, validate_below=80)
     with pytest.raises(ValueError, match="Laplace"):
         CompositionTrainConfig(optimizer=OptimizerConfig(loss="huber"))
     with pytest.raises(ValueError, match="at least 8 must train"):
-        train_composition(made_up(6), TINY, out=tmp_path / "m", scheme="synthetic")
+        train_composition(made_up(6), TINY)
 
 
 # --- tables and commands --------------------------------------------------------------------------
@@ -422,15 +402,15 @@ def test_tables_that_cannot_be_used_are_named(tmp_path, name, text, message):
 def test_train_and_predict_by_command(tmp_path, capsys):
     data, model, out = (tmp_path / name for name in ("d.parquet", "m.gnomon", "p.parquet"))
     labels = made_up(60)
-    formulas = [*labels.formulas.reduced_formulas.tolist(), "nonsense", "Cu"]
-    energies = [*labels.energies.tolist(), -1.0, None]
+    formulas = [*labels.reduced_formulas.tolist(), "nonsense", "Cu"]
+    energies = [*labels.values.tolist(), -1.0, None]
     table = pa.table({"reduced_formula": formulas, "formation_energy_per_atom": energies})
     pq.write_table(table, data)
     command = ["model", "train", "composition", str(data), "--out", str(model), "--epochs", "1"]
     assert main([*command, "--members", "2", "--scheme", "test", "--json"]) == 0
     captured = capsys.readouterr()
     card = json.loads(captured.out)
-    assert (card["members"], card["scheme"], card["rows"]) == (2, "test", len(labels.energies))
+    assert (card["members"], card["scheme"], card["rows"]) == (2, "test", len(labels.values))
     assert "left out: 2 of" in captured.err
     assert main(["predict", str(model), "Fe2O3", "Xx", str(data), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -447,7 +427,7 @@ def test_train_and_predict_by_command(tmp_path, capsys):
 # --- real data ------------------------------------------------------------------------------------
 
 
-def test_a_short_training_on_real_formulas_beats_the_elements_by_half(shared_data, tmp_path):
+def test_a_short_training_on_real_formulas_beats_the_elements_by_half(shared_data):
     """One small network, two passes over 6,000 of 80,677 formulas."""
     path = shared_data / "materials_project" / "composition_energies.parquet"
     formulas, energies = energies_of_table(path)
@@ -458,6 +438,5 @@ def test_a_short_training_on_real_formulas_beats_the_elements_by_half(shared_dat
         optimizer=OptimizerConfig(epochs=6, batch=64, learning_rate=5e-3, averaging=0.99),
         members=1,
     )
-    card = train_composition(labels, config, out=tmp_path / "m", scheme="mp")
-    assert card.validation is not None
+    card = train_composition(labels, config).card
     assert card.validation.mae < 0.6 * card.validation.mae_of_elements

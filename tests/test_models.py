@@ -1,6 +1,5 @@
 """Laws of energy models: physics that a network must respect, and training that can be trusted."""
 
-import json
 from pathlib import Path
 
 import equinox as eqx
@@ -12,22 +11,19 @@ from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
-from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 from gnomon.learn.optimize import OptimizerConfig, learning_rate
 from gnomon.learn.split import formula_hash, formula_hashes
 from gnomon.models import Predictions
-from gnomon.models.storage import card_path
-from gnomon.models.structural.ensemble import (
-    EnsembleEnergyModel,
-    Target,
-    initial_networks,
-    load_model,
-    run,
-)
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import load_model, train_into
+from gnomon.models.structural.model import StructuralModel, initial_networks, run
 from gnomon.models.structural.network import StructuralConfig
-from gnomon.models.structural.train import Progress, TrainConfig, going_on, train
+from gnomon.models.structural.train import TrainConfig, going_on, train
+from gnomon.models.target import Target
 from gnomon.represent.graphs import BatchSize, build_graphs
 from gnomon.run.files import sha256_of
+from gnomon.run.listener import Listener
 from tests.strategies import ELEMENTS, crystals, random_crystal, random_unimodular, rewritten, rngs
 
 ENERGY_TOLERANCE = 2e-5
@@ -51,7 +47,7 @@ TINY = TrainConfig(
 
 
 @pytest.fixture(scope="module")
-def model() -> EnsembleEnergyModel:
+def model() -> StructuralModel:
     """Untrained: random networks break no law of physics."""
     networks = jax.tree.map(
         lambda x: SENSITIVITY * x if eqx.is_inexact_array(x) and x.ndim > 2 else x,
@@ -59,7 +55,7 @@ def model() -> EnsembleEnergyModel:
     )
     rng = np.random.default_rng(0)
     seen = np.isin(np.arange(MAX_Z + 1), ELEMENTS)
-    return EnsembleEnergyModel(networks, Target(rng.normal(size=MAX_Z + 1), seen, -1.0, 1.0))
+    return StructuralModel(networks, Target(rng.normal(size=MAX_Z + 1), seen, -1.0, 1.0))
 
 
 def synthetic(n: int, seed: int = 0) -> tuple[Crystals, np.ndarray]:
@@ -176,7 +172,7 @@ def test_large_atoms_in_touch_beyond_the_cutoff_are_predicted(model):
         Crystals.single(np.eye(3) * 5.31, [z, z], [[0, 0, 0], [0.5, 0.5, 0.5]]) for z in (19, 29)
     )
     target = Target(np.zeros(MAX_Z + 1), np.ones(MAX_Z + 1, bool), 0.0, 1.0)
-    found = EnsembleEnergyModel(model.networks, target).predict(
+    found = StructuralModel(model.networks, target).predict(
         Crystals.concatenate([potassium, copper])
     )
     assert found.predicted.tolist() == [True, False]
@@ -221,80 +217,80 @@ def test_members_differ(model):
 # --- training -------------------------------------------------------------------------------------
 
 
+def made_up(rows: int, seed: int = 0, scheme: str = "synthetic") -> Labelled:
+    return Labelled(*synthetic(rows, seed=seed), "made up", scheme)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "tiny.gnomon"
-    train(*synthetic(60), TINY, out=out, scheme="synthetic", data_name="made up")
+    train_into(out, train, made_up(60), TINY)
     return out
 
 
-def test_training_beats_the_elements_alone(tmp_path):
-    batch, energies = synthetic(200)
+def test_training_beats_the_elements_alone():
+    data = made_up(200)
     config = TINY.model_copy(update={"optimizer": OptimizerConfig(epochs=20, batch=16)})
-    card = train(batch, energies, config, out=tmp_path / "m", scheme="synthetic")
-    assert card.validation is not None
-    assert card.validation.mae < 0.6 * card.validation.mae_of_elements
-    assert card.validation.mae_of_elements < card.validation.mae_of_mean
-    predicted = load_model(tmp_path / "m").predict(batch)
-    hashes = formula_hashes(batch.reduced_formulas)
+    model = train(data, config)
+    errors = model.card.validation
+    assert errors.mae < 0.6 * errors.mae_of_elements
+    assert errors.mae_of_elements < errors.mae_of_mean
+    predicted = model.predict(data.crystals)
+    hashes = formula_hashes(data.reduced_formulas)
     held = predicted.predicted & (hashes >= 75) & (hashes < 85)
-    mae = np.abs(predicted.median - energies)[held].mean()
-    assert mae == pytest.approx(card.validation.mae, abs=ENERGY_TOLERANCE)
+    mae = np.abs(predicted.median - data.values)[held].mean()
+    assert mae == pytest.approx(errors.mae, abs=ENERGY_TOLERANCE)
 
 
-def test_the_same_seed_gives_the_same_model(trained, tmp_path):
-    train(*synthetic(60), TINY, out=tmp_path / "again", scheme="synthetic")
+def test_the_same_seed_gives_the_same_model(trained):
     batch, _ = synthetic(10, seed=1)
-    one, other = load_model(trained).predict(batch), load_model(tmp_path / "again").predict(batch)
+    one, other = load_model(trained).predict(batch), train(made_up(60), TINY).predict(batch)
     np.testing.assert_array_equal(one.members, other.members)
 
 
-def test_a_killed_training_goes_on_to_the_same_model(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.models.structural.train.SAVE_EVERY", 0.0)
-    out = tmp_path / "killed"
+def killed_at(permille: int) -> Listener:
+    """Ends the process that tells it of so much progress."""
 
-    def kill(progress: Progress) -> None:
-        if progress.epoch == 3:
+    def tick(_: str, done: int, __: int) -> None:
+        if done >= permille:
             raise KeyboardInterrupt
 
+    return Listener(lambda _: None, tick)
+
+
+@pytest.mark.parametrize("permille", [300, 500, 1000])
+def test_a_killed_training_goes_on_to_the_same_model(trained, tmp_path, monkeypatch, permille):
+    """Within an epoch, at the end of one, and of the last."""
+    monkeypatch.setattr("gnomon.learn.fit.SAVE_EVERY", 0.0)
+    out = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
-        train(*synthetic(60), TINY, out=out, scheme="synthetic", progress=kill)
+        train_into(out, train, made_up(60), TINY, killed_at(permille))
     assert not out.exists()
-    epochs: list[int] = []
-    train(
-        *synthetic(60),
-        TINY,
-        out=out,
-        scheme="synthetic",
-        progress=lambda p: epochs.append(p.epoch),
-    )
-    assert epochs == [3, 4]
+    ticks: list[int] = []
+    listener = Listener(lambda _: None, lambda _, done, __: ticks.append(done))
+    train_into(out, train, made_up(60), TINY, listener)
+    assert permille <= ticks[0] < permille + 100
     batch, _ = synthetic(10, seed=1)
     np.testing.assert_array_equal(
         load_model(out).predict(batch).members, load_model(trained).predict(batch).members
     )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed", "killed.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["killed"]
 
 
 def test_an_unfinished_training_of_other_settings_is_not_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.models.structural.train.SAVE_EVERY", 0.0)
-
-    def kill(progress: Progress) -> None:
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-
+    monkeypatch.setattr("gnomon.learn.fit.SAVE_EVERY", 0.0)
     out = tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
-        train(*synthetic(60), TINY, out=out, scheme="synthetic", progress=kill)
+        train_into(out, train, made_up(60), TINY, killed_at(500))
     with pytest.raises(ValueError, match="unfinished training of other data or settings"):
-        train(*synthetic(60), TINY.model_copy(update={"seed": 5}), out=out, scheme="synthetic")
+        train_into(out, train, made_up(60), TINY.model_copy(update={"seed": 5}))
 
 
 def test_a_finished_model_is_left_as_it_is(trained):
     before = trained.read_bytes()
-    card = train(*synthetic(60), TINY, out=trained, scheme="synthetic")
+    model = train_into(trained, train, made_up(60), TINY)
     assert trained.read_bytes() == before
-    assert card == load_model(trained).card
+    assert model.card == load_model(trained).card
 
 
 @pytest.mark.parametrize(
@@ -302,56 +298,61 @@ def test_a_finished_model_is_left_as_it_is(trained):
 )
 def test_a_finished_model_of_something_else_is_not_overwritten(trained, change):
     before = trained.read_bytes()
+    data = made_up(change.get("rows", 60), scheme=change.get("scheme", "synthetic"))
     with pytest.raises(ValueError, match="holds a model of other data or settings"):
-        train(
-            *synthetic(change.get("rows", 60)),
-            change.get("config", TINY),
-            out=trained,
-            scheme=change.get("scheme", "synthetic"),
-        )
+        train_into(trained, train, data, change.get("config", TINY))
     assert trained.read_bytes() == before
 
 
 def test_the_card_says_what_the_model_is(trained):
-    model = load_model(trained)
-    card = json.loads(card_path(trained).read_text())
-    assert card == model.card.model_dump(mode="json")
-    assert (card["scheme"], card["data"], card["rows"]) == ("synthetic", "made up", 60)
-    assert card["train_rows"] + card["validation"]["rows"] <= 60
-    assert card["config"] == TINY.model_dump(mode="json")
-    assert len(card["data_sha256"]) == 64
-    assert model.scheme == "synthetic"
+    card = load_model(trained).card
+    assert (card.kind, card.scheme, card.data, card.rows) == (
+        "structural",
+        "synthetic",
+        "made up",
+        60,
+    )
+    assert card.train_rows + card.validation.rows <= 60
+    assert card.config == TINY.model_dump(mode="json")
+    assert len(card.data_sha256) == 64
+    assert {"versions", "commit", "date", "machine"} == set(card.stamp)
+    assert load_model(trained).scheme == "synthetic"
 
 
 def test_a_damaged_model_is_refused(trained, tmp_path):
     copy = tmp_path / "damaged"
     copy.write_bytes(trained.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(ModelFileError, match="damaged"):
         load_model(copy)
 
 
 def test_another_network_under_the_same_header_is_refused(trained, tmp_path):
-    line, data = trained.read_bytes().split(b"\n", 1)
-    header = json.loads(line)
-    header["network"]["width"] = 9
+    """One that was altered, and one that is whole and does not fit."""
     copy = tmp_path / "wider"
-    copy.write_bytes(json.dumps(header).encode() + b"\n" + data)
-    with pytest.raises(CheckpointError, match="the first that differs"):
+    data = trained.read_bytes()
+    assert data.count(b'\\"width\\": 8') > 0
+    copy.write_bytes(data.replace(b'\\"width\\": 8', b'\\"width\\": 9'))
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model(copy)
+    file = read_model_file(trained)
+    network = file.about["network"] | {"width": 9}
+    write_model_file(copy, file.about | {"network": network}, file.arrays)
+    with pytest.raises(ModelFileError, match="the first that differs"):
         load_model(copy)
 
 
-def test_rows_that_do_not_match_are_refused(tmp_path):
+def test_rows_that_do_not_match_are_refused():
     batch, energies = synthetic(20)
-    with pytest.raises(ValueError, match="20 crystals but energies of shape"):
-        train(batch, energies[:-1], TINY, out=tmp_path / "m", scheme="synthetic")
+    with pytest.raises(ValueError, match="20 rows but values of shape"):
+        Labelled(batch, energies[:-1])
     energies[3] = np.nan
     with pytest.raises(ValueError, match="row 3 is not finite"):
-        train(batch, energies, TINY, out=tmp_path / "m", scheme="synthetic")
+        Labelled(batch, energies)
 
 
-def test_too_few_rows_are_refused(tmp_path):
+def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="at least 8 must train"):
-        train(*synthetic(6), TINY, out=tmp_path / "m", scheme="synthetic")
+        train(made_up(6), TINY)
 
 
 def test_an_impossible_split_is_refused():
@@ -373,66 +374,58 @@ def test_the_learning_rate_rises_and_falls_to_zero(decay):
 # --- going on from another ensemble ---------------------------------------------------------------
 
 
-def test_a_training_goes_on_from_a_trained_ensemble(trained, tmp_path):
+def test_a_training_goes_on_from_a_trained_ensemble(trained):
     """No steps leave it what it was; steps on new rows change it, its element energies stay."""
-    path, (batch, energies) = trained, synthetic(60)
-    start = load_model(path)
+    data, start = made_up(60), load_model(trained)
     still = OptimizerConfig(epochs=1, batch=8, learning_rate=1e-12)
-    config = going_on(start, sha256_of(path), optimizer=still)
-    train(batch, energies, config, out=tmp_path / "same.gnomon", scheme="made up", start=start)
-    same = load_model(tmp_path / "same.gnomon")
-    assert_same(same.predict(batch), start.predict(batch))
-    more, truth = synthetic(120, seed=7)
-    config = going_on(start, sha256_of(path))
-    card = train(more, truth, config, out=tmp_path / "on.gnomon", scheme="made up", start=start)
-    on = load_model(tmp_path / "on.gnomon")
-    assert card.config["started_from"] == sha256_of(path)
+    config = going_on(start, sha256_of(trained), optimizer=still)
+    same = train(data, config, start=start)
+    assert_same(same.predict(data.crystals), start.predict(data.crystals))
+    more = made_up(120, seed=7)
+    on = train(more, going_on(start, sha256_of(trained)), start=start)
+    assert on.card.config["started_from"] == sha256_of(trained)
     np.testing.assert_array_equal(on.target.element_energies, start.target.element_energies)
 
-    def error(model: EnsembleEnergyModel) -> float:
-        return float(np.nanmean(np.abs(model.predict(more).median - truth)))
+    def error(model: StructuralModel) -> float:
+        return float(np.nanmean(np.abs(model.predict(more.crystals).median - more.values)))
 
     assert error(on) < error(start)
 
 
-def test_fresh_members_join_those_that_go_on(trained, tmp_path):
+def test_fresh_members_join_those_that_go_on(trained):
     """Those that go on come first and keep their weights over no step; the others are new."""
-    batch, energies = synthetic(60)
-    start = load_model(trained)
+    data, start = made_up(60), load_model(trained)
     still = OptimizerConfig(epochs=1, batch=8, learning_rate=1e-12)
     config = going_on(start, sha256_of(trained), fresh=2, optimizer=still)
-    card = train(batch, energies, config, out=tmp_path / "m", scheme="made up", start=start)
-    old, both = start.predict(batch).members, load_model(tmp_path / "m").predict(batch).members
-    assert card.members == len(both) == len(old) + 2
+    model = train(data, config, start=start)
+    old, both = start.predict(data.crystals).members, model.predict(data.crystals).members
+    assert model.card.members == len(both) == len(old) + 2
     np.testing.assert_allclose(both[: len(old)], old, rtol=0, atol=1e-5)
     assert np.abs(both[-1] - both[-2]).mean() > 1e-3
 
 
-def test_members_take_weight_decays_in_turn(tmp_path):
+def test_members_take_weight_decays_in_turn():
     """A decay that swamps every gradient leaves nothing of the matrices of the members it holds."""
-    batch, energies = synthetic(60)
-    for decay in ((0.0, 10.0), (0.0,), (10.0,)):
+
+    def elements(*decay: float) -> np.ndarray:
         settings = OptimizerConfig(epochs=30, batch=8, learning_rate=5e-2, weight_decay=decay)
         config = TINY.model_copy(update={"members": 2, "optimizer": settings})
-        train(batch, energies, config, out=tmp_path / f"{decay}", scheme="made up")
-    mixed, free, held = (
-        load_model(tmp_path / f"{decay}").networks.elements
-        for decay in ((0.0, 10.0), (0.0,), (10.0,))
-    )
+        return np.asarray(train(made_up(60), config).networks.elements)
+
+    mixed, free, held = elements(0.0, 10.0), elements(0.0), elements(10.0)
     np.testing.assert_allclose(mixed[0], free[0], rtol=0, atol=1e-5)
     np.testing.assert_allclose(mixed[1], held[1], rtol=0, atol=1e-5)
-    assert np.abs(np.asarray(held)).mean() < 0.1 * np.abs(np.asarray(free)).mean()
+    assert np.abs(held).mean() < 0.1 * np.abs(free).mean()
 
 
-def test_settings_must_name_what_the_training_goes_on_from(trained, tmp_path):
-    batch, energies = synthetic(60)
-    start = load_model(trained)
+def test_settings_must_name_what_the_training_goes_on_from(trained):
+    data, start = made_up(60), load_model(trained)
     for config, model in ((TINY, start), (going_on(start, "0" * 64), None)):
         with pytest.raises(ValueError, match="going_on"):
-            train(batch, energies, config, out=tmp_path / "m", scheme="made up", start=model)
+            train(data, config, start=model)
     other = going_on(start, "0" * 64).model_copy(update={"members": 5})
     with pytest.raises(ValueError, match="5 networks"):
-        train(batch, energies, other, out=tmp_path / "m", scheme="made up", start=start)
+        train(data, other, start=start)
 
 
 def test_small_trains_on_every_row_and_takes_no_longer_for_more():

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.models import Predictions
-from gnomon.models.composition.model import CompositionModel, OfCrystals, initial_networks
+from gnomon.models.composition.model import CompositionModel, initial_networks
 from gnomon.models.composition.network import CompositionConfig
 from gnomon.models.target import Target
 from gnomon.replay.curves import acceleration, curve
@@ -233,9 +233,9 @@ def test_a_composition_ensemble_ranks_formulas(replayed):
     target = Target(np.zeros(119), np.ones(119, bool), 0.0, 1.0)
     model = CompositionModel(initial_networks(shape, 1, 0), target)
     crystals = replayed.pool.crystals
-    learner = CorrectedLearner(OfCrystals(model), "formulas")
+    learner = CorrectedLearner(model, "formulas")
     found = learner.forecast(replayed.pool, Revealed(np.zeros(0, int), np.zeros(0)), seed=0)
-    expected = model.predict(crystals.reduced_formulas.tolist()).median
+    expected = model.predict(crystals).median
     np.testing.assert_array_equal(found.energy, expected)
     assert np.ptp(found.energy) > 0
 

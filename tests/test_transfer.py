@@ -1,6 +1,8 @@
 """Another property from a trained ensemble, cross-validation and learning curves."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,17 @@ from hypothesis import strategies as st
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.io import to_arrow
-from gnomon.learn.checkpoint import CheckpointError
+from gnomon.learn.model_file import ModelFileError
 from gnomon.learn.optimize import OptimizerConfig
-from gnomon.learn.split import formula_hash
-from gnomon.models.folds import cross_validate, fold_of_formulas
+from gnomon.learn.split import formula_hash, formula_hashes
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import load_model, train_into
+from gnomon.models.folds import cross_validate
 from gnomon.models.learning_curve import figure, fit_power_law, learning_curve
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.model import PropertyModel, StructuralModel
 from gnomon.models.structural.network import StructuralConfig
 from gnomon.models.structural.train import TrainConfig, train
-from gnomon.models.transfer import TransferConfig, load_property_model, transfer
+from gnomon.models.transfer import TransferConfig, transfer
 from gnomon.run.files import sha256_of
 from tests.strategies import random_crystal
 
@@ -47,9 +51,14 @@ def energies(crystals) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def start(crystals, energies, tmp_path_factory) -> Path:
+def data(crystals, energies) -> Labelled:
+    return Labelled(crystals, energies, "made up", "made up")
+
+
+@pytest.fixture(scope="module")
+def start(data, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "start.gnomon"
-    train(crystals, energies, TINY, out=out, scheme="made up")
+    train_into(out, train, data, TINY)
     return out
 
 
@@ -58,62 +67,48 @@ def settings_of(start: Path, *, frozen: bool, epochs: int = 3) -> TransferConfig
     return TransferConfig(started_from=sha256_of(start), frozen=frozen, optimizer=optimizer)
 
 
-def test_a_frozen_body_sees_what_it_saw_and_learns_more_than_the_elements_say(
-    crystals, start, tmp_path
-):
+def test_a_frozen_body_sees_what_it_saw_and_learns_more_than_the_elements_say(crystals, start):
     body = load_model(start)
     values = 50 + 100 * body.embed(crystals)[:, 0].astype(float)
     known = np.isfinite(values)
     config = settings_of(start, frozen=True, epochs=60)
-    out = tmp_path / "m"
-    card = transfer(body, crystals[known], values[known], config, out=out, name="K (GPa)")
-    model = load_property_model(out)
-    before, after = (
-        body.embed(crystals),
-        EnsembleEnergyModel(model.networks, model.target).embed(crystals),
-    )
-    np.testing.assert_array_equal(before, after)
-    assert card.validation is not None
-    assert card.validation.mae < 0.7 * card.validation.mae_of_elements
-    assert (model.name, card.kind) == ("K (GPa)", "property")
+    rows = Labelled(crystals[known], values[known], "moduli", "K (GPa)")
+    model = transfer(rows, config, start=body)
+    np.testing.assert_array_equal(body.embed(crystals), model.embed(crystals))
+    errors = model.card.validation
+    assert errors.mae < 0.7 * errors.mae_of_elements
+    assert (model.scheme, model.card.kind) == ("K (GPa)", "property")
     assert abs(np.nanmedian(model.predict(crystals).median) - np.median(values[known])) < 50
 
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_same_settings_give_the_same_model_and_a_finished_one_is_left(
-    crystals, energies, start, tmp_path, frozen
+    data, start, tmp_path, frozen
 ):
+    taught = partial(transfer, start=load_model(start))
     config = settings_of(start, frozen=frozen)
-    body = load_model(start)
-    cards = [
-        transfer(body, crystals, 3 * energies, config, out=tmp_path / name, name="gap (eV)")
-        for name in ("one", "other", "one")
-    ]
-    assert cards[0] == cards[2]
-    one, other = (load_property_model(tmp_path / n).predict(crystals) for n in ("one", "other"))
+    gaps = replace(data, values=3 * data.values, scheme="gap (eV)")
+    models = [train_into(tmp_path / name, taught, gaps, config) for name in ("one", "other", "one")]
+    assert models[0].card == models[2].card
+    one, other = (load_model(tmp_path / n).predict(data.crystals) for n in ("one", "other"))
     np.testing.assert_array_equal(one.members, other.members)
     with pytest.raises(ValueError, match="other data or settings"):
-        transfer(body, crystals, 4 * energies, config, out=tmp_path / "one", name="gap (eV)")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "one.json", "other", "other.json"]
+        train_into(tmp_path / "one", taught, replace(gaps, values=4 * data.values), config)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "other"]
 
 
-def test_properties_are_not_taken_for_energies(crystals, energies, start, tmp_path):
+def test_properties_are_not_taken_for_energies(data, start, tmp_path):
     config = settings_of(start, frozen=True, epochs=1)
-    transfer(load_model(start), crystals, energies, config, out=tmp_path / "m", name="gap (eV)")
-    with pytest.raises(CheckpointError, match="kind 'property' where a structural one"):
-        load_model(tmp_path / "m")
-    with pytest.raises(CheckpointError, match="kind 'structural' where a property one"):
-        load_property_model(start)
+    transfer(data, config, start=load_model(start)).save(tmp_path / "m")
+    with pytest.raises(ModelFileError, match="kind 'property' where a structural one"):
+        StructuralModel.load(tmp_path / "m")
+    with pytest.raises(ModelFileError, match="kind 'structural' where a property one"):
+        PropertyModel.load(start)
 
 
-def test_values_that_cannot_train_are_refused(crystals, energies, start, tmp_path):
-    body, config = load_model(start), settings_of(start, frozen=True)
-    wrong = energies.copy()
-    wrong[4] = np.nan
-    with pytest.raises(ValueError, match="row 4 is not finite"):
-        transfer(body, crystals, wrong, config, out=tmp_path / "m", name="x")
+def test_too_few_rows_are_refused(data, start):
     with pytest.raises(ValueError, match="at least 8 must train"):
-        transfer(body, crystals[:5], energies[:5], config, out=tmp_path / "m", name="x")
+        transfer(data.take(np.arange(5)), settings_of(start, frozen=True), start=load_model(start))
 
 
 # --- folds ----------------------------------------------------------------------------------------
@@ -121,16 +116,15 @@ def test_values_that_cannot_train_are_refused(crystals, energies, start, tmp_pat
 
 def test_folds_part_formulas_and_nothing_else(crystals):
     formulas = crystals.reduced_formulas
-    fold = fold_of_formulas(formulas, 3)
+    fold = formula_hashes(formulas, 3)
     assert set(fold.tolist()) == {0, 1, 2}
-    again = fold_of_formulas(np.concatenate([formulas[::-1], formulas]), 3)
+    again = formula_hashes(np.concatenate([formulas[::-1], formulas]), 3)
     np.testing.assert_array_equal(again, np.concatenate([fold[::-1], fold]))
 
 
-def test_every_crystal_is_predicted_by_an_ensemble_that_did_not_see_it(
-    crystals, energies, tmp_path
-):
-    found = cross_validate(crystals, energies, TINY, 2, tmp_path, scheme="made up")
+def test_every_crystal_is_predicted_by_an_ensemble_that_did_not_see_it(data, tmp_path):
+    crystals = data.crystals
+    found = cross_validate(data, TINY, 2, tmp_path)
     for i in (0, 1):
         model = load_model(tmp_path / f"fold-{i}.gnomon")
         assert model.card is not None
@@ -145,7 +139,7 @@ def test_every_crystal_is_predicted_by_an_ensemble_that_did_not_see_it(
     counts = np.bincount(found.fold[there])
     assert found.mae == pytest.approx(np.average(found.mae_of_folds, weights=counts))
     with pytest.raises(ValueError, match="at least 2"):
-        cross_validate(crystals, energies, TINY, 1, tmp_path, scheme="made up")
+        cross_validate(data, TINY, 1, tmp_path)
 
 
 # --- learning curves ------------------------------------------------------------------------------
@@ -162,22 +156,20 @@ def test_a_power_law_is_found_again(scale, exponent):
     assert law.rows(law.error(3000.0)) == pytest.approx(3000)
 
 
-def test_impossible_curves_are_refused(crystals, energies, tmp_path):
+def test_impossible_curves_are_refused(data, tmp_path):
     with pytest.raises(ValueError, match="at least two sizes"):
         fit_power_law(np.array([10.0, 10.0]), np.array([0.1, 0.2]))
     with pytest.raises(ValueError, match="in 0 to 1"):
-        learning_curve(crystals, energies, TINY, [1.5], tmp_path, scheme="made up")
+        learning_curve(data, TINY, [1.5], tmp_path)
     nothing = TINY.model_copy(update={"validate_below": 75})
     with pytest.raises(ValueError, match="validation rows"):
-        learning_curve(crystals, energies, nothing, [1.0], tmp_path, scheme="made up")
+        learning_curve(data, nothing, [1.0], tmp_path)
 
 
-def test_smaller_shares_are_parts_of_larger_ones_and_all_validate_alike(
-    crystals, energies, tmp_path
-):
-    points = learning_curve(crystals, energies, TINY, [1.0, 0.5], tmp_path, scheme="made up")
+def test_smaller_shares_are_parts_of_larger_ones_and_all_validate_alike(data, tmp_path):
+    points = learning_curve(data, TINY, [1.0, 0.5], tmp_path)
     assert [p.epochs for p in points] == [4, 2]
-    hashes = np.array([formula_hash(f) for f in crystals.reduced_formulas])
+    hashes = np.array([formula_hash(f) for f in data.reduced_formulas])
     assert [p.rows for p in points] == [(hashes < p.formulas_below).sum() for p in points]
     cards = [load_model(p).card for p in sorted(tmp_path.glob("*.gnomon"))]
     assert len({card.validation.rows for card in cards if card and card.validation}) == 1

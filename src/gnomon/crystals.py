@@ -210,6 +210,11 @@ class Crystals:
         return counts.reshape(len(self), MAX_Z + 1).astype(np.int64)
 
     @cached_property
+    def fractions(self) -> Float64[np.ndarray, "n 119"]:
+        """Atomic fraction of each element, by atomic number."""
+        return self.composition / self.n_atoms[:, None]
+
+    @cached_property
     def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
         """Reduced formulas, letter for letter as pymatgen writes them (array of str objects)."""
         return np.array([reduced_formula(c) for c in self._reduced_counts()], dtype=object)

@@ -10,7 +10,6 @@ import typer
 from gnomon.cli.options import CommandError
 from gnomon.cli.shared import (
     Json,
-    following,
     show_training,
 )
 
@@ -43,6 +42,7 @@ def train_composition(
         lowest_energies,
         train_composition,
     )
+    from gnomon.models.ensemble import train_into
 
     formulas, energies = _labelled_rows(data, say)
     settings: dict[str, Any] = {} if members is None else {"members": members}
@@ -50,16 +50,10 @@ def train_composition(
     if epochs is not None:
         optimizer = config.optimizer.model_copy(update={"epochs": epochs})
         config = CompositionTrainConfig(optimizer=optimizer, seed=seed, **settings)
+    rows = lowest_energies(formulas, energies, ", ".join(path.name for path in data), scheme)
     with listening() as listener:
-        card = train_composition(
-            lowest_energies(formulas, energies),
-            config,
-            out=out,
-            scheme=scheme,
-            data_name=", ".join(path.name for path in data),
-            progress=following(listener),
-        )
-    show_training(card, out, json)
+        trained = train_into(out, train_composition, rows, config, listener)
+    show_training(trained.card, out, json)
 
 
 def _labelled_rows(data: list[Path], say: Any) -> tuple[list[str], Any]:

@@ -57,7 +57,7 @@ def calibrate(
     Example: gnomon model calibrate mp.gnomon structures.parquet
     """
     from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.structural.model import StructuralModel as Model
     from gnomon.models.uncertainty.calibration import (
         calibrate,
         calibration_path,
@@ -70,7 +70,7 @@ def calibrate(
     out = calibration_path(model) if out is None else out
     refuse_existing(out)
     refuse_existing(domain_path(out))
-    network, sha256 = load_model(model), sha256_of(model)
+    network, sha256 = Model.load(model), sha256_of(model)
     calibration, domain = calibrate(
         network,
         sha256,

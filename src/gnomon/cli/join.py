@@ -29,8 +29,11 @@ def train_join(
 
     Example: gnomon model join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
     """
-    from gnomon.models.join import join
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.ensemble import train_into
+    from gnomon.models.join import join, join_config
+    from gnomon.models.structural.model import StructuralModel
 
-    card = join([load_model(path) for path in models], labelled([data]), out=out)
-    show_training(card, out, json)
+    parts = [StructuralModel.load(path) for path in models]
+    config, rows = join_config(parts), labelled([data], parts[0].scheme)
+    joined = train_into(out, lambda found, *_: join(parts, found), rows, config)
+    show_training(joined.card, out, json)

@@ -12,12 +12,12 @@ import typer
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import Model, Strict, new_file, read_crystals, read_in_chunks
 from gnomon.io.tables import write_table
-from gnomon.learn.checkpoint import load_header
-from gnomon.models.composition.model import load_composition_model
+from gnomon.models.composition.model import CompositionModel
 from gnomon.models.composition.tables import formulas_of_table
+from gnomon.models.ensemble import load_model
 from gnomon.models.stream import load_predictor
 from gnomon.models.structural.augment import AugmentConfig
-from gnomon.models.transfer import load_property_model
+from gnomon.models.structural.model import PropertyModel, StructuralModel
 from gnomon.models.uncertainty.calibration import calibration_path
 
 SCALED = Section(names={"of": ("--scale",)}, without=("low", "high"), defaults={"scalings": 0})
@@ -65,14 +65,18 @@ def predict(
         raise CommandError("--calibration and --no-calibration exclude each other")
     if not 0 < asked.level < 1:
         raise CommandError(f"--level {asked.level} must lie between 0 and 1, as in 0.8")
-    kind = load_header(model).get("kind")
-    if kind in ("composition", "property"):
+    loaded = load_model(model)
+    if isinstance(loaded, CompositionModel | PropertyModel):
         given = [one.name for one in fields(asked) if getattr(asked, one.name) != one.default]
         if given or scaled.values:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in (*given, *scaled.values))
-            raise CommandError(f"{names}: asked of structural models only, and {model} is {kind}")
-        return (_of_formulas if kind == "composition" else _of_property)(model, inputs, out, strict)
-    return _of_crystals(model, inputs, asked, scaled, out, strict)
+            raise CommandError(
+                f"{names}: asked of structural models only, and {model} is {loaded.kind}"
+            )
+        if isinstance(loaded, PropertyModel):
+            return _of_property(loaded, inputs, out, strict)
+        return _of_formulas(loaded, inputs, out)
+    return _of_crystals(loaded, model, inputs, asked, scaled, out, strict)
 
 
 def augmentation(scaled: Given[AugmentConfig]) -> AugmentConfig | None:
@@ -83,6 +87,7 @@ def augmentation(scaled: Given[AugmentConfig]) -> AugmentConfig | None:
 
 
 def _of_crystals(
+    network: StructuralModel,
     model: Path,
     inputs: list[str],
     asked: Asked,
@@ -93,7 +98,9 @@ def _of_crystals(
     calibration = asked.calibration
     if calibration is None and not asked.no_calibration and calibration_path(model).exists():
         calibration = calibration_path(model)
-    predictor = load_predictor(model, augmentation(scaled), calibration, asked.level, asked.hull)
+    predictor = load_predictor(
+        network, model, augmentation(scaled), calibration, asked.level, asked.hull
+    )
     scheme, said = predictor.model.scheme, []
     if asked.hull is not None:
         said = [f"e_above_hull takes the phases of {asked.hull} to be of the scheme {scheme!r}"]
@@ -107,13 +114,12 @@ def _of_crystals(
     )
 
 
-def _of_formulas(model: Path, inputs: list[str], out: Path | None, strict: bool) -> Output:
-    network = load_composition_model(model)
+def _of_formulas(network: CompositionModel, inputs: list[str], out: Path | None) -> Output:
     texts: list[str] = []
     for given in inputs:
         is_table = given.endswith((".parquet", ".csv"))
         texts += formulas_of_table(Path(given)) if is_table else [given]
-    found = network.predict(texts)
+    found = network.predict_texts(texts)
     columns = {
         "formula": texts,
         "predicted_formation_energy_per_atom": found.median,
@@ -125,8 +131,9 @@ def _of_formulas(model: Path, inputs: list[str], out: Path | None, strict: bool)
     return _put(columns, network.scheme, out)
 
 
-def _of_property(model: Path, inputs: list[str], out: Path | None, strict: bool) -> Output:
-    taught = load_property_model(model)
+def _of_property(
+    taught: PropertyModel, inputs: list[str], out: Path | None, strict: bool
+) -> Output:
     crystals = read_crystals(inputs, strict).crystals
     found = taught.predict(crystals)
     columns = {
@@ -136,7 +143,7 @@ def _of_property(model: Path, inputs: list[str], out: Path | None, strict: bool)
         "uncertainty": found.iqr,
         "reason": found.reasons.tolist(),
     }
-    return _put(columns, taught.name, out)
+    return _put(columns, taught.scheme, out)
 
 
 def _put(columns: dict[str, Any], what: str, out: Path | None) -> Output:

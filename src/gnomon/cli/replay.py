@@ -156,10 +156,10 @@ def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
     from gnomon.replay.learners import CorrectedLearner, RidgeLearner, StructuralLearner
 
     if model is not None:
-        from gnomon.models.structural.ensemble import load_model
+        from gnomon.models.structural.model import StructuralModel
 
         name = f"structural ensemble {_sha256(model)}, errors learned on its embeddings"
-        return CorrectedLearner(load_model(model), name)
+        return CorrectedLearner(StructuralModel.load(model), name)
     if retrain is not None:
         from gnomon.models.structural.train import TrainConfig
 
@@ -173,10 +173,10 @@ def _of_formulas(model: Path | None) -> Any:
 
     if model is None:
         return RidgeLearner()
-    from gnomon.models.composition.model import OfCrystals, load_composition_model
+    from gnomon.models.composition.model import CompositionModel
 
     name = f"composition ensemble {_sha256(model)}, corrected"
-    return CorrectedLearner(OfCrystals(load_composition_model(model)), name)
+    return CorrectedLearner(CompositionModel.load(model), name)
 
 
 def _probability(pool: Any) -> Any:

@@ -123,12 +123,12 @@ CompositionModel = Annotated[
 ]
 
 
-def labelled(sources: list[str]) -> Any:
+def labelled(sources: list[str], scheme: str = "as given") -> Any:
     """Crystals with formation energies; those without are left out, and counted on stderr."""
     import numpy as np
 
     from gnomon.cli.terminal import say
-    from gnomon.models.uncertainty.reliability import Labelled
+    from gnomon.models.card import Labelled
 
     found = read_crystals(sources, strict=False)
     column = found.rows["formation_energy_per_atom"]
@@ -145,7 +145,7 @@ def labelled(sources: list[str]) -> Any:
             "formation_energy_per_atom and are left out"
         )
     name = ", ".join(Path(source).name for source in sources)
-    return Labelled(found.crystals[known], energies[known], name)
+    return Labelled(found.crystals[known], energies[known], name, scheme)
 
 
 def evaluator_config(
@@ -191,21 +191,3 @@ def show_training(card: Any, out: Path, json: bool, unit: str = "eV/atom") -> No
         ]
     )
     say(f"model: {out}")
-
-
-EPOCHS_APART = 5
-"""Epochs between two lines about a training."""
-
-
-def following(listener: Any) -> Any:
-    """What tells a listener of each epoch of a training of energies."""
-
-    def progress(state: Any) -> None:
-        listener.tick("training", state.epoch, state.epochs)
-        if state.epoch % EPOCHS_APART == 0:
-            listener.say(
-                f"epoch {state.epoch} of {state.epochs}: training error "
-                f"{1000 * state.loss:.1f} meV/atom, {state.seconds:.0f} s"
-            )
-
-    return progress

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError
-from gnomon.cli.shared import Json, Structures, following, labelled, model_file, show_training
+from gnomon.cli.shared import Json, Structures, labelled, model_file, show_training
 
 
 def train_structural(
@@ -53,7 +53,10 @@ def train_structural(
 
     Example: gnomon model train structural structures.parquet --out mp.gnomon
     """
+    from functools import partial
+
     from gnomon.cli.terminal import listening
+    from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import train
 
     model, config = _start_and_config(
@@ -74,19 +77,10 @@ def train_structural(
             "seed": seed,
         },
     )
-    rows = labelled(data)
+    rows = labelled(data, scheme)
     with listening() as listener:
-        card = train(
-            rows.crystals,
-            rows.energies,
-            config,
-            out=out,
-            scheme=scheme,
-            start=model,
-            data_name=rows.name,
-            progress=following(listener),
-        )
-    show_training(card, out, json)
+        trained = train_into(out, partial(train, start=model), rows, config, listener)
+    show_training(trained.card, out, json)
 
 
 def _start_and_config(
@@ -99,14 +93,14 @@ def _start_and_config(
     """The ensemble that goes on, if any, and the options that were given over the defaults."""
     from pydantic import ValidationError
 
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.structural.model import StructuralModel
     from gnomon.models.structural.train import TrainConfig, going_on
     from gnomon.run.files import sha256_of
 
     def given(options: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value is not None}
 
-    model = None if start is None else load_model(start)
+    model = None if start is None else StructuralModel.load(start)
     shape = {**given(network), **{k: others[k] for k in ("members",) if others[k] is not None}}
     if start is not None and shape:
         raise CommandError(f"--from takes the shape of its model: leave {', '.join(shape)} out")

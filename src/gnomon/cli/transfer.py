@@ -36,9 +36,12 @@ def train_transfer(
 
     Example: gnomon model transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
     """
+    from functools import partial
+
     from gnomon.cli.terminal import listening
-    from gnomon.models.structural.ensemble import load_model
-    from gnomon.models.structural.train import Progress
+    from gnomon.models.card import Labelled
+    from gnomon.models.ensemble import train_into
+    from gnomon.models.structural.model import StructuralModel as Model
     from gnomon.models.transfer import TransferConfig, transfer
     from gnomon.run.files import sha256_of
 
@@ -47,21 +50,14 @@ def train_transfer(
     settings = TransferConfig(started_from=sha256_of(start), frozen=freeze, seed=seed)
     optimizer = settings.optimizer.model_dump() | {k: v for k, v in given.items() if v is not None}
     config = TransferConfig.model_validate({**settings.model_dump(), "optimizer": optimizer})
+    name = f"{target} ({unit})"
+    rows, taught = (
+        Labelled(crystals, values, name, name),
+        partial(transfer, start=Model.load(start)),
+    )
     with listening() as listener:
-
-        def progress(state: Progress) -> None:
-            listener.tick("training", state.epoch, state.epochs)
-
-        card = transfer(
-            load_model(start),
-            crystals,
-            values,
-            config,
-            out=out,
-            name=f"{target} ({unit})",
-            progress=progress,
-        )
-    show_training(card, out, json, unit)
+        trained = train_into(out, taught, rows, config, listener)
+    show_training(trained.card, out, json, unit)
 
 
 def _valued(data: list[Path], column: str) -> tuple[Any, Any]:

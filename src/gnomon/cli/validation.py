@@ -35,30 +35,17 @@ def cross_validate(
 
     from gnomon.cli.terminal import listening, put_json, put_table, say
     from gnomon.models.folds import cross_validate as validate
-    from gnomon.models.structural.train import Progress
     from gnomon.run.store import write_parquet
 
-    rows = labelled(data)
+    rows = labelled(data, scheme)
     with listening() as listener:
-
-        def progress(fold: int, state: Progress) -> None:
-            listener.tick(f"fold {fold + 1} of {folds}", state.epoch, state.epochs)
-
-        found = validate(
-            rows.crystals,
-            rows.energies,
-            _config(members, epochs, seed),
-            folds,
-            out,
-            scheme=scheme,
-            progress=progress,
-        )
+        found = validate(rows, _config(members, epochs, seed), folds, out, listener)
     table = pa.table(
         {
             "id": rows.crystals.ids.tolist(),
             "reduced_formula": rows.crystals.reduced_formulas.tolist(),
             "fold": found.fold,
-            "formation_energy_per_atom": rows.energies,
+            "formation_energy_per_atom": rows.values,
             "predicted_formation_energy_per_atom": pa.array(
                 found.predictions.median, from_pandas=True
             ),
@@ -101,28 +88,15 @@ def learning_curve(
     from gnomon.cli.terminal import listening, put_json, put_table, say
     from gnomon.models.learning_curve import as_json, figure, fit_power_law
     from gnomon.models.learning_curve import learning_curve as measure
-    from gnomon.models.structural.train import Progress
     from gnomon.run.files import write_atomically
 
     try:
         parts = [float(share) for share in shares.split(",")]
     except ValueError as error:
         raise CommandError(f"--shares {shares!r}: numbers, as in 0.25,0.5,1") from error
-    rows = labelled(data)
+    rows = labelled(data, scheme)
     with listening() as listener:
-
-        def progress(share: float, state: Progress) -> None:
-            listener.tick(f"share {share:g}", state.epoch, state.epochs)
-
-        points = measure(
-            rows.crystals,
-            rows.energies,
-            _config(members, epochs, seed),
-            parts,
-            out,
-            scheme=scheme,
-            progress=progress,
-        )
+        points = measure(rows, _config(members, epochs, seed), parts, out, listener)
     law = fit_power_law(
         np.array([p.rows for p in points], float), np.array([p.mae for p in points])
     )

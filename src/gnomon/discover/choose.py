@@ -164,25 +164,24 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
 
     A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
     """
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.card import Labelled
+    from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import TrainConfig, train
 
     path, placed = campaign.store.model_path(number), campaign.placed
     labels = placed.formation_energy_per_atom
     at = pc.index_in(pa.array(placed.found.ids, pa.string()), campaign.crystals["id"])
-    card = train(
+    data = Labelled(
         Crystals.concatenate([from_arrow(campaign.crystals.take(at)), placed.found.relaxed]),
         np.concatenate([labels, labels]),
-        TrainConfig.small(seed=config.seed),
-        out=path,
+        name=f"{config.name}, rounds 0 to {number - 1}",
         scheme=campaign.scheme,
-        data_name=f"{config.name}, rounds 0 to {number - 1}",
     )
-    text = f"ensemble of {card.members} networks"
-    if card.validation is not None:
-        text += f", validation MAE {1000 * card.validation.mae:.0f} meV/atom"
-    sha = sha256_of(path)[:12]
-    return f"{text} (sha256 {sha}...)", load_model(path)
+    model = train_into(path, train, data, TrainConfig.small(seed=config.seed))
+    text = f"ensemble of {model.members} networks"
+    if model.card is not None and model.card.validation is not None:
+        text += f", validation MAE {1000 * model.card.validation.mae:.0f} meV/atom"
+    return f"{text} (sha256 {sha256_of(path)[:12]}...)", model
 
 
 def _spent(campaign: Campaign) -> int:

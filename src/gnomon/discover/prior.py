@@ -17,22 +17,15 @@ from gnomon.crystals import Crystals
 from gnomon.hull import Hull, Phases
 from gnomon.hull.phases import missing_elements
 from gnomon.models import EnergyModel
-from gnomon.models.bundled import COMPOSITION, STRUCTURAL, model_path
+from gnomon.models.bundled import BUNDLED
 
 
 def bundled_models() -> list[EnergyModel]:
     """The networks in the package."""
     # JAX: seconds to import
-    from gnomon.models.composition.model import (
-        OfCrystals,
-        load_composition_model,
-    )
-    from gnomon.models.structural.ensemble import load_model
+    from gnomon.models.ensemble import load_model
 
-    return [
-        load_model(model_path(STRUCTURAL)),
-        OfCrystals(load_composition_model(model_path(COMPOSITION))),
-    ]
+    return [load_model(name) for name in BUNDLED]
 
 
 def expected_e_above_hull(

@@ -1,57 +1,55 @@
 """The card of a trained model: what it is, what it was trained on, what it was measured to do."""
 
-import os
-import platform
-from typing import Any
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
-import jax
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from gnomon.run.stamp import Stamp
 
-class Validation(BaseModel):
-    """Mean absolute errors on the validation rows, eV/atom, beside those of simpler predictors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rows: int
-    unpredicted: int
-    """Rows without a prediction; they are in no error."""
-    mae: float
-    """Of the median over members."""
-    mae_of_members: tuple[float, ...]
-    median_iqr: float
-    """Of the uncertainty; half of the rows have a smaller one."""
-    mae_of_elements: float
-    """Of the best sum of energies of the elements (ridge regression on the training rows)."""
-    mae_of_mean: float
-    """Of the mean of the training rows, whatever the crystal."""
+Errors = TypeVar("Errors", bound=BaseModel)
 
 
-class ModelCard(BaseModel):
-    """What a trained model is; energies in eV/atom."""
+class Card(BaseModel, Generic[Errors]):
+    """What every trained model says of itself; kinds of models add to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     scheme: str
+    """Energy scheme of the labels, or the property and its unit."""
     data: str
     data_sha256: str
-    """Of the crystals and energies as arrays."""
+    """Of the data as arrays."""
     rows: int
     train_rows: int
     split: str
-    seed: int
-    members: int
-    train_mae: float
-    validation: Validation | None
     config: dict[str, Any]
-    gnomon_version: str
-    git_commit: str | None
+    validation: Errors | None
+    """Measured on rows that trained nothing."""
     wall_seconds: float
-    machine: str
-    trained_at: str
+    stamp: Stamp
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The ``run_key`` of the training."""
+        return self.model_dump(mode="json", include={"data_sha256", "scheme", "config"})
 
 
-def machine() -> str:
-    """The machine that runs, in words."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}"
+def run_key(columns: Sequence[np.ndarray], config: BaseModel, scheme: str) -> dict[str, Any]:
+    """What makes two trainings the same: data (a hash of its arrays), settings, energy scheme."""
+    return {
+        "data_sha256": sha256_of_arrays(columns),
+        "scheme": scheme,
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def sha256_of_arrays(columns: Sequence[np.ndarray]) -> str:
+    """Checksum of the bytes of arrays, in hexadecimal."""
+    digest = hashlib.sha256()
+    for array in columns:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,7 +1,6 @@
-"""Steps of training: loss, AdamW with a moving average, batches in a random order."""
+"""Steps of training, of one network or of every member of an ensemble: AdamW or Muon, averaged."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -10,15 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
-
-from gnomon.models.structural.ensemble import each_member
-from gnomon.models.structural.network import Structural
-from gnomon.represent.graphs import BatchSize, GraphBatch, Graphs, pack
-
-HUBER_DELTA = 0.1
-"""Where the Huber loss turns from square to straight, in units of the scaled target."""
 
 
 class OptimizerConfig(BaseModel):
@@ -55,17 +47,8 @@ class OptimizerConfig(BaseModel):
 Network = TypeVar("Network", bound=eqx.Module)
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Graphs that train, their shifted and scaled energies, and the shape of a batch."""
-
-    graphs: Graphs
-    labels: Float32[np.ndarray, " n"]
-    size: BatchSize
-
-
 class State(NamedTuple):
-    """All that a step changes; every array but ``steps`` has a leading axis of members."""
+    """All that a step changes; of an ensemble every array but ``steps`` has a leading axis."""
 
     params: Any  # a network
     average: Any
@@ -73,103 +56,101 @@ class State(NamedTuple):
     steps: Int[Array, ""]
 
 
-def initial_state(networks: Network, config: OptimizerConfig) -> tuple[State, Network]:
-    """State of an untrained ensemble, and the parts of its networks that do not change."""
-    params, static = eqx.partition(networks, eqx.is_inexact_array)
-    memory = jax.vmap(optimizer(config).init)(params)
+def initial_state(
+    network: Network, config: OptimizerConfig, *, members: bool
+) -> tuple[State, Network]:
+    """State of an untrained network or ensemble, and the parts of it that do not change."""
+    params, static = eqx.partition(network, eqx.is_inexact_array)
+    begin = optimizer(config).init
+    memory = jax.vmap(begin)(params) if members else begin(params)
     return State(params, params, memory, jnp.zeros((), jnp.int32)), static
 
 
-def run_epoch(
-    state: State,
-    static: Structural,
-    data: TrainingSet,
-    config: OptimizerConfig,
-    epoch: int,
-    seed: int,
-) -> tuple[State, float]:
-    """Every crystal once, in an order drawn from seed and epoch; new state and mean loss."""
-    n = len(data.labels)
-    order = np.random.default_rng([seed, epoch]).permutation(n)
-    losses: list[Float[Array, ""]] = []
-    counts: list[int] = []
-    for index, batch in pack(data.graphs, order, data.size):
-        target = np.zeros(len(batch.real), np.float32)
-        target[: len(index)] = data.labels[index]
-        rate = learning_rate((epoch + sum(counts) / n) / config.epochs, config)
-        state, loss = _step(
-            state, static, batch, jnp.asarray(target), jnp.asarray(rate, jnp.float32), config
-        )
-        losses.append(loss)
-        counts.append(len(index))
-    return state, float(np.average(np.array(losses), weights=counts))
-
-
-def learning_rate(fraction: float, config: OptimizerConfig) -> float:
-    """Rate when this fraction of the training is done: up in a line, then down to zero."""
-    rise = min(1.0, fraction / config.warm_up) if config.warm_up else 1.0
-    fall = 1 - fraction if config.decay == "linear" else 0.5 * (1 + np.cos(np.pi * fraction))
+def learning_rate(share: float, config: OptimizerConfig) -> float:
+    """Rate when this share of the training is done: up in a line, then down to zero."""
+    rise = min(1.0, share / config.warm_up) if config.warm_up else 1.0
+    fall = 1 - share if config.decay == "linear" else 0.5 * (1 + np.cos(np.pi * share))
     return float(config.learning_rate * rise * fall)
 
 
-@eqx.filter_jit
-def _step(
-    state: State,
-    static: Structural,
-    batch: GraphBatch,
-    target: Float[Array, " B"],
-    rate: Float[Array, ""],
-    config: OptimizerConfig,
-) -> tuple[State, Float[Array, ""]]:
-    """One step of every member on the same batch."""
-    return descend(state, rate, config, lambda params: _loss(params, static, batch, target, config))
-
-
-def descend(
+def advance(
     state: State,
     rate: Float[Array, ""],
     config: OptimizerConfig,
-    loss: Callable[[Any], Float[Array, ""]],
-) -> tuple[State, Float[Array, ""]]:
-    """One step of every member down its own loss; the new state and the mean of the losses."""
+    loss: Callable[[Any], tuple[Float[Array, ""], Any]],
+    weight_decay: Float[Array, ""] | None = None,
+) -> tuple[State, Any]:
+    """One step of one network.
 
-    def member(part: tuple[Any, Any, Any, Any]) -> tuple[tuple[Any, Any, Any], Float[Array, ""]]:
-        params, average, memory, decay = part
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, memory = optimizer(config, decay).update(gradient, memory, params)
-        params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
-        average = averaged(average, params, state.steps, config)
-        return (params, average, memory), value
+    Args:
+        state: before the step.
+        rate: the learning rate.
+        config: how the network is optimised.
+        loss: what is made small by the parameters, and whatever is to be told of it.
+        weight_decay: instead of the (first) one of the settings.
+
+    Returns:
+        The state after the step, and what the loss told.
+    """
+    gradient, told = jax.grad(loss, has_aux=True)(state.params)
+    change = optimizer(config, weight_decay).update(gradient, state.optimizer, state.params)
+    params = jax.tree.map(lambda p, u: p - rate * u, state.params, change[0])
+    # the first weights are soon forgotten
+    decay = jnp.minimum(config.averaging, (1 + state.steps) / (10 + state.steps))
+    average = jax.tree.map(lambda a, p: a * decay + p * (1 - decay), state.average, params)
+    return State(params, average, change[1], state.steps + 1), told
+
+
+def advance_members(
+    state: State,
+    rate: Float[Array, ""],
+    config: OptimizerConfig,
+    loss: Callable[..., Float[Array, ""]],
+    *own: Any,
+) -> tuple[State, Float[Array, ""]]:
+    """One step of every member of an ensemble down its own loss.
+
+    Args:
+        state: before the step.
+        rate: the learning rate.
+        config: how members are optimised.
+        loss: of a member's parameters and its part of ``own``.
+        own: arrays with a leading axis of members.
+
+    Returns:
+        The state after the step, and the mean of the losses before it.
+    """
+
+    def member(part: Any) -> Any:
+        params, average, memory, decay, *rest = part
+
+        def told(candidate: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            value = loss(candidate, *rest)
+            return value, value
+
+        state_of_one = State(params, average, memory, state.steps)
+        after, value = advance(state_of_one, rate, config, told, decay)
+        return after[:3], value
 
     decays = config.weight_decays(jax.tree.leaves(state.params)[0].shape[0])
-    parts, losses = each_member(member, (state.params, state.average, state.optimizer, decays))
+    parts, losses = each_member(member, (*state[:3], decays, *own))
     params, average, memory = parts
     return State(params, average, memory, state.steps + 1), jnp.mean(losses)
 
 
-def _loss(
-    params: Structural,
-    static: Structural,
-    batch: GraphBatch,
-    target: Float[Array, " B"],
-    config: OptimizerConfig,
-) -> Float[Array, ""]:
-    error = eqx.combine(params, static)(batch) - target
-    if config.loss == "l1":
-        each = jnp.abs(error)
-    else:
-        each = optax.huber_loss(error, delta=HUBER_DELTA) / HUBER_DELTA
-    return jnp.sum(jnp.where(batch.real, each, 0)) / jnp.sum(batch.real)
+def each_member(function: Callable[[Any], Any], members: Any) -> Any:
+    """A function of every member, whose arrays lie along a leading axis.
 
-
-def averaged(average: Any, params: Any, steps: Int[Array, ""], config: OptimizerConfig) -> Any:
-    """The moving average of the weights, one step on; the first ones are soon forgotten."""
-    decay = jnp.minimum(config.averaging, (1 + steps) / (10 + steps))
-    return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+    On CPUs one member after the other: XLA multiplies stacked small matrices three times slower
+    there than one at a time (measured); elsewhere all at once.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(function, members)
+    return jax.vmap(function)(members)
 
 
 def optimizer(
-    config: OptimizerConfig, weight_decay: float | Float[Array, ""] | None = None
+    config: OptimizerConfig, weight_decay: Float[Array, ""] | None = None
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter 2019) or Muon, less the learning rate, which each step is given.
 
@@ -177,8 +158,7 @@ def optimizer(
     next to the momentum; scaled to the size of an AdamW step (Liu et al., arXiv:2502.16982).
     The weight decay is the (first) one of the settings if none is given.
     """
-    if weight_decay is None:
-        weight_decay = float(np.atleast_1d(config.weight_decay)[0])
+    decay = np.atleast_1d(config.weight_decay)[0] if weight_decay is None else weight_decay
     if config.method == "muon":
         direction = optax.contrib.muon(
             -1.0,  # optax turns the sign; steps here subtract
@@ -190,7 +170,7 @@ def optimizer(
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
         direction,
-        optax.add_decayed_weights(weight_decay, mask=_is_matrix),
+        optax.add_decayed_weights(decay, mask=_is_matrix),
     )
 
 

@@ -50,7 +50,10 @@ class Predictions:
 class EnergyModel(Protocol):
     """Anything that predicts formation energies per atom, of one energy scheme."""
 
-    scheme: str
+    @property
+    def scheme(self) -> str:
+        """Name of the energy scheme."""
+        ...
 
     def predict(self, crystals: Crystals) -> Predictions:
         """Predictions for every crystal, in order."""

@@ -1,17 +1,17 @@
 """Cross-validation: every formula is predicted once by an ensemble that never saw it."""
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Int64
 
-from gnomon.crystals import Crystals
+from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
-from gnomon.models.structural.ensemble import load_model
-from gnomon.models.structural.train import Progress, TrainConfig, train
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import train_into
+from gnomon.models.structural.train import TrainConfig, train
+from gnomon.run.listener import SILENT, Listener
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,47 +41,26 @@ class Folds:
         return float(np.nanmean(np.abs(self.errors)))
 
 
-def fold_of_formulas(
-    reduced_formulas: Shaped[np.ndarray, " n"], folds: int
-) -> Int64[np.ndarray, " n"]:
-    """MD5 of the reduced formula modulo the number of folds: the same whatever else is there."""
-    numbers: dict[str, int] = {}
-    for formula in reduced_formulas.tolist():
-        if formula not in numbers:
-            digest = hashlib.md5(formula.encode(), usedforsecurity=False).hexdigest()
-            numbers[formula] = int(digest, 16) % folds
-    return np.array([numbers[f] for f in reduced_formulas.tolist()], np.int64)
-
-
 def cross_validate(
-    crystals: Crystals,
-    formation_energy_per_atom: Float64[np.ndarray, " n"],
-    config: TrainConfig,
-    folds: int,
-    folder: Path,
-    *,
-    scheme: str,
-    progress: Callable[[int, Progress], None] | None = None,
+    data: Labelled, config: TrainConfig, folds: int, folder: Path, listener: Listener = SILENT
 ) -> Folds:
     """Train on all folds but one, predict that one, for each.
 
+    The fold of a formula is its hash modulo the number of folds, the same whatever else is there.
     Ensembles go into the folder, ``fold-0.gnomon`` and so on; finished ones are not trained again,
     and one that was stopped goes on.
 
     Args:
-        crystals: rows to part by formula.
-        formation_energy_per_atom: of each, eV/atom, all of one energy scheme.
+        data: rows to part by formula.
         config: settings; their split is not used, as every row outside of a fold trains.
         folds: at least 2.
         folder: for the ensembles.
-        scheme: name of the energy scheme.
-        progress: called with the number of the fold after each epoch.
+        listener: hears how each fold gets on.
 
     Raises:
         ValueError: for fewer than 2 folds or an empty one, or as ``train``.
     """
-    energies = np.asarray(formation_energy_per_atom, np.float64)
-    fold = fold_of_formulas(crystals.reduced_formulas, folds) if folds > 1 else np.zeros(0, int)
+    fold = formula_hashes(data.reduced_formulas, max(folds, 1))
     sizes = np.bincount(fold, minlength=max(folds, 1))
     if folds < 2 or not sizes.all():
         raise ValueError(
@@ -89,26 +68,15 @@ def cross_validate(
             "empty; choose fewer folds, or give more formulas"
         )
     everything = config.model_copy(update={"train_below": 100, "validate_below": 100})
-    members = np.full((config.members, len(crystals)), np.nan)
-    reasons = np.full(len(crystals), "", dtype=object)
+    members = np.full((config.members, len(fold)), np.nan)
+    reasons = np.full(len(fold), "", dtype=object)
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(folds):
-        out, inside = folder / f"fold-{i}.gnomon", fold == i
-
-        def told(state: Progress, i: int = i) -> None:
-            if progress is not None:
-                progress(i, state)
-
-        train(
-            crystals[~inside],
-            energies[~inside],
-            everything,
-            out=out,
-            scheme=scheme,
-            data_name=f"all but fold {i} of {folds}",
-            progress=told,
-        )
-        found = load_model(out).predict(crystals[inside])
+        inside = fold == i
+        others = replace(data.take(~inside), name=f"all but fold {i} of {folds}")
+        told = listener.of(f"fold {i + 1} of {folds}")
+        model = train_into(folder / f"fold-{i}.gnomon", train, others, everything, told)
+        found = model.predict(data.crystals[inside])
         members[:, inside], reasons[inside] = found.members, found.reasons
     predictions = Predictions(members, reasons)
-    return Folds(fold, predictions, predictions.median - energies)
+    return Folds(fold, predictions, predictions.median - data.values)

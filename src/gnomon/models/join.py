@@ -4,21 +4,19 @@ Members of one training begin alike or learn alike, and then also err alike: the
 of the error than that of networks from different starts, optimisers or machines.
 """
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gnomon.learn.card import ModelCard
-from gnomon.learn.runs import check_finished, data_columns, measure, provenance, run_key
-from gnomon.learn.split import SplitConfig, formula_hashes
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model, save_model
-from gnomon.models.target import JoinedTarget, Target, fit_elements
-from gnomon.models.uncertainty.reliability import Labelled
+from gnomon.learn.card import sha256_of_arrays
+from gnomon.learn.split import Split, SplitConfig
+from gnomon.models.card import Labelled, ModelCard, card_of
+from gnomon.models.structural.model import StructuralModel
+from gnomon.models.target import JoinedTarget, fit_elements
 
 
 class JoinConfig(SplitConfig):
@@ -28,21 +26,15 @@ class JoinConfig(SplitConfig):
     """Checksums of the weights and of the data, settings and seconds of each part."""
 
 
-def join(models: Sequence[EnsembleEnergyModel], data: Labelled, *, out: Path) -> ModelCard:
-    """Write one ensemble of the members of all; its errors are measured on formulas new to all.
-
-    Args:
-        models: trained, of one energy scheme and one shape.
-        data: labelled crystals that hold the formulas to measure on.
-        out: file to write; one of the same parts and data is left as it is.
+def join_config(models: Sequence[StructuralModel]) -> JoinConfig:
+    """What a joint of these models is: what its card says, and what makes it the same.
 
     Raises:
-        ValueError: if there are fewer than two, they differ in scheme or shape, have no card, two
-            are the same, no formula of the data trained or none was held out by all, or ``out``
-            holds another model.
+        ValueError: if there are fewer than two, they differ in scheme or shape, have no card, or
+            two are the same.
     """
     cards = _cards(models)
-    config = JoinConfig(
+    return JoinConfig(
         train_below=max(int(card.config["train_below"]) for card in cards),
         validate_below=min(int(card.config["validate_below"]) for card in cards),
         joined=tuple(
@@ -55,67 +47,55 @@ def join(models: Sequence[EnsembleEnergyModel], data: Labelled, *, out: Path) ->
             for model, card in zip(models, cards, strict=True)
         ),
     )
-    key = run_key((*data_columns(data.crystals), data.energies), config, cards[0].scheme)
-    if out.exists():
-        return check_finished(out, load_model(out).card, key)
+
+
+def join(models: Sequence[StructuralModel], data: Labelled) -> StructuralModel:
+    """One ensemble of the members of all; its errors are measured on formulas new to all.
+
+    Args:
+        models: trained, of one energy scheme and one shape.
+        data: labelled crystals that hold the formulas to measure on.
+
+    Raises:
+        ValueError: as ``join_config``, or if no formula of the data trained or none was held out
+            by all.
+    """
+    cards, config = _cards(models), join_config(models)
     joined = joined_model(models)
-    hashes = formula_hashes(data.crystals.reduced_formulas)
-    trained = hashes < config.train_below
-    held = np.flatnonzero(~trained & (hashes < config.validate_below))
-    if not trained.any() or not len(held):
+    trained, held = map(np.flatnonzero, config.masks(data.reduced_formulas))
+    if not len(trained) or not len(held):
         raise ValueError(
-            f"{data.name} has {int(trained.sum())} crystals of formulas that trained (hashes below "
+            f"{data.name} has {len(trained)} crystals of formulas that trained (hashes below "
             f"{config.train_below}) and {len(held)} that all parts held out (below "
             f"{config.validate_below}): errors need both, give the data of the trainings"
         )
+    elements = fit_elements(data.fractions[trained], data.values[trained])
     predicted = joined.predict(data.crystals)
-    fractions = data.crystals.composition / data.crystals.n_atoms[:, None]
-    elements = fit_elements(fractions[trained], data.energies[trained])
-    card = ModelCard(
-        kind="structural",
-        data=data.name,
-        rows=len(data.energies),
-        train_rows=int(trained.sum()),
-        split=cards[0].split,
-        seed=cards[0].seed,
-        members=sum(card.members for card in cards),
-        train_mae=float(np.nanmean(np.abs(predicted.median - data.energies)[trained])),
-        validation=measure(
-            predicted, elements.of_fractions(fractions), data.energies, held, elements.shift
-        ),
-        **provenance(key, seconds=sum(card.wall_seconds for card in cards)),
-    )
-    save_model(out, EnsembleEnergyModel(joined.networks, joined.target, card))
-    return card
+    split, seconds = Split(trained, held), sum(card.wall_seconds for card in cards)
+    data = replace(data, scheme=cards[0].scheme)
+    card = card_of(StructuralModel.kind, data, config, split, elements, predicted, seconds)
+    return StructuralModel(joined.networks, joined.target, card)
 
 
-def joined_model(models: Sequence[EnsembleEnergyModel]) -> EnsembleEnergyModel:
+def joined_model(models: Sequence[StructuralModel]) -> StructuralModel:
     """All members in the order of the models, each with its own element energies and scale."""
     first, *_ = models
     arrays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *map(_arrays, models))
     static = eqx.filter(first.networks, eqx.is_array, inverse=True)
-    parts = [part for model in models for part in _targets(model)]
-    return EnsembleEnergyModel(eqx.combine(arrays, static), JoinedTarget(tuple(parts)))
+    targets = [target for model in models for target in model.target.targets]
+    joined = [n for model in models for n in model.target.joined or (model.members,)]
+    return StructuralModel(eqx.combine(arrays, static), JoinedTarget(tuple(targets), tuple(joined)))
 
 
-def _targets(model: EnsembleEnergyModel) -> tuple[tuple[Target, int], ...]:
-    if isinstance(model.target, Target):
-        return ((model.target, int(model.networks.elements.shape[0])),)
-    return model.target.parts
-
-
-def _arrays(model: EnsembleEnergyModel) -> object:
+def _arrays(model: StructuralModel) -> object:
     return eqx.filter(model.networks, eqx.is_array)
 
 
-def _checksum(model: EnsembleEnergyModel) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(_arrays(model)):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
+def _checksum(model: StructuralModel) -> str:
+    return sha256_of_arrays([np.asarray(leaf) for leaf in jax.tree.leaves(_arrays(model))])
 
 
-def _cards(models: Sequence[EnsembleEnergyModel]) -> list[ModelCard]:
+def _cards(models: Sequence[StructuralModel]) -> list[ModelCard]:
     """Of models that can be joined."""
     if len(models) < 2:
         raise ValueError(f"{len(models)} model: give two or more to join")

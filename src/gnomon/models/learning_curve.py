@@ -1,16 +1,18 @@
 """Learning curves: the error on the same held-out formulas, trained on ever more of the others."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
-from gnomon.crystals import Crystals
 from gnomon.learn.split import formula_hashes
-from gnomon.models.structural.train import Progress, TrainConfig, train
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import train_into
+from gnomon.models.structural.train import TrainConfig, train
+from gnomon.run.listener import SILENT, Listener
 
 MOST_EPOCHS = 4
 """Times the epochs of the whole: smaller sets are seen so much more often, at most.
@@ -72,14 +74,11 @@ def fit_power_law(rows: Float64[np.ndarray, " k"], errors: Float64[np.ndarray, "
 
 
 def learning_curve(
-    crystals: Crystals,
-    formation_energy_per_atom: Float64[np.ndarray, " n"],
+    data: Labelled,
     config: TrainConfig,
     shares: Sequence[float],
     folder: Path,
-    *,
-    scheme: str,
-    progress: Callable[[float, Progress], None] | None = None,
+    listener: Listener = SILENT,
 ) -> list[Point]:
     """Train on shares of the training formulas and measure all on the same validation rows.
 
@@ -87,13 +86,11 @@ def learning_curve(
     go into the folder; finished ones are not trained again, and one that was stopped goes on.
 
     Args:
-        crystals: rows to part by formula hash.
-        formation_energy_per_atom: of each, eV/atom, all of one energy scheme.
+        data: rows to part by formula hash.
         config: settings of the whole; smaller shares take more epochs (``MOST_EPOCHS``).
         shares: of the training formulas, above 0 and up to 1.
         folder: for the ensembles.
-        scheme: name of the energy scheme.
-        progress: called with the share after each epoch.
+        listener: hears how each share gets on.
 
     Raises:
         ValueError: for a share outside of 0 to 1, settings that hold nothing out, or as ``train``.
@@ -103,34 +100,26 @@ def learning_curve(
             raise ValueError(f"a share of the training rows lies in 0 to 1, not at {share}")
     if config.validate_below == config.train_below:
         raise ValueError("a learning curve needs validation rows: raise validate_below")
-    energies = np.asarray(formation_energy_per_atom, np.float64)
-    hashes = formula_hashes(crystals.reduced_formulas)
+    hashes = formula_hashes(data.reduced_formulas)
+    held = config.masks(data.reduced_formulas)[1]
     folder.mkdir(parents=True, exist_ok=True)
     points = []
     for share in sorted(set(shares)):
-
-        def told(state: Progress, share: float = share) -> None:
-            if progress is not None:
-                progress(share, state)
-
         below = max(round(share * config.train_below), 1)
-        kept = _rows(hashes, below, config)
         epochs = round(config.optimizer.epochs * min(1 / share, MOST_EPOCHS))
         optimizer = config.optimizer.model_copy(update={"epochs": epochs})
-        card = train(
-            crystals.take(kept),
-            energies[kept],
+        card = train_into(
+            folder / f"below-{below:03d}.gnomon",
+            train,
+            replace(data.take((hashes < below) | held), name=f"formula hashes below {below}"),
             config.model_copy(update={"optimizer": optimizer}),
-            out=folder / f"below-{below:03d}.gnomon",
-            scheme=scheme,
-            data_name=f"formula hashes below {below}",
-            progress=told,
-        )
-        held = card.validation
-        if held is None:
+            listener.of(f"share {share:g}"),
+        ).card
+        if card is None or card.validation is None:
             raise ValueError("no validation row has a prediction: give more rows")
-        mean = float(np.mean(held.mae_of_members))
-        points.append(Point(card.train_rows, below, epochs, held.mae, mean, card.wall_seconds))
+        errors = card.validation
+        mean = float(np.mean(errors.mae_of_members))
+        points.append(Point(card.train_rows, below, epochs, errors.mae, mean, card.wall_seconds))
     return points
 
 
@@ -164,10 +153,3 @@ def figure(points: Sequence[Point], law: PowerLaw) -> Any:
 def as_json(points: Sequence[Point], law: PowerLaw) -> dict[str, Any]:
     """All of it; energies in eV/atom."""
     return {"points": [asdict(p) for p in points], "power_law": asdict(law)}
-
-
-def _rows(
-    hashes: Int64[np.ndarray, " n"], below: int, config: TrainConfig
-) -> Int64[np.ndarray, " k"]:
-    held = (hashes >= config.train_below) & (hashes < config.validate_below)
-    return np.flatnonzero((hashes < below) | held)

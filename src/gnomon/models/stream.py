@@ -18,7 +18,7 @@ from gnomon.io import ReadResult
 from gnomon.io.tables import read_table
 from gnomon.models import Predictions
 from gnomon.models.structural.augment import AugmentConfig, predict_augmented
-from gnomon.models.structural.ensemble import EnsembleEnergyModel, load_model
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.calibration import (
     Calibration,
     CalibrationError,
@@ -40,7 +40,7 @@ class Predictor:
         hull: gives e_above_hull; its phases must be of the model's energy scheme.
     """
 
-    model: EnsembleEnergyModel
+    model: StructuralModel
     augmentation: AugmentConfig | None = None
     calibration: Calibration | None = None
     level: float = 0.8
@@ -110,6 +110,7 @@ class Predictor:
 
 
 def load_predictor(
+    network: StructuralModel,
     model: Path,
     augmentation: AugmentConfig | None,
     calibration: Path | None,
@@ -123,7 +124,6 @@ def load_predictor(
             other scalings.
         ValueError: if a file is not what it should be.
     """
-    network = load_model(model)
     hull = None if phases is None else Hull(phases_from_table(read_table(phases), network.scheme))
     if calibration is None:
         return Predictor(network, augmentation, level=level, hull=hull)

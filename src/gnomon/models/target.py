@@ -1,12 +1,12 @@
 """What a network learns: the part of a formation energy that the elements alone do not say."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
 
 ELEMENT_RIDGE = 0.1
@@ -29,10 +29,7 @@ class Target:
     seen: Bool[np.ndarray, "119"]
     shift: float
     scale: float
-
-    def baseline(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
-        """What the elements alone say, eV/atom."""
-        return self.of_fractions(crystals.composition / crystals.n_atoms[:, None])
+    joined: ClassVar[None] = None  # of how many members each part has
 
     def of_fractions(self, fractions: Float64[np.ndarray, "n 119"]) -> Float64[np.ndarray, " n"]:
         """What atomic fractions by atomic number say, eV/atom."""
@@ -48,41 +45,67 @@ class Target:
         """Itself."""
         return self
 
+    @property
+    def targets(self) -> "tuple[Target, ...]":
+        """Itself alone."""
+        return (self,)
+
 
 @dataclass(frozen=True, eq=False)
 class JoinedTarget:
-    """The targets of ensembles that were joined, each with the number of its members."""
+    """The targets of ensembles that were joined.
 
-    parts: tuple[tuple[Target, int], ...]
+    Attributes:
+        targets: of each.
+        joined: members of each.
+    """
+
+    targets: tuple[Target, ...]
+    joined: tuple[int, ...]
 
     @property
     def seen(self) -> Bool[np.ndarray, "119"]:
         """The elements that every part has seen."""
-        return np.asarray(np.all([target.seen for target, _ in self.parts], axis=0))
+        return np.asarray(np.all([target.seen for target in self.targets], axis=0))
 
     def energies(
         self, fractions: Float64[np.ndarray, "n 119"], outputs: Float64[np.ndarray, "m n"]
     ) -> Float64[np.ndarray, "m n"]:
         """Formation energies of every member from the outputs of its network, eV/atom."""
-        ends = np.cumsum([members for _, members in self.parts])
-        split = np.split(outputs, ends[:-1])
-        parts = zip(self.parts, split, strict=True)
-        return np.concatenate([target.energies(fractions, own) for (target, _), own in parts])
+        split = np.split(outputs, np.cumsum(self.joined)[:-1])
+        parts = zip(self.targets, split, strict=True)
+        return np.concatenate([target.energies(fractions, own) for target, own in parts])
 
     def shared(self) -> Target:
         """One for all members, the mean over them."""
-        weights = [members for _, members in self.parts]
 
-        def mean(values: list[Any]) -> Any:
-            return np.average(np.array(values), axis=0, weights=weights)
+        def mean(name: str) -> Any:
+            values = [getattr(target, name) for target in self.targets]
+            return np.average(np.array(values), axis=0, weights=self.joined)
 
-        targets = [target for target, _ in self.parts]
-        return Target(
-            mean([target.element_energies for target in targets]),
-            self.seen,
-            float(mean([target.shift for target in targets])),
-            float(mean([target.scale for target in targets])),
-        )
+        shift, scale = float(mean("shift")), float(mean("scale"))
+        return Target(mean("element_energies"), self.seen, shift, scale)
+
+
+def target_arrays(target: Target | JoinedTarget) -> list[dict[str, np.ndarray]]:
+    """What a file keeps of each part of a target."""
+    return [{name: np.asarray(v) for name, v in vars(part).items()} for part in target.targets]
+
+
+def blank_arrays(parts: int) -> list[dict[str, np.ndarray]]:
+    """Arrays like those of so many parts."""
+    return target_arrays(Target(np.zeros(MAX_Z + 1), np.zeros(MAX_Z + 1, bool), 0.0, 0.0)) * parts
+
+
+def target_of(
+    arrays: Sequence[Mapping[str, np.ndarray]], joined: Sequence[int] | None
+) -> Target | JoinedTarget:
+    """The target of the arrays of its parts, joined if it has numbers of members."""
+    parts = tuple(
+        Target(a["element_energies"], a["seen"], float(a["shift"]), float(a["scale"]))
+        for a in arrays
+    )
+    return parts[0] if joined is None else JoinedTarget(parts, tuple(joined))
 
 
 def fit_elements(

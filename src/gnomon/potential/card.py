@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gnomon.learn.card import machine
 from gnomon.potential.validate import Validation
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import git_commit, stamp
 
 PACKAGES = ("gnomon", "jax", "jaxlib", "equinox", "optax", "e3nn-jax", "numpy")
 """Packages whose versions the card names."""
@@ -58,6 +57,6 @@ def circumstances() -> dict[str, Any]:
     return {
         "versions": {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
-        "machine": machine(),
+        "machine": stamp()["machine"],
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

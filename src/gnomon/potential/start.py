@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.io.frames import Frames
-from gnomon.models.structural.train import fit_target
+from gnomon.models.target import fit_elements
 from gnomon.potential.config import NetworkConfig, PotentialConfig
 from gnomon.potential.loader import Samples
 from gnomon.potential.network import Potential
@@ -25,7 +25,7 @@ REFIT_FRAMES = 2000
 def fresh_potential(samples: Samples, network: NetworkConfig, seed: int) -> Potential:
     """Random weights; energies of atoms by least squares, scaled by the rms of the forces."""
     frames = samples.frames
-    target = fit_target(frames.crystals, frames.energy_per_atom)
+    target = fit_elements(frames.crystals.fractions, frames.energy_per_atom)
     forces = frames.forces[np.isfinite(frames.forces)]
     scale = np.sqrt(np.mean(forces**2)) if len(forces) else target.scale
     elements = tuple(np.unique(frames.crystals.atomic_numbers).tolist())
@@ -46,7 +46,7 @@ def refit(potential: Potential, frames: Frames, seed: int) -> Potential:
     part = frames.take(np.sort(drawn))
     found = LoadedPotential("", "", potential, {}).predict(part.crystals)
     wrong = (part.energy - found.energy) / part.crystals.n_atoms
-    target = fit_target(part.crystals, wrong)
+    target = fit_elements(part.crystals.fractions, wrong)
     elements = list(potential.config.elements)
     change = target.shift + target.element_energies[elements]  # the shift alone where unseen
     return _with_atom_energies(potential, np.asarray(potential.atom_energies) + change)

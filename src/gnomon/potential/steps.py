@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.learn.optimize import OptimizerConfig, averaged, optimizer
+from gnomon.learn.optimize import OptimizerConfig, State, advance
 from gnomon.potential.batch import AtomBatch
 from gnomon.potential.loader import Targets
 from gnomon.potential.network import Potential, energy_forces_stress
@@ -31,15 +30,6 @@ class LossConfig(BaseModel):
     stress_delta: float = Field(default=0.001, gt=0, description="the same of the stress, eV/Å3")
 
 
-class State(NamedTuple):
-    """All that a step changes."""
-
-    params: Potential
-    average: Potential
-    optimizer: Any  # optax
-    steps: Int[Array, ""]
-
-
 class Losses(NamedTuple):
     """The loss and its parts: eV/atom, eV/Å, eV/Å3, less than half a delta below the errors."""
 
@@ -47,12 +37,6 @@ class Losses(NamedTuple):
     energy: Float[Array, ""]
     forces: Float[Array, ""]
     stress: Float[Array, ""]
-
-
-def initial_state(potential: Potential, config: OptimizerConfig) -> tuple[State, Potential]:
-    """State before the first step, and the parts of the potential that do not change."""
-    params, static = eqx.partition(potential, eqx.is_inexact_array)
-    return State(params, params, optimizer(config).init(params), jnp.zeros((), jnp.int32)), static
 
 
 @eqx.filter_jit
@@ -71,11 +55,7 @@ def step(
         found = losses(eqx.combine(params, static), batch, targets, loss)
         return found.total, found
 
-    gradient, found = jax.grad(total, has_aux=True)(state.params)
-    updates, memory = optimizer(config).update(gradient, state.optimizer, state.params)
-    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-    average = averaged(state.average, params, state.steps, config)
-    return State(params, average, memory, state.steps + 1), found
+    return advance(state, rate, config, total)
 
 
 def losses(potential: Potential, batch: AtomBatch, targets: Targets, config: LossConfig) -> Losses:

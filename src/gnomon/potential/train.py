@@ -18,8 +18,8 @@ from pydantic import Field
 
 from gnomon.elements import SYMBOLS
 from gnomon.io.frames import Frames
-from gnomon.learn.checkpoint import load_arrays, load_header, save_arrays
-from gnomon.learn.optimize import OptimizerConfig, learning_rate
+from gnomon.learn.model_file import read_model_file, write_model_file
+from gnomon.learn.optimize import OptimizerConfig, State, initial_state, learning_rate
 from gnomon.learn.split import SplitConfig, formula_hashes
 from gnomon.potential.batch import Shape
 from gnomon.potential.card import PotentialCard, circumstances
@@ -36,7 +36,7 @@ from gnomon.potential.loader import (
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
 from gnomon.potential.start import fresh_potential, refit
-from gnomon.potential.steps import LossConfig, Losses, State, initial_state, step
+from gnomon.potential.steps import LossConfig, Losses, step
 from gnomon.potential.validate import Validation, validate
 from gnomon.run.listener import SILENT, Listener
 
@@ -150,7 +150,7 @@ def train_potential(  # noqa: PLR0913  (what, how, where from, where to)
     run = _prepare(frames, validation, config, start, key, origin)
     listener.say(_description(run))
     partial, latest = (out.with_name(out.name + suffix) for suffix in (".partial", ".latest"))
-    fresh, static = initial_state(_initial(run), config.optimizer)
+    fresh, static = initial_state(_initial(run), config.optimizer, members=False)
     reached, since = _resume(partial, key, fresh)
     if since == Place():
         _report(run, eqx.combine(reached.average, static), since, [], listener)
@@ -161,7 +161,7 @@ def train_potential(  # noqa: PLR0913  (what, how, where from, where to)
         recent.append(losses)
         listener.tick("training", round(1000 * place.fraction), 1000)
         if time.monotonic() - saved > save_every:
-            save_arrays(partial, {"run": key, "place": place._asdict()}, state)
+            write_model_file(partial, {"run": key, "place": place._asdict()}, state)
             potential = eqx.combine(state.average, static)
             errors = _report(run, potential, place, recent, listener)
             card = _card(run, potential, state, place, errors, finished=False)
@@ -338,13 +338,13 @@ def _resume(partial: Path, key: dict[str, Any], state: State) -> tuple[State, Pl
     """State and place of an unfinished training, or of none."""
     if not partial.exists():
         return state, Place()
-    header = load_header(partial)
-    if header.get("run") != key:
+    file = read_model_file(partial)
+    if file.about.get("run") != key:
         raise ValueError(
             f"{partial} is an unfinished training of other data or settings: delete it, or choose "
             "another file to write"
         )
-    return jax.tree.map(jnp.asarray, load_arrays(partial, state)), Place(**header["place"])
+    return jax.tree.map(jnp.asarray, file.fill(state)), Place(**file.about["place"])
 
 
 def _description(run: _Run) -> str:

@@ -146,7 +146,7 @@ class CorrectedLearner:
         """The model's median plus the errors expected of it."""
         predictions, coordinates = self._see(pool.crystals)
         base, shifts = bootstrapped(predictions, seed), scheme_shifts(pool)
-        fractions = pool.crystals.composition / pool.crystals.n_atoms[:, None]
+        fractions = pool.crystals.fractions
         features = np.concatenate([fractions, shifts], axis=1)
         prior = np.r_[
             np.full(fractions.shape[1], ELEMENT_PRIOR), np.full(shifts.shape[1], OFFSET_PRIOR)
@@ -209,7 +209,8 @@ class StructuralLearner:
     def _train(
         self, pool: Pool, rows: np.ndarray, labels: Float64[np.ndarray, " k"], seed: int
     ) -> Predictions:
-        from gnomon.models.structural.ensemble import load_model
+        from gnomon.models.card import Labelled
+        from gnomon.models.ensemble import train_into
         from gnomon.models.structural.train import train
 
         known = pool.known
@@ -218,14 +219,13 @@ class StructuralLearner:
         key = hashlib.sha256(np.sort(rows).tobytes()).hexdigest()[:12]
         path = self._folder / f"seed={seed:03d}-{key}.gnomon"
         path.parent.mkdir(parents=True, exist_ok=True)
-        train(
+        data = Labelled(
             Crystals.concatenate([known.crystals.take(drawn), pool.crystals.take(rows)]),
             np.concatenate([known.formation_energy_per_atom[drawn], labels]),
-            self._config.model_copy(update={"seed": seed}),
-            out=path,
             scheme=known.scheme,
         )
-        return load_model(path).predict(pool.crystals)
+        model = train_into(path, train, data, self._config.model_copy(update={"seed": seed}))
+        return model.predict(pool.crystals)
 
 
 def bootstrapped(predictions: Predictions, seed: int) -> Float64[np.ndarray, " n"]:

@@ -11,6 +11,10 @@ class Listener:
     say: Callable[[str], None]
     tick: Callable[[str, int, int], None]
 
+    def of(self, what: str) -> "Listener":
+        """The same, to which all progress is that of one thing."""
+        return Listener(self.say, lambda _, done, total: self.tick(what, done, total))
+
 
 SILENT = Listener(say=lambda _: None, tick=lambda *_: None)
 """Hears nothing."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -14,16 +13,11 @@ from jaxtyping import Array, Float, Float64, Shaped, UInt8
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.learn.card import ModelCard
+from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
 from gnomon.models.composition.network import Composition, CompositionConfig
-from gnomon.models.storage import load_ensemble, save_ensemble
-from gnomon.models.structural.ensemble import each_member
-from gnomon.models.target import Target
-
-KIND = "composition"
-"""What cards and files of these models say that they are."""
+from gnomon.models.ensemble import Ensemble
 
 BATCH = 512
 """Formulas in a batch of a prediction."""
@@ -54,22 +48,28 @@ class CompositionPredictions(Predictions):
         return np.sqrt(self.aleatoric**2 + np.var(self.members, axis=0))
 
 
-class CompositionModel:
-    """The trained composition networks of one energy scheme."""
+class CompositionModel(Ensemble[Composition]):
+    """The trained composition networks of one energy scheme.
 
-    def __init__(self, networks: Composition, target: Target, card: ModelCard | None = None):
-        """Networks with a leading axis of members on every array."""
-        self.networks = networks
-        self.target = target
-        self.card = card
-        self.scheme = card.scheme if card is not None else ""
+    They see formulas alone: polymorphs get the same energy, that of the lowest.
+    """
 
-    def predict(self, formulas: Iterable[str]) -> CompositionPredictions:
-        """Lowest formation energy per atom (eV/atom) of each formula, in order.
+    kind = "composition"
 
-        NaN with a reason for a text that is no formula, and for one with an element that the
-        training data lacks.
+    @staticmethod
+    def untrained(config: Any, members: int) -> Composition:
+        """Networks with random weights."""
+        return initial_networks(CompositionConfig.model_validate(config), members, 0)
+
+    def predict(self, crystals: Crystals) -> CompositionPredictions:
+        """Lowest formation energy per atom (eV/atom) of the formula of each crystal, in order.
+
+        NaN with a reason for one with an element that the training data lacks.
         """
+        return self.predict_texts(crystals.reduced_formulas.tolist())
+
+    def predict_texts(self, formulas: Iterable[str]) -> CompositionPredictions:
+        """The same of formulas; also NaN with a reason for a text that is none."""
         return self.predict_formulas(*read_formulas(formulas))
 
     def predict_formulas(
@@ -81,34 +81,17 @@ class CompositionModel:
         for i in np.flatnonzero(unseen.any(axis=1)):
             names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
             reasons[i] = f"not in the training data: {names}"
-        members = len(self.networks.elements)
-        energies, log_scales = np.full((2, members, len(formulas)), np.nan)
+        energies, log_scales = np.full((2, self.members, len(formulas)), np.nan)
         for rows, batch in batches(formulas, np.flatnonzero(reasons == ""), BATCH):
             inputs = jnp.asarray(batch.atomic_numbers), jnp.asarray(batch.fractions)
             found = apply(self.networks, *inputs)
             energies[:, rows], log_scales[:, rows] = np.asarray(found)[:, :, : len(rows)]
-        scale = self.target.scale
+        target = self.target.shared()
         return CompositionPredictions(
-            self.target.of_fractions(formulas.by_element) + scale * energies,
+            target.of_fractions(formulas.by_element) + target.scale * energies,
             reasons,
-            np.sqrt(2) * scale * np.exp(log_scales),
+            np.sqrt(2) * target.scale * np.exp(log_scales),
         )
-
-
-class OfCrystals:
-    """A composition model asked about crystals, as any ``gnomon.models.EnergyModel``.
-
-    It sees their formulas alone: polymorphs get the same energy, that of the lowest.
-    """
-
-    def __init__(self, model: CompositionModel) -> None:
-        """Take a model."""
-        self.scheme = model.scheme
-        self._model = model
-
-    def predict(self, crystals: Crystals) -> CompositionPredictions:
-        """Predictions for every crystal, in order; see ``CompositionModel.predict``."""
-        return self._model.predict(crystals.reduced_formulas.tolist())
 
 
 @eqx.filter_jit
@@ -124,27 +107,3 @@ def initial_networks(config: CompositionConfig, members: int, seed: int) -> Comp
     """Untrained networks, each from its own key."""
     keys = jax.random.split(jax.random.key(seed), members)
     return eqx.filter_vmap(lambda key: Composition(config, key=key))(keys)
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def save_composition_model(path: Path, model: CompositionModel, *, half: bool = False) -> None:
-    """Write a model, its weights in half precision if asked for, and beside it its card as JSON."""
-    assert model.card is not None
-    save_ensemble(path, model.networks, model.target, model.card, half=half)
-
-
-def load_composition_model(path: Path | str) -> CompositionModel:
-    """The model in a file that ``gnomon model train composition`` wrote.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        CheckpointError: if the file is damaged, no model, or a model of another kind.
-    """
-
-    def untrained(config: Any, members: int) -> Composition:
-        return initial_networks(CompositionConfig.model_validate(config), members, 0)
-
-    networks, target, card = load_ensemble(Path(path), KIND, untrained)
-    return CompositionModel(networks, target.shared(), card)

@@ -1,41 +1,23 @@
-"""Training of the composition ensemble: lowest energies, split, epochs, resume, model card."""
+"""Training of the composition ensemble on the lowest energy of each formula."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Array, Bool, Float, Float64, Shaped
 from pydantic import Field, model_validator
 
-from gnomon.learn.card import ModelCard
-from gnomon.learn.checkpoint import save_arrays
-from gnomon.learn.optimize import (
-    OptimizerConfig,
-    State,
-    descend,
-    initial_state,
-    learning_rate,
-)
-from gnomon.learn.runs import check_finished, measure, provenance, resume, run_key
-from gnomon.learn.split import SplitConfig, formula_hashes
+from gnomon.learn.card import run_key
+from gnomon.learn.fit import QUIET, Session, fit_members
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import SplitConfig
+from gnomon.models.card import card_of, check_values
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
-from gnomon.models.composition.model import (
-    KIND,
-    CompositionModel,
-    initial_networks,
-    load_composition_model,
-    save_composition_model,
-)
+from gnomon.models.composition.model import CompositionModel, initial_networks
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
-from gnomon.models.structural.train import MIN_ROWS, Progress
 from gnomon.models.target import fit_elements
-
-SAVE_EVERY = 60.0
-"""Seconds of training that a kill may cost, and about an epoch more."""
 
 
 class CompositionTrainConfig(SplitConfig):
@@ -66,186 +48,114 @@ class CompositionTrainConfig(SplitConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class LabelledFormulas:
     """One row a formula, by reduced formula: what a composition network can learn from.
 
     Attributes:
-        energies: lowest formation energy per atom of each formula, eV/atom.
+        formulas: the rows.
+        values: lowest formation energy per atom of each formula, eV/atom.
+        name: what the data is called.
+        scheme: name of the energy scheme.
     """
 
     formulas: Formulas
-    energies: Float64[np.ndarray, " n"]
+    values: Float64[np.ndarray, " n"]
+    name: str = ""
+    scheme: str = "as given"
+
+    @property
+    def fractions(self) -> Float64[np.ndarray, "n 119"]:
+        """Atomic fractions by atomic number."""
+        return self.formulas.by_element
+
+    @property
+    def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
+        """As pymatgen writes them."""
+        return self.formulas.reduced_formulas
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All arrays that make the data."""
+        return self.formulas.atomic_numbers, self.formulas.counts, self.values
 
 
 def lowest_energies(
-    texts: Sequence[str], formation_energy_per_atom: Float64[np.ndarray, " rows"]
-) -> Labels:
+    texts: Sequence[str],
+    formation_energy_per_atom: Float64[np.ndarray, " rows"],
+    name: str = "",
+    scheme: str = "as given",
+) -> LabelledFormulas:
     """The lowest energy of each formula, whatever the order of the rows and the way they are put.
 
     Raises:
         ValueError: if a text is no formula, an energy not finite, or their numbers differ.
     """
     energies = np.asarray(formation_energy_per_atom, np.float64)
-    if energies.shape != (len(texts),):
-        raise ValueError(f"{len(texts)} formulas but energies of shape {energies.shape}")
-    for i in np.flatnonzero(~np.isfinite(energies))[:1]:
-        raise ValueError(
-            f"formation_energy_per_atom of row {i} ({texts[i]}) is not finite: leave rows without "
-            "an energy out"
-        )
+    check_values(energies, len(texts))
     formulas, reasons = read_formulas(texts)
     for i in np.flatnonzero(reasons != "")[:1]:
         raise ValueError(f"row {i}: {reasons[i]}: leave it out, or write it as a formula")
     order = np.lexsort((energies, formulas.reduced_formulas.astype(str)))
     _, first = np.unique(formulas.reduced_formulas[order].astype(str), return_index=True)
-    return Labels(formulas.take(order[first]), energies[order[first]])
+    return LabelledFormulas(formulas.take(order[first]), energies[order[first]], name, scheme)
 
 
 def train_composition(
-    labels: Labels,
-    config: CompositionTrainConfig,
-    *,
-    out: Path,
-    scheme: str,
-    data_name: str = "",
-    progress: Callable[[Progress], None] | None = None,
-) -> ModelCard:
-    """Train an ensemble and write it to a file, with its card as JSON beside it.
+    data: LabelledFormulas, config: CompositionTrainConfig, session: Session = QUIET
+) -> CompositionModel:
+    """Train an ensemble; the model that comes out has a card.
 
-    A training that was killed goes on from ``out`` + ``.partial``, with the same result as if it
-    had not been.  A finished file of the same data and settings is left as it is.
+    What the session is told of a loss of L nats is scale x exp(L - 1), the typical error that has
+    it.
 
     Args:
-        labels: formulas with their lowest energies, all of one energy scheme.
+        data: formulas with their lowest energies.
         config: settings.
-        out: file to write.
-        scheme: name of the energy scheme.
-        data_name: what the data is called on the card.
-        progress: called after each epoch; its loss L of nats is told as scale x exp(L - 1), the
-            typical error that has it.
+        session: where unfinished work is kept, and who hears of it.
 
     Raises:
-        ValueError: if too few rows train, or ``out`` holds anything else than this very model.
+        ValueError: if too few rows train, or the unfinished work is that of another training.
     """
-    began = time.monotonic()
-    formulas, energies = labels.formulas, labels.energies
-    key = run_key((formulas.atomic_numbers, formulas.counts, energies), config, scheme)
-    if out.exists():
-        return check_finished(out, load_composition_model(out).card, key)
+    key = run_key(data.columns, config, data.scheme)
+    split = config.split(data.reduced_formulas)
+    target = fit_elements(data.fractions[split.train], data.values[split.train])
+    labels = ((data.values - target.of_fractions(data.fractions)) / target.scale).astype(np.float32)
+    size = config.optimizer.batch
 
-    train_rows, validation_rows = _split(formulas, config)
-    target = fit_elements(formulas.by_element[train_rows], energies[train_rows])
-    baseline = target.of_fractions(formulas.by_element)
-    data = _TrainingSet(
-        formulas, ((energies - baseline) / target.scale).astype(np.float32), train_rows
+    def epoch(number: int) -> Iterator[tuple[float, Any, tuple[()]]]:
+        rng = np.random.default_rng([config.seed, number])
+        made = list(batches(data.formulas, rng.permutation(split.train), size))
+        done = 0
+        for i in rng.permutation(len(made)):
+            rows, batch = made[i]
+            wanted = np.zeros(size, np.float32)
+            wanted[: len(rows)] = labels[rows]
+            done += len(rows)
+            yield done / len(split.train), (batch.atomic_numbers, batch.fractions, wanted), ()
+
+    networks, fitted = fit_members(
+        initial_networks(config.network, config.members, config.seed),
+        _loss,
+        epoch,
+        config.optimizer,
+        lambda loss: f"typical error {1000 * target.scale * np.exp(loss - 1):.1f} meV/atom",
+        key,
+        session,
     )
-    networks = initial_networks(config.network, config.members, config.seed)
-    state, static = initial_state(networks, config.optimizer)
-    partial = out.with_name(out.name + ".partial")
-    state, first, spent = resume(partial, key, state)
-    began, saved = began - spent, time.monotonic()
-    for epoch in range(first, config.optimizer.epochs):
-        state, loss = _run_epoch(state, static, data, config, epoch)
-        seconds = time.monotonic() - began
-        if progress is not None:
-            error = target.scale * float(np.exp(loss - 1))
-            progress(Progress(epoch + 1, config.optimizer.epochs, error, seconds))
-        if time.monotonic() - saved > SAVE_EVERY:
-            save_arrays(partial, {"run": key, "epoch": epoch + 1, "seconds": seconds}, state)
-            saved = time.monotonic()
-
-    model = CompositionModel(eqx.combine(state.average, static), target)
-    predicted = model.predict_formulas(formulas, np.full(len(formulas), "", dtype=object))
-    card = ModelCard(
-        kind=KIND,
-        data=data_name,
-        rows=len(formulas),
-        train_rows=len(train_rows),
-        split=(
-            f"MD5(reduced formula) mod 100: under {config.train_below} trains, "
-            f"from there under {config.validate_below} validates"
-        ),
-        seed=config.seed,
-        members=config.members,
-        train_mae=float(np.nanmean(np.abs(predicted.median - energies)[train_rows])),
-        validation=measure(predicted, baseline, energies, validation_rows, target.shift),
-        **provenance(key, seconds=time.monotonic() - began),
+    predicted = CompositionModel(networks, target).predict_formulas(
+        data.formulas, np.full(len(data.formulas), "", dtype=object)
     )
-    save_composition_model(out, CompositionModel(model.networks, target, card))
-    partial.unlink(missing_ok=True)
-    return card
+    card = card_of(
+        CompositionModel.kind, data, config, split, target, predicted, fitted.place.seconds
+    )
+    return CompositionModel(networks, target, card)
 
 
-@dataclass(frozen=True, eq=False)
-class _TrainingSet:
-    formulas: Formulas
-    labels: Float32[np.ndarray, " n"]
-    rows: Int64[np.ndarray, " t"]
-
-
-def _split(
-    formulas: Formulas, config: CompositionTrainConfig
-) -> tuple[Int64[np.ndarray, " t"], Int64[np.ndarray, " v"]]:
-    """Rows that train and rows that validate."""
-    hashes = formula_hashes(formulas.reduced_formulas)
-    train_rows = np.flatnonzero(hashes < config.train_below)
-    if len(train_rows) < MIN_ROWS:
-        raise ValueError(
-            f"{len(train_rows)} of {len(formulas)} formulas have a hash below "
-            f"{config.train_below}; at least {MIN_ROWS} must train: give more rows"
-        )
-    held = (hashes >= config.train_below) & (hashes < config.validate_below)
-    return train_rows, np.flatnonzero(held)
-
-
-def _run_epoch(
-    state: State,
-    static: Composition,
-    data: _TrainingSet,
-    config: CompositionTrainConfig,
-    epoch: int,
-) -> tuple[State, float]:
-    """Every row once, in batches and an order drawn from seed and epoch; new state, mean loss."""
-    rng = np.random.default_rng([config.seed, epoch])
-    size, epochs = config.optimizer.batch, config.optimizer.epochs
-    made = list(batches(data.formulas, rng.permutation(data.rows), size))
-    losses: list[Float[Array, ""]] = []
-    counts: list[int] = []
-    for i in rng.permutation(len(made)):
-        rows, batch = made[i]
-        labels = np.zeros(size, np.float32)
-        labels[: len(rows)] = data.labels[rows]
-        rate = learning_rate((epoch + sum(counts) / len(data.rows)) / epochs, config.optimizer)
-        state, loss = _step(
-            state,
-            static,
-            jnp.asarray(batch.atomic_numbers),
-            jnp.asarray(batch.fractions),
-            jnp.asarray(labels),
-            jnp.asarray(rate, jnp.float32),
-            config.optimizer,
-        )
-        losses.append(loss)
-        counts.append(len(rows))
-    return state, float(np.average(np.array(losses), weights=counts))
-
-
-@eqx.filter_jit
-def _step(
-    state: State,
-    static: Composition,
-    atomic_numbers: UInt8[Array, "B k"],
-    fractions: Float[Array, "B k"],
-    target: Float[Array, " B"],
-    rate: Float[Array, ""],
-    config: OptimizerConfig,
-) -> tuple[State, Float[Array, ""]]:
-    """One step of every member on the same batch."""
+def _loss(
+    network: Composition, batch: tuple[Array, Array, Array], config: OptimizerConfig
+) -> Float[Array, ""]:
+    """Mean Laplace loss over the rows of a batch that are none of its padding."""
+    atomic_numbers, fractions, target = batch
     real: Bool[Array, " B"] = fractions[:, 0] > 0
-
-    def loss(params: Composition) -> Float[Array, ""]:
-        network = eqx.combine(params, static)
-        each = laplace_loss(*network(atomic_numbers, fractions), target)
-        return jnp.sum(jnp.where(real, each, 0)) / jnp.sum(real)
-
-    return descend(state, rate, config, loss)
+    each = laplace_loss(*network(atomic_numbers, fractions), target)
+    return jnp.sum(jnp.where(real, each, 0)) / jnp.sum(real)

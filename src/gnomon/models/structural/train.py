@@ -1,43 +1,29 @@
-"""Training of the structural ensemble: split, batches, optimiser, resume, model card."""
+"""Training of the structural ensemble, from nothing or from what another learned."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float64, Int64
+import optax
+from jaxtyping import Array, Float
 from pydantic import Field
 
-from gnomon.crystals import Crystals
-from gnomon.learn.card import ModelCard
-from gnomon.learn.checkpoint import save_arrays
-from gnomon.learn.optimize import OptimizerConfig, TrainingSet, initial_state, run_epoch
-from gnomon.learn.runs import (
-    check_finished,
-    data_columns,
-    measure,
-    provenance,
-    resume,
-    run_key,
-)
-from gnomon.learn.split import SplitConfig, formula_hashes
-from gnomon.models.structural.ensemble import (
-    EnsembleEnergyModel,
-    initial_networks,
-    load_model,
-    save_model,
-)
+from gnomon.learn.card import run_key
+from gnomon.learn.fit import QUIET, Session, fit_members
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.learn.split import SplitConfig
+from gnomon.models.card import Labelled, card_of
+from gnomon.models.structural.model import StructuralModel, initial_networks
 from gnomon.models.structural.network import Structural, StructuralConfig
-from gnomon.models.target import Target, fit_elements
-from gnomon.represent.graphs import batch_size, build_graphs
+from gnomon.models.target import fit_elements
+from gnomon.represent.graphs import GraphBatch, batch_size, build_graphs, pack
 
-SAVE_EVERY = 60.0
-"""Seconds of training that a kill may cost, and about an epoch more."""
+HUBER_DELTA = 0.1
+"""Where the Huber loss turns from square to straight, in units of the scaled target."""
 
 AFRESH = OptimizerConfig(epochs=30, batch=128, method="muon", learning_rate=8e-3)
 """In trainings of ten epochs, one seed each, Muon came to 38.0 meV/atom on held-out formulas, AdamW
@@ -48,9 +34,6 @@ GOING_ON = OptimizerConfig(epochs=24, batch=128, method="muon", learning_rate=6e
 38.0 from nothing.  A weight decay of 0.15 makes single networks better (30.7 instead of 32.4 on
 average) and so alike that ten of them are no better (29.3 and 29.0).  Noise on distances (0.03 Å)
 and edges left out at random (a tenth) made ten epochs worse: 38 and 47."""
-
-MIN_ROWS = 8
-"""Fewer rows than this train nothing worth having."""
 
 SMALL_VISITS = 16_000
 """Rows seen in a small training, epoch after epoch: some 10 s on two cores once compiled."""
@@ -90,136 +73,104 @@ class TrainConfig(SplitConfig):
         )
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands, after each epoch; the loss is the mean over members, eV/atom."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    seconds: float
-
-
-def train(  # noqa: PLR0913  (what, how, where from, where to)
-    crystals: Crystals,
-    formation_energy_per_atom: Float64[np.ndarray, " n"],
+def train(
+    data: Labelled,
     config: TrainConfig,
+    session: Session = QUIET,
     *,
-    out: Path,
-    scheme: str,
-    start: EnsembleEnergyModel | None = None,
-    data_name: str = "",
-    progress: Callable[[Progress], None] | None = None,
-) -> ModelCard:
-    """Train an ensemble and write it to a file, with its card as JSON beside it.
-
-    A training that was killed goes on from ``out`` + ``.partial``, with the same result as if it
-    had not been.  A finished file of the same data and settings is left as it is.
+    start: StructuralModel | None = None,
+) -> StructuralModel:
+    """Train an ensemble; the model that comes out has a card.
 
     Args:
-        crystals: rows to split into training and validation by formula hash.
-        formation_energy_per_atom: of each, eV/atom, all of one energy scheme.
+        data: crystals with formation energies, split into training and validation by formula hash.
         config: settings.
-        out: file to write.
-        scheme: name of the energy scheme.
+        session: where unfinished work is kept, and who hears of it.
         start: a trained ensemble that goes on, with its own element energies and scale (their
             mean if it was joined); the settings are to name its shape, members and sha256
             (``going_on``).
-        data_name: what the data is called on the card.
-        progress: called after each epoch.
 
     Raises:
-        ValueError: if energies do not match the crystals, too few rows train, the settings are
-            not those of ``start``, or ``out`` holds a model of other data or settings.
+        ValueError: if too few rows train, the settings are not those of ``start``, or the
+            unfinished work is that of another training.
     """
-    began = time.monotonic()
-    energies = np.asarray(formation_energy_per_atom, np.float64)
-    _check(crystals, energies)
     _check_start(config, start)
-    key = run_key((*data_columns(crystals), energies), config, scheme)
-    if out.exists():
-        return check_finished(out, load_model(out).card, key)
-
-    train_rows, validation_rows = _split(crystals, config)
-    target = fit_target(crystals[train_rows], energies[train_rows])
+    key = run_key(data.columns, config, data.scheme)
+    split = config.split(data.reduced_formulas)
+    target = fit_elements(data.fractions[split.train], data.values[split.train])
     if start is not None:
         target = replace(start.target.shared(), seen=start.target.seen | target.seen)
-    graphs = build_graphs(crystals, config.network.cutoff, config.network.max_neighbors)
-    labels = ((energies - target.baseline(crystals)) / target.scale).astype(np.float32)
-    training = graphs.take(train_rows)
-    data = TrainingSet(training, labels[train_rows], batch_size(training, config.optimizer.batch))
+    labels = (data.values - target.of_fractions(data.fractions)) / target.scale
+    wanted = labels[split.train].astype(np.float32)
+    network = config.network
+    graphs = build_graphs(data.crystals[split.train], network.cutoff, network.max_neighbors)
+    size = batch_size(graphs, config.optimizer.batch)
 
-    networks = _first_networks(config, start, training.coordination)
-    state, static = initial_state(networks, config.optimizer)
-    partial = out.with_name(out.name + ".partial")
-    state, first, spent = resume(partial, key, state)
-    began, saved = began - spent, time.monotonic()
-    for epoch in range(first, config.optimizer.epochs):
-        state, loss = run_epoch(state, static, data, config.optimizer, epoch, config.seed)
-        seconds = time.monotonic() - began
-        if progress is not None:
-            progress(Progress(epoch + 1, config.optimizer.epochs, loss * target.scale, seconds))
-        if time.monotonic() - saved > SAVE_EVERY:
-            save_arrays(partial, {"run": key, "epoch": epoch + 1, "seconds": seconds}, state)
-            saved = time.monotonic()
+    def epoch(number: int) -> Iterator[tuple[float, Any, tuple[()]]]:
+        done = 0
+        order = np.random.default_rng([config.seed, number]).permutation(len(wanted))
+        for index, batch in pack(graphs, order, size):
+            target_of = np.zeros(len(batch.real), np.float32)
+            target_of[: len(index)] = wanted[index]
+            done += len(index)
+            yield done / len(wanted), (batch, target_of), ()
 
-    model = EnsembleEnergyModel(eqx.combine(state.average, static), target)
-    predicted = model.predict(crystals)
-    card = ModelCard(
-        kind="structural",
-        data=data_name,
-        rows=len(crystals),
-        train_rows=len(train_rows),
-        split=(
-            f"MD5(reduced formula) mod 100: under {config.train_below} trains, "
-            f"from there under {config.validate_below} validates"
-        ),
-        seed=config.seed,
-        members=config.members,
-        train_mae=float(np.nanmean(np.abs(predicted.median - energies)[train_rows])),
-        validation=measure(
-            predicted, target.baseline(crystals), energies, validation_rows, target.shift
-        ),
-        **provenance(key, seconds=time.monotonic() - began),
+    networks, fitted = fit_members(
+        _first_networks(config, start, graphs.coordination),
+        _loss,
+        epoch,
+        config.optimizer,
+        lambda loss: f"training error {1000 * target.scale * loss:.1f} meV/atom",
+        key,
+        session,
     )
-    save_model(out, EnsembleEnergyModel(model.networks, target, card))
-    partial.unlink(missing_ok=True)
-    return card
+    predicted = StructuralModel(networks, target).predict(data.crystals)
+    card = card_of(
+        StructuralModel.kind, data, config, split, target, predicted, fitted.place.seconds
+    )
+    return StructuralModel(networks, target, card)
 
 
-def going_on(
-    start: EnsembleEnergyModel, sha256: str, fresh: int = 0, **settings: Any
-) -> TrainConfig:
+def _loss(
+    network: Structural, batch: tuple[GraphBatch, Float[Array, " B"]], config: OptimizerConfig
+) -> Float[Array, ""]:
+    """Mean loss over the crystals of a batch that are none of its padding."""
+    graphs, target = batch
+    error = network(graphs) - target
+    if config.loss == "l1":
+        each = jnp.abs(error)
+    else:
+        each = optax.huber_loss(error, delta=HUBER_DELTA) / HUBER_DELTA
+    return jnp.sum(jnp.where(graphs.real, each, 0)) / jnp.sum(graphs.real)
+
+
+def going_on(start: StructuralModel, sha256: str, fresh: int = 0, **settings: Any) -> TrainConfig:
     """Settings of a training that goes on from an ensemble, with so many fresh members more."""
     settings.setdefault("optimizer", GOING_ON)
     return TrainConfig(
         network=start.networks.config,
-        members=_members(start) + fresh,
+        members=start.members + fresh,
         fresh=fresh,
         started_from=sha256,
         **settings,
     )
 
 
-def _check_start(config: TrainConfig, start: EnsembleEnergyModel | None) -> None:
+def _check_start(config: TrainConfig, start: StructuralModel | None) -> None:
     if (start is None) != (config.started_from is None):
         raise ValueError("a training goes on from `start` with settings of `going_on`, or neither")
     if start is not None and (config.network, config.members) != (
         start.networks.config,
-        _members(start) + config.fresh,
+        start.members + config.fresh,
     ):
         raise ValueError(
             f"{config.members} networks of shape {config.network}, {config.fresh} of them fresh, "
-            f"cannot go on from {_members(start)} of shape {start.networks.config}"
+            f"cannot go on from {start.members} of shape {start.networks.config}"
         )
 
 
-def _members(model: EnsembleEnergyModel) -> int:
-    return int(model.networks.elements.shape[0])
-
-
 def _first_networks(
-    config: TrainConfig, start: EnsembleEnergyModel | None, coordination: float
+    config: TrainConfig, start: StructuralModel | None, coordination: float
 ) -> Structural:
     """Those that go on first, then those from random weights."""
     random = initial_networks(config.network, coordination, config.members, config.seed)
@@ -230,33 +181,3 @@ def _first_networks(
         start.networks,
         random,
     )
-
-
-def _check(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> None:
-    if energies.shape != (len(crystals),):
-        raise ValueError(f"{len(crystals)} crystals but energies of shape {energies.shape}")
-    if not np.isfinite(energies).all():
-        raise ValueError(
-            f"formation_energy_per_atom of row {int(np.flatnonzero(~np.isfinite(energies))[0])} "
-            "is not finite: leave rows without an energy out"
-        )
-
-
-def _split(
-    crystals: Crystals, config: TrainConfig
-) -> tuple[Int64[np.ndarray, " t"], Int64[np.ndarray, " v"]]:
-    """Rows that train and rows that validate."""
-    hashes = formula_hashes(crystals.reduced_formulas)
-    train_rows = np.flatnonzero(hashes < config.train_below)
-    if len(train_rows) < MIN_ROWS:
-        raise ValueError(
-            f"{len(train_rows)} of {len(crystals)} rows have a formula hash below "
-            f"{config.train_below}; at least {MIN_ROWS} must train: give more rows"
-        )
-    held = (hashes >= config.train_below) & (hashes < config.validate_below)
-    return train_rows, np.flatnonzero(held)
-
-
-def fit_target(crystals: Crystals, energies: Float64[np.ndarray, " n"]) -> Target:
-    """Shift, element energies and scale for crystals of these energies."""
-    return fit_elements(crystals.composition / crystals.n_atoms[:, None], energies)

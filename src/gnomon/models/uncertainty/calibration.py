@@ -4,9 +4,6 @@ The held-out formula hashes of a model (75 to 84 by default) are cut in two: the
 intervals, the upper half, of other formulas, says what they hold.
 """
 
-import hashlib
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +12,19 @@ from jaxtyping import Bool, Float64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnomon.crystals import Crystals
-from gnomon.learn.card import ModelCard
+from gnomon.learn.card import sha256_of_arrays
 from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
+from gnomon.models.card import Labelled, ModelCard
 from gnomon.models.structural.augment import AugmentConfig, predict_augmented
-from gnomon.models.structural.ensemble import EnsembleEnergyModel
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.uncertainty.domain import SAMPLE, Domain, fit_domain
-from gnomon.models.uncertainty.reliability import Check, Labelled, measure
+from gnomon.models.uncertainty.reliability import Check, measure
 from gnomon.run.files import write_atomically
-from gnomon.run.stamp import git_commit
+from gnomon.run.stamp import Stamp, stamp
 
-FORMAT: Literal["gnomon calibration 1"] = "gnomon calibration 1"
+FORMAT: Literal["gnomon calibration 2"] = "gnomon calibration 2"
 """First field of the file: the name and version of the format."""
 
 
@@ -39,7 +37,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["gnomon calibration 1"] = FORMAT
+    format: Literal["gnomon calibration 2"] = FORMAT
     model_sha256: str
     scheme: str
     data: str
@@ -54,9 +52,7 @@ class Calibration(BaseModel):
     augmentation: AugmentConfig | None
     conformal: Conformal
     seed: int
-    gnomon_version: str
-    git_commit: str | None
-    calibrated_at: str
+    stamp: Stamp
 
     def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
         """See ``Conformal.half_widths``."""
@@ -64,7 +60,7 @@ class Calibration(BaseModel):
 
 
 def calibrate(
-    model: EnsembleEnergyModel,
+    model: StructuralModel,
     model_sha256: str,
     data: Labelled,
     *,
@@ -96,14 +92,14 @@ def calibrate(
     low, middle, high = held_out_hashes(model.card)
     fit, check = (hashes >= low) & (hashes < middle), (hashes >= middle) & (hashes < high)
     predictions = predict_as(model, data.crystals[fit], augmentation)
-    conformal = fit_conformal(predictions, data.energies[fit], spread)
+    conformal = fit_conformal(predictions, data.values[fit], spread)
     domain = _domain(model, data.crystals, hashes < low, fit, seed)
-    checked = Labelled(data.crystals[check], data.energies[check], data.name)
+    checked = data.take(check)
     calibration = Calibration(
         model_sha256=model_sha256,
         scheme=model.scheme,
         data=data.name,
-        data_sha256=_sha256(data, fit | check),
+        data_sha256=sha256_of_arrays(data.take(fit | check).columns),
         fitted_hashes=(low, middle - 1),
         fitted_rows=len(predictions),
         checked_hashes=(middle, high - 1),
@@ -113,15 +109,13 @@ def calibrate(
         augmentation=augmentation,
         conformal=conformal,
         seed=seed,
-        gnomon_version=version("gnomon"),
-        git_commit=git_commit(),
-        calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        stamp=stamp(),
     )
     return calibration, domain
 
 
 def predict_as(
-    model: EnsembleEnergyModel, crystals: Crystals, augmentation: AugmentConfig | None
+    model: StructuralModel, crystals: Crystals, augmentation: AugmentConfig | None
 ) -> Predictions:
     """Predictions with or without augmentation."""
     if augmentation is None:
@@ -191,7 +185,7 @@ def load_calibration(path: Path, model_sha256: str) -> Calibration:
 
 
 def _domain(
-    model: EnsembleEnergyModel,
+    model: StructuralModel,
     crystals: Crystals,
     trained: Bool[np.ndarray, " n"],
     held_out: Bool[np.ndarray, " n"],
@@ -205,7 +199,7 @@ def _domain(
 
 
 def _check(
-    model: EnsembleEnergyModel,
+    model: StructuralModel,
     data: Labelled,
     augmentation: AugmentConfig | None,
     conformal: Conformal,
@@ -216,12 +210,3 @@ def _check(
         return measure(data, predictions, conformal)
     outside = domain.outside(domain.distances(model.embed(data.crystals)))
     return measure(data, predictions, conformal, outside)
-
-
-def _sha256(data: Labelled, rows: Bool[np.ndarray, " n"]) -> str:
-    part = data.crystals[rows]
-    digest = hashlib.sha256()
-    for array in (part.lattice, part.atomic_numbers, part.frac_coords, part.offsets):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(np.ascontiguousarray(data.energies[rows]).tobytes())
-    return digest.hexdigest()

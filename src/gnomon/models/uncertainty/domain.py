@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Float64
 
-from gnomon.learn.checkpoint import CheckpointError, load_arrays, load_header, save_arrays
+from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 
 REFERENCES = 2000
 """Training rows that are kept, in float16."""
@@ -111,13 +111,13 @@ def fit_domain(
 
 def save_domain(path: Path, domain: Domain, model_sha256: str) -> None:
     """Write a domain with the checksum of the model that it belongs to."""
-    header = {
+    about = {
         "kind": "domain",
         "model_sha256": model_sha256,
         "threshold": domain.threshold,
         "shape": [*domain.axes.shape, len(domain.references)],
     }
-    save_arrays(path, header, (domain.center, domain.axes, domain.references))
+    write_model_file(path, about, (domain.center, domain.axes, domain.references))
 
 
 def load_domain(path: Path, model_sha256: str) -> Domain:
@@ -125,18 +125,17 @@ def load_domain(path: Path, model_sha256: str) -> Domain:
 
     Raises:
         FileNotFoundError: if there is none.
-        CheckpointError: if the file is damaged, or belongs to another model.
+        ModelFileError: if the file is damaged, or belongs to another model.
     """
-    header = load_header(path)
-    if header.get("kind") != "domain" or header.get("model_sha256") != model_sha256:
-        raise CheckpointError(
+    file = read_model_file(path)
+    if (file.about.get("kind"), file.about.get("model_sha256")) != ("domain", model_sha256):
+        raise ModelFileError(
             f"{path} is not the domain of this model: run `gnomon model calibrate` for this model"
         )
-    features, k, r = header["shape"]
+    features, k, r = file.about["shape"]
     like = (
         np.empty(features, np.float32),
         np.empty((features, k), np.float32),
         np.empty((r, k), np.float16),
     )
-    center, axes, references = load_arrays(path, like)
-    return Domain(center, axes, references, float(header["threshold"]))
+    return Domain(*file.fill(like), float(file.about["threshold"]))

@@ -1,26 +1,15 @@
 """How far predictions can be trusted where the truth is known: errors, coverage, ranks."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float64
 from pydantic import BaseModel, ConfigDict
 
-from gnomon.crystals import Crystals
 from gnomon.models import Predictions
+from gnomon.models.card import Labelled
 from gnomon.models.uncertainty.conformal import Conformal
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels whose coverage is measured."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Crystals with their true energies (eV/atom), and what the data is called."""
-
-    crystals: Crystals
-    energies: Float64[np.ndarray, " n"]
-    name: str
 
 
 class Coverage(BaseModel):
@@ -76,7 +65,7 @@ def measure(
     there = predictions.predicted
     if not there.any():
         raise ValueError(f"no row of {data.name} has a prediction: there is nothing to check")
-    signed = (predictions.median - data.energies)[there]
+    signed = (predictions.median - data.values)[there]
     errors = np.abs(signed)
     coverage = []
     for level in levels:

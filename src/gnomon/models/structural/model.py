@@ -1,8 +1,7 @@
-"""An ensemble of networks with what it takes to use it: shift, scale, elements seen, model card."""
+"""The trained structural ensemble: crystals in, formation energies with an uncertainty out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +11,10 @@ from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, SYMBOLS
-from gnomon.learn.card import ModelCard
+from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
-from gnomon.models.storage import load_ensemble, save_ensemble
+from gnomon.models.ensemble import Ensemble
 from gnomon.models.structural.network import Structural, StructuralConfig
-from gnomon.models.target import JoinedTarget, Target
 from gnomon.represent.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.structure.neighbors import neighbors
 
@@ -36,20 +34,15 @@ BATCH = BatchSize(crystals=129, nodes=1025, edges=12288)
 """Room in a batch of a prediction: one shape to compile."""
 
 
-class EnsembleEnergyModel:
-    """The trained structural networks of one energy scheme (see ``gnomon.models.EnergyModel``)."""
+class StructuralModel(Ensemble[Structural]):
+    """The trained structural networks of one energy scheme."""
 
-    def __init__(
-        self,
-        networks: Structural,
-        target: Target | JoinedTarget,
-        card: ModelCard | None = None,
-    ):
-        """Networks with a leading axis of members on every array."""
-        self.networks = networks
-        self.target = target
-        self.card = card
-        self.scheme = card.scheme if card is not None else ""
+    kind = "structural"
+
+    @staticmethod
+    def untrained(config: Any, members: int) -> Structural:
+        """Networks with random weights."""
+        return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
 
     def predict(self, crystals: Crystals) -> Predictions:
         """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
@@ -102,7 +95,7 @@ class EnsembleEnergyModel:
         rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
         smallest = float(min(1.0, lengths.min()))
         graphs = self._graphs(crystals[rows], smallest)
-        fractions = crystals.composition[rows] / crystals.n_atoms[rows, None]
+        fractions = crystals.fractions[rows]
         found = []
         for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
             scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
@@ -138,6 +131,15 @@ class EnsembleEnergyModel:
             names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
             reasons[i] = f"not in the training data: {names}"
         return reasons
+
+
+class PropertyModel(StructuralModel):
+    """Networks that were taught another property of crystals (``gnomon.models.transfer``).
+
+    Predictions are in the unit that was learned, not in eV/atom; their ``scheme`` says which.
+    """
+
+    kind = "property"
 
 
 def run(
@@ -235,43 +237,9 @@ def _in_touch(crystals: Crystals) -> Bool[np.ndarray, " n"]:
     return touching
 
 
-def each_member(function: Callable[[Any], Any], members: Any) -> Any:
-    """A function of every member, whose arrays lie along a leading axis.
-
-    On CPUs one member after the other: XLA multiplies stacked small matrices three times slower
-    there than one at a time (measured); elsewhere all at once.
-    """
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(function, members)
-    return jax.vmap(function)(members)
-
-
 def initial_networks(
     config: StructuralConfig, coordination: float, members: int, seed: int
 ) -> Structural:
     """Untrained networks, each from its own key."""
     keys = jax.random.split(jax.random.key(seed), members)
     return eqx.filter_vmap(lambda key: Structural(config, coordination, key=key))(keys)
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def save_model(path: Path, model: EnsembleEnergyModel, *, half: bool = False) -> None:
-    """Write a model, its weights in half precision if asked for, and beside it its card as JSON."""
-    assert model.card is not None
-    save_ensemble(path, model.networks, model.target, model.card, half=half)
-
-
-def load_model(path: Path | str) -> EnsembleEnergyModel:
-    """The model in a file that ``train`` wrote.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        CheckpointError: if the file is damaged or no structural model.
-    """
-
-    def untrained(config: Any, members: int) -> Structural:
-        return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
-
-    return EnsembleEnergyModel(*load_ensemble(Path(path), "structural", untrained))

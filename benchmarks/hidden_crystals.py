@@ -37,10 +37,11 @@ from gnomon.discover.rates import wilson
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
-from gnomon.evaluate.table import rows_of
+from gnomon.evaluate.table import evaluate_all, rows_of
 from gnomon.hull import ON_HULL
 from gnomon.io import from_arrow
 from gnomon.run.files import write_atomically
+from gnomon.run.listener import SILENT
 from gnomon.structure.labels import prototype_labels
 from gnomon.structure.symmetry import primitive
 from hidden_candidates import (
@@ -164,12 +165,7 @@ def relax(races: Sequence[Race], evaluator: Evaluator) -> None:
         crystals = Crystals.concatenate(parts)
         if not len(crystals):
             continue
-        tables = [
-            rows_of(["?"] * len(part.relaxed), part, evaluator.scheme)
-            for part in evaluator.evaluate(crystals, chunk=64)
-        ]
-        rows = pa.concat_tables(tables)
-        rows = rows.set_column(0, "id", pa.array(crystals.ids, pa.string()))
+        rows = rows_of(evaluate_all(crystals, evaluator, SILENT))
         start = 0
         for race, part in zip(races, parts, strict=True):
             if len(part):

@@ -27,9 +27,10 @@ from gnomon.discover.placed import Evaluated, Placed
 from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.evaluate import Status
 from gnomon.evaluate.registry import make_evaluator
+from gnomon.evaluate.table import evaluate_all
 from gnomon.hull import ON_HULL, Hull, Phases, formation_energies
 from gnomon.io import from_arrow, to_arrow, to_pymatgen
-from gnomon.run.listener import Listener
+from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store
 from record import RESULTS, save
 
@@ -64,12 +65,9 @@ def settings(system: str, parents: Path, evaluator: str, chosen: dict[str, Any])
 
 def relaxed(crystals: Crystals, config: CampaignConfig) -> tuple[Crystals, np.ndarray, np.ndarray]:
     """The known phases relaxed as candidates are: crystals, energies, whether they converged."""
-    parts = list(make_evaluator(config.evaluator, config.relax).evaluate(crystals, chunk=64))
-    return (
-        Crystals.concatenate([p.relaxed for p in parts]),
-        np.concatenate([p.energy_per_atom for p in parts]),
-        np.concatenate([p.status for p in parts]) == Status.CONVERGED.value,
-    )
+    evaluator = make_evaluator(config.evaluator, config.relax)
+    found = evaluate_all(crystals, evaluator, SILENT)
+    return found.relaxed, found.energy_per_atom, found.status == Status.CONVERGED.value
 
 
 def rediscovered(known: Crystals, energy: np.ndarray, found: Evaluated) -> list[dict[str, Any]]:

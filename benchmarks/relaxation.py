@@ -61,24 +61,25 @@ def spoiled(crystals: Crystals, seed: int) -> Crystals:
 
 def batched(potential: str) -> Callable[[Crystals], Outcome]:
     """gnomon's own relaxation in batches."""
+    from gnomon.dynamics.settings import RelaxConfig
     from gnomon.evaluate import Status
-    from gnomon.evaluate.ase import RelaxConfig
     from gnomon.evaluate.batched import BatchedEvaluator
+    from gnomon.evaluate.table import evaluate_all
     from gnomon.potential.predict import load_potential
+    from gnomon.run.listener import SILENT
 
     config = RelaxConfig(fmax=FMAX, max_steps=STEPS, max_seconds=3600)  # steps limit all three
     evaluator = BatchedEvaluator(load_potential(potential), config)
 
     def run(crystals: Crystals) -> Outcome:
-        parts = list(evaluator.evaluate(crystals, chunk=len(crystals)))
-        status = np.concatenate([part.status for part in parts])
-        message = np.concatenate([part.message for part in parts])
+        found = evaluate_all(crystals, evaluator, SILENT)
+        status = found.status
         return Outcome(
-            np.concatenate([part.energy_per_atom for part in parts]),
+            found.energy_per_atom,
             status == Status.CONVERGED,
-            np.concatenate([part.steps for part in parts]),
+            found.steps,
             [
-                f"{i}: {status[i]}: {message[i]}"
+                f"{i}: {status[i]}: {found.message[i]}"
                 for i in np.flatnonzero(
                     (status != Status.CONVERGED) & (status != Status.NOT_CONVERGED)
                 )

@@ -14,9 +14,11 @@ import numpy as np
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 
+from gnomon.crystals import Crystals
+from gnomon.dynamics.result import Relaxation
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate.ase import Relaxation
-from gnomon.evaluate.resumable import relax_resumably
+from gnomon.evaluate.relaxing import relax_one
+from gnomon.evaluate.resumable import Keeper
 
 RATTLED = (
     np.array([[3.75, 0.05, 0.0], [0.0, 3.7, 0.0], [0.0, 0.0, 3.8]]),
@@ -67,13 +69,11 @@ def no_scf(count: int) -> None:
 def relax(checkpoint: Path, calculator: FakeDft | None = None, **limits: Any) -> Relaxation:
     """A relaxation of ``RATTLED``; in a fixed cell, unless asked for, as that is much faster."""
     limits = {"relax_cell": False} | limits
-    return relax_resumably(
-        RATTLED,
-        lambda _: calculator or FakeDft(),
-        RelaxConfig(**limits),
-        checkpoint,
-        unconverged=UnconvergedError,
-    )
+    config = RelaxConfig(**limits)
+    keeper = Keeper(checkpoint, config, UnconvergedError)
+    crystal = Crystals.single(*RATTLED)
+    dft = calculator or FakeDft()
+    return relax_one(crystal, lambda _: dft, config, optimizer="BFGS", watch=keeper)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from gnomon.evaluate.corrections import (
 )
 from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.potential.predict import load_potential
+from tests.calculators import evaluated
 from tests.strategies import crystals, rewritten, rngs
 
 ROUND_OFF = 1e-6  # eV/atom
@@ -162,7 +163,7 @@ def test_the_values_of_minor_anions_beside_oxygen():
     ],
 )
 def test_states_that_cannot_be_balanced_are_said_so(batch, told):
-    (part,) = Corrected(Given([-1.0])).evaluate(batch, chunk=1)
+    (part,) = Corrected(Given([-1.0])).evaluate(batch)
     assert part.status[0] == Status.CONVERGED
     assert re.search(told, part.message[0]) if told else part.message[0] == ""
 
@@ -213,20 +214,11 @@ class Given:
     def __init__(self, energies: list[float]) -> None:
         self.energies = np.array(energies)
 
-    def evaluate(self, crystals: Crystals, *, chunk: int) -> Iterator[Evaluations]:
-        for start in range(0, len(crystals), chunk):
-            part = crystals[start : start + chunk]
-            energies, n = self.energies[start : start + chunk], len(part)
-            status = np.where(np.isnan(energies), Status.EXPLODED, Status.CONVERGED)
-            yield Evaluations(
-                relaxed=part,
-                status=status.astype(object),
-                message=np.full(n, "", dtype=object),
-                energy_per_atom=energies,
-                steps=np.zeros(n, np.int64),
-                fmax=np.zeros(n),
-                seconds=np.zeros(n),
-            )
+    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+        for start in range(0, len(crystals), 3):
+            part, energies = crystals[start : start + 3], self.energies[start : start + 3]
+            status = np.where(np.isnan(energies), "exploded", "converged")
+            yield evaluated(part, self.scheme, energies, status)
 
 
 def test_corrected_energies_are_the_sum_and_failures_stay():
@@ -236,7 +228,7 @@ def test_corrected_energies_are_the_sum_and_failures_stay():
     inner = Given([-3.0, np.nan, -4.0, -2.0])
     evaluator: Evaluator = Corrected(inner)
     assert evaluator.scheme == "PBE(+U) by nobody, MP2020 corrections"
-    parts = list(evaluator.evaluate(batch, chunk=3))
+    parts = list(evaluator.evaluate(batch))
     assert [len(part.status) for part in parts] == [3, 1]
     energies = np.concatenate([part.energy_per_atom for part in parts])
     expected = [-3 + CHLORIDE / 2, np.nan, -4.0, -2 + HYDRIDE / 2]

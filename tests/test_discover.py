@@ -24,7 +24,9 @@ from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover, finds, placed
 from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
-from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate import table
+from gnomon.evaluate.ase import AseEvaluator
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
@@ -98,7 +100,7 @@ def remembered(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few candidates, and evaluations in shards of two."""
     monkeypatch.setitem(GENERATORS.built_in, "prototypes", f"{__name__}:FewPrototypes")
-    monkeypatch.setattr(sys.modules["gnomon.discover.evaluate"], "SHARD", 2)
+    monkeypatch.setattr(table, "SHARD", 2)
     for module, name in ((placed, "in_ground_state"), (finds, "space_groups")):
         # half of the time, for the same crystals
         monkeypatch.setattr(module, name, remembered(getattr(module, name)))

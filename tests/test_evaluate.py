@@ -20,10 +20,11 @@ from ase.optimize import FIRE
 from pydantic import ValidationError
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluations, Status
-from gnomon.evaluate.ase import AseEvaluator, RelaxConfig, relax_one
-from gnomon.evaluate.table import evaluation_rows, rows_of
-from gnomon.run.listener import Listener
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate import Evaluations, Status, table
+from gnomon.evaluate.ase import AseEvaluator, relax_by_name
+from gnomon.evaluate.table import evaluate_all, evaluate_missing, evaluation_rows, rows_of
+from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool
 from gnomon.run.store import SCHEMAS, Store
 from tests.calculators import (
@@ -34,6 +35,7 @@ from tests.calculators import (
     LIES,
     NO_ENERGY,
     RAISES,
+    FastEvaluator,
     answers_and_dies,
     make_unpicklable,
 )
@@ -56,21 +58,13 @@ def fcc(z: int, a: float = 3.7) -> Crystals:
     return Crystals.single(a / 2 * (np.ones((3, 3)) - np.eye(3)), [z], [[0, 0, 0]])
 
 
-def evaluate(crystals: Crystals, *, workers: int = 1, chunk: int = 16, **relax: Any) -> Evaluations:
+def evaluate(crystals: Crystals, *, workers: int = 1, **relax: Any) -> Evaluations:
     evaluator = AseEvaluator(EMT_NAME, {}, RelaxConfig(**relax), workers)
-    return whole(list(evaluator.evaluate(crystals, chunk=chunk)))
-
-
-def whole(parts: list[Evaluations]) -> Evaluations:
-    columns = ("status", "message", "energy_per_atom", "steps", "fmax", "seconds")
-    return Evaluations(
-        relaxed=Crystals.concatenate([p.relaxed for p in parts]),
-        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in columns},
-    )
+    return evaluate_all(crystals, evaluator, SILENT)
 
 
 def single_point(crystal: Crystals) -> float:
-    result = relax_one(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal.arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.CONVERGED
     return result.energy_per_atom
 
@@ -104,19 +98,19 @@ def test_relaxation_gives_what_ase_gives() -> None:
 
 def test_fixed_cells_stay_as_they_are() -> None:
     crystal = Crystals.single(np.eye(3) * 3.9, [CU, CU], [[0, 0, 0], [0.45, 0.5, 0.5]])
-    result = relax_one(EMT_NAME, {}, RelaxConfig(relax_cell=False), crystal.arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(relax_cell=False), crystal)
     assert result.status == Status.CONVERGED
-    assert np.array_equal(result.lattice, crystal.lattice[0])
+    assert np.array_equal(result.crystal.lattice[0], crystal.lattice[0])
     assert result.steps > 0
 
 
 def test_no_steps_is_a_single_point() -> None:
     crystal = fcc(CU, 3.9)
-    result = relax_one(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal.arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.CONVERGED
     assert result.steps == 0
     assert result.fmax > 0.02
-    assert np.array_equal(result.lattice, crystal.lattice[0])
+    assert np.array_equal(result.crystal.lattice[0], crystal.lattice[0])
     atoms = Atoms([CU], cell=crystal.lattice[0], pbc=True, calculator=EMT())
     assert result.energy_per_atom == atoms.get_potential_energy()
 
@@ -135,12 +129,12 @@ def test_energy_per_atom_does_not_depend_on_how_a_crystal_is_written(seed: int) 
 def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options() -> None:
     """Results are those of a process in which nothing was evaluated before."""
     batch = [fcc(CU, 3.8), fcc(79, 4.0), fcc(CU, 3.8).supercell(2), fcc(CU, 3.8)]
-    found = [relax_one(EMT_NAME, {}, RelaxConfig(max_steps=5), c.arrays(0)) for c in batch]
+    found = [relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=5), c) for c in batch]
     assert found[3].energy_per_atom == found[0].energy_per_atom
-    assert np.array_equal(found[3].lattice, found[0].lattice)
+    assert np.array_equal(found[3].crystal.lattice, found[0].crystal.lattice)
     for energy in (-1.0, -2.0, -1.0):
         name, options = "tests.calculators.Quick", {"energy": energy}
-        result = relax_one(name, options, RelaxConfig(), fcc(CU).arrays(0))
+        result = relax_by_name(name, options, RelaxConfig(), fcc(CU))
         assert result.energy_per_atom == energy
 
 
@@ -148,15 +142,24 @@ def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options(
 
 
 def test_an_element_that_the_calculator_does_not_know() -> None:
-    result = relax_one(EMT_NAME, {}, RelaxConfig(), fcc(FE).arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(), fcc(FE))
     assert result.status == Status.INVALID_INPUT
     assert "EMT" in result.message
     assert "Fe" in result.message
     assert np.isnan(result.energy_per_atom)
 
 
+def test_atoms_that_do_not_see_each_other_are_not_converged() -> None:
+    for crystal in (fcc(CU, 30.0), fcc(CU, 30.0).supercell(2)):
+        result = relax_by_name(EMT_NAME, {}, RelaxConfig(), crystal)
+        assert result.status == Status.ISOLATED
+        assert "do not see each other" in result.message
+        assert np.isfinite(result.energy_per_atom)
+    assert relax_by_name(EMT_NAME, {}, RelaxConfig(), fcc(CU)).status == Status.CONVERGED
+
+
 def test_too_few_steps() -> None:
-    result = relax_one(EMT_NAME, {}, RelaxConfig(max_steps=3), fcc(CU, 4.2).arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=3), fcc(CU, 4.2))
     assert result.status == Status.NOT_CONVERGED
     assert result.steps == 3
     assert result.fmax > 0.02
@@ -165,13 +168,13 @@ def test_too_few_steps() -> None:
 
 def test_too_little_time_between_steps() -> None:
     config = RelaxConfig(max_seconds=1e-9)
-    result = relax_one(EMT_NAME, {}, config, fcc(CU, 4.2).arrays(0))
+    result = relax_by_name(EMT_NAME, {}, config, fcc(CU, 4.2))
     assert result.status == Status.TIMEOUT
 
 
 def test_atoms_on_top_of_each_other() -> None:
     crystal = Crystals.single(np.eye(3) * 4, [CU, CU], [[0, 0, 0], [0, 0, 1e-3]])
-    result = relax_one(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal.arrays(0))
+    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.EXPLODED
     assert result.message
     assert np.isnan(result.energy_per_atom)
@@ -185,7 +188,7 @@ def treacherous() -> tuple[Crystals, Evaluations]:
     # the limit of the worker is twice this; a step of EMT takes 1 ms, the first imports SciPy
     relax = RelaxConfig(max_seconds=4.0, max_steps=40)
     evaluator = AseEvaluator("tests.calculators.Treacherous", {}, relax, workers=2)
-    return batch, whole(list(evaluator.evaluate(batch, chunk=4)))
+    return batch, evaluate_all(batch, evaluator, SILENT)
 
 
 def test_every_misfortune_is_a_row_and_harms_no_other(
@@ -239,7 +242,7 @@ def test_no_worker_outlives_the_evaluation(treacherous: tuple[Crystals, Evaluati
 
 def test_an_evaluation_that_is_given_up_leaves_no_worker() -> None:
     batch = Crystals.concatenate([fcc(CU, 3.6 + 0.01 * i) for i in range(4)])
-    parts = AseEvaluator(EMT_NAME, workers=1).evaluate(batch, chunk=1)
+    parts = AseEvaluator(EMT_NAME, workers=1).evaluate(batch)
     next(parts)
     assert len(mp.active_children()) == 1
     del parts
@@ -363,12 +366,12 @@ def test_rows_fit_the_store_with_null_for_what_there_is_not(
 ) -> None:
     batch, found = treacherous
     store = Store(tmp_path)
-    store.append("evaluations", 0, rows_of(batch.ids.tolist(), found, "a scheme"))
+    store.append("evaluations", 0, rows_of(found))
     rows = store.table("evaluations")
     assert rows.schema == SCHEMAS["evaluations"]
     assert rows["id"].to_pylist() == batch.ids.tolist()
     assert rows["relaxed_id"].to_pylist() == found.relaxed.ids.tolist()
-    assert set(rows["scheme"].to_pylist()) == {"a scheme"}
+    assert set(rows["scheme"].to_pylist()) == {found.scheme}
     no_energy = np.isnan(found.energy_per_atom)
     assert [e is None for e in rows["energy_per_atom"].to_pylist()] == no_energy.tolist()
 
@@ -384,4 +387,56 @@ def test_rows_say_where_each_crystal_came_from() -> None:
     assert rows["source_id"].to_pylist() == ["1", "2", None]
     assert rows["id"].to_pylist() == batch.ids.tolist()
     assert rows["energy_per_atom"].to_pylist() == [-0.5] * 3
-    assert heard == [("evaluating", 3, 3)]
+    assert heard == [("evaluating", k, 3) for k in (1, 2, 3)]
+
+
+def test_forces_and_stresses_are_columns_where_they_are_asked_for() -> None:
+    batch = Crystals.concatenate([fcc(CU, 3.9), fcc(FE), fcc(CU, 3.5).supercell(2)])
+    sources = pa.table({"source": ["a"] * 3, "source_id": ["1", "2", "3"]})
+    evaluator = AseEvaluator(EMT_NAME, relax=RelaxConfig(max_steps=0))
+    rows = evaluation_rows(batch, sources, evaluator, SILENT, forces=True)
+    assert [len(row) for row in rows["forces"].to_pylist()] == [3, 3, 24]
+    for i in (0, 2):
+        lattice, numbers, frac = batch.arrays(i)
+        atoms = Atoms(numbers, cell=lattice, scaled_positions=frac, pbc=True, calculator=EMT())
+        assert rows["forces"][i].as_py() == pytest.approx(atoms.get_forces().ravel(), abs=1e-9)
+        stress = atoms.get_stress(voigt=False).ravel()
+        assert rows["stress"][i].as_py() == pytest.approx(stress, abs=1e-9)
+    assert np.isnan(rows["forces"][1].as_py()).all()  # EMT knows no iron
+
+
+# --- shards ---------------------------------------------------------------------------------------
+
+
+def test_only_what_is_missing_is_evaluated_and_kept_in_shards(tmp_path: Path) -> None:
+    batch = Crystals.concatenate([fcc(CU, 3.6 + 0.01 * i) for i in range(21)])
+    store, evaluator, heard = Store(tmp_path), FastEvaluator(), []
+    listener = Listener(say=lambda _: None, tick=lambda *progress: heard.append(progress))
+    done = batch.ids[:3].tolist()
+    sizes = [
+        len(part)
+        for part in evaluate_missing(batch, done, evaluator, store, 2, listener, "relaxing")
+    ]
+    assert sizes == [16, 2]
+    assert evaluator.asked == batch.ids[3:].tolist()
+    assert store.table("evaluations", 2)["id"].to_pylist() == batch.ids[3:].tolist()
+    assert heard == [("relaxing", k, 21) for k in range(3, 22, 2)]
+    assert not list(evaluate_missing(batch, batch.ids.tolist(), evaluator, store, 3, SILENT))
+
+
+def test_what_was_yielded_is_kept_when_nobody_wants_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "KEEP_SECONDS", 0.0)
+    batch = Crystals.concatenate([fcc(CU, 3.6 + 0.01 * i) for i in range(6)])
+    store, evaluator = Store(tmp_path), FastEvaluator()
+    for part in evaluate_missing(batch, (), evaluator, store, 0, SILENT):
+        assert store.table("evaluations")["id"].to_pylist() == part.ids.tolist()
+        break
+    assert len(store.table("evaluations")) == 2
+
+
+def test_evaluations_of_two_schemes_are_never_one_batch() -> None:
+    parts = [next(FastEvaluator(scheme).evaluate(fcc(CU))) for scheme in ("one", "two")]
+    with pytest.raises(ValueError, match=r"different energy schemes: \['one', 'two'\]"):
+        Evaluations.concatenate(parts)

@@ -16,6 +16,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.generator import SubstitutionGenerator
+from tests.calculators import evaluated
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -178,22 +179,10 @@ class Untouched:
     def __init__(self, exploding=()):
         self.exploding, self.seen = exploding, []
 
-    def evaluate(self, crystals, *, chunk):
-        from gnomon.evaluate import Evaluations
-
+    def evaluate(self, crystals):
         self.seen += crystals.ids.tolist()
-        n = len(crystals)
         status = ["exploded" if i in self.exploding else "converged" for i in crystals.ids]
-        zero = np.zeros(n)
-        yield Evaluations(
-            crystals,
-            np.array(status, dtype=object),
-            np.array([""] * n, dtype=object),
-            zero,
-            np.zeros(n, np.int64),
-            zero,
-            zero,
-        )
+        yield evaluated(crystals, self.scheme, np.zeros(len(crystals)), status)
 
 
 def race_of(hidden, target):

@@ -7,13 +7,15 @@ import pytest
 from ase.build import bulk
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate.ase import RelaxConfig
 from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
+from gnomon.evaluate.table import evaluate_all
 from gnomon.io import as_crystals
 from gnomon.potential.predict import LoadedPotential, load_potential
 from gnomon.potential.weights import bundled_path
+from gnomon.run.listener import SILENT
 
 MAX_BYTES = 5_000_000
 
@@ -67,7 +69,7 @@ def test_it_is_the_default_evaluator() -> None:
 def test_common_crystals_keep_their_size() -> None:
     batch = as_crystals(list(PARAMETERS.values()))
     evaluator = BatchedEvaluator(potential(), RelaxConfig(fmax=0.02))
-    [found] = evaluator.evaluate(batch, chunk=len(batch))
+    found = evaluate_all(batch, evaluator, SILENT)
     assert set(found.status) == {"converged"}
     ratio = np.cbrt(found.relaxed.volumes / batch.volumes)
     for name, factor in zip(PARAMETERS, ratio, strict=True):

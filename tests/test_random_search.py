@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from gnomon.crystals import Crystals
 from gnomon.discover.search import search
 from gnomon.elements import COVALENT_RADII, atomic_number
-from gnomon.evaluate import Evaluations, Status
 from gnomon.generate import LINEAGE, Generator
 from gnomon.generate.random.generator import (
     SEPARATION,
@@ -30,6 +29,7 @@ from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
 from gnomon.structure.wyckoff import space_group
+from tests.calculators import evaluated
 from tests.strategies import rngs
 
 SYMMETRY_KEPT = 1e-3
@@ -197,20 +197,13 @@ class Packing:
 
     scheme = "packing"
 
-    def evaluate(self, crystals, *, chunk):
-        for start in range(0, len(crystals), chunk):
-            part = crystals[start : start + chunk]
+    def evaluate(self, crystals):
+        for start in range(0, len(crystals), 16):
+            part = crystals[start : start + 16]
             failed = (np.arange(len(part)) + start) % 4 == 3
-            energy = part.volumes / part.n_atoms
-            yield Evaluations(
-                relaxed=part,
-                status=np.where(failed, Status.EXPLODED, Status.CONVERGED).astype(object),
-                message=np.where(failed, "burst", "").astype(object),
-                energy_per_atom=np.where(failed, np.nan, energy),
-                steps=np.zeros(len(part), np.int64),
-                fmax=np.zeros(len(part)),
-                seconds=np.zeros(len(part)),
-            )
+            energy = np.where(failed, np.nan, part.volumes / part.n_atoms)
+            status = np.where(failed, "exploded", "converged")
+            yield evaluated(part, self.scheme, energy, status, np.where(failed, "burst", ""))
 
 
 def test_a_search_ranks_what_converged_and_counts_the_rest():

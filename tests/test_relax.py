@@ -19,13 +19,15 @@ from gnomon.dynamics.lanes import Lane, find_pairs, to_device
 from gnomon.dynamics.relax import relax
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Evaluator, Status
-from gnomon.evaluate.ase import AseEvaluator, relax_one
+from gnomon.evaluate.ase import AseEvaluator, relax_by_name
 from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.cell_filter import CellFilter
+from gnomon.evaluate.table import evaluate_all
 from gnomon.io import to_ase
 from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import Shape, pack
 from gnomon.potential.predict import LoadedPotential, compiled, load_potential
+from gnomon.run.listener import SILENT
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import space_groups
 from tests.strategies import crystals, random_crystal, rngs
@@ -68,19 +70,9 @@ class Thin(Calculator):  # type: ignore[misc]  # ASE has no types
         }
 
 
-def evaluate(
-    batch: Crystals, potential: LoadedPotential = MORSE, chunk: int = 16, **relax: Any
-) -> Evaluations:
+def evaluate(batch: Crystals, potential: LoadedPotential = MORSE, **relax: Any) -> Evaluations:
     evaluator = BatchedEvaluator(potential, RelaxConfig(**relax), capacity=SMALL)
-    return whole(list(evaluator.evaluate(batch, chunk=chunk)))
-
-
-def whole(parts: list[Evaluations]) -> Evaluations:
-    columns = ("status", "message", "energy_per_atom", "steps", "fmax", "seconds")
-    return Evaluations(
-        Crystals.concatenate([part.relaxed for part in parts]),
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in columns),
-    )
+    return evaluate_all(batch, evaluator, SILENT)
 
 
 def some_crystals(n: int, seed: int = 0, max_atoms: int = 5) -> Crystals:
@@ -205,27 +197,28 @@ def test_a_crystal_does_not_feel_its_companions() -> None:
     batch = some_crystals(12, seed=5)
     together = evaluate(batch, fmax=0.01)
     order = np.random.default_rng(0).permutation(len(batch))
-    shuffled = evaluate(batch[order], fmax=0.01, chunk=5)
-    alone = whole([evaluate(one, fmax=0.01) for one in batch])
-    for other in (alone, Evaluations(**_reordered(shuffled, np.argsort(order)))):
-        assert other.status.tolist() == together.status.tolist()
-        assert np.array_equal(other.relaxed.atomic_numbers, batch.atomic_numbers)
+    shuffled = evaluate(batch[order], fmax=0.01)
+    alone = Evaluations.concatenate([evaluate(one, fmax=0.01) for one in batch])
+    for other, at in ((alone, np.arange(len(batch))), (shuffled, np.argsort(order))):
+        assert other.ids[at].tolist() == batch.ids.tolist()
+        assert other.status[at].tolist() == together.status.tolist()
+        assert np.array_equal(other.relaxed[at].atomic_numbers, batch.atomic_numbers)
         # rounding differs with the place in a batch, and a path may part at a ridge
-        same = np.abs(other.energy_per_atom - together.energy_per_atom) < SAME_ENERGY
+        same = np.abs(other.energy_per_atom[at] - together.energy_per_atom) < SAME_ENERGY
         assert same.sum() >= len(batch) - 1
 
 
-def _reordered(found: Evaluations, order: np.ndarray) -> dict[str, Any]:
-    return {name: getattr(found, name)[order] for name in found.__dataclass_fields__}
-
-
-@pytest.mark.parametrize("chunk", [1, 4, 100])
-def test_chunks_come_in_order(chunk: int) -> None:
+def test_results_come_in_order_with_their_forces_and_stresses() -> None:
     batch = some_crystals(9, seed=6)
-    parts = list(BatchedEvaluator(MORSE, capacity=SMALL).evaluate(batch, chunk=chunk))
-    sizes = [len(part.relaxed) for part in parts]
-    assert sizes == [len(batch[i : i + chunk]) for i in range(0, 9, chunk)]
-    found = whole(parts)
+    parts = list(BatchedEvaluator(MORSE, capacity=SMALL).evaluate(batch))
+    assert [part.ids.tolist() for part in parts] == [[key] for key in batch.ids]
+    found = Evaluations.concatenate(parts)
+    expected = MORSE.predict(found.relaxed, capacity=SMALL)
+    known = np.isfinite(found.stress).all(axis=(1, 2))
+    assert known.sum() >= 8
+    own = np.repeat(known, batch.n_atoms)
+    np.testing.assert_allclose(found.forces[own], expected.forces[own], atol=1e-3)
+    np.testing.assert_allclose(found.stress[known], expected.stress[known], atol=1e-4)
     assert np.array_equal(found.relaxed.atomic_numbers, batch.atomic_numbers)
     assert np.array_equal(found.relaxed.offsets, batch.offsets)
 
@@ -398,13 +391,12 @@ def test_symmetry_is_kept_where_its_loss_would_pay() -> None:
 
 def test_ase_keeps_symmetry_too() -> None:
     options = {"fmax": 0.05, "max_steps": 40}
-    emt = ("ase.calculators.emt.EMT", {})
+    emt = "ase.calculators.emt.EMT"
     alloy = Crystals.single(np.diag([3.6, 3.6, 4.0]), [29, 79], [[0.2, 0.1, 0.0], [0.7, 0.6, 0.5]])
-    kept = relax_one(*emt, RelaxConfig(symmetry=True, **options), alloy.arrays(0))
-    relaxed = Crystals.single(kept.lattice, [29, 79], kept.frac_coords)
+    kept = relax_by_name(emt, {}, RelaxConfig(symmetry=True, **options), alloy)
     assert kept.steps > 0
-    assert space_groups(relaxed, 1e-6).tolist() == space_groups(alloy).tolist()
-    assert AseEvaluator(emt[0]).scheme
+    assert space_groups(kept.crystal, 1e-6).tolist() == space_groups(alloy).tolist()
+    assert AseEvaluator(emt).scheme
 
 
 @given(rng=rngs, which=st.sampled_from(["rutile", "cubic", "random"]))
@@ -485,7 +477,7 @@ def _as_set(found: Any) -> set[tuple[int, ...]]:
 def test_the_skin_changes_nothing_but_the_time() -> None:
     batch = some_crystals(6, seed=10)
     results = [
-        whole(list(BatchedEvaluator(MORSE, capacity=SMALL, skin=skin).evaluate(batch)))
+        evaluate_all(batch, BatchedEvaluator(MORSE, capacity=SMALL, skin=skin), SILENT)
         for skin in (0.01, 1.0)
     ]
     assert results[0].status.tolist() == results[1].status.tolist()

@@ -22,7 +22,7 @@ from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover
 from gnomon.discover.settings import load_config
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate import Evaluations
+from gnomon.evaluate import Evaluations, table
 from gnomon.evaluate.corrections import SCHEME_SUFFIX
 from gnomon.evaluate.scheme import EnergyScheme, difference
 from gnomon.hull import SchemeMismatch
@@ -34,6 +34,7 @@ from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification
 from gnomon.verify.run import results
 from gnomon.verify.vasp_inputs import Protocol, folder_name
+from tests.calculators import evaluated
 from tests.conftest import EMT
 from tests.vasp_files import finished
 
@@ -61,28 +62,22 @@ class Mixing:
         self.elements, self.bonus = elements or {}, bonus or {}
         self.asked: list[str] = []
 
-    def evaluate(self, crystals: Crystals, *, chunk: int) -> Iterator[Evaluations]:
-        for start in range(0, len(crystals), chunk):
+    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+        for start in range(0, len(crystals), 2):
             self.before_chunk()
-            yield self._results(crystals[start : start + chunk])
+            yield self._results(crystals[start : start + 2])
 
     def _results(self, part: Crystals) -> Evaluations:
         self.asked += part.ids.tolist()
-        n, share = len(part), part.composition / part.n_atoms[:, None]
+        share = part.composition / part.n_atoms[:, None]
         offsets = np.zeros(119)
         offsets[list(self.elements)] = list(self.elements.values())
         energy: Float64[np.ndarray, " n"] = share @ offsets - 0.2 * (1 - np.sum(share**2, axis=1))
         energy += [self.bonus.get(formula, 0.0) for formula in part.reduced_formulas]
         failed = np.isin(part.reduced_formulas.astype(str), self.failing)
-        return Evaluations(
-            relaxed=part,
-            status=np.where(failed, "not_converged", "converged").astype(object),
-            message=np.where(failed, "the SCF did not converge", "").astype(object),
-            energy_per_atom=energy,
-            steps=np.ones(n, dtype=np.int64),
-            fmax=np.zeros(n),
-            seconds=np.zeros(n),
-        )
+        status = np.where(failed, "not_converged", "converged")
+        message = np.where(failed, "the SCF did not converge", "")
+        return evaluated(part, self.scheme, energy, status, message, steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +289,10 @@ def test_failures_are_tried_again_only_when_asked(tmp_path: Path, chosen: Plan) 
 # --- kills, caches, schemes -----------------------------------------------------------------------
 
 
-def test_a_kill_costs_no_more_than_the_shard_in_work(tmp_path: Path, chosen: Plan) -> None:
+def test_a_kill_costs_no_more_than_the_shard_in_work(
+    tmp_path: Path, chosen: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "KEEP_SECONDS", 0.0)  # as if each crystal took hours
     chunks = iter(range(2))
 
     def die_at_the_third() -> None:
@@ -302,7 +300,6 @@ def test_a_kill_costs_no_more_than_the_shard_in_work(tmp_path: Path, chosen: Pla
             raise KeyboardInterrupt
 
     first = Mixing("higher", before_chunk=die_at_the_third)
-    first.shard = 2  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         run(chosen, tmp_path, first)
     kept = len(results(chosen, Store(tmp_path)))

@@ -17,6 +17,7 @@ from pymatgen.io.vasp import Incar, sets
 
 from gnomon.crystals import Crystals
 from gnomon.discover.finds import Find
+from gnomon.dynamics.result import Relaxation
 from gnomon.evaluate import Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.evaluate.scheme import difference
@@ -24,7 +25,7 @@ from gnomon.hull import SchemeMismatch
 from gnomon.io import from_arrow, to_pymatgen
 from gnomon.verify import Plan, Target, Verdict, assess
 from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, make_flow, write_flow
-from gnomon.verify.vasp_import import Reading, import_runs, read_crystal
+from gnomon.verify.vasp_import import import_runs, read_crystal
 from gnomon.verify.vasp_inputs import (
     MANIFEST,
     NEWER,
@@ -267,7 +268,7 @@ def test_a_flow_survives_its_file(tmp_path: Path, protocol: Protocol) -> None:
 # --- outputs --------------------------------------------------------------------------------------
 
 
-def read(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE) -> Reading:
+def read(folder: Path, crystal: Crystals, protocol: Protocol = Protocol.PBE) -> Relaxation:
     found = read_crystal(crystal, folder, protocol)
     assert found is not None
     return found
@@ -285,7 +286,7 @@ def test_good_runs_give_corrected_energies(
     assert found.energy_per_atom == pytest.approx(-4.0 + corrections, abs=ROUND_OFF)
     assert found.steps == 6
     assert found.fmax == 0.0
-    assert np.allclose(found.relaxed.volumes, crystal.volumes)
+    assert np.allclose(found.crystal.volumes, crystal.volumes)
 
 
 def test_packed_outputs_are_read(tmp_path: Path) -> None:

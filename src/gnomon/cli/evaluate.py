@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from gnomon.cli.options import Output
 from gnomon.cli.shared import Evaluator, Strict, Structures, new_file, read_crystals
 from gnomon.dynamics.settings import RelaxConfig
@@ -22,6 +24,9 @@ def evaluate(
     relax: RelaxConfig,
     listener: Listener,
     strict: Strict = False,
+    forces: Annotated[
+        bool, typer.Option("--forces", help="Also write columns of forces and stress.")
+    ] = False,
 ) -> Output:
     """Relax crystals with a potential or an ASE calculator; every failure is a row with a status.
 
@@ -29,7 +34,7 @@ def evaluate(
     """
     verifier = make_evaluator(evaluator, relax, listener)
     found = read_crystals(structures, strict)
-    rows = evaluation_rows(found.crystals, found.rows, verifier, listener)
+    rows = evaluation_rows(found.crystals, found.rows, verifier, listener, forces=forces)
     write_table(out, rows)
     counts = Counter(rows["status"].to_pylist())
     return Output(

@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gnomon.crystals import Crystals
 from gnomon.databases.answers import Answers, Fetched
 from gnomon.databases.sources import Source, make_source
 from gnomon.databases.systems import System, largest
@@ -28,7 +26,7 @@ from gnomon.discover.placed import Placed
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.table import rows_of
+from gnomon.evaluate.table import evaluate_missing
 from gnomon.hull import ON_HULL
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import Listener
@@ -36,9 +34,6 @@ from gnomon.run.stamp import Stamp, stamp
 from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
 
 PROVENANCE, RECORDS_FILE, PHASES_FILE = "reference.json", "records.parquet", "phases.parquet"
-
-SHARD = 16
-"""Evaluations in a shard, unless the evaluator is so slow that it names fewer."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,9 @@ def references(
         )
         _save(store, provenance)
         records = read_records(store.root, provenance.fetched, request.systems)
-        _evaluate(crystals_of(records), store, evaluator, listener)
+        crystals, done = crystals_of(records), store.table("evaluations")["id"].to_pylist()
+        for _ in evaluate_missing(crystals, done, evaluator, store, 0, listener):
+            pass
         evaluations = store.table("evaluations")
         placed = placed_phases(records, evaluations, evaluator.scheme)
         outcomes = with_outcomes(records, evaluations, placed)
@@ -215,22 +212,6 @@ def _fetch(
     provenance = provenance.model_copy(update={"fetched": tuple(fetched)})
     _save(store, provenance)
     return provenance
-
-
-def _evaluate(crystals: Crystals, store: Store, evaluator: Evaluator, listener: Listener) -> None:
-    """Evaluate the crystals that have no result yet, shard by shard."""
-    done = set(store.table("evaluations")["id"].to_pylist())
-    left = crystals[np.array([key not in done for key in crystals.ids], dtype=bool)]
-    total, start = len(crystals), 0
-    listener.tick("evaluating", total - len(left), total)
-    if not len(left):
-        return
-    for part in evaluator.evaluate(left, chunk=int(getattr(evaluator, "shard", SHARD))):
-        stop = start + len(part.relaxed)
-        rows = rows_of(left.ids[start:stop].tolist(), part, evaluator.scheme)
-        store.append("evaluations", 0, rows)
-        start = stop
-        listener.tick("evaluating", total - len(left) + start, total)
 
 
 def _write(store: Store, provenance: Provenance, records: pa.Table, placed: Placed) -> References:

@@ -9,12 +9,9 @@ import pyarrow.compute as pc
 
 from gnomon.discover.campaign import Campaign
 from gnomon.evaluate import Evaluator, Status
-from gnomon.evaluate.table import rows_of
+from gnomon.evaluate.table import evaluate_missing
 from gnomon.io import from_arrow
 from gnomon.run.listener import Listener
-
-SHARD = 16
-"""Evaluations in a shard: what a kill may cost."""
 
 
 def selected(number: int, campaign: Campaign) -> pa.Table:
@@ -37,19 +34,14 @@ def evaluate(
         deadline: of time.monotonic().
     """
     chosen = selected(number, campaign)
-    left = chosen.filter(pc.invert(pc.is_in(chosen["id"], campaign.evaluations["id"])))
-    crystals, ids = from_arrow(left), left["id"].to_pylist()
-    total, start = len(chosen), 0
-    listener.tick(f"round {number}: evaluating", total - len(ids), total)
-    for part in evaluator.evaluate(crystals, chunk=SHARD):
-        stop = start + len(part.relaxed)
-        rows = rows_of(ids[start:stop], part, evaluator.scheme)
-        campaign.store.append("evaluations", number, rows)
-        start = stop
-        listener.tick(f"round {number}: evaluating", total - len(ids) + start, total)
-        if time.monotonic() > deadline and start < len(ids):
+    done, what = campaign.evaluations["id"].to_pylist(), f"round {number}: evaluating"
+    left = len(set(chosen["id"].to_pylist()) - set(done))
+    crystals, store = from_arrow(chosen), campaign.store
+    for part in evaluate_missing(crystals, done, evaluator, store, number, listener, what):
+        left -= len(part)
+        if left and time.monotonic() > deadline:
             return f"ended in round {number}: the minutes are used up (the same command goes on)"
-    campaign.store.finish(number, "evaluate", {"evaluated": total})
+    store.finish(number, "evaluate", {"evaluated": len(chosen)})
     return ""
 
 

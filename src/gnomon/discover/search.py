@@ -16,13 +16,11 @@ from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate.table import evaluate_all
 from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.duplicates import group_duplicates
-
-CHUNK = 16
-"""Evaluations between two words to the listener."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +87,11 @@ def search(
 def _ranked(
     composition: str, tries: int, cells: Crystals, evaluator: Evaluator, listener: Listener
 ) -> Found:
-    statuses: Counter[str] = Counter()
-    relaxed, energies, starts = [], [], []
-    done = 0
-    for part in evaluator.evaluate(cells, chunk=CHUNK):
-        statuses.update(str(status) for status in part.status)
-        good = np.array([status == Status.CONVERGED for status in part.status], dtype=bool)
-        relaxed.append(part.relaxed.take(good))
-        energies.append(part.energy_per_atom[good])
-        starts += cells.ids[done : done + len(good)][good].tolist()
-        done += len(good)
-        listener.tick(composition, done, len(cells))
-    crystals = Crystals.concatenate(relaxed)
-    energy = np.concatenate([np.zeros(0), *energies])
-    order = np.argsort(energy, kind="stable")
-    groups = group_duplicates(crystals.take(order)).of
+    evaluations = evaluate_all(cells, evaluator, listener, composition)
+    converged = np.flatnonzero(evaluations.status == Status.CONVERGED.value)
+    energy = evaluations.energy_per_atom
+    order = converged[np.argsort(energy[converged], kind="stable")]
+    groups = group_duplicates(evaluations.relaxed.take(order)).of
     _, firsts, times = np.unique(groups, return_index=True, return_counts=True)
     chosen = order[firsts]
     return Found(
@@ -111,9 +99,9 @@ def _ranked(
         scheme=evaluator.scheme,
         tries=tries,
         cells=len(cells),
-        statuses=dict(sorted(statuses.items())),
-        crystals=crystals.take(chosen),
+        statuses=dict(sorted(Counter(evaluations.status.tolist()).items())),
+        crystals=evaluations.relaxed.take(chosen),
         energy_per_atom=energy[chosen],
         times=times.astype(np.int64),
-        starts=tuple(starts[i] for i in chosen.tolist()),
+        starts=tuple(evaluations.ids[chosen].tolist()),
     )

@@ -25,8 +25,8 @@ from pydantic import (
 )
 
 from gnomon.discover.screen import ScreenConfig
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
-from gnomon.evaluate.ase import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.generate.registry import GENERATORS
 

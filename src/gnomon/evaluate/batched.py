@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from gnomon.crystals import Crystals
 from gnomon.dynamics.relax import SKIN, relax
@@ -42,13 +41,10 @@ class BatchedEvaluator:
         """That of the weights: how a crystal was relaxed does not change what energies mean."""
         return self.potential.scheme
 
-    def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
-        """Yield results for consecutive chunks, in the order of the crystals.
-
-        Crystals of later chunks are in work already while the last ones of a chunk end.
-        """
+    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+        """Yield results one by one, in the order of the crystals; others are in work meanwhile."""
         results = relax(
             crystals, self.potential, self.relax, capacity=self.capacity, skin=self.skin
         )
-        while part := list(islice(results, chunk)):
-            yield Evaluations.of(part)
+        for i, result in enumerate(results):
+            yield Evaluations.of([result], crystals.ids[i : i + 1], self.scheme)

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.evaluate.registry import DEFAULT_EVALUATOR, EvaluatorConfig, make_evaluator
+from gnomon.evaluate.table import evaluate_all
 from gnomon.io.objects import as_crystals, like
+from gnomon.run.listener import SILENT
 
 
 class Relaxed(NamedTuple):
@@ -82,5 +84,5 @@ def relax(given: Any, by: str | Evaluator = DEFAULT_EVALUATOR) -> Relaxed:
     """
     judge = evaluator(by) if isinstance(by, str) else by
     crystals = as_crystals(given)
-    evaluations = next(judge.evaluate(crystals, chunk=len(crystals)), Evaluations.of([]))
+    evaluations = evaluate_all(crystals, judge, SILENT)
     return Relaxed(like(evaluations.relaxed, given), evaluations)

@@ -127,16 +127,16 @@ class Corrected:
         """The inner scheme and the corrections."""
         return self.evaluator.scheme + SCHEME_SUFFIX
 
-    def evaluate(self, crystals: Crystals, *, chunk: int = 16) -> Iterator[Evaluations]:
-        """Yield the inner results, their energies corrected, in the same chunks."""
-        for part in self.evaluator.evaluate(crystals, chunk=chunk):
+    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+        """Yield the inner results, their energies corrected, in the same parts."""
+        for part in self.evaluator.evaluate(crystals):
             energies, messages = part.energy_per_atom.copy(), part.message.copy()
             known = np.flatnonzero(np.isfinite(energies))
             found = mp2020_corrections(part.relaxed.take(known))
             energies[known] += found.per_atom
             for i, told in zip(known, found.message, strict=True):
                 messages[i] = "; ".join(filter(None, (messages[i], told)))
-            yield replace(part, energy_per_atom=energies, message=messages)
+            yield replace(part, scheme=self.scheme, energy_per_atom=energies, message=messages)
 
 
 def mp2020_correction_per_atom(crystals: Crystals) -> Float64[np.ndarray, " n"]:

@@ -24,14 +24,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate import Evaluations, Status
-from gnomon.evaluate.ase import GRACE, Arrays, Relaxation, as_row, collect
+from gnomon.evaluate import Evaluations
+from gnomon.evaluate.ase import GRACE, in_pool
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.pulay import ConstantCutoff
-from gnomon.evaluate.resumable import CalculationError, relax_resumably
+from gnomon.evaluate.relaxing import CalculationError, relax_one
+from gnomon.evaluate.resumable import Keeper
 from gnomon.evaluate.scheme import EnergyScheme
-from gnomon.run.pool import Pool
+from gnomon.io import to_ase
 
 INSTALL = (
     "pip install 'gnomon[gpaw]' (it is built from source and needs libxc-dev, libopenblas-dev and "
@@ -83,9 +85,6 @@ PRESETS: dict[str, tuple[GpawConfig, RelaxConfig]] = {
 class GpawEvaluator:
     """Relaxes crystals with GPAW in a pool of processes; an ``Evaluator``."""
 
-    shard = 1
-    """Every crystal is worth being kept by itself."""
-
     def __init__(
         self, config: GpawConfig, relax: RelaxConfig, folder: Path, workers: int = 1
     ) -> None:
@@ -109,19 +108,11 @@ class GpawEvaluator:
         """That of the geometry, which a second functional does not change."""
         return str(energy_scheme(self.config.model_copy(update={"second": None})))
 
-    def evaluate(self, crystals: Crystals, *, chunk: int = 1) -> Iterator[Evaluations]:
-        """Yield results for consecutive chunks, in the order of the crystals."""
-        tasks = [(str(crystals.ids[i]), crystals.arrays(i)) for i in range(len(crystals))]
+    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+        """Yield results one by one, in the order of the crystals."""
         shared = (self.config, self.relax, self.folder)
         limit = GRACE * self.relax.max_seconds
-        with Pool[tuple[str, Arrays], Relaxation](gpaw_one, shared, self.workers, limit) as pool:
-            results: list[Relaxation] = []
-            start = 0
-            for (_, arrays), result in zip(tasks, pool.run(tasks), strict=True):
-                results.append(as_row(arrays, result))
-                if len(results) == chunk or start + len(results) == len(tasks):
-                    yield collect(crystals[start : start + len(results)], results)
-                    start, results = start + len(results), []
+        yield from in_pool(gpaw_one, shared, crystals, self.workers, limit, self.scheme)
 
 
 def energy_scheme(config: GpawConfig) -> EnergyScheme:
@@ -141,25 +132,22 @@ def energy_scheme(config: GpawConfig) -> EnergyScheme:
     )
 
 
-def gpaw_one(
-    config: GpawConfig, relax: RelaxConfig, folder: Path, task: tuple[str, Arrays]
-) -> Relaxation:
-    """Relax one crystal, given by its id and arrays; every failure is a status."""
-    from ase import Atoms
-
-    key, crystal = task
-    log, (lattice, numbers, _) = folder / f"{key}.txt", crystal
+def gpaw_one(config: GpawConfig, relax: RelaxConfig, folder: Path, crystal: Crystals) -> Relaxation:
+    """Relax one crystal; every failure is a status."""
+    log = folder / f"{crystal.ids[0]}.txt"
     steps = config.model_copy(
         update={"kpt_density": config.relax_kpt_density or config.kpt_density}
     )
-    first = mesh(Atoms(numbers, cell=lattice, pbc=True), steps.kpt_density)
-    return relax_resumably(
+    (atoms,) = to_ase(crystal)
+    first = mesh(atoms, steps.kpt_density)
+    unconverged = importlib.import_module("gpaw").KohnShamConvergenceError
+    return relax_one(
         crystal,
         partial(make_calculator, steps, log),
         relax,
-        folder / f"{key}.json",
+        optimizer="BFGS",
+        watch=Keeper(log.with_suffix(".json"), relax, unconverged),
         final_energy=partial(_final_energy, config, log, first),
-        unconverged=importlib.import_module("gpaw").KohnShamConvergenceError,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.ase import AseEvaluator, RelaxConfig
+from gnomon.evaluate.ase import AseEvaluator
 from gnomon.evaluate.gpaw import gpaw_evaluator
 from gnomon.potential.weights import BUNDLED, PUBLISHED
 from gnomon.run.files import cache_folder

@@ -1,30 +1,33 @@
-"""Evaluations as rows of a table."""
+"""Evaluations as rows of a table, and as shards of a folder to which the missing ones are added."""
+
+import time
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_arrow
 from gnomon.run.listener import Listener
+from gnomon.run.store import Store
+
+SHARD = 16
+"""Evaluations in a shard: what a kill may cost, unless they take long."""
+
+KEEP_SECONDS = 10.0
+"""What has come is kept after this time at the latest."""
 
 
-def rows_of(ids: list[str], part: Evaluations, scheme: str) -> pa.Table:
-    """One row for each evaluation: results, and the structure as relaxed.
-
-    Args:
-        ids: of the crystals that were evaluated.
-        part: their results, in the same order.
-        scheme: energy scheme of the evaluator.
-    """
+def rows_of(part: Evaluations) -> pa.Table:
+    """One row for each evaluation: results, and the structure as relaxed."""
     columns = {
-        "id": pa.array(ids, pa.string()),
+        "id": pa.array(part.ids, pa.string()),
         "relaxed_id": pa.array(part.relaxed.ids, pa.string()),
         "status": pa.array([str(s) for s in part.status], pa.string()),
         "message": pa.array(part.message, pa.string()),
         "energy_per_atom": pa.array(part.energy_per_atom, pa.float64(), from_pandas=True),
-        "scheme": pa.array([scheme] * len(ids), pa.string()),
+        "scheme": pa.array([part.scheme] * len(part), pa.string()),
         "steps": pa.array(part.steps, pa.int64()),
         "fmax": pa.array(part.fmax, pa.float64(), from_pandas=True),
         "seconds": pa.array(part.seconds, pa.float64()),
@@ -35,18 +38,81 @@ def rows_of(ids: list[str], part: Evaluations, scheme: str) -> pa.Table:
     return pa.table(columns)
 
 
+def evaluate_all(
+    crystals: Crystals, evaluator: Evaluator, listener: Listener, what: str = "evaluating"
+) -> Evaluations:
+    """Evaluate all crystals; ``listener`` hears of progress under the name ``what``."""
+    parts, came = [Evaluations.of([], crystals.ids[:0], evaluator.scheme)], 0
+    for part in evaluator.evaluate(crystals):
+        parts.append(part)
+        came += len(part)
+        listener.tick(what, came, len(crystals))
+    return Evaluations.concatenate(parts)
+
+
 def evaluation_rows(
-    crystals: Crystals, sources: pa.Table, evaluator: Evaluator, listener: Listener
+    crystals: Crystals,
+    sources: pa.Table,
+    evaluator: Evaluator,
+    listener: Listener,
+    *,
+    forces: bool = False,
 ) -> pa.Table:
-    """Evaluate crystals and say where each came from (columns source and source_id)."""
-    tables, start = [], 0
-    for part in evaluator.evaluate(crystals, chunk=16):
-        stop = start + len(part.relaxed)
-        ids: Shaped[np.ndarray, " k"] = crystals.ids[start:stop]
-        tables.append(rows_of(ids.tolist(), part, evaluator.scheme))
-        start = stop
-        listener.tick("evaluating", start, len(crystals))
-    rows = pa.concat_tables(tables)
+    """Evaluate crystals and say where each came from (columns source and source_id).
+
+    With ``forces`` also the columns forces (eV/Å, 3 numbers an atom) and stress (eV/Å3, 9 numbers).
+    """
+    found = evaluate_all(crystals, evaluator, listener)
+    rows = rows_of(found)
+    if forces:
+        each = np.split(found.forces.ravel(), 3 * found.relaxed.offsets[1:-1])
+        rows = rows.append_column("forces", pa.array(each, pa.list_(pa.float64())))
+        stress = pa.array(list(found.stress.reshape(-1, 9)), pa.list_(pa.float64(), 9))
+        rows = rows.append_column("stress", stress)
     for name in ("source_id", "source"):
         rows = rows.add_column(0, name, sources[name])
     return rows
+
+
+def evaluate_missing(
+    crystals: Crystals,
+    done: Collection[str],
+    evaluator: Evaluator,
+    store: Store,
+    number: int,
+    listener: Listener,
+    what: str = "evaluating",
+) -> Iterator[Evaluations]:
+    """Evaluate the crystals without a result, shard by shard; yield each shard once it is kept.
+
+    A shard holds ``SHARD`` rows, or what has come in ``KEEP_SECONDS``.  Who stops taking shards
+    ends the evaluation.
+
+    Args:
+        crystals: all of them, with a result or not.
+        done: ids of those that have one.
+        evaluator: of the others.
+        store: its table ``evaluations`` takes the rows.
+        number: round of the rows.
+        listener: hears of progress.
+        what: this is, for the listener.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    known = set(done)
+    left = crystals[np.array([key not in known for key in crystals.ids], dtype=bool)]
+    total, came = len(crystals), len(crystals) - len(left)
+    listener.tick(what, came, total)
+    waiting: list[Evaluations] = []
+    kept = time.monotonic()
+    for part in evaluator.evaluate(left) if len(left) else ():
+        waiting.append(part)
+        came += len(part)
+        listener.tick(what, came, total)
+        full = sum(map(len, waiting)) >= SHARD or came == total
+        if full or time.monotonic() - kept > KEEP_SECONDS:
+            shard, waiting = Evaluations.concatenate(waiting), []
+            store.append("evaluations", number, rows_of(shard))
+            yield shard
+            kept = time.monotonic()

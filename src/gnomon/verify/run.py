@@ -17,16 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator, Status
-from gnomon.evaluate.table import rows_of
+from gnomon.evaluate.table import evaluate_missing, rows_of
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.plan import Plan
-
-SHARD = 16
-"""Evaluations in a shard, unless the evaluator is so slow that it names fewer."""
 
 
 def folder_of(campaign: Store, engine: str, scheme: str) -> Path:
@@ -58,23 +54,19 @@ def evaluate_plan(
     Raises:
         StoreError: if the folder is in use, cannot be written or is damaged.
     """
-    shard = int(getattr(evaluator, "shard", SHARD))
     elements = ElementCache(cache, evaluator.scheme)
     with store.locked():
         _take_over(plan, store, elements.rows())
-        left = _left(plan.crystals, results(plan, store), again)
-        total, done = len(plan.crystals), len(plan.crystals) - len(left)
-        listener.tick("verifying", done, total)
-        start = 0
-        for part in evaluator.evaluate(left, chunk=shard):
-            stop = start + len(part.relaxed)
-            rows = rows_of(left.ids[start:stop].tolist(), part, evaluator.scheme)
-            store.append("evaluations", 0, rows)
+        done = _done(results(plan, store), again)
+        total, came = len(plan.crystals), len(done)
+        for part in evaluate_missing(
+            plan.crystals, done, evaluator, store, 0, listener, "verifying"
+        ):
+            rows = rows_of(part)
             elements.add(rows.filter(pc.is_in(rows["id"], pa.array(_element_ids(plan)))))
-            for row in range(len(rows)):
-                listener.say(f"{done + start + row + 1} of {total}: {_told(part, row)}")
-            start = stop
-            listener.tick("verifying", done + start, total)
+            for row in range(len(part)):
+                listener.say(f"{came + row + 1} of {total}: {_told(part, row)}")
+            came += len(part)
         return results(plan, store)
 
 
@@ -108,9 +100,9 @@ def _take_over(plan: Plan, store: Store, kept: pa.Table) -> None:
         store.append("evaluations", 0, new)
 
 
-def _left(crystals: Crystals, rows: pa.Table, again: bool) -> Crystals:
-    """Those without a result, or with ``again`` without a converged one."""
+def _done(rows: pa.Table, again: bool) -> list[str]:
+    """Ids of those with a result, or with ``again`` with a converged one."""
     if again:
         rows = rows.filter(pc.equal(rows["status"], Status.CONVERGED.value))
-    done = set(rows["id"].to_pylist())
-    return crystals[np.array([key not in done for key in crystals.ids], dtype=bool)]
+    found: list[str] = rows["id"].to_pylist()
+    return found

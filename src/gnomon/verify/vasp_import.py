@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gnomon.crystals import Crystals
 from gnomon.dynamics.nonsense import nonsense
+from gnomon.dynamics.result import Relaxation
 from gnomon.evaluate import Evaluations, Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.evaluate.moments import wrong_moment
@@ -24,18 +25,6 @@ from gnomon.verify.plan import Plan
 from gnomon.verify.vasp_checks import wrong_settings
 from gnomon.verify.vasp_inputs import MANIFEST, Protocol, jobs
 from gnomon.verify.vasp_outputs import OutputError, Run, read_run
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What was read for one crystal."""
-
-    relaxed: Crystals
-    status: Status
-    message: str = ""
-    energy_per_atom: float = np.nan
-    steps: int = 0
-    fmax: float = np.nan
 
 
 def import_runs(plan: Plan, folder: Path, protocol: Protocol) -> pa.Table:
@@ -52,17 +41,19 @@ def import_runs(plan: Plan, folder: Path, protocol: Protocol) -> pa.Table:
         SchemeMismatch: if it was exported for another protocol.
     """
     folders = _folders(folder, protocol)
-    readings = {}
+    found = {}
     for crystal in plan.crystals:
         key = str(crystal.ids[0])
-        if key in folders and (reading := read_crystal(crystal, folders[key], protocol)):
-            readings[key] = reading
-    if not readings:
+        if key in folders and (result := read_crystal(crystal, folders[key], protocol)):
+            found[key] = result
+    if not found:
         raise ValueError(
             f"{folder} has no output of VASP for the finds of this campaign yet: "
             f"run the jobs ({', '.join(job.name for job in jobs(protocol))}) there first"
         )
-    return rows_of(list(readings), _collect(list(readings.values())), str(protocol.scheme))
+    ids = np.array(list(found), dtype=object)
+    evaluations = Evaluations.of(list(found.values()), ids, str(protocol.scheme))
+    return rows_of(replace(evaluations, seconds=np.full(len(ids), np.nan)))
 
 
 def _folders(folder: Path, protocol: Protocol) -> dict[str, Path]:
@@ -84,7 +75,7 @@ def _folders(folder: Path, protocol: Protocol) -> dict[str, Path]:
     return folders
 
 
-def read_crystal(crystal: Crystals, folder: Path, protocol: Protocol) -> Reading | None:
+def read_crystal(crystal: Crystals, folder: Path, protocol: Protocol) -> Relaxation | None:
     """The evaluation of one crystal; None if its last job has no output yet."""
     every = jobs(protocol)
     last = folder / every[-1].name
@@ -94,19 +85,19 @@ def read_crystal(crystal: Crystals, folder: Path, protocol: Protocol) -> Reading
             return None
         before = [read_run(folder / job.name) for job in every[:-1]]
     except OutputError as error:
-        return Reading(crystal, Status.NOT_CONVERGED, str(error))
+        return Relaxation(crystal, Status.NOT_CONVERGED, str(error))
     runs = [*before, run]
     for i, (job, one) in enumerate(zip(every, runs, strict=True)):
         if one is None:
             continue
         if other := _other_crystal(crystal, one):
-            return Reading(crystal, Status.INVALID_INPUT, f"{job.name}: {other}")
+            return Relaxation(crystal, Status.INVALID_INPUT, f"{job.name}: {other}")
         if wrong := wrong_settings(one, job.inputs, protocol, first=i == 0):
-            return Reading(crystal, Status.INVALID_INPUT, f"{job.name}: {wrong}")
+            return Relaxation(crystal, Status.INVALID_INPUT, f"{job.name}: {wrong}")
     return _judge(crystal, run, before, protocol)
 
 
-def _judge(crystal: Crystals, run: Run, before: list[Run | None], protocol: Protocol) -> Reading:
+def _judge(crystal: Crystals, run: Run, before: list[Run | None], protocol: Protocol) -> Relaxation:
     """Of runs with the right settings: did they end, and in something sensible?"""
     relaxation = next((one for one in reversed(before) if one is not None), None)
     relaxed = as_crystals(run.final)
@@ -117,15 +108,15 @@ def _judge(crystal: Crystals, run: Run, before: list[Run | None], protocol: Prot
         energy += float(mp2020_correction_per_atom(relaxed)[0])
     unconverged = _unconverged(run, relaxation)
     if unconverged:
-        return Reading(relaxed, Status.NOT_CONVERGED, unconverged, energy, steps, fmax)
+        return Relaxation(relaxed, Status.NOT_CONVERGED, unconverged, energy, steps, fmax)
     before_moment = None if relaxation is None else relaxation.total_moment
     moment = run.total_moment
     if moment is not None and (moved := wrong_moment(moment, before_moment, len(run.final))):
-        return Reading(relaxed, Status.NOT_CONVERGED, moved, energy, steps, fmax)
+        return Relaxation(relaxed, Status.NOT_CONVERGED, moved, energy, steps, fmax)
     lattice, numbers, frac_coords = relaxed.arrays(0)
     if wrong := nonsense(float(crystal.volumes[0]), energy, lattice, numbers, frac_coords):
-        return Reading(relaxed, Status.EXPLODED, wrong, steps=steps)
-    return Reading(relaxed, Status.CONVERGED, "", energy, steps, fmax)
+        return Relaxation(relaxed, Status.EXPLODED, wrong, steps=steps)
+    return Relaxation(relaxed, Status.CONVERGED, "", energy, steps, fmax)
 
 
 def _unconverged(run: Run, relaxation: Run | None) -> str:
@@ -148,16 +139,4 @@ def _other_crystal(crystal: Crystals, run: Run) -> str:
     return (
         f"the run holds {run.final.formula} where {crystal.reduced_formulas[0]} "
         f"({int(crystal.n_atoms[0])} atoms) was exported: outputs were mixed up"
-    )
-
-
-def _collect(readings: list[Reading]) -> Evaluations:
-    return Evaluations(
-        relaxed=Crystals.concatenate([r.relaxed for r in readings]),
-        status=np.array([r.status.value for r in readings], dtype=object),
-        message=np.array([r.message for r in readings], dtype=object),
-        energy_per_atom=np.array([r.energy_per_atom for r in readings], dtype=np.float64),
-        steps=np.array([r.steps for r in readings], dtype=np.int64),
-        fmax=np.array([r.fmax for r in readings], dtype=np.float64),
-        seconds=np.full(len(readings), np.nan),
     )

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gnomon.cli.lineage import lineage
-from gnomon.cli.shared import CommandError
+from gnomon.cli.campaigns import lineage
+from gnomon.cli.options import CommandError
 from gnomon.discover.shares import shares
 from gnomon.run.store import StoreError
 from tests.test_report import PROTOTYPES, campaign, of_formula, written
@@ -63,7 +63,7 @@ def test_a_find_counts_for_the_root_of_its_line_too(tables, tmp_path):
 
 
 def test_the_command_prints_shares(found, capsys):
-    lineage(found.store.root, None, json=True)
+    lineage(found.store.root).put(as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert len(printed["finds"]) == 1
     [row] = printed["generators"]
@@ -73,11 +73,11 @@ def test_the_command_prints_shares(found, capsys):
 
 def test_the_command_prints_the_history_of_one_find(found, capsys):
     [find] = found.finds
-    lineage(found.store.root, find.id[:12], json=True)
+    lineage(found.store.root, find.id[:12]).put(as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed["id"] == find.id
     assert [step["generator"] for step in printed["steps"]] == ["prototypes"]
-    lineage(found.store.root, find.id)
+    lineage(found.store.root, find.id).put(as_json=False)
     assert "above the hull" in capsys.readouterr().err
 
 

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from gnomon.cli import main
-from gnomon.cli.reduce import reduce
+from gnomon.cli import COMMANDS, function_of, main
 from gnomon.crystals import Crystals
 from gnomon.io import read, to_arrow
 from tests.conftest import EMT
@@ -22,7 +21,7 @@ BCC = Crystals.single(2.9 / 2 * (np.ones((3, 3)) - 2 * np.eye(3)), [29], [[0, 0,
 
 def run(*arguments: str) -> None:
     app = typer.Typer()
-    app.command()(reduce)
+    app.command()(function_of(COMMANDS["reduce"]))
     typer.main.get_command(app)(list(arguments), standalone_mode=False)
 
 

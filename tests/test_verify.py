@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from jaxtyping import Float64
 from typer.testing import CliRunner
 
-from gnomon.cli.shared import CommandError
-from gnomon.cli.verify import verify as verify_command
+from gnomon.cli import COMMANDS, function_of
+from gnomon.cli.options import CommandError
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover
 from gnomon.discover.settings import load_config
@@ -431,7 +431,7 @@ def test_schemes_that_are_none_are_refused() -> None:
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
     app = typer.Typer()
-    app.command()(verify_command)
+    app.command()(function_of(COMMANDS["verify"]))
 
     def call(*arguments: str) -> Any:
         return CliRunner().invoke(app, list(arguments))

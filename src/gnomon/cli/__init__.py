@@ -23,7 +23,7 @@ from gnomon.cli.terminal import say
 COMMANDS = {
     "discover": "campaigns:discover",
     "report": "campaigns:report",
-    "lineage": "lineage:lineage",
+    "lineage": "campaigns:lineage",
     "verify": "verify:verify",
     "databases": "databases:databases",
     "hull": "hull:hull",

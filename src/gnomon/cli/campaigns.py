@@ -1,4 +1,4 @@
-"""`gnomon discover` and `gnomon report`: a campaign and what it found."""
+"""`gnomon discover`, `report` and `lineage`: a campaign, what it found, and where that is from."""
 
 from __future__ import annotations
 
@@ -7,115 +7,97 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.options import CommandError
-from gnomon.cli.shared import Json
+from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import EVALUATOR_NAMES
+from gnomon.discover import Campaign
+from gnomon.discover import discover as run
+from gnomon.discover.settings import CampaignConfig, load_config
+from gnomon.discover.shares import shares
+from gnomon.evaluate.registry import make_evaluator
+from gnomon.io.tables import tables_of
+from gnomon.report import build_report, write_report
+from gnomon.report.files import stable_table
+from gnomon.run.listener import Listener
+from gnomon.run.store import Store, write_parquet
+
+Folder = Annotated[Path, typer.Argument(help="Campaign folder.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file of settings.")]
+OFTEN_SET = Section(
+    only=(
+        *("seed", "evaluator.name", "evaluator.options", "evaluator.workers"),
+        *("budget.evaluations", "budget.minutes", "budget.rounds"),
+        *("generate.parents", "generate.known", "generate.candidates", "generate.label"),
+    ),
+    names={"evaluator.name": EVALUATOR_NAMES},
+)
 
 
 def discover(
+    given: Annotated[Given[CampaignConfig], OFTEN_SET],
+    listener: Listener,
     system: Annotated[str | None, typer.Argument(help="Chemical system, such as Au-Cu.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    config: Config = None,
     out: Annotated[Path | None, typer.Option(help="Campaign folder [campaign-SYSTEM].")] = None,
-    evaluator: Annotated[
-        str | None,
-        typer.Option(
-            "--evaluator", "--weights", help="Potential (name or path) or ase:module.Class."
-        ),
-    ] = None,
-    evaluations: Annotated[int | None, typer.Option(help="Budget of evaluations.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget of wall time.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Budget of rounds.")] = None,
-    parents: Annotated[
-        list[Path] | None, typer.Option(help="Crystals to substitute into (repeatable).")
-    ] = None,
-    known: Annotated[
-        list[Path] | None, typer.Option(help="Known crystals: competing phases (repeatable).")
-    ] = None,
-    candidates: Annotated[
-        list[Path] | None, typer.Option(help="Candidates that another program made (repeatable).")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Name of that program.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; 0 takes one a core.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    json: Json = False,
-) -> None:
+) -> Output:
     """Find new stable compounds of a chemical system, and write the report.
 
-    The same command goes on where it was stopped.
+    The same command goes on where it was stopped.  What is given here wins over the file.
 
     Example: gnomon discover Au-Cu --evaluations 240 --out au-cu
     """
-    from gnomon.cli.terminal import listening, put_json, put_table, say
-    from gnomon.discover import discover as run
-    from gnomon.discover.settings import load_config
-    from gnomon.evaluate.registry import make_evaluator
-    from gnomon.run.store import Store
-
     if system is None and config is None:
         raise CommandError("name a chemical system, as in `gnomon discover Au-Cu`, or a --config")
-    settings = load_config(
-        config,
-        {
-            "system": system,
-            "evaluator.name": evaluator,
-            "evaluator.workers": workers,
-            "budget.evaluations": evaluations,
-            "budget.minutes": minutes,
-            "budget.rounds": rounds,
-            "generate.parents": [str(p) for p in parents] if parents else None,
-            "generate.known": [str(p) for p in known] if known else None,
-            "generate.candidates": [str(p) for p in candidates] if candidates else None,
-            "generate.label": label,
-            "seed": seed,
-        },
-    )
+    settings = load_config(config, {"system": system, **given.values})
     store = Store(out or Path(f"campaign-{settings.name}"))
-    with listening() as listener:
-        verifier = make_evaluator(settings.evaluator, settings.relax, listener)
-        ending = run(settings, store, verifier, listener)
-    page, stable = _write_report(store)
-    if json:
-        put_json({"system": settings.name, "ending": ending, "report": str(page), "stable": stable})
-        return
-    put_table(_brief(stable), empty=f"No new stable phase of {settings.name} was found.")
-    say(f"report: {page}")
+    ending = run(
+        settings, store, make_evaluator(settings.evaluator, settings.relax, listener), listener
+    )
+    return _reported(store, {"system": settings.name, "ending": ending})
 
 
-def report(
-    campaign: Annotated[Path, typer.Argument(help="Campaign folder.")],
-    json: Json = False,
-) -> None:
+def report(campaign: Folder) -> Output:
     """Rebuild the hull and the report of a campaign from its shards.
 
     Example: gnomon report campaign-Au-Cu
     """
-    from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.run.store import Store
-
-    page, stable = _write_report(Store(campaign))
-    if json:
-        put_json({"report": str(page), "stable": stable})
-        return
-    put_table(_brief(stable), empty="No new stable phase was found.")
-    say(f"report: {page}")
+    return _reported(Store(campaign), {})
 
 
-def _write_report(store: Any) -> tuple[Path, list[dict[str, Any]]]:
-    """hull.parquet and the report; the page and the new stable phases."""
-    from gnomon.discover import Campaign
-    from gnomon.report import build_report, write_report
-    from gnomon.report.files import stable_table
-    from gnomon.run.store import write_parquet
+def lineage(
+    campaign: Folder,
+    id: Annotated[
+        str | None, typer.Argument(help="Id of an evaluated phase, or how it begins.")
+    ] = None,
+) -> Output:
+    """Show the history of one find, or the share of the finds that each generator has.
 
+    Example: gnomon lineage campaign-Au-Cu
+    """
+    opened = Campaign(campaign)
+    if id is not None:
+        return _history(opened, id)
+    rows = [_row(share) for share in shares(opened)]
+    listed = [
+        {"id": f.id, "reduced_formula": f.reduced_formula, "steps": len(f.lineage)}
+        for f in opened.finds
+    ]
+    return Output(
+        {"finds": listed, "generators": rows},
+        (rows or "no candidates yet", listed or "no new stable phase yet"),
+        said=(
+            f"{len(listed)} new stable phases; `gnomon lineage {campaign} ID` shows one's history",
+        ),
+    )
+
+
+def _reported(store: Store, facts: dict[str, Any]) -> Output:
+    """hull.parquet and the report written; the page, new stable phases and tables told."""
     campaign = Campaign(store)
     write_parquet(store.hull_path, campaign.hull_table())
     built = build_report(campaign)
     page = write_report(built, store.root / "report")
-    return page, stable_table(built).to_pylist()
-
-
-def _brief(stable: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What of the new stable phases fits a terminal; stable.csv and --json have the rest."""
-    return [
+    stable = stable_table(built).to_pylist()
+    brief = [
         {
             "formula": row["reduced_formula"],
             "space group": f"{row['space_group_symbol']} ({row['space_group']})",
@@ -125,3 +107,46 @@ def _brief(stable: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in stable
     ]
+    tables = [f"table {table}" for table in tables_of(store.root)]
+    return Output(
+        {**facts, "report": str(page), "stable": stable, "tables": tables},
+        (brief or f"No new stable phase of {campaign.name} was found.",),
+        said=(*tables, f"report: {page}"),
+    )
+
+
+def _history(campaign: Campaign, start: str) -> Output:
+    """Steps of one phase, the root first."""
+    phases = [
+        phase
+        for phase in campaign.phases
+        if phase.id.startswith(start) or phase.relaxed_id.startswith(start)
+    ]
+    if not phases or len({phase.id for phase in phases}) > 1:
+        what = "no evaluated phase has" if not phases else f"{len(phases)} evaluated phases have"
+        raise CommandError(f"{what} an id that begins with {start!r}: give (more of) one")
+    phase = phases[0]
+    steps = [
+        {"round": step.round, "generator": step.generator or "given", "change": step.change}
+        for step in reversed(phase.lineage)
+    ]
+    facts = {"id": phase.id, "reduced_formula": phase.reduced_formula}
+    return Output(
+        {**facts, "e_above_hull": phase.e_above_hull, "steps": steps},
+        (steps or "no steps: a crystal that was given",),
+        said=(
+            f"{phase.reduced_formula}: {phase.space_group_symbol}, "
+            f"{phase.e_above_hull * 1000:.1f} meV/atom above the hull",
+        ),
+    )
+
+
+def _row(share: Any) -> dict[str, Any]:
+    return {
+        "generator": share.generator,
+        "candidates": share.candidates,
+        "evaluated": share.evaluated,
+        "stable": f"{share.stable.k} of {share.stable.n}",
+        "rooted": f"{share.rooted.k} of {share.rooted.n}",
+        "hits": f"{share.hits.k} of {share.hits.n} ({share.hits.low:.0%} to {share.hits.high:.0%})",
+    }

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from gnomon.cli.options import json_object
-from gnomon.cli.shared import Json
+from gnomon.cli.options import Given, Output, Section
+from gnomon.cli.shared import EVALUATOR_NAMES
+from gnomon.databases import References, Request, fetch, references
+from gnomon.databases.run import PHASES_FILE, RECORDS_FILE
+from gnomon.discover.settings import CampaignConfig, load_config
+from gnomon.evaluate.registry import make_evaluator
+from gnomon.run.listener import Listener
+from gnomon.run.store import Store
 
-if TYPE_CHECKING:
-    from gnomon.databases import References
+OF_EVALUATOR = ("name", "options", "corrections", "workers")
+SECTION = Section(
+    only=tuple(f"evaluator.{name}" for name in OF_EVALUATOR),
+    names={"evaluator.name": EVALUATOR_NAMES},
+)
 
 
 def databases(
     systems: Annotated[list[str], typer.Argument(help="Chemical systems, such as Au-Cu.")],
+    given: Annotated[Given[CampaignConfig], SECTION],
+    listener: Listener,
     from_: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,104 +39,71 @@ def databases(
     config: Annotated[
         Path | None, typer.Option(help="TOML file of the campaign that the phases are for.")
     ] = None,
-    evaluator: Annotated[
-        str | None,
-        typer.Option(
-            "--evaluator", "--weights", help="Potential (name or path) or ase:module.Class."
-        ),
-    ] = None,
-    corrections: Annotated[
-        str | None, typer.Option(help="'mp2020' or 'none' [mp2020 for potentials].")
-    ] = None,
-    options: Annotated[
-        str | None,
-        typer.Option(help="JSON of the calculator's arguments, as in '{\"cutoff\": 6}'."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; 0 takes one a core.")] = None,
     fetch_only: Annotated[
         bool, typer.Option("--fetch-only", help="Evaluate later, by the same command without it.")
     ] = False,
-    json: Json = False,
-) -> None:
+) -> Output:
     """Fetch the known phases of chemical systems, sub-systems included, and evaluate them anew.
 
     The same command goes on where it was stopped.
 
     Example: gnomon databases Au-Cu --from https://optimade.materialsproject.org
     """
-    from gnomon.cli.terminal import listening, say
-    from gnomon.databases import Request, fetch, references
-    from gnomon.discover.settings import load_config
-    from gnomon.evaluate.registry import make_evaluator
-    from gnomon.run.store import Store
-
     request = Request.of(systems, from_ or ["mp"])
     names = ["-".join(system) for system in request.systems]
     store = Store(out or Path(f"reference-{'_'.join(names)}"))
-    with listening() as listener:
-        if fetch_only:
-            provenance = fetch(request, store, listener)
-        else:
-            settings = load_config(
-                config,
-                {
-                    "system": names[0],
-                    "evaluator.name": evaluator,
-                    "evaluator.corrections": corrections,
-                    "evaluator.options": None
-                    if options is None
-                    else json_object(options, "--options"),
-                    "evaluator.workers": workers,
-                },
-            )
-            verifier = make_evaluator(settings.evaluator, settings.relax, listener)
-            found = references(request, store, verifier, settings.relax, listener)
-            provenance = found.provenance
+    if fetch_only:
+        said = _received(fetch(request, store, listener))
+        folder = str(store.root)
+        return Output(
+            {"systems": names, "folder": folder},
+            said=(*said, f"fetched, not evaluated yet: {folder}"),
+        )
+    settings = load_config(config, {"system": names[0], **given.values})
+    verifier = make_evaluator(settings.evaluator, settings.relax, listener)
+    found = references(request, store, verifier, settings.relax, listener)
+    return _output(found, store)
+
+
+def _received(provenance: Any) -> list[str]:
+    said = []
     for source in provenance.fetched:
         release = f", release {source.release}" if source.release else ""
-        said = "" if source.received is None else f": {source.received} records"
-        say(f"{source.source}{release}, {source.fetched}{said}")
-    if fetch_only:
-        say(f"fetched, not evaluated yet: {store.root}")
-    else:
-        _put(found, store, json)
+        count = "" if source.received is None else f": {source.received} records"
+        said.append(f"{source.source}{release}, {source.fetched}{count}")
+    return said
 
 
-def _put(found: References, store: Any, json: bool) -> None:
+def _output(found: References, store: Store) -> Output:
     """The stable phases and how many records ended how."""
-    from gnomon.cli.terminal import put_json, put_table, say
-    from gnomon.databases.run import PHASES_FILE, RECORDS_FILE
-
     columns = ["reduced_formula", "source", "source_id", "id", "formation_energy_per_atom"]
     stable = found.stable.select(columns).to_pylist()
     phases, records = store.root / PHASES_FILE, store.root / RECORDS_FILE
     evaluation = found.provenance.evaluation
     assert evaluation is not None
-    if json:
-        put_json(
-            {
-                "systems": found.provenance.systems,
-                "scheme": evaluation.scheme,
-                "statuses": evaluation.statuses,
-                "stable": stable,
-                "phases": str(phases),
-                "records": str(records),
-            }
-        )
-        return
-    put_table(
-        [
-            {
-                "formula": row["reduced_formula"],
-                "source": row["source_id"] or row["id"],
-                "formation energy (eV/atom)": row["formation_energy_per_atom"],
-            }
-            for row in stable
-        ],
-        empty="no phase on the hull",
-    )
+    said = _received(found.provenance)
     if found.left_out:
         some = ", ".join(found.left_out[:5])
-        say(f"without a place, as an element of theirs has no converged phase: {some}")
-    say(", ".join(f"{n} {status}" for status, n in evaluation.statuses.items()))
-    say(f"scheme: {evaluation.scheme}; phases: {phases}; all records: {records}")
+        said.append(f"without a place, as an element of theirs has no converged phase: {some}")
+    said.append(", ".join(f"{n} {status}" for status, n in evaluation.statuses.items()))
+    said.append(f"scheme: {evaluation.scheme}; phases: {phases}; all records: {records}")
+    rows = [
+        {
+            "formula": row["reduced_formula"],
+            "source": row["source_id"] or row["id"],
+            "formation energy (eV/atom)": row["formation_energy_per_atom"],
+        }
+        for row in stable
+    ]
+    return Output(
+        {
+            "systems": found.provenance.systems,
+            "scheme": evaluation.scheme,
+            "statuses": evaluation.statuses,
+            "stable": stable,
+            "phases": str(phases),
+            "records": str(records),
+        },
+        (rows or "no phase on the hull",),
+        tuple(said),
+    )

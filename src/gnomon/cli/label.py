@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.options import CommandError, Output, Section
-from gnomon.cli.shared import Strict, Structures, read_crystals
+from gnomon.cli.shared import EVALUATOR_NAMES, Strict, Structures, read_crystals
 from gnomon.dataset.label import LabelConfig
 from gnomon.dataset.label import label as build
 from gnomon.dataset.labellers import AseLabeller, Labeller, PotentialLabeller
@@ -21,7 +21,7 @@ from gnomon.run.listener import Listener
 
 LABELLER = Section(
     only=("name", "options"),
-    names={"name": ("--evaluator", "--weights")},
+    names={"name": EVALUATOR_NAMES},
     defaults={"name": inspect.Parameter.empty},
 )
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from gnomon.cli.options import CommandError
-from gnomon.cli.shared import Json, model_file, read_crystals
+from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import model_file, numbers, read_crystals
+from gnomon.cli.terminal import say
+from gnomon.hull import phases_from_table
+from gnomon.io.tables import read_table
+from gnomon.models.composition.model import CompositionModel
+from gnomon.models.structural.model import StructuralModel
+from gnomon.models.structural.train import TrainConfig
+from gnomon.replay.learners import CorrectedLearner, RidgeLearner, StructuralLearner
+from gnomon.replay.loop import Means, Plan, replay_all
+from gnomon.replay.parents import substitution_probability
+from gnomon.replay.plot import page, summary
+from gnomon.replay.pool import Labelled, make_replay, split_by_year
+from gnomon.replay.strategies import NAMES, Settings
+from gnomon.run.files import sha256_of, write_atomically
+from gnomon.run.listener import Listener
 
 STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 
@@ -16,6 +32,9 @@ STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 def replay(
     pool: Annotated[str, typer.Argument(help="Crystals with formation_energy_per_atom (eV/atom).")],
     out: Annotated[Path, typer.Option(help="Folder of rounds, summary.json and curves.html.")],
+    plan: Annotated[Given[Plan], Section(without=("settings",))],
+    settings: Settings,
+    listener: Listener,
     known: Annotated[str | None, typer.Option(help="Labelled crystals to learn from.")] = None,
     phases: Annotated[Path | None, typer.Option(help="Parquet of the known hull.")] = None,
     learn_until: Annotated[
@@ -44,15 +63,9 @@ def replay(
     known_rows: Annotated[
         int, typer.Option(help="Known crystals that --retrain learns from, at most.")
     ] = 2000,
-    batch: Annotated[int, typer.Option(help="Evaluations in a round.")] = 100,
-    rounds: Annotated[int, typer.Option(help="Rounds.")] = 10,
-    seeds: Annotated[int, typer.Option(help="Repetitions, each from its own seed.")] = 3,
-    threshold: Annotated[float, typer.Option(help="e_above_hull that is stable, eV/atom.")] = 0.0,
-    kappa: Annotated[float, typer.Option(help="Standard deviations that ucb takes off.")] = 1.0,
     pool_scheme: Annotated[str, typer.Option(help="Energy scheme of the pool.")] = "pool",
     known_scheme: Annotated[str, typer.Option(help="Energy scheme of the known.")] = "known",
-    json: Json = False,
-) -> None:
+) -> Output:
     """Replay a discovery campaign: hide the energies, choose, reveal, learn, repeat.
 
     The same command goes on where it was stopped.  Where the schemes differ in name, their
@@ -60,15 +73,6 @@ def replay(
 
     Example: gnomon replay wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
     """
-    import json as json_library
-
-    from gnomon.cli.terminal import listening, put_json, put_table, say
-    from gnomon.replay.loop import Means, Plan, replay_all
-    from gnomon.replay.plot import page, summary
-    from gnomon.replay.pool import make_replay, split_by_year
-    from gnomon.replay.strategies import Settings
-    from gnomon.run.files import write_atomically
-
     names: Any = _names(strategies)
     if (learn_until is None) == (known is None):
         raise CommandError("give either --known or --learn-until: one of them says what is known")
@@ -78,44 +82,44 @@ def replay(
         raise CommandError("--model is corrected and --retrain starts anew: give one of them")
     if composition_model is not None and "composition" not in names:
         raise CommandError("--composition-model needs composition among the --strategies")
-    plan = Plan(batch, rounds, seeds, Settings(threshold, kappa))
     if learn_until is not None:
         hidden, year = _labelled(pool, known_scheme)
         hidden, learned = split_by_year(hidden, year, learn_until)
     else:
         hidden, _ = _labelled(pool, pool_scheme)
         learned, _ = _labelled(str(known), known_scheme)
-    surface = None if phases is None else _phases(phases, learned.scheme)
-    replayed = make_replay(hidden, learned, surface, threshold=threshold)
-    retraining = (out / "models", known_rows) if retrain else None
-    probability = _probability(replayed.pool) if "substitution" in names else None
-    means = Means(_main(model, retraining), _of_formulas(composition_model), probability)
-    with listening() as listener:
-        runs = replay_all(replayed, names, means, plan, out, listener)
+    surface = None
+    if phases is not None:
+        surface = phases_from_table(read_table(phases), learned.scheme)
+    replayed = make_replay(hidden, learned, surface, threshold=settings.threshold)
+    probability = None
+    if "substitution" in names:
+        pool_ = replayed.pool
+        probability = substitution_probability(pool_.crystals, pool_.known.crystals)
+    main = _main(model, (out / "models", known_rows) if retrain else None)
+    means = Means(main, _of_formulas(composition_model), probability)
+    runs = replay_all(replayed, names, means, plan.over(settings=settings), out, listener)
     found = summary(replayed, runs, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
-    write_atomically(out / "summary.json", json_library.dumps(found, indent=2).encode() + b"\n")
+    write_atomically(out / "summary.json", json.dumps(found, indent=2).encode() + b"\n")
     write_atomically(out / "curves.html", page(found).encode())
-    if json:
-        put_json(found)
-        return
-    say(
-        f"{found['stable_against_known']} of {found['pool']} crystals are stable against the known "
-        f"phases; {found['stable_if_pool_shifted']} if the whole pool were shifted, eV/atom"
+    rows = [
+        {"strategy": name, **acceleration}
+        for name, strategy in found["strategies"].items()
+        for acceleration in strategy["acceleration"]
+    ]
+    return Output(
+        found,
+        (rows or "no share of the pool was reached: more --rounds or a larger --batch",),
+        said=(
+            f"{found['stable_against_known']} of {found['pool']} crystals are stable against the "
+            f"known phases; {found['stable_if_pool_shifted']} if the whole pool were shifted, "
+            "eV/atom",
+            f"curves: {out / 'curves.html'}; all numbers: {out / 'summary.json'}",
+        ),
     )
-    put_table(
-        [
-            {"strategy": name, **acceleration}
-            for name, strategy in found["strategies"].items()
-            for acceleration in strategy["acceleration"]
-        ],
-        empty="no share of the pool was reached: more --rounds or a larger --batch",
-    )
-    say(f"curves: {out / 'curves.html'}; all numbers: {out / 'summary.json'}")
 
 
-def _names(text: str) -> list[str]:
-    from gnomon.replay.strategies import NAMES
-
+def _names(text: str) -> list[Any]:
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in NAMES]
     if unknown or len(set(names)) != len(names):
@@ -123,71 +127,29 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _labelled(source: str, scheme: str) -> tuple[Any, Any]:
+def _labelled(source: str, scheme: str) -> tuple[Labelled, np.ndarray]:
     """Crystals of a source with their energies, and their years (NaN without)."""
-    import numpy as np
-
-    from gnomon.cli.terminal import say
-    from gnomon.replay.pool import Labelled
-
-    found = read_crystals([source], strict=False)
-    energies = np.asarray(
-        found.rows["formation_energy_per_atom"].to_numpy(zero_copy_only=False), np.float64
-    )
-    year = np.asarray(found.rows["year"].to_numpy(zero_copy_only=False), np.float64)
+    found = read_crystals([source])
+    energies, year = numbers(found, "formation_energy_per_atom"), numbers(found, "year")
     there = np.isfinite(energies)
     if not there.all():
         say(f"{source}: {int((~there).sum())} crystals without an energy are left out")
     return Labelled(found.crystals[there], energies[there], scheme), year[there]
 
 
-def _phases(path: Path, scheme: str) -> Any:
-    import pyarrow.parquet as pq
-
-    from gnomon.hull import phases_from_table
-
-    if not path.is_file():
-        raise ValueError(f"{path} is no file: give a Parquet table of phases")
-    return phases_from_table(pq.read_table(path), scheme)
-
-
 def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:
     """What greedy, ucb and ei ask."""
-    from gnomon.replay.learners import CorrectedLearner, RidgeLearner, StructuralLearner
-
     if model is not None:
-        from gnomon.models.structural.model import StructuralModel
-
-        name = f"structural ensemble {_sha256(model)}, errors learned on its embeddings"
+        name = f"structural ensemble {sha256_of(model)[:12]}, errors learned on its embeddings"
         return CorrectedLearner(StructuralModel.load(model), name)
     if retrain is not None:
-        from gnomon.models.structural.train import TrainConfig
-
         return StructuralLearner(TrainConfig.small(rows=retrain[1]), *retrain)
     return RidgeLearner()
 
 
 def _of_formulas(model: Path | None) -> Any:
     """What composition asks."""
-    from gnomon.replay.learners import CorrectedLearner, RidgeLearner
-
     if model is None:
         return RidgeLearner()
-    from gnomon.models.composition.model import CompositionModel
-
-    name = f"composition ensemble {_sha256(model)}, corrected"
+    name = f"composition ensemble {sha256_of(model)[:12]}, corrected"
     return CorrectedLearner(CompositionModel.load(model), name)
-
-
-def _probability(pool: Any) -> Any:
-    """What substitution ranks by."""
-    from gnomon.replay.parents import substitution_probability
-
-    return substitution_probability(pool.crystals, pool.known.crystals)
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

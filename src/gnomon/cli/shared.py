@@ -42,7 +42,8 @@ Structures = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
-Evaluator = Annotated[EvaluatorConfig, Section(names={"name": ("--evaluator", "--weights")})]
+EVALUATOR_NAMES = ("--evaluator", "--weights")
+Evaluator = Annotated[EvaluatorConfig, Section(names={"name": EVALUATOR_NAMES})]
 
 
 def read_crystals(sources: list[str], strict: bool = False) -> ReadResult:

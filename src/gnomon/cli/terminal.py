@@ -67,17 +67,22 @@ def listening() -> Iterator[Listener]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        tasks: dict[str, Any] = {}
+    progress = Progress(*columns, console=console, transient=True)
+    tasks: dict[str, Any] = {}
 
-        def tick(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                for task in tasks.values():
-                    progress.remove_task(task)
-                tasks.clear()
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
+    def tick(what: str, done: int, total: int) -> None:
+        progress.start()
+        if what not in tasks:
+            for task in tasks.values():
+                progress.remove_task(task)
+            tasks.clear()
+            tasks[what] = progress.add_task(what, total=total)
+        progress.update(tasks[what], completed=done, total=total)
 
+    try:
         yield Listener(
             say=lambda text: console.print(text, markup=False, soft_wrap=True), tick=tick
         )
+    finally:
+        if tasks:  # a bar that never started would leave an empty line
+            progress.stop()

@@ -184,6 +184,11 @@ class TableInfo:
     columns: dict[str, tuple[str, str]]
     facts: dict[str, Any]
 
+    def __str__(self) -> str:
+        """In one line: its columns with their units."""
+        named = (f"{n} ({unit})" if unit else n for n, (_, unit) in self.columns.items())
+        return f"{self.name}: {self.rows} rows of {', '.join(named)}"
+
 
 def save(folder: Path, name: str, table: pa.Table, **facts: Any) -> Path:
     """Check a table and write it into the folder of a campaign.

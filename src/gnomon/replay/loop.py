@@ -23,15 +23,21 @@ from gnomon.run.listener import SILENT, Listener
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is evaluated: rounds of a batch each, for a number of seeds.
+    """How much is evaluated.
+
+    Attributes:
+        batch: evaluations in a round.
+        rounds: rounds.
+        seeds: repetitions, each from its own seed.
+        settings: what merits depend on.
 
     Raises:
         ValueError: if a number is below 1.
     """
 
-    batch: int
-    rounds: int
-    seeds: int
+    batch: int = 100
+    rounds: int = 10
+    seeds: int = 3
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:

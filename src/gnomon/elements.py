@@ -1,7 +1,7 @@
 """Element facts, all of them read from libraries: symbols, masses, radii, formula strings."""
 
 import warnings
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
@@ -55,6 +55,16 @@ def parse_system(text: str) -> tuple[str, ...]:
     if len(set(symbols)) != len(symbols):
         raise ValueError(f"{text!r} is not a chemical system: it names an element twice")
     return tuple(sorted(symbols))
+
+
+@cache
+def electronegativities() -> Float64[np.ndarray, "119"]:
+    """Pauling's scale by atomic number (pymatgen); NaN, which compares with nothing, for none."""
+    from pymatgen.core import Element
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+        return np.array([np.nan, *(float(Element(symbol).X) for symbol in SYMBOLS[1:])])
 
 
 @lru_cache(maxsize=65_536)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
@@ -12,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.chemistry.oxidation import oxidation_states
 from gnomon.crystals import Crystals
-from gnomon.elements import COVALENT_RADII, SYMBOLS
+from gnomon.elements import COVALENT_RADII, SYMBOLS, electronegativities
 from gnomon.structure.neighbors import neighbors
 
 
@@ -90,23 +88,14 @@ def _charges(composition: Int64[np.ndarray, " elements"], config: SanityConfig) 
 
 def _order(states: Mapping[int, int]) -> str:
     """Pauling's rule: every cation is less electronegative than every anion."""
+    chi = electronegativities()
     cations = [z for z, state in states.items() if state > 0]
     anions = [z for z, state in states.items() if state < 0]
     for cation in cations:
         for anion in anions:
-            if _electronegativity(cation) > _electronegativity(anion):
+            if chi[cation] > chi[anion]:
                 return (
                     f"the cation {SYMBOLS[cation]} is more electronegative "
                     f"than the anion {SYMBOLS[anion]}"
                 )
     return ""
-
-
-@cache
-def _electronegativity(z: int) -> float:
-    """Pauling's electronegativity (pymatgen); NaN, which compares with nothing, where unknown."""
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
-        return float(Element.from_Z(z).X)

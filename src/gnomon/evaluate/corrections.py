@@ -26,7 +26,7 @@ from jaxtyping import Float64, Shaped
 
 from gnomon.chemistry.mean_states import mean_states
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
+from gnomon.elements import SYMBOLS, electronegativities
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_pymatgen
 
@@ -182,7 +182,7 @@ def _adjustments(
     """Of one reduced formula, as (atomic number, atoms), with its types of oxide and sulfide."""
     if len(counts) < 2:
         return (), AnionRule.NONE_NEEDED
-    from pymatgen.core import Composition, Element
+    from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
     scheme = _scheme()
@@ -191,10 +191,8 @@ def _adjustments(
         warnings.simplefilter("ignore", UserWarning)
         # pymatgen's own sort leaves a list in order as it is, but would be spoilt by the nan of
         # these elements, and at ties (CuSi, PdH) go by the order of the atoms: here the anion wins
-        rank = {
-            z: (np.nan_to_num(float(Element(SYMBOLS[z]).X)), SYMBOLS[z] in scheme.comp_correction)
-            for z, _ in counts
-        }
+        chi = np.nan_to_num(electronegativities())
+        rank = {z: (chi[z], SYMBOLS[z] in scheme.comp_correction) for z, _ in counts}
         ordered = sorted(counts, key=lambda count: rank[count[0]])
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
         states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])

@@ -7,14 +7,13 @@ posterior of w has precision A = Phi' Phi / s^2 + diag(1 / prior^2) and mean A^-
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from gnomon.elements import SYMBOLS
+from gnomon.elements import SYMBOLS, electronegativities
 from gnomon.hull.phases import atom_fractions
 
 ANIONS = ("H", "N", "O", "F", "Si", "S", "Cl", "Se", "Br", "Sb", "Te", "I")
@@ -64,7 +63,8 @@ def offset_features(composition: Int64[np.ndarray, "n 119"]) -> Float64[np.ndarr
     As in MP2020 an element counts as the anion only where it is the most electronegative one.
     """
     fractions = atom_fractions(composition.astype(np.float64))
-    anion = np.argmax(np.where(fractions > 0, _electronegativities(), -1.0), axis=1)
+    chi = np.nan_to_num(electronegativities())
+    anion = np.argmax(np.where(fractions > 0, chi, -1.0), axis=1)
     columns = [np.ones(len(fractions))]
     for symbol in ANIONS:
         z = SYMBOLS.index(symbol)
@@ -80,22 +80,11 @@ def composition_features(composition: Int64[np.ndarray, "n 119"]) -> Float64[np.
     fractions = atom_fractions(composition.astype(np.float64))
     groups = fractions @ _groups()
     first, second = np.triu_indices(groups.shape[1])
-    chi = np.maximum(_electronegativities(), 0.0)
+    chi = np.nan_to_num(electronegativities())
     mean = fractions @ chi
     spread = np.sqrt(np.maximum(fractions @ chi**2 - mean**2, 0.0))
     chemistry = np.stack([np.ones(len(mean)), mean, spread, spread**2], axis=1)
     return np.concatenate([fractions, groups[:, first] * groups[:, second], chemistry], axis=1)
-
-
-@cache
-def _electronegativities() -> Float64[np.ndarray, 119]:
-    """Pauling's scale; 0 for noble gases without a value."""
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
-        values = [Element(symbol).X for symbol in SYMBOLS[1:]]
-    return np.nan_to_num(np.array([0.0, *values], np.float64))
 
 
 @cache

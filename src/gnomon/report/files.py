@@ -53,30 +53,26 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def stable_table(report: Report) -> pa.Table:
     """The new stable phases, energies in eV/atom."""
-    return pa.table(
-        {
-            "id": [p.id for p in report.finds],
-            "relaxed_id": [p.relaxed_id for p in report.finds],
-            "reduced_formula": [p.reduced_formula for p in report.finds],
-            "chemical_system": [p.chemical_system for p in report.finds],
-            "space_group": [p.space_group for p in report.finds],
-            "space_group_symbol": [p.space_group_symbol for p in report.finds],
-            "formation_energy_per_atom": [p.formation_energy_per_atom for p in report.finds],
-            "e_above_hull": [p.e_above_hull for p in report.finds],
-            "distance_to_rest": [p.distance_to_rest for p in report.finds],
-            "competing_reaction": [str(p.reaction or "") for p in report.finds],
-            "lineage": [
-                " <- ".join(f"{s.generator}: {s.change}".removeprefix(": ") for s in p.lineage)
-                for p in report.finds
-            ],
-            "scheme": [report.campaign.scheme] * len(report.finds),
-            "verified_at": [
-                "; ".join(x.scheme for x in report.levels if x.verdicts.get(p.id) == "stable")
-                for p in report.finds
-            ],
-            "round": [p.round for p in report.finds],
-        }
-    )
+    names = "id relaxed_id reduced_formula chemical_system space_group space_group_symbol"
+    energies = "formation_energy_per_atom e_above_hull distance_to_rest"
+    told = {
+        "competing_reaction": [str(find.reaction or "") for find in report.finds],
+        "lineage": [
+            " <- ".join(f"{s.generator}: {s.change}".removeprefix(": ") for s in find.lineage)
+            for find in report.finds
+        ],
+        "scheme": [report.campaign.scheme] * len(report.finds),
+        "verified_at": [
+            "; ".join(x.scheme for x in report.levels if x.verdicts.get(find.id) == "stable")
+            for find in report.finds
+        ],
+        "round": [find.round for find in report.finds],
+    }
+    columns = {
+        name: [getattr(find, name) for find in report.finds]
+        for name in f"{names} {energies}".split()
+    }
+    return pa.table(columns | told)
 
 
 RESULTS = ("id", "round", "status", "message", "energy_per_atom", "steps", "fmax", "seconds")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
+from ase.cell import Cell
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
@@ -82,15 +83,13 @@ def _element_row(phase: Phase, campaign: Campaign) -> ElementRow:
     row = campaign.placed.row_of[phase.id]
     crystal: Crystals = campaign.placed.found.relaxed[row]
     n_atoms = int(crystal.n_atoms[0])
-    lengths = np.linalg.norm(crystal.lattice[0], axis=1)
-    directions = crystal.lattice[0] / lengths[:, None]
-    cosines = np.clip([directions[i] @ directions[j] for i, j in ((1, 2), (0, 2), (0, 1))], -1, 1)
+    cell = Cell(crystal.lattice[0]).cellpar().tolist()
     return ElementRow(
         phase,
         float(campaign.placed.found.energy_per_atom[row]),
         n_atoms,
-        tuple(lengths.tolist()),
-        tuple(np.degrees(np.arccos(cosines)).tolist()),
+        tuple(cell[:3]),
+        tuple(cell[3:]),
         float(crystal.volumes[0]) / n_atoms,
     )
 

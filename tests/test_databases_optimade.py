@@ -19,7 +19,7 @@ from gnomon.io import as_crystals, read
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import StoreError
-from tests.reference_servers import Reply, entry, optimade_server, page, scripted, serving
+from tests.database_servers import Reply, entry, optimade_server, page, scripted, serving
 from tests.strategies import seeds
 from tests.test_fuzz import damaged
 

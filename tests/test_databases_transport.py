@@ -10,7 +10,7 @@ import pytest
 
 from gnomon.run.http import HttpError, Patience, get_json
 from gnomon.run.listener import Listener
-from tests.reference_servers import Reply, scripted, serving
+from tests.database_servers import Reply, scripted, serving
 
 QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=2.0)
 GOOD = Reply.json({"is": "good"})

@@ -14,7 +14,7 @@ from gnomon.databases.materials_project import ENDPOINT, FIELDS, KEY, MaterialsP
 from gnomon.io import InputError, as_crystals, read, to_pymatgen
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT
-from tests.reference_servers import Provider, Reply, serving
+from tests.database_servers import Provider, Reply, serving
 
 QUICK = Patience(silence=30.0, attempts=3, pause=0.01, longest_pause=1.0)
 SECRET = "k" * 32

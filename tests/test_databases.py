@@ -22,8 +22,8 @@ from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store, StoreError
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT, REPOSITORY
-from tests.reference_servers import Reply, entry, page, scripted, serving
-from tests.test_reference_optimade import AGAU, AU, CU, CUAU, DISORDERED, INSIDE, pages_of
+from tests.database_servers import Reply, entry, page, scripted, serving
+from tests.test_databases_optimade import AGAU, AU, CU, CUAU, DISORDERED, INSIDE, pages_of
 
 QUICK = Patience(silence=30.0, attempts=2, pause=0.01)
 RELAX = RelaxConfig()

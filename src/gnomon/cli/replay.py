@@ -14,6 +14,7 @@ from gnomon.cli.shared import model_file, numbers, read_crystals
 from gnomon.cli.terminal import say
 from gnomon.hull import phases_from_table
 from gnomon.io.tables import read_table
+from gnomon.models.card import Labelled
 from gnomon.models.composition.model import CompositionModel
 from gnomon.models.structural.model import StructuralModel
 from gnomon.models.structural.train import TrainConfig
@@ -21,7 +22,7 @@ from gnomon.replay.learners import CorrectedLearner, RidgeLearner, StructuralLea
 from gnomon.replay.loop import Means, Plan, replay_all
 from gnomon.replay.parents import substitution_probability
 from gnomon.replay.plot import page, summary
-from gnomon.replay.pool import Labelled, make_replay, split_by_year
+from gnomon.replay.pool import make_replay, split_by_year
 from gnomon.replay.strategies import NAMES, Settings
 from gnomon.run.files import sha256_of, write_atomically
 from gnomon.run.listener import Listener
@@ -134,7 +135,7 @@ def _labelled(source: str, scheme: str) -> tuple[Labelled, np.ndarray]:
     there = np.isfinite(energies)
     if not there.all():
         say(f"{source}: {int((~there).sum())} crystals without an energy are left out")
-    return Labelled(found.crystals[there], energies[there], scheme), year[there]
+    return Labelled(found.crystals[there], energies[there], scheme=scheme), year[there]
 
 
 def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:

@@ -18,6 +18,7 @@ from gnomon.discover.settings import CampaignConfig
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel, Predictions
 from gnomon.models.bundled import BUNDLED
+from gnomon.models.card import Labelled
 from gnomon.run.files import sha256_of
 
 
@@ -164,7 +165,6 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
 
     A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
     """
-    from gnomon.models.card import Labelled
     from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import TrainConfig, train
 

@@ -73,6 +73,10 @@ class Labelled:
         """See ``check_values``."""
         check_values(self.values, len(self.crystals))
 
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.crystals)
+
     @property
     def fractions(self) -> Float64[np.ndarray, "n 119"]:
         """Atomic fractions by atomic number."""

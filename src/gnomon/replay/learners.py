@@ -18,6 +18,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.models import EnergyModel, Predictions
+from gnomon.models.card import Labelled
 from gnomon.replay.gaussian import condition, whitened
 from gnomon.replay.linear import (
     OFFSET_NAMES,
@@ -105,7 +106,7 @@ class RidgeLearner:
         n, k = len(known), shifts.shape[1]
         features = np.concatenate([known, inside[revealed.index]])
         extra = np.concatenate([np.zeros((n, k)), shifts[revealed.index]])
-        targets = [pool.known.formation_energy_per_atom, revealed.formation_energy_per_atom]
+        targets = [pool.known.values, revealed.formation_energy_per_atom]
         rng = np.random.default_rng([seed, 0])
         weights = np.concatenate([rng.exponential(size=n), np.ones(len(revealed.index))])
         prior = np.r_[np.full(known.shape[1], WEIGHT_PRIOR), np.full(k, OFFSET_PRIOR)]
@@ -209,7 +210,6 @@ class StructuralLearner:
     def _train(
         self, pool: Pool, rows: np.ndarray, labels: Float64[np.ndarray, " k"], seed: int
     ) -> Predictions:
-        from gnomon.models.card import Labelled
         from gnomon.models.ensemble import train_into
         from gnomon.models.structural.train import train
 
@@ -221,7 +221,7 @@ class StructuralLearner:
         path.parent.mkdir(parents=True, exist_ok=True)
         data = Labelled(
             Crystals.concatenate([known.crystals.take(drawn), pool.crystals.take(rows)]),
-            np.concatenate([known.formation_energy_per_atom[drawn], labels]),
+            np.concatenate([known.values[drawn], labels]),
             scheme=known.scheme,
         )
         model = train_into(path, train, data, self._config.model_copy(update={"seed": seed}))

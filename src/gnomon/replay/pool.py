@@ -16,51 +16,10 @@ from jaxtyping import Bool, Float64, Int64
 from gnomon.crystals import Crystals
 from gnomon.hull import Hull, Phases
 from gnomon.hull.phases import missing_elements
+from gnomon.models.card import Labelled
 
 MIN_POOL = 2
 """A choice among fewer crystals than this is none."""
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Crystals with formation energies (eV/atom) of one energy scheme.
-
-    Raises:
-        ValueError: if an energy is missing or the numbers of rows differ.
-    """
-
-    crystals: Crystals
-    formation_energy_per_atom: Float64[np.ndarray, " n"]
-    scheme: str
-
-    def __post_init__(self) -> None:
-        energies = self.formation_energy_per_atom
-        if energies.shape != (len(self.crystals),):
-            raise ValueError(f"{len(energies)} energies for {len(self.crystals)} crystals")
-        missing = int((~np.isfinite(energies)).sum())
-        if missing:
-            raise ValueError(
-                f"{missing} of {len(energies)} crystals have no finite formation_energy_per_atom: "
-                "leave them out, there is no answer to replay or to learn from"
-            )
-
-    def __len__(self) -> int:
-        """Number of crystals."""
-        return len(self.crystals)
-
-    @property
-    def phases(self) -> Phases:
-        """The same as phases of a hull."""
-        crystals = self.crystals
-        return Phases(
-            crystals.ids, crystals.composition, self.formation_energy_per_atom, self.scheme
-        )
-
-    def take(self, index: Int64[np.ndarray, " k"] | Bool[np.ndarray, " n"]) -> Labelled:
-        """The rows at these indices or where a mask is true."""
-        return Labelled(
-            self.crystals.take(index), self.formation_energy_per_atom[index], self.scheme
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +104,7 @@ class Replay:
             digest.update("\n".join(ids.tolist()).encode())
         for values in (
             self.answers.reveal(every),
-            known.formation_energy_per_atom,
+            known.values,
             self.pool.hull_energy,
         ):
             digest.update(np.ascontiguousarray(values, np.float64).tobytes())
@@ -183,11 +142,13 @@ def make_replay(
         raise ValueError(
             "no known crystal is outside of the pool: give labelled crystals to learn from"
         )
-    reference = learned.phases if phases is None else phases
+    reference = phases or Phases(
+        learned.crystals.ids, learned.crystals.composition, learned.values, learned.scheme
+    )
     composition = hidden.crystals.composition.astype(np.float64)
     at_zero = missing_elements(reference, composition)
     hull = Hull(Phases.concatenate([reference, at_zero]))
-    energies = hidden.formation_energy_per_atom
+    energies = hidden.values
     own = Phases(hidden.crystals.ids, composition, energies, reference.scheme)
     truth = Truth(
         hull.e_above_hull(composition, energies),

@@ -31,13 +31,11 @@ from gnomon.models.uncertainty.calibration import (
     CalibrationError,
     calibrate,
     calibration_path,
-    domain_path,
     held_out_hashes,
     load_calibration,
-    save_calibration,
 )
 from gnomon.models.uncertainty.conformal import MAX_SCORES, Conformal, fit_conformal
-from gnomon.models.uncertainty.domain import Domain, fit_domain, load_domain, save_domain
+from gnomon.models.uncertainty.domain import Domain, fit_domain
 from gnomon.models.uncertainty.reliability import measure
 from gnomon.run.files import sha256_of
 from tests.strategies import crystals, random_crystal, rewritten, rngs
@@ -238,20 +236,6 @@ def test_a_domain_needs_different_rows():
         fit_domain(np.full((5, 3), np.nan, np.float32), rows)
 
 
-def test_domains_in_files_belong_to_a_model(domain, tmp_path):
-    path = tmp_path / "m.domain"
-    save_domain(path, domain, "ab")
-    again = load_domain(path, "ab")
-    np.testing.assert_array_equal(again.references, domain.references)
-    np.testing.assert_array_equal(again.axes, domain.axes)
-    assert again.threshold == domain.threshold
-    with pytest.raises(ModelFileError, match="not the domain of this model"):
-        load_domain(path, "cd")
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ModelFileError, match="damaged"):
-        load_domain(path, "ab")
-
-
 # --- a trained model ------------------------------------------------------------------------------
 
 
@@ -279,10 +263,7 @@ def model(trained) -> StructuralModel:
 
 @pytest.fixture(scope="module")
 def calibrated(trained, model, data) -> Path:
-    calibration, domain = calibrate(model, sha256_of(trained), data)
-    assert domain is not None
-    save_calibration(calibration_path(trained), calibration)
-    save_domain(domain_path(calibration_path(trained)), domain, calibration.model_sha256)
+    calibrate(model, sha256_of(trained), data).save(calibration_path(trained))
     return calibration_path(trained)
 
 
@@ -320,7 +301,7 @@ def test_no_embedding_where_there_is_no_prediction(model):
 
 
 def test_fitting_and_checking_rows_are_other_formulas(calibrated, trained, data):
-    found = load_calibration(calibrated, sha256_of(trained))
+    found = load_calibration(calibrated, sha256_of(trained)).card
     hashes = formula_hashes(data.crystals.reduced_formulas)
     assert (found.fitted_hashes, found.checked_hashes) == ((40, 69), (70, 99))
     assert found.fitted_rows == np.sum((hashes >= 40) & (hashes < 70))
@@ -337,21 +318,25 @@ def test_the_default_halves_are_75_to_79_and_80_to_84(model):
         held_out_hashes(card.model_copy(update={"config": every}))
 
 
-def test_a_calibration_of_another_model_is_refused(calibrated, tmp_path):
+def test_a_calibration_of_another_model_is_refused(calibrated, trained, tmp_path):
     with pytest.raises(CalibrationError, match="belongs to another model"):
         load_calibration(calibrated, "0" * 64)
-    broken = json.loads(calibrated.read_text())
-    del broken["conformal"]["scores"]
-    (tmp_path / "broken.json").write_text(json.dumps(broken))
-    with pytest.raises(CalibrationError, match=r"conformal\.scores"):
-        load_calibration(tmp_path / "broken.json", broken["model_sha256"])
+    with pytest.raises(CalibrationError, match="is no calibration"):
+        load_calibration(trained, sha256_of(trained))
+    cut = tmp_path / "cut"
+    cut.write_bytes(calibrated.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_calibration(cut, sha256_of(trained))
 
 
 def test_the_calibration_is_the_same_again_and_small(calibrated, trained, model, data):
-    again, _ = calibrate(model, sha256_of(trained), data)
+    again = calibrate(model, sha256_of(trained), data)
     stored = load_calibration(calibrated, sha256_of(trained))
-    assert again.model_copy(update={"stamp": stored.stamp}) == stored
-    assert calibrated.stat().st_size < 50_000
+    assert again.card.model_copy(update={"stamp": stored.card.stamp}) == stored.card
+    assert again.domain.threshold == stored.domain.threshold
+    for name in ("center", "axes", "references"):
+        np.testing.assert_array_equal(getattr(again.domain, name), getattr(stored.domain, name))
+    assert calibrated.stat().st_size < 100_000
 
 
 # --- commands -------------------------------------------------------------------------------------
@@ -377,11 +362,11 @@ def table(data, tmp_path_factory) -> Path:
 
 
 def test_calibrate_and_predict_by_command(trained, calibrated, table, tmp_path, data):
-    out = tmp_path / "again.calibration.json"
+    out = tmp_path / "again.calibration"
     told = run("calibrate", trained, table, "--out", out, "--also", table, "--json")
     assert len(told["checks"]) == 2
     assert told["checks"][1]["rows"] == len(data.crystals)
-    assert domain_path(out).exists()
+    assert load_calibration(out, sha256_of(trained)).domain is not None
     with pytest.raises(FileExistsError, match="choose another --out"):
         run("calibrate", trained, table, "--out", out)
     rows = run("predict", trained, table, "--level", 0.9, "--json")

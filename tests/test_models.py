@@ -125,8 +125,8 @@ def test_energy_does_not_depend_on_the_padding(model, batch, rng):
     graphs = build_graphs(Crystals.concatenate(batch), NETWORK.cutoff)
     rows = rng.permutation(len(graphs))
     np.testing.assert_allclose(
-        run(model.networks, graphs, rows, BatchSize(3, 40, 2000)),
-        run(model.networks, graphs, rows, BatchSize(9, 50, 2600)),
+        run(model.networks, graphs, rows, BatchSize(3, 40, 2000))[0],
+        run(model.networks, graphs, rows, BatchSize(9, 50, 2600))[0],
         atol=ENERGY_TOLERANCE,
         rtol=RELATIVE_TOLERANCE,
     )
@@ -136,8 +136,8 @@ def test_energy_does_not_depend_on_the_padding(model, batch, rng):
 def test_merging_equal_atoms_changes_no_energy(model, crystal):
     cell = crystal.supercell([2, 1, 1])
     rows = np.arange(1)
-    apart = run(model.networks, build_graphs(cell, NETWORK.cutoff, merge=0.0), rows)
-    merged = run(model.networks, build_graphs(cell, NETWORK.cutoff), rows)
+    apart = run(model.networks, build_graphs(cell, NETWORK.cutoff, merge=0.0), rows)[0]
+    merged = run(model.networks, build_graphs(cell, NETWORK.cutoff), rows)[0]
     np.testing.assert_allclose(apart, merged, atol=ENERGY_TOLERANCE, rtol=RELATIVE_TOLERANCE)
 
 

@@ -32,9 +32,7 @@ MedianFirst = Annotated[
 def calibrate(
     model: StructuralModel,
     data: Structures,
-    out: Annotated[
-        Path | None, typer.Option(help="Calibration file [MODEL.calibration.json].")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Calibration file [MODEL.calibration].")] = None,
     also: Annotated[
         list[Path] | None, typer.Option(help="Other labelled data to check on; may be repeated.")
     ] = None,
@@ -58,20 +56,13 @@ def calibrate(
     """
     from gnomon.cli.terminal import put_json, put_table, say
     from gnomon.models.structural.model import StructuralModel as Model
-    from gnomon.models.uncertainty.calibration import (
-        calibrate,
-        calibration_path,
-        domain_path,
-        save_calibration,
-    )
-    from gnomon.models.uncertainty.domain import save_domain
+    from gnomon.models.uncertainty.calibration import calibrate, calibration_path
     from gnomon.run.files import sha256_of
 
     out = calibration_path(model) if out is None else out
     refuse_existing(out)
-    refuse_existing(domain_path(out))
     network, sha256 = Model.load(model), sha256_of(model)
-    calibration, domain = calibrate(
+    calibration = calibrate(
         network,
         sha256,
         labelled(data),
@@ -80,13 +71,11 @@ def calibrate(
         spread="standard deviation" if deviation else "inter-quartile range",
         seed=seed,
     )
-    if domain is None:
+    if calibration.domain is None:
         say("no row of the data trained the model: nothing will be flagged as out of distribution")
-    else:
-        save_domain(domain_path(out), domain, sha256)
-    save_calibration(out, calibration)
+    calibration.save(out)
     if json:
-        put_json(calibration.model_dump(mode="json", exclude={"conformal": {"scores"}}))
+        put_json(calibration.card.model_dump(mode="json", exclude={"conformal": {"scores"}}))
         return
     put_table(
         [
@@ -100,7 +89,7 @@ def calibrate(
                 "mean half-width (eV/atom)": row.mean_half_width,
                 "out of distribution": check.out_of_distribution,
             }
-            for check in calibration.checks
+            for check in calibration.card.checks
             for row in check.coverage
         ]
     )

@@ -30,7 +30,7 @@ class Asked:
     Attributes:
         hull: Parquet of phases, for the energy above their hull
         level: level of the intervals
-        calibration: calibration file [MODEL.calibration.json if there]
+        calibration: calibration file [MODEL.calibration if there]
         no_calibration: no intervals, no out-of-distribution flag
     """
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gnomon.crystals import Crystals
 from gnomon.learn.card import run_key
 from gnomon.learn.fit import Session, keep
 from gnomon.learn.model_file import ModelFile, ModelFileError, read_model_file, write_model_file
@@ -67,8 +66,8 @@ class Ensemble(ABC, Generic[Network]):
         return len(self.networks.elements)
 
     @abstractmethod
-    def predict(self, crystals: Crystals) -> Predictions:
-        """Predictions for every crystal, in order."""
+    def predict(self, crystals: Any) -> Predictions:
+        """Predictions for every crystal, in order; see ``gnomon.io.as_crystals``."""
 
     @staticmethod
     @abstractmethod
@@ -130,6 +129,12 @@ class Ensemble(ABC, Generic[Network]):
 
 def load_model(name_or_path: str | Path) -> Any:
     """A model by name, as on the command line, or from a file, which says what kind it is.
+
+    Args:
+        name_or_path: ``structural-1``, ``composition-1``, or the path of a file.
+
+    Returns:
+        An energy model (``gnomon.models.EnergyModel``), or a model of another property.
 
     >>> load_model("structural-1").kind
     'structural'

@@ -22,10 +22,9 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.calibration import (
     Calibration,
     CalibrationError,
-    domain_path,
     load_calibration,
 )
-from gnomon.models.uncertainty.domain import Domain, load_domain
+from gnomon.models.uncertainty.domain import Domain
 from gnomon.run.files import sha256_of
 
 
@@ -35,8 +34,7 @@ class Predictor:
 
     Attributes:
         augmentation: the scalings that are tried; None for the crystals as they are.
-        calibration: gives intervals at ``level``.
-        domain: flags what is unlike the training data.
+        calibration: gives intervals at ``level``, and flags what is unlike the training data.
         hull: gives e_above_hull; its phases must be of the model's energy scheme.
     """
 
@@ -44,8 +42,12 @@ class Predictor:
     augmentation: AugmentConfig | None = None
     calibration: Calibration | None = None
     level: float = 0.8
-    domain: Domain | None = None
     hull: Hull | None = None
+
+    @property
+    def domain(self) -> Domain | None:
+        """Where the training data lie, if the calibration says."""
+        return None if self.calibration is None else self.calibration.domain
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -54,7 +56,9 @@ class Predictor:
         return {
             "scheme": self.model.scheme,
             "model_data_sha256": None if card is None else card.data_sha256,
-            "model_sha256": None if self.calibration is None else self.calibration.model_sha256,
+            "model_sha256": None
+            if self.calibration is None
+            else self.calibration.card.model_sha256,
             "interval_level": None if self.calibration is None else self.level,
             "augmentation": self.augmentation and self.augmentation.model_dump(mode="json"),
         }
@@ -129,15 +133,14 @@ def load_predictor(
         return Predictor(network, augmentation, level=level, hull=hull)
     sha256 = sha256_of(model)
     fitted = load_calibration(calibration, sha256)
-    if fitted.augmentation != augmentation:
+    made_with = fitted.card.augmentation
+    if made_with != augmentation:
         raise CalibrationError(
-            f"{calibration} holds for predictions with {_words(fitted.augmentation)}, not with "
+            f"{calibration} holds for predictions with {_words(made_with)}, not with "
             f"{_words(augmentation)}: calibrate with the same options, or predict with "
             "--no-calibration"
         )
-    where = domain_path(calibration)
-    domain = load_domain(where, sha256) if where.exists() else None
-    return Predictor(network, augmentation, fitted, level, domain, hull)
+    return Predictor(network, augmentation, fitted, level, hull)
 
 
 def e_above_hull(

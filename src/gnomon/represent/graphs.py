@@ -141,7 +141,7 @@ def build_graphs(
     parts = []
     for _, chunk in chunks(crystals, cutoff):
         found = neighbors(chunk, cutoff, max_neighbors)
-        parts.append(_merged(chunk, found, merge) if merge > 0 else _apart(chunk, found))
+        parts.append(_merged(chunk, found, merge))
     return _concatenate(parts)
 
 
@@ -195,11 +195,19 @@ def _rounded(room: float) -> int:
 
 
 def _merged(crystals: Crystals, found: Neighbors, merge: float) -> Graphs:
-    """Graphs whose nodes are the classes of atoms, whose edges are the classes of pairs."""
-    bins = _mix(np.floor(found.distances / merge + _PHASE).astype(np.uint64))
-    first, node, size = _classes(crystals, found, bins)
-    receivers, senders = node[found.receivers], node[found.senders]
-    key = _mix(_mix(_mix(receivers.astype(np.uint64)) + senders.astype(np.uint64)) + bins)
+    """Graphs whose nodes are the classes of atoms, whose edges are the classes of pairs.
+
+    Without a width of bins every atom and every pair is a class of its own.
+    """
+    if merge > 0:
+        bins = _mix(np.floor(found.distances / merge + _PHASE).astype(np.uint64))
+        first, node, size = _classes(crystals, found, bins)
+        receivers, senders = node[found.receivers], node[found.senders]
+        key = _mix(_mix(_mix(receivers.astype(np.uint64)) + senders.astype(np.uint64)) + bins)
+    else:
+        first = np.arange(len(crystals.atomic_numbers))
+        size, receivers, senders = np.ones_like(first), found.receivers, found.senders
+        key = np.arange(len(receivers), dtype=np.uint64)
     _, example, edge, pairs = np.unique(
         key, return_index=True, return_inverse=True, return_counts=True
     )
@@ -256,24 +264,6 @@ def _mix(x: UInt64[np.ndarray, " k"]) -> UInt64[np.ndarray, " k"]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _apart(crystals: Crystals, found: Neighbors) -> Graphs:
-    """Graphs with one node an atom, one edge a pair."""
-    cell = crystals.crystal_index
-    start = crystals.offsets[cell[found.receivers]]
-    ones = np.ones(len(found.receivers), np.float32)
-    return Graphs(
-        atomic_numbers=crystals.atomic_numbers,
-        shares=(1 / crystals.n_atoms[cell]).astype(np.float32),
-        node_offsets=crystals.offsets,
-        senders=(found.senders - start).astype(np.int32),
-        receivers=(found.receivers - start).astype(np.int32),
-        distances=found.distances.astype(np.float32),
-        received=ones,
-        sent=ones,
-        edge_offsets=np.searchsorted(cell[found.receivers], np.arange(len(crystals) + 1)),
-    )
 
 
 def _concatenate(parts: Sequence[Graphs]) -> Graphs:

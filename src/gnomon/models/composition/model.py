@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Shaped, UInt8
 
-from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
+from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
@@ -61,12 +61,15 @@ class CompositionModel(Ensemble[Composition]):
         """Networks with random weights."""
         return initial_networks(CompositionConfig.model_validate(config), members, 0)
 
-    def predict(self, crystals: Crystals) -> CompositionPredictions:
+    def predict(self, crystals: Any) -> CompositionPredictions:
         """Lowest formation energy per atom (eV/atom) of the formula of each crystal, in order.
 
         NaN with a reason for one with an element that the training data lacks.
+
+        Args:
+            crystals: whatever ``gnomon.io.as_crystals`` takes.
         """
-        return self.predict_texts(crystals.reduced_formulas.tolist())
+        return self.predict_texts(as_crystals(crystals).reduced_formulas.tolist())
 
     def predict_texts(self, formulas: Iterable[str]) -> CompositionPredictions:
         """The same of formulas; also NaN with a reason for a text that is none."""

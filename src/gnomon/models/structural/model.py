@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, SYMBOLS
+from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
 from gnomon.models.ensemble import Ensemble
@@ -44,14 +45,17 @@ class StructuralModel(Ensemble[Structural]):
         """Networks with random weights."""
         return initial_networks(StructuralConfig.model_validate(config), 1.0, members, 0)
 
-    def predict(self, crystals: Crystals) -> Predictions:
+    def predict(self, crystals: Any) -> Predictions:
         """Formation energies per atom, eV/atom; NaN with a reason where there can be none.
 
         There is none for a crystal with an element that the training data lacks, with atoms out of
         touch (none within the cutoff, nor within ``TOUCH`` of another), or with less than
         ``MIN_VOLUME`` an atom: the network has learned nothing that applies.
+
+        Args:
+            crystals: whatever ``gnomon.io.as_crystals`` takes.
         """
-        (predictions,) = self.predict_scaled(crystals, np.ones(1))
+        (predictions,) = self.predict_scaled(as_crystals(crystals), np.ones(1))
         return predictions
 
     def predict_scaled(
@@ -107,7 +111,7 @@ class StructuralModel(Ensemble[Structural]):
                 f"no two atoms within {self.networks.config.cutoff:g} Å"
             )
             index = np.flatnonzero(asked & connected)
-            outputs, features = (run_and_embed if embed else _run)(self.networks, scaled, index)
+            outputs, features = run(self.networks, scaled, index, embed=embed)
             energies = np.full((len(outputs), len(crystals)), np.nan)
             energies[:, rows] = self.target.energies(fractions, outputs)
             seen = np.full((len(crystals), features.shape[1]), np.nan, np.float32)
@@ -143,53 +147,37 @@ class PropertyModel(StructuralModel):
 
 
 def run(
-    networks: Structural, graphs: Graphs, index: np.ndarray, size: BatchSize = BATCH
-) -> Float64[np.ndarray, "m n"]:
-    """Outputs of the networks for these graphs, NaN for the others."""
-    members = networks.elements.shape[0]
-    out = np.full((members, len(graphs)), np.nan)
-    for chosen, batch in pack(graphs, _by_size(graphs, index), size):
-        out[:, chosen] = np.asarray(apply(networks, batch))[:, : len(chosen)]
-    return out
-
-
-@eqx.filter_jit
-def apply(networks: Structural, batch: GraphBatch) -> Float[Array, "m B"]:
-    """Every member on one batch."""
-    arrays, rest = eqx.partition(networks, eqx.is_array)
-    return each_member(lambda member: eqx.combine(member, rest)(batch), arrays)
-
-
-def _run(
-    networks: Structural, graphs: Graphs, index: np.ndarray
-) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n 0"]]:
-    return run(networks, graphs, index), np.zeros((len(graphs), 0), np.float32)
-
-
-def run_and_embed(
-    networks: Structural, graphs: Graphs, index: np.ndarray
+    networks: Structural,
+    graphs: Graphs,
+    index: np.ndarray,
+    size: BatchSize = BATCH,
+    embed: bool = False,
 ) -> tuple[Float64[np.ndarray, "m n"], Float32[np.ndarray, "n features"]]:
-    """What ``run`` gives, and what the readouts of all members saw, side by side."""
-    members, features = networks.elements.shape[0], networks.config.features
+    """Outputs of the networks for these graphs, and what the readouts of all members saw.
+
+    NaN for the other graphs; no features unless they are asked for.
+    """
+    members, features = networks.elements.shape[0], networks.config.features if embed else 0
     out = np.full((members, len(graphs)), np.nan)
     seen = np.full((len(graphs), members, features), np.nan, np.float32)
-    for chosen, batch in pack(graphs, _by_size(graphs, index), BATCH):
-        outputs, embeddings = _apply_and_embed(networks, batch)
+    for chosen, batch in pack(graphs, _by_size(graphs, index), size):
+        outputs, embeddings = apply(networks, batch, embed)
         out[:, chosen] = np.asarray(outputs)[:, : len(chosen)]
         seen[chosen] = np.asarray(embeddings)[:, : len(chosen)].swapaxes(0, 1)
     return out, seen.reshape(len(graphs), members * features)
 
 
 @eqx.filter_jit
-def _apply_and_embed(
-    networks: Structural, batch: GraphBatch
+def apply(
+    networks: Structural, batch: GraphBatch, embed: bool
 ) -> tuple[Float[Array, "m B"], Float[Array, "m B features"]]:
+    """Every member on one batch: outputs, and features if they are asked for."""
     arrays, rest = eqx.partition(networks, eqx.is_array)
 
     def member(part: Structural) -> tuple[Float[Array, " B"], Float[Array, "B features"]]:
         network = eqx.combine(part, rest)
         features = network.embed(batch)
-        return jax.vmap(network.readout)(features), features
+        return jax.vmap(network.readout)(features), features if embed else features[:, :0]
 
     outputs: tuple[Array, Array] = each_member(member, arrays)
     return outputs

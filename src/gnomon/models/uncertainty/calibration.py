@@ -4,15 +4,16 @@ The held-out formula hashes of a model (75 to 84 by default) are cut in two: the
 intervals, the upper half, of other formulas, says what they hold.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from gnomon.crystals import Crystals
 from gnomon.learn.card import sha256_of_arrays
+from gnomon.learn.model_file import read_model_file, write_model_file
 from gnomon.learn.split import formula_hashes
 from gnomon.models import Predictions
 from gnomon.models.card import Labelled, ModelCard
@@ -21,23 +22,21 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.uncertainty.domain import SAMPLE, Domain, fit_domain
 from gnomon.models.uncertainty.reliability import Check, measure
-from gnomon.run.files import write_atomically
 from gnomon.run.stamp import Stamp, stamp
 
-FORMAT: Literal["gnomon calibration 2"] = "gnomon calibration 2"
-"""First field of the file: the name and version of the format."""
+KIND = "calibration"
+"""What files of calibrations say that they are."""
 
 
 class CalibrationError(ValueError):
     """The file is no calibration, or that of another model or of another way to predict."""
 
 
-class Calibration(BaseModel):
+class CalibrationCard(BaseModel):
     """Intervals for the predictions of one model, and where they come from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["gnomon calibration 2"] = FORMAT
     model_sha256: str
     scheme: str
     data: str
@@ -54,9 +53,33 @@ class Calibration(BaseModel):
     seed: int
     stamp: Stamp
 
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What can be said of predictions of one model.
+
+    Attributes:
+        card: intervals, what they hold, and where they come from.
+        domain: where the training rows lie; None where the data held none.
+    """
+
+    card: CalibrationCard
+    domain: Domain | None
+
     def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
         """See ``Conformal.half_widths``."""
-        return self.conformal.half_widths(predictions, level)
+        return self.card.conformal.half_widths(predictions, level)
+
+    def save(self, path: Path) -> None:
+        """Write it to a file, whole or not at all."""
+        domain = self.domain
+        about = {
+            "kind": KIND,
+            "card": self.card.model_dump(mode="json"),
+            "threshold": domain and domain.threshold,
+        }
+        arrays = (domain.center, domain.axes, domain.references) if domain else ()
+        write_model_file(path, about, arrays)
 
 
 def calibrate(
@@ -68,7 +91,7 @@ def calibrate(
     augmentation: AugmentConfig | None = None,
     spread: Spread = "inter-quartile range",
     seed: int = 0,
-) -> tuple[Calibration, Domain | None]:
+) -> Calibration:
     """Fit intervals and domain on rows of a data set that the model was not trained on.
 
     Args:
@@ -79,9 +102,6 @@ def calibrate(
         augmentation: the scalings that predictions will be made with; None for none.
         spread: what measures the disagreement of members.
         seed: of the choice of training rows that the domain keeps.
-
-    Returns:
-        The calibration, and the domain (None where the data holds no training rows).
 
     Raises:
         ValueError: if the model held out fewer than two formula hashes, or too few rows have them.
@@ -95,7 +115,7 @@ def calibrate(
     conformal = fit_conformal(predictions, data.values[fit], spread)
     domain = _domain(model, data.crystals, hashes < low, fit, seed)
     checked = data.take(check)
-    calibration = Calibration(
+    card = CalibrationCard(
         model_sha256=model_sha256,
         scheme=model.scheme,
         data=data.name,
@@ -111,7 +131,7 @@ def calibrate(
         seed=seed,
         stamp=stamp(),
     )
-    return calibration, domain
+    return Calibration(card, domain)
 
 
 def predict_as(
@@ -142,43 +162,32 @@ def held_out_hashes(card: ModelCard) -> tuple[int, int, int]:
 
 
 def calibration_path(model: Path) -> Path:
-    """Where the calibration of a model lies: ``m.gnomon`` → ``m.gnomon.calibration.json``."""
-    return model.with_name(model.name + ".calibration.json")
-
-
-def domain_path(calibration: Path) -> Path:
-    """Where the domain of a calibration lies: ``m.calibration.json`` → ``m.calibration.domain``."""
-    return calibration.with_suffix(".domain")
-
-
-def save_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration as JSON, whole or not at all."""
-    write_atomically(path, calibration.model_dump_json(indent=2).encode() + b"\n")
+    """Where the calibration of a model lies: ``m.gnomon`` → ``m.gnomon.calibration``."""
+    return model.with_name(model.name + ".calibration")
 
 
 def load_calibration(path: Path, model_sha256: str) -> Calibration:
-    """The calibration in a file.
+    """The calibration in a file that ``Calibration.save`` wrote.
 
     Raises:
         FileNotFoundError: if there is none.
-        CalibrationError: if the file is no calibration, or that of another model.
+        ModelFileError: if the file is damaged or in no format of gnomon.
+        CalibrationError: if it is no calibration, or that of another model.
     """
-    try:
-        found = Calibration.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+    file = read_model_file(path)
+    if file.about.get("kind") != KIND:
+        raise CalibrationError(f"{path} is no calibration: run `gnomon model calibrate`")
+    card = CalibrationCard.model_validate(file.about["card"])
+    if card.model_sha256 != model_sha256:
         raise CalibrationError(
-            f"{path} is no calibration of this version ({where}: {first['msg']}): run "
-            "`gnomon model calibrate` again"
-        ) from error
-    if found.model_sha256 != model_sha256:
-        raise CalibrationError(
-            f"{path} belongs to another model (sha256 {found.model_sha256[:12]}..., not "
-            f"{model_sha256[:12]}...): run `gnomon model calibrate` for this one, or "
-            "predict without it"
+            f"{path} belongs to another model (sha256 {card.model_sha256[:12]}..., not "
+            f"{model_sha256[:12]}...): run `gnomon model calibrate` for this one, or predict "
+            "without it"
         )
-    return found
+    if not file.arrays:
+        return Calibration(card, None)
+    center, axes, references = (file.arrays[f"[{i}]"] for i in range(3))
+    return Calibration(card, Domain(center, axes, references, file.about["threshold"]))
 
 
 # --- parts ----------------------------------------------------------------------------------------

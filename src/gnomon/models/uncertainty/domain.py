@@ -16,12 +16,9 @@ is the stronger warning.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Float64
-
-from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 
 REFERENCES = 2000
 """Training rows that are kept, in float16."""
@@ -107,35 +104,3 @@ def fit_domain(
     domain = Domain(center, axes, references, np.inf)
     threshold = float(np.quantile(domain.distances(held_out), quantile))
     return Domain(center, axes, references, threshold)
-
-
-def save_domain(path: Path, domain: Domain, model_sha256: str) -> None:
-    """Write a domain with the checksum of the model that it belongs to."""
-    about = {
-        "kind": "domain",
-        "model_sha256": model_sha256,
-        "threshold": domain.threshold,
-        "shape": [*domain.axes.shape, len(domain.references)],
-    }
-    write_model_file(path, about, (domain.center, domain.axes, domain.references))
-
-
-def load_domain(path: Path, model_sha256: str) -> Domain:
-    """The domain in a file.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ModelFileError: if the file is damaged, or belongs to another model.
-    """
-    file = read_model_file(path)
-    if (file.about.get("kind"), file.about.get("model_sha256")) != ("domain", model_sha256):
-        raise ModelFileError(
-            f"{path} is not the domain of this model: run `gnomon model calibrate` for this model"
-        )
-    features, k, r = file.about["shape"]
-    like = (
-        np.empty(features, np.float32),
-        np.empty((features, k), np.float32),
-        np.empty((r, k), np.float16),
-    )
-    return Domain(*file.fill(like), float(file.about["threshold"]))

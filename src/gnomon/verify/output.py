@@ -12,24 +12,18 @@ from gnomon.run.stamp import stamp
 from gnomon.run.store import Store, StoreError, write_json, write_parquet
 from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
 
+ENERGIES = ("formation_energy_per_atom", "distance_to_rest", "shift", "e_above_hull")
+
 OUTCOMES = pa.schema(
-    [
-        ("reduced_formula", pa.string()),
-        ("id", pa.string()),  # of the crystal that was evaluated
-        ("candidate_id", pa.string()),  # of the campaign's candidate
-        ("verdict", pa.string()),
-        ("reason", pa.string()),
-        ("campaign_formation_energy_per_atom", pa.float64()),
-        ("formation_energy_per_atom", pa.float64()),
-        ("shift", pa.float64()),
-        ("e_above_hull", pa.float64()),
-        ("campaign_distance_to_rest", pa.float64()),
-        ("distance_to_rest", pa.float64()),
-        ("campaign_space_group", pa.int64()),
-        ("space_group", pa.int64()),
-    ]
+    [(name, pa.string()) for name in ("reduced_formula", "id", "candidate_id", "verdict", "reason")]
+    + [(f"campaign_{name}", pa.float64()) for name in ENERGIES[:2]]
+    + [(name, pa.float64()) for name in ENERGIES]
+    + [("campaign_space_group", pa.int64()), ("space_group", pa.int64())]
 )
-"""Columns of verification.parquet: one row a find; energies in eV/atom."""
+"""Columns of verification.parquet: one row a find; energies in eV/atom.
+
+``id`` is that of the crystal that was evaluated, ``candidate_id`` that of the campaign's candidate.
+"""
 
 
 def facts(verification: Verification) -> dict[str, Any]:

@@ -175,6 +175,10 @@ def _verdict(row: int, placed: Placed) -> tuple[Verdict, str]:
     return Verdict.ABOVE_HULL, f"above {text}"
 
 
+LEVELS = ("formation_energy_per_atom", "distance_to_rest", "space_group")
+"""What both levels say of a find; the campaign's under names that begin with ``campaign_``."""
+
+
 def outcome_rows(verification: Verification) -> list[dict[str, Any]]:
     """One row a find, for tables and JSON (eV/atom)."""
     return [
@@ -184,14 +188,8 @@ def outcome_rows(verification: Verification) -> list[dict[str, Any]]:
             "candidate_id": outcome.target.find.id,
             "verdict": outcome.verdict.value,
             "reason": outcome.reason,
-            "campaign_formation_energy_per_atom": outcome.target.find.formation_energy_per_atom,
-            "formation_energy_per_atom": outcome.formation_energy_per_atom,
-            "shift": outcome.shift,
-            "e_above_hull": outcome.e_above_hull,
-            "campaign_distance_to_rest": outcome.target.find.distance_to_rest,
-            "distance_to_rest": outcome.distance_to_rest,
-            "campaign_space_group": outcome.target.find.space_group,
-            "space_group": outcome.space_group,
+            **{f"campaign_{name}": getattr(outcome.target.find, name) for name in LEVELS},
+            **{name: getattr(outcome, name) for name in (*LEVELS, "shift", "e_above_hull")},
         }
         for outcome in verification.outcomes
     ]

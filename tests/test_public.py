@@ -1,11 +1,16 @@
 """The public names: few, imported when first used, each with its home."""
 
+import inspect
+import re
+from dataclasses import is_dataclass
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from pydantic import BaseModel
 from pymatgen.core import Structure
 
 import gnomon
@@ -96,3 +101,18 @@ def test_structures_and_atoms_are_written(tmp_path):
     ):
         gnomon.write(tmp_path / f"{name}.cif", given)
     assert gnomon.read(tmp_path).crystals.reduced_formulas.tolist() == ["NaCl"] * 3
+
+
+@pytest.mark.parametrize("name", gnomon.HOMES)
+def test_a_public_name_says_what_it_takes_and_raises_and_shows_itself_at_work(name):
+    thing = getattr(gnomon, name)
+    about = "\n".join(filter(None, (thing.__doc__, vars(thing).get("__init__", thing).__doc__)))
+    assert ">>> " in about
+    if issubclass(type(thing), type(Enum)) or getattr(thing, "_is_protocol", False):
+        return  # nobody makes one
+    assert "Raises:" in about or (is_dataclass(thing) and not hasattr(thing, "__post_init__"))
+    taken = inspect.signature(thing).parameters
+    described = re.findall(r"^ +(\w+(?:, \w+)*): ", about, re.MULTILINE)
+    described = {one for group in described for one in group.split(", ")}
+    if not issubclass(type(thing), type(BaseModel)):  # the fields of settings say it themselves
+        assert set(taken) <= described

@@ -14,9 +14,14 @@ from gnomon.crystals import Crystals
 class Predictions:
     """Formation energies per atom (eV/atom) of n crystals by the members of an ensemble.
 
+    >>> members = np.array([[-1.0, -0.2], [-1.1, -0.6], [-1.2, -0.1]])
+    >>> found = Predictions(members, np.array(["", ""], dtype=object))
+    >>> found.median.tolist(), found.iqr.round(3).tolist()
+    ([-1.1, -0.2], [0.1, 0.25])
+
     Attributes:
-        members: one row a member; NaN where a crystal cannot be predicted.
-        reasons: why not, in words; empty where there is a prediction.
+        members: (m, n), one row a member, eV/atom; NaN where a crystal cannot be predicted.
+        reasons: (n,), why not, in words; empty where there is a prediction.
     """
 
     members: Float64[np.ndarray, "m n"]

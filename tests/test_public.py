@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 import gnomon
 from gnomon.io import as_crystals, to_ase, to_pymatgen
+from gnomon.models.structural.train import TrainConfig
 
 SALT = gnomon.Crystals.single(
     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -116,3 +117,31 @@ def test_a_public_name_says_what_it_takes_and_raises_and_shows_itself_at_work(na
     described = {one for group in described for one in group.split(", ")}
     if not issubclass(type(thing), type(BaseModel)):  # the fields of settings say it themselves
         assert set(taken) <= described
+
+
+@pytest.mark.parametrize("name", ["structural-1", "composition-1"])
+def test_models_by_name_take_structures_and_atoms(name):
+    model = gnomon.load_model(name)
+    wanted = model.predict(SALT).median
+    for given in (to_pymatgen(SALT)[0], to_ase(SALT)[0], [to_ase(SALT)[0]]):
+        np.testing.assert_allclose(model.predict(given).median, wanted, atol=1e-6)
+    assert -2.2 < wanted[0] < -1.8  # eV/atom; measured: -411 kJ/mol (NIST)
+
+
+def test_an_unknown_model_is_refused_with_what_there_is():
+    with pytest.raises(FileNotFoundError, match="did you mean structural-1"):
+        gnomon.load_model("structural-2")
+
+
+def test_a_model_is_trained_in_one_call(tmp_path):
+    volumes = np.linspace(0.8, 1.2, 24)
+    salts = gnomon.Crystals.concatenate([SALT.scale_volume(float(v)) for v in volumes])
+    config = TrainConfig.small(4000)  # a few epochs
+    model = gnomon.train(salts, volumes - 3, "demo", config=config)
+    error = np.abs(model.predict(salts).median - (volumes - 3)).mean()
+    assert error < np.abs(volumes - 1).mean()  # better than the mean of all
+    model.save(tmp_path / "mine.gnomon")
+    again = gnomon.load_model(tmp_path / "mine.gnomon")
+    assert (again.scheme, again.kind) == ("demo", "structural")
+    with pytest.raises(ValueError, match="24"):
+        gnomon.train(salts, volumes[:3])

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gnomon.io.reading import read
     from gnomon.io.writing import write
     from gnomon.models import EnergyModel, Predictions
+    from gnomon.models.by_name import train
+    from gnomon.models.ensemble import load_model
     from gnomon.potential.calculator import Calculator
     from gnomon.potential.predict import load_potential
 
@@ -50,10 +52,12 @@ __all__ = [
     "__version__",
     "evaluator",
     "generator",
+    "load_model",
     "load_potential",
     "read",
     "relax",
     "run_campaign",
+    "train",
     "write",
 ]
 
@@ -69,6 +73,8 @@ HOMES = {
     "Candidates": "gnomon.generate",
     "EnergyModel": "gnomon.models",
     "Predictions": "gnomon.models",
+    "load_model": "gnomon.models.ensemble",
+    "train": "gnomon.models.by_name",
     "load_potential": "gnomon.potential.predict",
     "Calculator": "gnomon.potential.calculator",
     "relax": "gnomon.evaluate.by_name",

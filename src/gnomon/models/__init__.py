@@ -53,7 +53,12 @@ class Predictions:
 
 @runtime_checkable
 class EnergyModel(Protocol):
-    """Anything that predicts formation energies per atom, of one energy scheme."""
+    """Anything that predicts formation energies per atom, of one energy scheme.
+
+    >>> from gnomon.models.ensemble import load_model
+    >>> isinstance(load_model("composition-1"), EnergyModel)
+    True
+    """
 
     @property
     def scheme(self) -> str:
@@ -61,5 +66,9 @@ class EnergyModel(Protocol):
         ...
 
     def predict(self, crystals: Crystals) -> Predictions:
-        """Predictions for every crystal, in order."""
+        """Predictions for every crystal, in order: eV/atom, NaN with a reason where there is none.
+
+        Args:
+            crystals: n of them; models of gnomon take what ``gnomon.io.as_crystals`` takes.
+        """
         ...

@@ -15,11 +15,11 @@ from gnomon.learn.fit import Session, keep
 from gnomon.learn.model_file import ModelFile, ModelFileError, read_model_file, write_model_file
 from gnomon.learn.split import SplitConfig
 from gnomon.models import Predictions
-from gnomon.models.bundled import model_path
+from gnomon.models.bundled import BUNDLED, model_path
 from gnomon.models.card import Data, ModelCard
 from gnomon.models.target import JoinedTarget, Target, blank_arrays, target_arrays, target_of
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.registry import Registry
+from gnomon.run.registry import Registry, no_such
 
 MODELS = Registry(
     "kind of model",
@@ -67,7 +67,7 @@ class Ensemble(ABC, Generic[Network]):
 
     @abstractmethod
     def predict(self, crystals: Any) -> Predictions:
-        """Predictions for every crystal, in order; see ``gnomon.io.as_crystals``."""
+        """Predictions for every crystal (``gnomon.io.as_crystals``), in order."""
 
     @staticmethod
     @abstractmethod
@@ -130,20 +130,27 @@ class Ensemble(ABC, Generic[Network]):
 def load_model(name_or_path: str | Path) -> Any:
     """A model by name, as on the command line, or from a file, which says what kind it is.
 
+    >>> from ase.build import bulk
+    >>> model = load_model("structural-1")
+    >>> found = model.predict([bulk("NaCl", "rocksalt", a=5.64), bulk("MgO", "rocksalt", a=4.21)])
+    >>> found.median.round(1).tolist(), model.kind
+    ([-2.1, -3.0], 'structural')
+
     Args:
-        name_or_path: ``structural-1``, ``composition-1``, or the path of a file.
+        name_or_path: ``structural-1`` and ``composition-1`` are in the package; else a file.
 
     Returns:
-        An energy model (``gnomon.models.EnergyModel``), or a model of another property.
-
-    >>> load_model("structural-1").kind
-    'structural'
+        An ``EnergyModel``: formation energies in eV/atom of its ``scheme``, from crystals or, for
+        a composition model, from their formulas alone.
 
     Raises:
         FileNotFoundError: if there is none.
         ModelFileError: if the file is damaged or no model.
     """
-    file = read_model_file(model_path(name_or_path))
+    path = model_path(name_or_path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{no_such('model', str(name_or_path), BUNDLED)}, or give a file")
+    file = read_model_file(path)
     try:
         kind = MODELS.get(str(file.about.get("kind")))
     except ValueError as error:

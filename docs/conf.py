@@ -11,7 +11,7 @@ project = "gnomon"
 copyright = "The gnomon developers"
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/**/*.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/*.md", "docs/**/*.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = [".*", "build", "dist", "src", "tests", "benchmarks", "campaign*"]
 myst_heading_anchors = 3
 

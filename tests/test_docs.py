@@ -196,6 +196,21 @@ def test_commands_in_pages_exist_with_their_options(page, reference):
         assert used <= allowed | {"help"}, f"{line}: {used - allowed} are no options"
 
 
+# --- the script of the readme ---------------------------------------------------------------------
+
+
+def test_the_script_of_the_readme_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    [script] = blocks(REPOSITORY / "README.md", "python")
+    assert len(script.splitlines()) <= 12
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "README.md", "exec"), {})
+    printed = [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines()]
+    assert {formula for formula, above in printed if above == 0} == {"Ti", "O2", "Ti2O3", "TiO2"}
+    assert dict(printed)["TiO"] == pytest.approx(0.041, abs=0.005)  # as the page says
+    assert "Plotly" in (tmp_path / "titanium-oxides.html").read_text("utf-8")
+
+
 # --- examples -------------------------------------------------------------------------------------
 
 

@@ -20,10 +20,12 @@ from ase.optimize import FIRE
 from pydantic import ValidationError
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.result import Relaxation
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Status, table
 from gnomon.evaluate.ase import AseEvaluator, relax_by_name
 from gnomon.evaluate.table import evaluate_all, evaluate_missing, evaluation_rows, rows_of
+from gnomon.hull import MissingElementError
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool
 from gnomon.run.store import SCHEMAS, Store
@@ -440,3 +442,24 @@ def test_evaluations_of_two_schemes_are_never_one_batch() -> None:
     parts = [next(FastEvaluator(scheme).evaluate(fcc(CU))) for scheme in ("one", "two")]
     with pytest.raises(ValueError, match=r"different energy schemes: \['one', 'two'\]"):
         Evaluations.concatenate(parts)
+
+
+def test_converged_evaluations_are_phases_that_refer_to_the_elements_among_them():
+    [salt, sodium, chlorine] = [
+        Crystals.single(4.0 * np.eye(3), numbers, np.zeros((len(numbers), 3)) + shift)
+        for numbers, shift in (([11, 17], [[0], [0.5]]), ([11], 0), ([17], 0))
+    ]
+    ended = [
+        Relaxation(salt, Status.CONVERGED, energy_per_atom=-3.5),
+        Relaxation(sodium, Status.CONVERGED, energy_per_atom=-1.0),
+        Relaxation(chlorine, Status.CONVERGED, energy_per_atom=-2.0),
+        Relaxation(chlorine, Status.NOT_CONVERGED, energy_per_atom=-9.0),
+        Relaxation(salt, Status.EXPLODED, "gone"),
+    ]
+    ids = np.array(["salt", "sodium", "chlorine", "other", "lost"], dtype=object)
+    phases = Evaluations.of(ended, ids, "by hand").phases()
+    assert phases.ids.tolist() == ["salt", "sodium", "chlorine"]
+    assert phases.formation_energy_per_atom.tolist() == [-2.0, 0.0, 0.0]
+    assert phases.scheme == "by hand"
+    with pytest.raises(MissingElementError, match="Cl"):
+        Evaluations.of(ended[:2], ids[:2], "by hand").phases()

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pymatgen.core import Structure
 
 import gnomon
+from gnomon.dynamics.settings import RelaxConfig
 from gnomon.io import as_crystals, to_ase, to_pymatgen
 from gnomon.models.structural.train import TrainConfig
 
@@ -145,3 +146,11 @@ def test_a_model_is_trained_in_one_call(tmp_path):
     assert (again.scheme, again.kind) == ("demo", "structural")
     with pytest.raises(ValueError, match="24"):
         gnomon.train(salts, volumes[:3])
+
+
+@pytest.mark.parametrize("name", ["gnomon-1", "ase:ase.calculators.lj.LennardJones"])
+def test_evaluators_take_structures_and_atoms(name):
+    judge = gnomon.evaluator(name, workers=1, relax=RelaxConfig(max_steps=0))
+    for given in (to_pymatgen(SALT)[0], to_ase(SALT)[0]):
+        [part] = judge.evaluate(given)
+        assert (part.relaxed.reduced_formulas.tolist(), part.scheme) == (["NaCl"], judge.scheme)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.dynamics.result import Relaxation, Status
+from gnomon.hull.phases import Phases
 
 __all__ = ["Evaluations", "Evaluator", "Status"]
 
@@ -85,6 +86,28 @@ class Evaluations:
             stress=np.array(stress, dtype=np.float64).reshape(-1, 3, 3),
         )
 
+    def phases(self) -> Phases:
+        """The converged crystals as phases of a hull, by the ids of what was given.
+
+        >>> from ase.build import bulk
+        >>> from gnomon.io import as_crystals
+        >>> cells = as_crystals([bulk("Cu"), bulk("Au")])
+        >>> ended = [Relaxation(cell, Status.CONVERGED, energy_per_atom=-3.0) for cell in cells]
+        >>> ids = np.array(["copper", "gold"], dtype=object)
+        >>> Evaluations.of(ended, ids, "by hand").phases().formation_energy_per_atom.tolist()
+        [0.0, 0.0]
+
+        Returns:
+            Formation energies in eV/atom of the scheme; the lowest of each element among the rows
+            is its reference.
+
+        Raises:
+            MissingElementError: if no crystal of an element by itself converged.
+        """
+        kept = self.status == Status.CONVERGED.value
+        found = Phases.of(self.relaxed[kept], self.energy_per_atom[kept], self.scheme)
+        return replace(found, ids=self.ids[kept])
+
     @classmethod
     def concatenate(cls, parts: Sequence[Evaluations]) -> Evaluations:
         """Several parts as one; at least one.
@@ -106,7 +129,12 @@ class Evaluations:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Anything that verifies candidates: two members, and nothing else is asked of it."""
+    """Anything that verifies candidates: two members, and nothing else is asked of it.
+
+    >>> from gnomon.evaluate.by_name import evaluator
+    >>> isinstance(evaluator("ase:ase.calculators.emt.EMT"), Evaluator)
+    True
+    """
 
     @property
     def scheme(self) -> str:
@@ -117,5 +145,8 @@ class Evaluator(Protocol):
         """Yield results in the order of the crystals, in parts of any size, as they come in.
 
         A crystal that cannot be evaluated has a row with a status, and stops no other.
+
+        Args:
+            crystals: n of them; evaluators of gnomon take what ``gnomon.io.as_crystals`` takes.
         """
         ...

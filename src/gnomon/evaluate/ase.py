@@ -17,6 +17,7 @@ from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations
 from gnomon.evaluate.relaxing import relax_one
+from gnomon.io.objects import as_crystals
 from gnomon.run.pool import Lost, Pool
 
 GRACE = 2.0
@@ -50,7 +51,7 @@ class AseEvaluator:
         options = json.dumps(self.options, sort_keys=True) if self.options else ""
         return f"{self.calculator}{options} ({package} {release})"
 
-    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+    def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals."""
         shared = (self.calculator, self.options, self.relax)
         limit = GRACE * self.relax.max_seconds
@@ -60,7 +61,7 @@ class AseEvaluator:
 def in_pool(
     function: Callable[..., Relaxation],
     shared: tuple[Any, ...],
-    crystals: Crystals,
+    crystals: Any,
     workers: int,
     limit: float,
     scheme: str,
@@ -69,7 +70,7 @@ def in_pool(
 
     A crystal that takes its process along, or more than ``limit`` seconds, is a row as well.
     """
-    each = [crystals[i] for i in range(len(crystals))]
+    each = list(as_crystals(crystals))
     with Pool[Crystals, Relaxation](function, shared, workers, limit) as pool:
         for crystal, answer in zip(each, pool.run(each), strict=True):
             result = _lost(crystal, answer) if isinstance(answer, Lost) else answer

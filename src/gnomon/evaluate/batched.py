@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from gnomon.crystals import Crystals
 from gnomon.dynamics.relax import SKIN, relax
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations
+from gnomon.io.objects import as_crystals
 from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import Shape
 from gnomon.potential.predict import CAPACITY, LoadedPotential
@@ -41,8 +42,9 @@ class BatchedEvaluator:
         """That of the weights: how a crystal was relaxed does not change what energies mean."""
         return self.potential.scheme
 
-    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+    def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals; others are in work meanwhile."""
+        crystals = as_crystals(crystals)
         results = relax(
             crystals, self.potential, self.relax, capacity=self.capacity, skin=self.skin
         )

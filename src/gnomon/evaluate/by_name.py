@@ -75,8 +75,8 @@ def relax(given: Any, by: str | Evaluator = DEFAULT_EVALUATOR) -> Relaxed:
         by: name of an evaluator, or what ``gnomon.evaluator`` returned.
 
     Returns:
-        What was given, relaxed, and its evaluations: energies in eV/atom of ``evaluator.scheme``,
-        the largest force left in eV/Å.
+        What was given, relaxed, and its evaluations: energies in eV/atom of their ``scheme``, the
+        largest force left in eV/Å.
 
     Raises:
         ValueError: if there is no evaluator of this name.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -127,7 +127,7 @@ class Corrected:
         """The inner scheme and the corrections."""
         return self.evaluator.scheme + SCHEME_SUFFIX
 
-    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+    def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield the inner results, their energies corrected, in the same parts."""
         for part in self.evaluator.evaluate(crystals):
             energies, messages = part.energy_per_atom.copy(), part.message.copy()

@@ -108,7 +108,7 @@ class GpawEvaluator:
         """That of the geometry, which a second functional does not change."""
         return str(energy_scheme(self.config.model_copy(update={"second": None})))
 
-    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
+    def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals."""
         shared = (self.config, self.relax, self.folder)
         limit = GRACE * self.relax.max_seconds

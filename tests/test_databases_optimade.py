@@ -306,7 +306,7 @@ def test_a_provider_that_refuses_everything_is_told_with_its_words(tmp_path):
         pytest.raises(HttpError, match="no filters on Sundays"),
     ):
         ask(server.url, tmp_path)
-    assert len(server.asked) == 3
+    assert len(server.asked) == 4
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_fewer_records_than_announced_are_noticed(tmp_path):
         ({"dimension_types": [1, 1, 0]}, "missing_lattice"),
         ({"lattice_vectors": None}, "missing_lattice"),
         ({"lattice_vectors": "none"}, "unreadable"),
-        ({"species": None}, "unreadable"),
+        ({"species": None}, "incomplete"),
         ({"structure_features": 5}, "unreadable"),
     ],
     ids=str,

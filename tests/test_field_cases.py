@@ -3,17 +3,410 @@
 The right answers come from gemmi, pymatgen, finite differences or arithmetic.
 """
 
+import copy
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from gnomon.crystals import Crystals
-from gnomon.io import as_crystals
+from gnomon.io import ReadResult, as_crystals, read
 from gnomon.structure.duplicates import find_known, group_duplicates
 from gnomon.structure.matching import Matcher
 from gnomon.structure.polymorphs import polymorphs
 from gnomon.structure.symmetry import space_groups
 from tests.strategies import rewritten
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def written(folder: Path, name: str, text: str) -> ReadResult:
+    (folder / name).write_text(text)
+    return read(folder / name)
+
+
+def accepted(result: ReadResult) -> tuple[str, int, str | None]:
+    """Formula, atoms and warnings of the one crystal."""
+    assert result.rejects.to_pylist() == []
+    [warning] = result.rows["warnings"].to_pylist()
+    return str(result.crystals.reduced_formulas[0]), int(result.crystals.n_atoms[0]), warning
+
+
+def rejected(result: ReadResult) -> tuple[str, str]:
+    """Reason and detail of the one reject."""
+    assert len(result.crystals) == 0
+    [row] = result.rejects.to_pylist()
+    return row["reason"], row["detail"]
+
+
+def shortest(crystal: Crystals) -> float:
+    structure = as_structure(crystal)
+    return min(n.nn_distance for site in structure for n in structure.get_neighbors(site, 3.0))
+
+
+def as_structure(crystal: Crystals) -> Structure:
+    return Structure(crystal.lattice[0], crystal.atomic_numbers.tolist(), crystal.frac_coords)
+
+
+def cell(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> str:
+    values = {"length_a": a, "length_b": b, "length_c": c}
+    values |= {"angle_alpha": alpha, "angle_beta": beta, "angle_gamma": gamma}
+    return "".join(f"_cell_{key} {value}\n" for key, value in values.items())
+
+
+SITES = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+
+SILICON = (
+    "data_si2\n"
+    + cell(5.431, 5.431, 5.431, 90, 90, 90)
+    + "_space_group_name_H-M_alt 'F d -3 m :2'\n_space_group_IT_number 227\n"
+    + "_space_group_IT_coordinate_system_code 2\n"
+    + "_chemical_formula_sum Si\n_cell_formula_units_Z 8\n"
+    + SITES
+    + "Si1 0.125 0.125 0.125\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("F d -3 m :2", "F d -3 m"),
+        ("F d -3 m :2", "F d -3 m Z"),
+        ("F d -3 m :2", "Fd-3m:2"),
+        ("F d -3 m :2", "F 41/d -3 2/m :2"),
+        ("_space_group_name_H-M_alt 'F d -3 m :2'\n", ""),
+        ("_space_group_name_H-M_alt 'F d -3 m :2'", '_space_group_name_Hall "-F 4vw 2vw 3"'),
+    ],
+)
+def test_origin_choices_are_kept(tmp_path: Path, old: str, new: str) -> None:
+    """HEXRD#965: the origin choice of a CIF is dropped, and atoms land in wrong places."""
+    result = written(tmp_path, "x.cif", SILICON.replace(old, new))
+    assert accepted(result) == ("Si", 8, None)
+    assert shortest(result.crystals) == pytest.approx(5.431 * 3**0.5 / 4, abs=1e-3)
+
+
+def test_an_origin_that_is_not_stated_is_found_and_said(tmp_path: Path) -> None:
+    bare = SILICON.replace(" :2", "").replace("_space_group_IT_coordinate_system_code 2\n", "")
+    formula, atoms, warning = accepted(written(tmp_path, "x.cif", bare))
+    assert (formula, atoms) == ("Si", 8)
+    assert warning is not None
+    assert "F d -3 m:2" in warning
+    unsaid = bare.replace("_cell_formula_units_Z 8\n", "")
+    formula, atoms, warning = accepted(written(tmp_path, "x.cif", unsaid))
+    assert (formula, atoms) == ("Si", 8)  # 16 would be 1.92 Å apart
+    assert warning is not None
+    assert "leaves the most room" in warning
+    for wrong in (SILICON.replace("m :2", "m :1"), bare.replace("-3 m'", "-3 m S'")):
+        assert rejected(written(tmp_path, "x.cif", wrong))[0] == "contradictory"
+
+
+SPINEL = (
+    "data_spinel\n"
+    + cell(8.083, 8.083, 8.083, 90, 90, 90)
+    + "_space_group_name_H-M_alt 'F d -3 m :2'\n"
+    + "_chemical_formula_sum 'Al2 Mg O4'\n_cell_formula_units_Z 8\n"
+    + SITES
+    + "Mg1 0.125 0.125 0.125\nAl1 0.5 0.5 0.5\nO1 0.2624 0.2624 0.2624\n"
+)
+
+
+def test_no_list_of_operations_is_no_p1(tmp_path: Path) -> None:
+    """pymatgen#488: without listed operations P1 was assumed."""
+    assert accepted(written(tmp_path, "x.cif", SPINEL)) == ("MgAl2O4", 56, None)
+    unknown = SPINEL.replace("F d -3 m :2", "Q d -3 m")
+    assert rejected(written(tmp_path, "x.cif", unknown))[0] == "unreadable"
+    nothing = SPINEL.replace("_space_group_name_H-M_alt 'F d -3 m :2'\n", "")
+    reason, detail = rejected(written(tmp_path, "x.cif", nothing))
+    assert reason == "contradictory"
+    assert "atoms" in detail
+    silent = nothing.replace("_cell_formula_units_Z 8\n", "").replace("Al2 Mg O4", "Al Mg O")
+    assert "P 1 is taken" in str(accepted(written(tmp_path, "x.cif", silent))[2])
+
+
+CORUNDUM = (
+    "data_corundum\n"
+    + cell(5.128, 5.128, 5.128, 55.28, 55.28, 55.28)
+    + "_symmetry_space_group_name_H-M 'R -3 c :R'\n_symmetry_Int_Tables_number 167\n"
+    + "_chemical_formula_sum 'Al2 O3'\n_cell_formula_units_Z 2\n"
+    + SITES.replace("label\n", "label\n_atom_site_type_symbol\n")
+    + "Al1 Al3+ 0.3522 0.3522 0.3522\nO1 O2- 0.5563 0.9437 0.25\n"
+)
+
+
+@pytest.mark.parametrize("name", ["R -3 c :R", "R -3 c", "R -3 c R", "R-3c:r", "R -3 2/c"])
+def test_rhombohedral_axes_are_told_by_name_or_cell(tmp_path: Path, name: str) -> None:
+    """pymatgen#1203, objcryst#67: hexagonal operations on a rhombohedral cell."""
+    text = CORUNDUM.replace("R -3 c :R", name)
+    assert accepted(written(tmp_path, "x.cif", text)) == ("Al2O3", 10, None)
+
+
+def test_a_cell_of_another_shape_is_a_contradiction(tmp_path: Path) -> None:
+    text = CORUNDUM.replace("R -3 c :R", "R -3 c :H")
+    reason, detail = rejected(written(tmp_path, "x.cif", text))
+    assert reason == "contradictory"
+    assert "shape" in detail
+
+
+HALITE = (
+    "data_halite\n"
+    + cell(5.6402, 5.6402, 5.6402, 90, 90, 90)
+    + "_symmetry_space_group_name_H-M 'F m -3 m'\n_symmetry_Int_Tables_number 225\n"
+    + "_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 4\n"
+    + "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
+    + SITES
+    + "Na 0 0 0\nCl 0.5 0.5 0.5\n"
+)
+
+
+def test_an_identity_alone_does_not_pass_for_a_higher_group(tmp_path: Path) -> None:
+    """openbabel#2586: the name says Fm-3m, the list of operations holds the identity only."""
+    reason, detail = rejected(written(tmp_path, "x.cif", HALITE))
+    assert reason == "contradictory"
+    assert "225" in detail
+    partial = HALITE.replace("x,y,z\n", "x,y,z\n-y,x,z\n")
+    assert "no group" in rejected(written(tmp_path, "x.cif", partial))[1]
+    listed = HALITE.replace("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n", "")
+    assert accepted(written(tmp_path, "x.cif", listed)) == ("NaCl", 8, None)
+
+
+BRUCITE = (
+    "data_brucite\n"
+    + cell(3.142, 3.142, 4.766, 90, 90, 120)
+    + "_symmetry_space_group_name_H-M 'P -3 m 1'\n"
+    + "_chemical_formula_sum 'H2 Mg O2'\n_cell_formula_units_Z 1\n"
+    + SITES
+    + "Mg1 0 0 0\nO1 0.333333 0.666667 0.2203\n"
+)
+
+
+def test_elements_of_the_formula_need_sites(tmp_path: Path) -> None:
+    """pymatgen#3542, QMOF#29: hydrogens in the formula, not among the sites."""
+    reason, detail = rejected(written(tmp_path, "x.cif", BRUCITE))
+    assert (reason, "H" in detail) == ("incomplete", True)
+    whole = BRUCITE + "H1 0.333333 0.666667 0.43\n"
+    assert accepted(written(tmp_path, "x.cif", whole)) == ("Mg(HO)2", 5, None)
+    extra = whole + "Na1 0 0 0.5\n"
+    assert rejected(written(tmp_path, "x.cif", extra))[0] == "contradictory"
+
+
+HYDRATE = (
+    "data_hydrate\n"
+    + cell(6.0, 6.0, 6.0, 90, 90, 90)
+    + "_symmetry_space_group_name_H-M 'P 1'\n_chemical_formula_sum 'Ca H4 O2'\n"
+    + SITES
+    + "CA1 0 0 0\nWAT1 0.4 0.1 0.1\nOW2 0.1 0.4 0.5\nH1 0.5 0.2 0.1\nH2 0.5 0.0 0.1\n"
+    + "HW3 0.2 0.5 0.5\nHO4 0.0 0.5 0.5\n"
+)
+
+
+def test_labels_are_read_with_the_formula(tmp_path: Path) -> None:
+    """xrayutilities#103, cuemol2#118: tungsten of WAT, holmium of HO."""
+    reason, detail = rejected(written(tmp_path, "x.cif", HYDRATE))
+    assert (reason, "WAT1" in detail) == ("incomplete", True)
+    named = HYDRATE.replace("WAT1", "OW1")
+    assert accepted(written(tmp_path, "x.cif", named)) == ("Ca(H2O)2", 7, None)
+    guess = named.replace("_chemical_formula_sum 'Ca H4 O2'\n", "")
+    reason, detail = rejected(written(tmp_path, "x.cif", guess))
+    assert reason == "unknown_element"
+    assert "CA1" in detail
+    assert rejected(written(tmp_path, "x.cif", named.replace("CA1", "ZR1")))[0] == "contradictory"
+
+
+ZINCITE = (
+    "data_zincite\n"
+    + cell(3.25, 3.25, 5.207, 90, 90, 120)
+    + "_symmetry_space_group_name_H-M 'P 63 m c'\n"
+    + "_chemical_formula_sum 'Zn O'\n_cell_formula_units_Z 2\n"
+    + SITES
+    + "Zn1 0.333 0.667 0.0\nO1 0.333 0.667 0.382\n"
+)
+
+
+@pytest.mark.parametrize("x", ["0.333 0.667", "0.3333 0.6667", "0.33 0.67", "0.333(1) 0.667(1)"])
+def test_few_digits_merge_images_of_a_special_position(tmp_path: Path, x: str) -> None:
+    """aiida-core#1256, pymatgen#2175: images of a special position stay apart."""
+    result = written(tmp_path, "x.cif", ZINCITE.replace("0.333 0.667", x))
+    assert accepted(result) == ("ZnO", 4, None)
+    zinc = result.crystals.frac_coords[result.crystals.atomic_numbers == 30]
+    assert np.abs(zinc[:, 0] % 1 - np.array([1 / 3, 2 / 3])).max() < 1e-9
+
+
+def test_many_digits_are_meant_as_they_are(tmp_path: Path) -> None:
+    off = ZINCITE.replace("Zn1 0.333 0.667", "Zn1 0.33033333 0.66766667")
+    assert rejected(written(tmp_path, "x.cif", off))[0] in ("atoms_too_close", "contradictory")
+
+
+def test_capitals_and_quoted_numbers_are_legal(tmp_path: Path) -> None:
+    """acwf-verification-scripts#22, and keywords in capitals, which CIF allows."""
+    quoted = HALITE.replace("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n", "")
+    quoted = quoted.replace("_symmetry_space_group_name_H-M 'F m -3 m'\n", "")
+    quoted = quoted.replace("number 225", "number '225'")
+    assert accepted(written(tmp_path, "x.cif", quoted)) == ("NaCl", 8, None)
+    capitals = SILICON.replace("data_", "DATA_").replace("loop_", "LOOP_")
+    capitals = capitals.replace("_cell_length_a", "_Cell_Length_A")
+    assert accepted(written(tmp_path, "x.cif", capitals)) == ("Si", 8, None)
+
+
+def test_mixed_and_doubled_sites_are_rejects(tmp_path: Path) -> None:
+    """materials_discovery#12 and pymatgen#3373: atoms on top of each other, species dropped."""
+    double = HYDRATE.replace("WAT1 0.4 0.1 0.1", "CA2 0.00001 0 0").replace("OW2", "O2")
+    assert rejected(written(tmp_path, "x.cif", double))[0] == "partial_occupancy"
+    mixed = (
+        "data_x\n"
+        + cell(4.2, 4.2, 4.2, 90, 90, 90)
+        + "_symmetry_space_group_name_H-M 'F m -3 m'\n"
+        + SITES
+        + "_atom_site_occupancy\nMg1 0 0 0 0.5\nFe1 0 0 0 0.5\nO1 0.5 0.5 0.5 1\n"
+    )
+    assert rejected(written(tmp_path, "x.cif", mixed))[0] == "partial_occupancy"
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("_cell_volume 179.43", None),
+        ("_cell_volume 178", "warning"),
+        ("_cell_volume 170", "contradictory"),
+        ("_exptl_crystal_density_diffrn 2.163", None),
+        ("_exptl_crystal_density_diffrn 2.05", "warning"),
+        ("_exptl_crystal_density_diffrn 1.1", "warning"),  # formula and Z agree with the atoms
+        ("_cell_formula_units_Z 2", "contradictory"),
+        ("_cell_formula_units_Z 2\n_exptl_crystal_density_diffrn 2.163", "warning"),
+        ("_chemical_formula_sum 'Na2 Cl'", "contradictory"),
+        ("_chemical_formula_sum 'Na0.5 Cl0.5'\n_cell_formula_units_Z 8", None),
+        ("_chemical_formula_sum 'Na (Cl'", "warning"),
+        ("_chemical_formula_sum 'Na4 Cl4'", None),  # of the cell, as pymatgen writes it
+        ("_chemical_formula_sum 'Na2 Cl2'", "contradictory"),
+        ("_symmetry_Int_Tables_number 216", "contradictory"),
+        ('_symmetry_space_group_name_Hall "-F 4 2 3"', None),
+        ('_symmetry_space_group_name_Hall "F 4 2 3"', "contradictory"),
+        ("_symmetry_space_group_name_Hall nonsense", "warning"),
+    ],
+)
+def test_whatever_a_cif_says_of_itself_is_held_against_it(
+    tmp_path: Path, line: str, outcome: str | None
+) -> None:
+    text = HALITE.replace("loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n", "")
+    for tag in (part.split()[0] for part in line.splitlines()):
+        text = "".join(kept for kept in text.splitlines(keepends=True) if tag not in kept)
+    text = text.replace("loop_", f"{line}\nloop_", 1)
+    result = written(tmp_path, "x.cif", text)
+    if outcome == "contradictory":
+        assert rejected(result)[0] == outcome
+        return
+    formula, atoms, warning = accepted(result)
+    assert (formula, atoms) == ("NaCl", 8)
+    assert (warning is not None) == (outcome == "warning")
+
+
+# --- POSCAR and JSON ------------------------------------------------------------------------------
+
+
+def test_three_scale_factors_stretch_each_direction(tmp_path: Path) -> None:
+    """Legal since VASP 6; also the hashes of VASP 6.4 and a negative scale, a volume."""
+    rows = "0 2.82 2.82\n2.82 0 2.82\n2.82 2.82 0\n"
+    end = "Na_pv/hash Cl\n1 1\n{}\n0 0 0\n{}\n"
+    direct, cartesian = end.format("Direct", "0.5 0.5 0.5"), end.format("Cart", "2.82 2.82 2.82")
+    for scale, volume in (("1.0", 1.0), ("1 1.1 1.2", 1.32), ("-44.85", 44.85 / (2 * 2.82**3))):
+        for rest in (direct, cartesian):
+            result = written(tmp_path, "POSCAR", f"salt\n{scale}\n{rows}{rest}")
+            assert accepted(result) == ("NaCl", 2, None)
+            assert result.crystals.volumes[0] == pytest.approx(volume * 2 * 2.82**3, rel=1e-6)
+            assert np.abs(result.crystals.frac_coords[1] % 1 - 0.5).max() < 1e-9
+    flat = written(tmp_path, "POSCAR", f"salt\n1 -1 1\n{rows}{direct}")
+    assert rejected(flat)[0] == "unreadable"
+
+
+ATTRIBUTES = {
+    "dimension_types": [1, 1, 1],
+    "lattice_vectors": [[5.64, 0, 0], [0, 5.64, 0], [0, 0, 5.64]],
+    "cartesian_site_positions": [[0, 0, 0], [2.82, 0, 0]],
+    "species_at_sites": ["Na", "Cl"],
+    "species": [
+        {"name": name, "chemical_symbols": [name], "concentration": [1.0]} for name in ("Na", "Cl")
+    ],
+    "structure_features": [],
+    "nsites": 2,
+    "site_coordinate_span": "asymmetric_unit",
+    "chemical_formula_reduced": "ClNa",
+    "chemical_formula_descriptive": "Na4Cl4",
+    "space_group_it_number": 225,
+    "space_group_symbol_hall": "-F 4 2 3",
+}
+
+
+def optimade(folder: Path, **changed: object) -> ReadResult:
+    attributes = copy.deepcopy(ATTRIBUTES) | changed
+    attributes = {key: value for key, value in attributes.items() if value is not ...}
+    document = {"data": [{"type": "structures", "id": "a6", "attributes": attributes}]}
+    return written(folder, "x.json", json.dumps(document))
+
+
+def test_sites_that_do_not_fill_the_cell_are_expanded_or_rejected(tmp_path: Path) -> None:
+    """optimade-python-tools#2411, #2418: ``site_coordinate_span``."""
+    assert accepted(optimade(tmp_path)) == ("NaCl", 8, None)
+    unknown = {"space_group_symbol_hall": ..., "space_group_it_number": ...}
+    assert rejected(optimade(tmp_path, **unknown))[0] == "incomplete"
+    operations = {"space_group_symmetry_operations_xyz": ["x,y,z", "-x,-y,-z"]}
+    assert rejected(optimade(tmp_path, **operations))[0] == "contradictory"
+    for span in ("molecular_asymmetric_unit", "other"):
+        assert rejected(optimade(tmp_path, site_coordinate_span=span))[0] == "incomplete"
+
+
+def test_formula_and_counts_are_held_against_the_sites(tmp_path: Path) -> None:
+    whole = {"site_coordinate_span": "unit_cell", "chemical_formula_descriptive": "NaCl"}
+    assert accepted(optimade(tmp_path, **whole)) == ("NaCl", 2, None)
+    assert rejected(optimade(tmp_path, **whole, nsites=8))[0] == "contradictory"
+    for formula, reason in (("Cl2Na", "contradictory"), ("ClHNa", "incomplete")):
+        wrong = optimade(tmp_path, **whole, chemical_formula_reduced=formula)
+        assert rejected(wrong)[0] == reason
+
+
+def test_either_kind_of_coordinates_is_read(tmp_path: Path) -> None:
+    frac = {"fractional_site_positions": [[0, 0, 0], [0.5, 0, 0]]}
+    result = optimade(tmp_path, **frac, cartesian_site_positions=...)
+    assert accepted(result) == ("NaCl", 8, None)
+    assert accepted(optimade(tmp_path, **frac)) == ("NaCl", 8, None)
+    other = optimade(tmp_path, fractional_site_positions=[[0, 0, 0], [0.4, 0, 0]])
+    assert rejected(other)[0] == "contradictory"
+    assert rejected(optimade(tmp_path, cartesian_site_positions=...))[0] == "incomplete"
+
+
+def test_answers_of_layers_and_without_species_are_rejects(tmp_path: Path) -> None:
+    """optimade-python-tools#1212, #1103, qmpy#129."""
+    layer = optimade(tmp_path, dimension_types=[1, 1, 0])
+    assert rejected(layer)[0] == "missing_lattice"
+    assert rejected(optimade(tmp_path, species=...))[0] == "incomplete"
+
+
+def test_documents_of_the_materials_project_are_held_against_themselves(tmp_path: Path) -> None:
+    structure = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
+    )
+    right = {
+        "material_id": "mp-22862",
+        "formula_pretty": "NaCl",
+        "nsites": 8,
+        "volume": structure.volume,
+        "density": float(structure.density),
+        "structure": structure.as_dict(),
+    }
+    assert accepted(written(tmp_path, "x.json", json.dumps(right))) == ("NaCl", 8, None)
+    for wrong in (
+        {"formula_pretty": "Na2Cl"},
+        {"nsites": 2},
+        {"volume": structure.volume / 4},
+        {"density": 4.0},
+    ):
+        result = written(tmp_path, "x.json", json.dumps(right | wrong))
+        assert rejected(result)[0] == "contradictory"
+    moved = copy.deepcopy(right)
+    moved["structure"]["sites"][0]["abc"] = [0.1, 0, 0]
+    assert rejected(written(tmp_path, "x.json", json.dumps(moved)))[0] == "contradictory"
+
 
 # --- matching -----------------------------------------------------------------------------------
 
@@ -90,9 +483,9 @@ def test_noise_makes_no_new_crystal(noise: float) -> None:
     rng = np.random.default_rng(1)
     for structure in (elpasolite(0), elpasolite(14), barium_titanate(0.0)):
         copies = [structure.copy() for _ in range(3)]
-        for copy in copies[1:]:
-            for i in range(len(copy)):
-                copy.translate_sites([i], rng.normal(0, noise, 3), frac_coords=False)
+        for one in copies[1:]:
+            for i in range(len(one)):
+                one.translate_sites([i], rng.normal(0, noise, 3), frac_coords=False)
         assert group_duplicates(as_crystals(copies)).of.tolist() == [0, 0, 0]
 
 

@@ -82,6 +82,7 @@ MP = json.dumps({"material_id": "mp-1", "structure": structure(ROCKSALT)})
         ("incomplete", "x.cif", P1.replace("Na1 0 0 0", "Na1 ? ? ?")),
         ("incomplete", "x.cif", P1.replace("Na1 0 0 0", "Na1 . 0 0")),
         ("incomplete", "x.cif", P1.replace("Na1", "OH1")),
+        ("contradictory", "x.cif", P1.replace("_cell_length_a", "_cell_volume 9\n_cell_length_a")),
         ("incomplete", "x.cif", P1.replace("Na1", "Wat1")),
         ("incomplete", "x.json", OPTIMADE.replace('"species_at_sites": ["Na", "Cl"]',
             '"species_at_sites": null')),

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow.compute as pc
 import typer
 
 from gnomon.cli.options import CommandError, Section
 from gnomon.cli.terminal import say
 from gnomon.evaluate.registry import EvaluatorConfig
-from gnomon.io import ReadResult, iter_read, read
+from gnomon.io import ReadResult, iter_read
 
-NAMED_REJECTS = 10
-"""Rejected records that are named on stderr; the others are counted."""
+NAMED = 10
+"""Rejects, and warnings, that are named on stderr; the others are counted."""
 
 
 def new_file(help: str) -> Any:
@@ -47,14 +48,11 @@ Evaluator = Annotated[EvaluatorConfig, Section(names={"name": EVALUATOR_NAMES})]
 
 
 def read_crystals(sources: list[str], strict: bool = False) -> ReadResult:
-    """Crystals of the sources; rejects are counted and named on stderr."""
-    result = read(sources, strict=strict)
-    _name(result, 0)
-    if len(result.rejects) > NAMED_REJECTS:
-        say(f"left out: {len(result.rejects)} records in all")
-    if not len(result.crystals):
+    """Crystals of the sources; rejects and doubts are counted and named on stderr."""
+    parts = list(_said(iter_read(sources, strict=strict)))
+    if not any(len(part.crystals) for part in parts):
         raise ValueError(f"no usable crystal in {', '.join(sources)}")
-    return result
+    return ReadResult.joined(parts)
 
 
 def read_in_chunks(sources: list[str], strict: bool) -> Iterator[ReadResult]:
@@ -63,22 +61,34 @@ def read_in_chunks(sources: list[str], strict: bool) -> Iterator[ReadResult]:
     Raises:
         ValueError: after the last chunk, if there was no usable crystal.
     """
-    accepted = rejected = 0
-    for found in iter_read(sources, strict=strict):
-        _name(found, rejected)
-        rejected += len(found.rejects)
+    accepted = 0
+    for found in _said(iter_read(sources, strict=strict)):
         accepted += len(found.crystals)
         if len(found.crystals):
             yield found
-    if rejected > NAMED_REJECTS:
-        say(f"left out: {rejected} records in all")
     if not accepted:
         raise ValueError(f"no usable crystal in {', '.join(sources)}")
 
 
-def _name(found: ReadResult, before: int) -> None:
-    for reject in found.rejects.slice(0, max(NAMED_REJECTS - before, 0)).to_pylist():
-        say(f"left out: {reject['source']}: {reject['reason']}: {reject['detail']}")
+def _said(parts: Iterator[ReadResult]) -> Iterator[ReadResult]:
+    """The parts; the first of their rejects and of their warnings are named, then all counted."""
+    counts = {"left out": 0, "warning": 0}
+    for found in parts:
+        rejects = [f"{row['reason']}: {row['detail']}" for row in found.rejects.to_pylist()]
+        doubts = found.rows.filter(pc.is_valid(found.rows["warnings"]))
+        for kind, table, texts in (
+            ("left out", found.rejects, rejects),
+            ("warning", doubts, doubts["warnings"].to_pylist()),
+        ):
+            for source, text in list(zip(table["source"].to_pylist(), texts, strict=True))[
+                : max(NAMED - counts[kind], 0)
+            ]:
+                say(f"{kind}: {source}: {text}")
+            counts[kind] += len(table)
+        yield found
+    for kind, count in counts.items():
+        if count > NAMED:
+            say(f"{kind}: {count} records in all")
 
 
 def numbers(found: ReadResult, column: str) -> np.ndarray:

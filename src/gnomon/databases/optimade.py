@@ -27,8 +27,13 @@ FIELDS = (
     "species_at_sites",
     "species",
     "structure_features",
+    "nsites",
+    "chemical_formula_reduced",
 )
 """Properties that are asked for: what ``gnomon.io`` reads of a structure."""
+
+NEWER = ("site_coordinate_span", "space_group_symbol_hall", "space_group_symmetry_operations_xyz")
+"""Properties of later specifications that change what the sites mean."""
 
 PAGE_LIMIT = 100
 """Structures a page, where the provider lets us choose."""
@@ -88,18 +93,23 @@ class Optimade:
         return self._fetch(plans[-1], answers, listener)
 
     def _plans(self, systems: Sequence[System]) -> list[tuple[Query, ...]]:
-        """Ways to ask: HAS ONLY, and a page_limit above the provider's own, are both optional."""
+        """Ways to ask: newer fields, HAS ONLY and a page_limit of our own are optional."""
         only = [has_only(system) for system in systems]
         parts = dict.fromkeys(part for system in systems for part in subsystems(system))
         every = [exactly(part) for part in parts]
         return [
-            tuple(Query(filter=text, url=self._url(text, limit)) for text in filters)
-            for filters, limit in ((only, PAGE_LIMIT), (only, None), (every, None))
+            tuple(Query(filter=text, url=self._url(text, limit, more)) for text in filters)
+            for filters, limit, more in (
+                (only, PAGE_LIMIT, NEWER),
+                (only, PAGE_LIMIT, ()),
+                (only, None, ()),
+                (every, None, ()),
+            )
         ]
 
-    def _url(self, text: str, limit: int | None) -> str:
+    def _url(self, text: str, limit: int | None, more: Sequence[str]) -> str:
         paging = "" if limit is None else f"&page_limit={limit}"
-        fields = ",".join(FIELDS)
+        fields = ",".join([*FIELDS, *more])
         return f"{self.endpoint}?filter={quote(text)}&response_fields={fields}{paging}"
 
     def _fetch(self, queries: tuple[Query, ...], answers: Answers, listener: Listener) -> Fetched:

@@ -58,7 +58,7 @@ def evaluation_rows(
     *,
     forces: bool = False,
 ) -> pa.Table:
-    """Evaluate crystals and say where each came from (columns source and source_id).
+    """Evaluate crystals; say where each came from, and what its reader doubts (``warnings``).
 
     With ``forces`` also the columns forces (eV/Å, 3 numbers an atom) and stress (eV/Å3, 9 numbers).
     """
@@ -69,7 +69,7 @@ def evaluation_rows(
         rows = rows.append_column("forces", pa.array(each, pa.list_(pa.float64())))
         stress = pa.array(list(found.stress.reshape(-1, 9)), pa.list_(pa.float64(), 9))
         rows = rows.append_column("stress", stress)
-    for name in ("source_id", "source"):
+    for name in ("warnings", "source_id", "source"):
         rows = rows.add_column(0, name, sources[name])
     return rows
 

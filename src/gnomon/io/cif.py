@@ -1,32 +1,50 @@
-"""CIF, through pymatgen: symmetry expanded, several blocks a file, sizes checked first."""
+"""CIF, through gemmi: symmetry expanded, and whatever a block says of itself held against it."""
 
 import re
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import BufferedReader
 from typing import Any
 
-from gnomon.io.objects import structure_content
+import gemmi
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from gnomon.io.checks import MIN_VOLUME
+from gnomon.io.claims import Claims, Formula
+from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError
 from gnomon.io.records import Content, Limits, Record, record
+from gnomon.io.settings import Setting, Statement, images
 from gnomon.io.sources import text
 
-MAX_LINE = 20_000
-"""Characters of a line; CIF 1.1 allows 2,048.  pymatgen's time grows with the square."""
+PRECISION = (5e-5, 5e-3)
+"""Least and largest error of a fractional coordinate that its digits may tell of: 0.333 is off by
+less than 0.001.  An atom moves by no more than that, to where symmetry puts it."""
 
-MAX_QUOTES = 200
-"""Quotation marks on a line: pymatgen's search for the closing one starts anew at each."""
+SAME_PLACE = 2e-3
+"""Fractional: sites that are this near are one place."""
 
-COPIES_PER_ATOM = 5
-"""Sites times symmetry operations may exceed ``max_atoms`` this many times: special positions
-coincide.  pymatgen's time grows with the square (measured: 9,600 copies take 5 s)."""
+ROOM = 4.0
+"""Å beyond which a closest distance tells nothing of a setting."""
+
+Tags = Mapping[str, list[str]]
+"""Values by lower-case tag, null values empty; single ones are lists of one."""
 
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
-_OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-_CODES = ("_cod_database_code", "_database_code_ICSD", "_database_code_CSD", "_cod_data_block")
-
-LARGEST_GROUP = 192
-"""Operations of Fm-3m and its kin, centring included."""
+_CODES = ("_cod_database_code", "_database_code_icsd", "_database_code_csd", "_cod_data_block")
+_OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+_HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+_NAMES = (
+    "_space_group_name_h-m_alt",
+    "_symmetry_space_group_name_h-m",
+    "_space_group_name_h-m_full",
+    "_space_group_name_h-m_ref",
+)
+_NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
+_SYSTEM = ("_space_group_it_coordinate_system_code",)
+_MOLECULES = re.compile("OH|NO3|WAT", re.IGNORECASE)
 
 
 def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Record]:
@@ -36,7 +54,7 @@ def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Recor
     nothing else.  Deuterium and tritium are read as hydrogen.
     """
     blocks = _blocks(text(data, limits))
-    crystals = [b for b in blocks if re.search(r"(?im)^\s*_(cell_length|atom_site)_", b)]
+    crystals = [b for b in blocks if re.search(r"(?im)^\s*_(cell_length|atom_site)[_.]", b)]
     chosen = crystals or [""]
     for i, block in enumerate(chosen):
         name = source if len(chosen) == 1 else f"{source}#{i}"
@@ -44,80 +62,311 @@ def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Recor
 
 
 def _blocks(document: str) -> list[str]:
-    # over blank lines, the patterns here and in pymatgen take time that grows with the square
-    lines = "\n".join(line for line in document.splitlines() if line.strip())
-    # pymatgen splits in the same way, but keeps one block only of those with equal names
-    parts = re.split(r"^\s*data_", "\n" + lines, flags=re.MULTILINE)
-    return ["data_" + part for part in parts[1:]]
+    """The text of each block, so that damage to one costs itself only."""
+    blocks: list[list[str]] = []
+    in_text = False
+    for line in document.encode("ascii", "replace").decode("ascii").splitlines(keepends=True):
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and line.lstrip()[:5].lower() == "data_":
+            blocks.append([])
+        if blocks:
+            blocks[-1].append(line)
+    return ["".join(lines) for lines in blocks]
 
 
 def _parse(block: str, limits: Limits) -> Content:
-    from pymatgen.io.cif import CifFile, CifParser
-
     if not block:
         raise UnusableError(Reason.empty, "no data block with a cell or atoms")
-    for line in block.splitlines():
-        if len(line) > MAX_LINE or line.count("'") + line.count('"') > MAX_QUOTES:
-            raise UnusableError(
-                Reason.unreadable, f"a line of {len(line)} characters or too many quotation marks"
-            )
-    parsed = list(CifFile.from_str(block).data.values())
-    if len(parsed) != 1:
-        raise UnusableError(
-            Reason.unreadable, "powder data, or no data block that pymatgen accepts"
-        )
-    tags: dict[str, Any] = parsed[0].data
-    _check_tags(tags)
-    # rounding 0.6667 to 2/3 serves symmetry operations; without any, it would only move atoms
-    rounding = {} if _listed(tags) != 1 else {"frac_tolerance": 0.0}
-    parser = CifParser.from_str(block, **rounding)
-    _check_size(tags, lambda: len(parser.get_symops(parsed[0])), limits)
-    structures = parser.parse_structures(primitive=False, on_error="raise")
-    if len(structures) != 1:
-        raise UnusableError(Reason.empty, "no atoms in the block")
-    if any("implicit hydrogens" in note for note in parser.warnings):
-        raise UnusableError(Reason.incomplete, "hydrogen atoms are implied, without positions")
-    codes = [str(tags[c]) for c in _CODES if tags.get(c)]
-    return structure_content(structures[0], source_id=(codes or [parsed[0].header])[0] or None)
+    parsed = gemmi.cif.read_string(block)[0]
+    tags = _tags(parsed)
+    lattice = _lattice(tags)
+    _check_sites(tags, limits)
+    formula = _formula(tags)
+    numbers = _elements(tags, formula)
+    codes = [value for tag in _CODES if (value := _one(tags, tag))]
+    claims = Claims(
+        formula,
+        _number(tags, "_cell_formula_units_z"),
+        _number(tags, "_cell_volume"),
+        _number(tags, "_exptl_crystal_density_diffrn"),
+    )
+    odd: list[str] = []
+    settings = _statement(tags).settings(lattice, odd)
+    found, doubts = _built(tags, numbers, lattice, settings, claims)
+    for note in (*odd, *doubts):
+        warnings.warn(note, stacklevel=1)
+    return Content(
+        lattice, found[0], found[1], source_id=(codes or [parsed.name.strip()])[0] or None
+    )
 
 
-def _check_tags(tags: dict[str, Any]) -> None:
-    """Refuse what pymatgen would read amiss: it drops sites and takes a missing number for 0."""
-    from pymatgen.core import Element
+def _tags(block: Any) -> Tags:
+    def plain(value: str) -> str:
+        return "" if gemmi.cif.is_null(value) else str(gemmi.cif.as_string(value)).strip()
 
-    if not any(tag.startswith("_cell_length_") for tag in tags):
+    tags: dict[str, list[str]] = {}
+    for item in block:
+        if item.pair is not None:
+            tags[item.pair[0].lower().replace(".", "_")] = [plain(item.pair[1])]
+        elif item.loop is not None:
+            width, values = item.loop.width(), item.loop.values
+            for i, tag in enumerate(item.loop.tags):
+                tags[tag.lower().replace(".", "_")] = [plain(v) for v in values[i::width]]
+    return tags
+
+
+def _one(tags: Tags, *names: str) -> str:
+    """The first value that is given under one of these tags."""
+    return next((tags[name][0] for name in names if tags.get(name) and tags[name][0]), "")
+
+
+def _number(tags: Tags, *names: str) -> float | None:
+    """The first number under one of these tags; None where there is none."""
+    value = float(gemmi.cif.as_number(_one(tags, *names) or "?"))
+    return value if np.isfinite(value) and value > 0 else None
+
+
+def _lattice(tags: Tags) -> Float64[np.ndarray, "3 3"]:
+    from pymatgen.core import Lattice
+
+    names = [f"_cell_length_{x}" for x in "abc"]
+    names += [f"_cell_angle_{x}" for x in ("alpha", "beta", "gamma")]
+    if not any(tags.get(name) for name in names[:3]):
         raise UnusableError(Reason.missing_lattice, "no cell lengths in the block")
-    if not all(isinstance(tags.get(tag), list) for tag in (*_COORDINATES, "_atom_site_label")):
+    cell = []
+    for name in names:
+        given = _one(tags, name)
+        value = float(gemmi.cif.as_number(given or ("90" if "angle" in name else "?")))
+        if not np.isfinite(value):
+            raise UnusableError(Reason.unreadable, f"{name} is {given or 'not given'}")
+        cell.append(value)
+    matrix = np.array(Lattice.from_parameters(*cell).matrix, np.float64)
+    if not abs(np.linalg.det(matrix)) > MIN_VOLUME:
+        raise UnusableError(Reason.zero_volume, f"a cell of {cell}")
+    return matrix
+
+
+def _check_sites(tags: Tags, limits: Limits) -> None:
+    """Refuse what is no list of atoms, is too large, or says that atoms are missing."""
+    columns = [tags.get(tag) for tag in _COORDINATES]
+    names = tags.get("_atom_site_label") or tags.get("_atom_site_type_symbol")
+    if not names or not all(columns):
         raise UnusableError(Reason.empty, "no loop of atom sites with labels and coordinates")
-    unknown = [v for tag in _COORDINATES for v in tags[tag] if v in (".", "?")]
-    if unknown:
-        raise UnusableError(Reason.incomplete, f"{len(unknown)} coordinates are not given")
-    for symbol in tags.get("_atom_site_type_symbol") or tags["_atom_site_label"]:
-        if re.match("OH|NO3|[Ww]at", symbol):
-            raise UnusableError(Reason.incomplete, f"the site {symbol!r} stands for several atoms")
-        if not (
-            Element.is_valid_symbol(symbol[:2].title())
-            or Element.is_valid_symbol(symbol[:1].upper())
-            or re.match("w?[A-Z]", symbol)
-        ):
-            raise UnusableError(Reason.unknown_element, f"the site {symbol!r} names no element")
+    if len(names) > limits.max_atoms:
+        raise UnusableError(Reason.too_large, f"{len(names)} sites (raise max_atoms to read it)")
+    if absent := sum(not value for column in columns for value in column or ()):
+        raise UnusableError(Reason.incomplete, f"{absent} coordinates are not given")
+    if any(value not in ("", "0") for value in tags.get("_atom_site_attached_hydrogens", ())):
+        raise UnusableError(Reason.incomplete, "hydrogen atoms are implied, without positions")
+    if _one(tags, "_cell_modulation_dimension") not in ("", "0"):
+        raise UnusableError(Reason.incomplete, "a modulated crystal: its average is none")
 
 
-def _check_size(tags: dict[str, Any], n_operations: Callable[[], int], limits: Limits) -> None:
-    sites = len(tags["_atom_site_label"])
-    listed = _listed(tags)
-    most = COPIES_PER_ATOM * limits.max_atoms
-    copies = sites * max(listed, 1)
-    if sites <= limits.max_atoms and not listed and sites * LARGEST_GROUP > most:
-        copies = sites * n_operations()  # of the space group that is named
-    if sites > limits.max_atoms or copies > most:
+def _formula(tags: Tags) -> Formula | None:
+    given = _one(tags, "_chemical_formula_sum")
+    found = Formula.parse(given) if given else None
+    if given and found is None:
+        warnings.warn(f"the formula {given!r} is not understood", stacklevel=1)
+    return found
+
+
+def _elements(tags: Tags, formula: Formula | None) -> Int64[np.ndarray, " sites"]:
+    """The element of each site, by its type symbol, else by its label and the formula."""
+    labels = tags.get("_atom_site_label") or tags["_atom_site_type_symbol"]
+    types = tags.get("_atom_site_type_symbol") or [""] * len(labels)
+    shares = tags.get("_atom_site_occupancy") or [""] * len(labels)
+    numbers = []
+    for label, kind, share in zip(labels, types, shares, strict=True):
+        if _MOLECULES.match(kind or label):
+            detail = f"the site {kind or label!r} stands for several atoms"
+            raise UnusableError(Reason.incomplete, detail)
+        symbol = _of_type(kind) if kind else _of_label(label, formula)
+        numbers.append(site_number([(symbol, _occupancy(share))]))
+    return np.array(numbers, np.int64)
+
+
+def _occupancy(value: str) -> float:
+    share = float(gemmi.cif.as_number(value or "1"))
+    return share if np.isfinite(share) else 0.0
+
+
+def _of_type(kind: str) -> str:
+    """The symbol in a type such as ``Al3+``; letters of either case, D and T included."""
+    letters = re.match("[A-Za-z]*", kind)[0].capitalize()  # type: ignore[index]
+    for symbol in (letters, letters[:2], letters[:1]):
+        if _is_element(symbol):
+            return symbol
+    raise UnusableError(Reason.unknown_element, f"the type {kind!r} names no element")
+
+
+def _of_label(label: str, formula: Formula | None) -> str:
+    """The symbol in a label such as ``CA1``: one of the formula's elements, where it is given."""
+    letters = re.match("[A-Za-z]*", label)[0]  # type: ignore[index]
+    readings = [s for s in (letters[:2].capitalize(), letters[:1].upper()) if _is_element(s)]
+    readings = list(dict.fromkeys(readings))
+    if not readings:
+        raise UnusableError(Reason.unknown_element, f"the site {label!r} names no element")
+    plain = letters[1:2].islower() or len(readings) == 1
+    if formula is None:
+        if plain:
+            return readings[0]
         raise UnusableError(
-            Reason.too_large,
-            f"{sites} sites, {copies} copies by symmetry (raise max_atoms to read it)",
+            Reason.unknown_element,
+            f"the site {label!r} may be {' or '.join(readings)}: neither types nor a formula tell",
         )
+    known = [s for s in readings if s in formula.amounts or (s in "DT" and "H" in formula.amounts)]
+    if not known:
+        raise UnusableError(
+            Reason.contradictory, f"the site {label!r} is none of {', '.join(formula.amounts)}"
+        )
+    if len(known) > 1 and not plain:
+        warnings.warn(f"the site {label!r} may be {' or '.join(known)}", stacklevel=1)
+    return known[0]
 
 
-def _listed(tags: dict[str, Any]) -> int:
-    """Symmetry operations that the block lists, 0 if it only names its group (or is silent)."""
-    values = [v for k, v in tags.items() if k.startswith(_OPERATIONS)]
-    return max((len(v) if isinstance(v, list) else 1 for v in values), default=0)
+def _is_element(symbol: str) -> bool:
+    try:
+        return bool(element_number(symbol))
+    except UnusableError:
+        return False
+
+
+def _statement(tags: Tags) -> Statement:
+    operations = [op for tag in _OPERATIONS for op in tags.get(tag, ()) if op]
+    if not operations:
+        operations = _magnetic(tags)
+    number = _number(tags, *_NUMBERS)
+    return Statement(
+        tuple(operations),
+        _one(tags, *_HALL),
+        _one(tags, *_NAMES),
+        None if number is None else int(number),
+        _one(tags, *_SYSTEM),
+    )
+
+
+def _magnetic(tags: Tags) -> list[str]:
+    """Operations of a magnetic group without time reversal, each with every centring."""
+    found = [
+        [value.rpartition(",")[0] for value in tags.get(f"_space_group_symop_magn_{what}_xyz", ())]
+        for what in ("operation", "centering")
+    ]
+    if not found[0]:
+        return []
+    return [
+        (gemmi.Op(shift) * gemmi.Op(operation)).wrap().triplet()
+        for shift in found[1] or ["x,y,z"]
+        for operation in found[0]
+    ]
+
+
+def _coordinates(
+    tags: Tags,
+) -> tuple[Float64[np.ndarray, "sites 3"], Float64[np.ndarray, "sites 3"]]:
+    """Fractional coordinates, and how far their digits say that they may be off."""
+    texts = [tags[name] for name in _COORDINATES]
+    values = np.array([[_fraction(value) for value in column] for column in texts])
+    digits = [[len(value.partition("(")[0].partition(".")[2]) for value in c] for c in texts]
+    return values.T, np.clip(10.0 ** -np.array(digits, np.float64).T, *PRECISION)
+
+
+def _fraction(value: str) -> float:
+    """A coordinate as a number; NaN only where it says so.
+
+    Raises:
+        UnusableError: if it is no number.
+    """
+    if match := re.fullmatch(r"([+-]?\d+)/([1-9]\d*)", value):
+        return int(match[1]) / int(match[2])
+    number = float(gemmi.cif.as_number(value))
+    if np.isnan(number) and value.lower().lstrip("+-") not in ("nan", "inf", "infinity"):
+        raise UnusableError(Reason.unreadable, f"the coordinate {value!r} is no number")
+    return number
+
+
+def _built(
+    tags: Tags,
+    numbers: Int64[np.ndarray, " sites"],
+    lattice: Float64[np.ndarray, "3 3"],
+    settings: Sequence[Setting],
+    claims: Claims,
+) -> tuple[tuple[Int64[np.ndarray, " atoms"], Float64[np.ndarray, "atoms 3"]], list[str]]:
+    """Atoms by the setting that the record bears out, and what is odd about it.
+
+    Raises:
+        UnusableError: if none is, with what speaks against the first.
+    """
+    sites, errors = _coordinates(tags)
+    possible, refuted = [], []
+    for setting in settings:
+        parts = [images(x, p, setting, lattice) for x, p in zip(sites, errors, strict=True)]
+        atoms = np.repeat(numbers, list(map(len, parts)))
+        try:
+            _check_places(tags, parts)
+            odd = claims.check(lattice, atoms)
+            odd += _multiplicities(tags, parts, len(setting.rotations), strict=len(settings) > 1)
+        except UnusableError as error:
+            refuted.append(error)
+            continue
+        possible.append((setting, atoms, np.concatenate(parts), odd))
+    if not possible:
+        raise refuted[0]
+    if len(possible) > 1:
+        gaps = [_closest(lattice, frac) for _, _, frac, _ in possible]
+        best = int(np.argmax(gaps))
+        setting, atoms, frac, odd = possible[best]
+        names = ", ".join(one[0].name for one in possible)
+        odd = [*odd, f"the setting is not stated ({names}): {setting.name} leaves the most room"]
+        return (atoms, frac), odd
+    [(setting, atoms, frac, odd)] = possible
+    if len(settings) > 1:
+        odd = [*odd, f"the setting is not stated: what else is stated leaves {setting.name}"]
+    return (atoms, frac), odd
+
+
+def _check_places(tags: Tags, parts: Sequence[Float64[np.ndarray, "_ 3"]]) -> None:
+    """Refuse two sites in one place: a mixed site, or atoms that symmetry would make twice."""
+    names = tags.get("_atom_site_label") or tags["_atom_site_type_symbol"]
+    every, site = np.concatenate(parts), np.repeat(np.arange(len(parts)), list(map(len, parts)))
+    for i, part in enumerate(parts):
+        apart = every - part[0]
+        near = (np.abs(apart - np.rint(apart)) < SAME_PLACE).all(axis=1) & (site != i)
+        if near.any():
+            other = names[int(site[np.argmax(near)])]
+            detail = f"the sites {names[i]} and {other} are in one place"
+            raise UnusableError(Reason.partial_occupancy, detail)
+
+
+def _closest(lattice: Float64[np.ndarray, "3 3"], frac: Float64[np.ndarray, "atoms 3"]) -> float:
+    """The shortest distance of two atoms, Å, or ``ROOM`` where none is shorter."""
+    import vesin
+
+    [found] = vesin.NeighborList(cutoff=ROOM, full_list=False, n_threads=1).compute(
+        frac @ lattice, lattice, True, "d"
+    )
+    return float(min(found, default=ROOM))
+
+
+def _multiplicities(
+    tags: Tags, parts: Sequence[Float64[np.ndarray, "_ 3"]], order: int, *, strict: bool
+) -> list[str]:
+    """What is odd about stated multiplicities; some programs write the order of the site instead.
+
+    Raises:
+        UnusableError: if anything is, and ``strict``.
+    """
+    for tag in ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity"):
+        stated = tags.get(tag, [])
+        if not stated or not all(value.isdecimal() for value in stated):
+            continue
+        said, built = np.array(stated, int), np.array(list(map(len, parts)))
+        if (said != built).any() and (said * built != order).any():
+            first = int(np.argmax(said != built))
+            detail = (
+                f"site {first} stands for {said[first]} atoms as stated, {built[first]} as built"
+            )
+            if strict:
+                raise UnusableError(Reason.contradictory, detail)
+            return [detail]
+    return []

@@ -6,20 +6,30 @@ it reads NaN and Infinity, so that one such number costs one record and not the 
 """
 
 import json
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from io import BufferedReader
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
+from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError
 from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected
+from gnomon.io.settings import Statement, images
 from gnomon.io.sources import content
 
 ID_KEYS = ("source_id", "material_id", "mp_id", "entry_id", "id")
 """Keys that name a document, the best first."""
+
+PRECISION = 1e-4
+"""Fractional: what the positions of sites in an asymmetric unit may be off."""
+
+SAME_POSITION = 0.05
+"""Å: coordinates of two kinds that differ by more are of two crystals."""
 
 WRAPPERS = ("data", "structures", "entries")
 """Keys under which a response holds its documents."""
@@ -68,12 +78,11 @@ def _parse(document: Any, limits: Limits) -> Content:
     if isinstance(document.get("attributes"), dict):
         return _optimade(document["attributes"], limits)
     if isinstance(document.get("structure"), dict):
-        return _structure(document["structure"], Facts.of(document), limits)
+        return _structure(document["structure"], document, limits)
     if "sites" in document:
         properties = document.get("properties")
-        return _structure(
-            document, Facts.of(properties if isinstance(properties, dict) else {}), limits
-        )
+        own = properties if isinstance(properties, dict) else {}
+        return _structure(document, own, limits)
     raise UnusableError(
         Reason.unreadable,
         "no key 'structure' (Materials Project), 'lattice' and 'sites' (pymatgen) or 'attributes' "
@@ -81,8 +90,8 @@ def _parse(document: Any, limits: Limits) -> Content:
     )
 
 
-def _structure(structure: Any, facts: Facts, limits: Limits) -> Content:
-    """A pymatgen ``Structure`` dictionary."""
+def _structure(structure: Any, document: Any, limits: Limits) -> Content:
+    """A pymatgen ``Structure`` dictionary, and a document that says more of it."""
     cell, sites = structure.get("lattice"), structure["sites"]
     if not isinstance(cell, dict):
         raise UnusableError(Reason.missing_lattice, "sites without a lattice: a molecule")
@@ -90,12 +99,29 @@ def _structure(structure: Any, facts: Facts, limits: Limits) -> Content:
         raise UnusableError(Reason.missing_lattice, f"periodic along {cell['pbc']} only")
     _check_size(sites, limits)
     lattice = np.array(cell["matrix"] if "matrix" in cell else _matrix(cell), np.float64)
-    numbers = [site_number([_occupant(s) for s in site["species"]]) for site in sites]
-    if all("abc" in site for site in sites):
-        frac = np.array([site["abc"] for site in sites], np.float64)
-    else:
-        frac = fractional(lattice, [site["xyz"] for site in sites])
-    return Content(lattice, np.array(numbers, np.int64), frac, facts=facts)
+    numbers = np.array([site_number([_occupant(s) for s in site["species"]]) for site in sites])
+    abc, xyz = (
+        np.array([site[key] for site in sites]) if all(key in site for site in sites) else None
+        for key in ("abc", "xyz")
+    )
+    frac = fractional(lattice, xyz) if abc is None else np.array(abc, np.float64).reshape(-1, 3)
+    if abc is not None and xyz is not None and np.linalg.det(lattice):
+        _check_agreement(frac, fractional(lattice, xyz), lattice)
+    claims = Claims(
+        Formula.parse(str(document.get("formula_pretty") or "")),
+        volume=_known(document, "volume") or _known(cell, "volume"),
+        density=_known(document, "density"),
+        n_sites=document.get("nsites"),
+    )
+    for note in claims.check(lattice, numbers):
+        warnings.warn(note, stacklevel=1)
+    return Content(lattice, numbers, frac, facts=Facts.of(document))
+
+
+def _known(document: Any, key: str) -> float | None:
+    """A positive number under a key, None where there is none."""
+    value = document.get(key)
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _occupant(species: Any) -> tuple[str, float]:
@@ -110,7 +136,7 @@ def _matrix(cell: Any) -> Any:
 
 
 def _optimade(attributes: Any, limits: Limits) -> Content:
-    """The attributes of an OPTIMADE structure (specification 1.2).
+    """The attributes of an OPTIMADE structure (specification 1.3).
 
     Energies stay out: OPTIMADE has no standard property for them, and each provider's own belongs
     to a scheme that the document does not name.
@@ -119,25 +145,84 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     periodic = attributes.get("dimension_types", [1, 1, 1])
     if vectors is None or periodic != [1, 1, 1] or any(None in v for v in vectors):
         raise UnusableError(Reason.missing_lattice, f"dimension_types {periodic}")
-    sites, positions = attributes["species_at_sites"], attributes["cartesian_site_positions"]
-    if sites is None or positions is None:
+    names, frac = attributes.get("species_at_sites"), _positions(attributes, vectors)
+    if names is None or frac is None or not attributes.get("species"):
         raise UnusableError(
-            Reason.incomplete, "no sites in the response (response_fields left them out)"
+            Reason.incomplete, "no sites or no species in the response (response_fields)"
         )
     _check_features(attributes)
-    _check_size(sites, limits)
+    _check_size(names, limits)
     elements = {
         species["name"]: list(
             zip(species["chemical_symbols"], species["concentration"], strict=True)
         )
         for species in attributes["species"]
     }
-    numbers = {name: _species_number(occupants) for name, occupants in elements.items()}
-    return Content(
-        np.array(vectors, np.float64),
-        np.array([numbers[name] for name in sites], np.int64),
-        fractional(vectors, positions),
+    of_name = {name: _species_number(occupants) for name, occupants in elements.items()}
+    numbers = np.array([of_name[name] for name in names], np.int64)
+    lattice = np.array(vectors, np.float64)
+    n_sites = attributes.get("nsites")
+    if n_sites is not None and n_sites != len(names):
+        detail = f"nsites is {n_sites}, there are {len(names)} sites"
+        raise UnusableError(Reason.contradictory, detail)
+    span = attributes.get("site_coordinate_span") or "unit_cell"
+    if span != "unit_cell" and len(numbers) == len(frac):
+        numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
+    for key in ("chemical_formula_reduced", "chemical_formula_descriptive"):
+        formula = Formula.parse(str(attributes.get(key) or ""))
+        # a descriptive formula is often that of the cell, and as often reduced
+        Claims(formula).check(lattice, numbers)
+    return Content(lattice, numbers, frac)
+
+
+def _positions(attributes: Any, vectors: Any) -> Float64[np.ndarray, "sites 3"] | None:
+    """Fractional coordinates of the sites, from whichever kind is given."""
+    given = attributes.get("fractional_site_positions")
+    cartesian = attributes.get("cartesian_site_positions")
+    frac = None if given is None else np.array(given, np.float64).reshape(-1, 3)
+    if cartesian is None:
+        return frac
+    own = fractional(vectors, cartesian)
+    if frac is not None:
+        _check_agreement(frac, own, vectors)
+    return own
+
+
+def _check_agreement(one: Any, other: Any, lattice: Any) -> None:
+    """Refuse fractional coordinates of two sources that are not the same."""
+    if one.shape == other.shape:
+        apart = one - other
+        apart = (apart - np.rint(apart)) @ np.asarray(lattice, np.float64)
+        if not (np.linalg.norm(apart, axis=1) > SAME_POSITION).any():
+            return
+    raise UnusableError(Reason.contradictory, "fractional and Cartesian coordinates disagree")
+
+
+def _whole_cell(
+    attributes: Any,
+    span: str,
+    lattice: Float64[np.ndarray, "3 3"],
+    numbers: Int64[np.ndarray, " sites"],
+    frac: Float64[np.ndarray, "sites 3"],
+) -> tuple[Int64[np.ndarray, " atoms"], Float64[np.ndarray, "atoms 3"]]:
+    """All atoms of the cell, from sites that span a part of it."""
+    said = Statement(
+        tuple(attributes.get("space_group_symmetry_operations_xyz") or ()),
+        str(attributes.get("space_group_symbol_hall") or ""),
+        str(attributes.get("space_group_symbol_hermann_mauguin") or ""),
+        attributes.get("space_group_it_number"),
     )
+    if span not in ("asymmetric_unit", "fundamental_domain") or said == Statement():
+        raise UnusableError(Reason.incomplete, f"the sites span {span!r}, not the unit cell")
+    odd: list[str] = []
+    setting, *others = said.settings(lattice, odd)
+    if others:
+        raise UnusableError(Reason.incomplete, f"the sites span {span!r} of an unknown setting")
+    error = np.full(3, PRECISION)
+    parts = [images(site, error, setting, lattice) for site in frac]
+    for note in odd:
+        warnings.warn(note, stacklevel=1)
+    return np.repeat(numbers, list(map(len, parts))), np.concatenate(parts)
 
 
 def _check_features(attributes: Any) -> None:

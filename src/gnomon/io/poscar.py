@@ -1,9 +1,13 @@
 """POSCAR and CONTCAR, through pymatgen; the counts must fit the length of the file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from io import BufferedReader
 from itertools import dropwhile, takewhile
+
+import numpy as np
+from jaxtyping import Float64
 
 from gnomon.io.objects import structure_content
 from gnomon.io.reasons import Reason, UnusableError
@@ -33,13 +37,34 @@ def _parse(document: str, limits: Limits) -> Content:
         )
     if sum(counts) > limits.max_atoms:
         raise UnusableError(Reason.too_large, f"{sum(counts)} atoms (raise max_atoms to read it)")
+    # fractions do not depend on the scale, so that pymatgen need not know it
+    document = "\n".join([lines[0], "1.0", *lines[2:]])
     poscar = Poscar.from_str(document, read_velocities=False)
     if not poscar.true_names:
         raise UnusableError(
             Reason.unknown_element,
             "no element symbols (VASP 4): add a line of symbols above the counts",
         )
-    return structure_content(poscar.structure)
+    found = structure_content(poscar.structure)
+    return replace(found, lattice=found.lattice * _scale(lines[1], found.lattice))
+
+
+def _scale(line: str, lattice: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "..."]:
+    """The scale of the vectors; negative: minus a volume; three, since VASP 6: of x, y and z.
+
+    Raises:
+        UnusableError: for anything else.
+    """
+    words = line.split()
+    try:
+        given = np.array([float(word) for word in words[: 3 if len(words) >= 3 else 1]])
+    except ValueError:
+        given = np.zeros(0)
+    if len(given) == 1 and given[0] < 0:
+        return np.cbrt(-given / abs(np.linalg.det(lattice)))
+    if not len(given) or not (given > 0).all():
+        raise UnusableError(Reason.unreadable, f"the scale {line.strip()!r} is no positive number")
+    return given
 
 
 def _counts(lines: list[str]) -> list[int]:

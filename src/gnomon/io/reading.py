@@ -47,6 +47,15 @@ class ReadResult:
     rows: pa.Table
     rejects: pa.Table
 
+    @classmethod
+    def joined(cls, parts: Sequence["ReadResult"]) -> "ReadResult":
+        """One result out of several, in order."""
+        return cls(
+            Crystals.concatenate([part.crystals for part in parts]),
+            pa.concat_tables([ROWS.empty_table(), *(part.rows for part in parts)]),
+            pa.concat_tables([REJECTS.empty_table(), *(part.rejects for part in parts)]),
+        )
+
 
 def read(
     sources: str | Path | Sequence[str | Path],
@@ -86,13 +95,12 @@ def read(
         InputError: if a source is not there, a glob matches nothing, a format is unknown, a named
             table holds no crystals, or, with ``strict``, at the first reject.
     """
-    results = list(
-        iter_read(sources, format=format, strict=strict, max_atoms=max_atoms, max_bytes=max_bytes)
-    )
-    return ReadResult(
-        Crystals.concatenate([r.crystals for r in results]),
-        pa.concat_tables([ROWS.empty_table(), *(r.rows for r in results)]),
-        pa.concat_tables([REJECTS.empty_table(), *(r.rejects for r in results)]),
+    return ReadResult.joined(
+        list(
+            iter_read(
+                sources, format=format, strict=strict, max_atoms=max_atoms, max_bytes=max_bytes
+            )
+        )
     )
 
 

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """Beyond ``max_atoms``, ``max_bytes`` or the largest cell."""
     incomplete = "incomplete"
     """The record itself says that atoms or coordinates are missing (implicit H, ``?``)."""
+    contradictory = "contradictory"
+    """What the record says of itself (symmetry, formula, density, counts) is not what it holds."""
 
 
 class InputError(ValueError):

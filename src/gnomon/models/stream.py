@@ -73,6 +73,7 @@ class Predictor:
             "id": pa.array(crystals.ids.tolist(), pa.string()),
             "source": found.rows["source"].combine_chunks(),
             "source_id": found.rows["source_id"].combine_chunks(),
+            "warnings": found.rows["warnings"].combine_chunks(),
             "reduced_formula": pa.array(crystals.reduced_formulas.tolist(), pa.string()),
         }
         predictions, factors, distances = self._predict(crystals)

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -16,10 +17,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover.settings import load_config
 from gnomon.evaluate.ase import make_calculator
 from gnomon.generate import LINEAGE, Generator, registry
+from gnomon.io import write
+from gnomon.models import EnergyModel
+from gnomon.models.ensemble import MODELS, load_model
 from tests.conftest import REPOSITORY
 from tests.strategies import crystals
 
@@ -275,6 +280,23 @@ def test_exchanging_twice_gives_the_parent_back(exchange):
     (once,) = exchange.generate(AUCU3, seed=0)
     (twice,) = exchange.generate(once.crystals, seed=0)
     assert twice.crystals.ids.tolist() == AUCU3.ids.tolist()
+
+
+def test_the_model_of_the_page_is_read_by_its_kind_and_asked_by_command(
+    tmp_path, monkeypatch, capsys
+):
+    page = REPOSITORY / "docs" / "guides" / "plugins.md"
+    [code] = [text for text in blocks(page, "python") if "Additive" in text]
+    (tmp_path / "my_package.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(MODELS.built_in, "additive", "my_package:Additive")
+    file, salt = tmp_path / "m.gnomon", tmp_path / "aucu3.cif"
+    importlib.import_module("my_package").Additive(np.arange(119.0), "made up").save(file)
+    assert isinstance(load_model(file), EnergyModel)
+    write(salt, AUCU3)
+    assert main(["predict", str(file), str(salt), "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["predicted_formation_energy_per_atom"] == pytest.approx((79 + 3 * 29) / 4)
 
 
 @given(parent=crystals)

@@ -12,6 +12,7 @@ import typer
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import Model, Strict, new_file, read_crystals, read_in_chunks
 from gnomon.io.tables import write_table
+from gnomon.models import EnergyModel
 from gnomon.models.composition.model import CompositionModel
 from gnomon.models.composition.tables import formulas_of_table
 from gnomon.models.ensemble import load_model
@@ -66,16 +67,18 @@ def predict(
     if not 0 < asked.level < 1:
         raise CommandError(f"--level {asked.level} must lie between 0 and 1, as in 0.8")
     loaded = load_model(model)
-    if isinstance(loaded, CompositionModel | PropertyModel):
+    if isinstance(loaded, PropertyModel) or not isinstance(loaded, StructuralModel):
         given = [one.name for one in fields(asked) if getattr(asked, one.name) != one.default]
         if given or scaled.values:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in (*given, *scaled.values))
             raise CommandError(
                 f"{names}: asked of structural models only, and {model} is {loaded.kind}"
             )
-        if isinstance(loaded, PropertyModel):
-            return _of_property(loaded, inputs, out, strict)
-        return _of_formulas(loaded, inputs, out)
+        if isinstance(loaded, CompositionModel):
+            return _of_formulas(loaded, inputs, out)
+        is_energy = not isinstance(loaded, PropertyModel)
+        column = "predicted_formation_energy_per_atom" if is_energy else "predicted"
+        return _of_any(loaded, column, inputs, out, strict)
     return _of_crystals(loaded, model, inputs, asked, scaled, out, strict)
 
 
@@ -131,19 +134,19 @@ def _of_formulas(network: CompositionModel, inputs: list[str], out: Path | None)
     return _put(columns, network.scheme, out)
 
 
-def _of_property(
-    taught: PropertyModel, inputs: list[str], out: Path | None, strict: bool
+def _of_any(
+    model: EnergyModel, column: str, inputs: list[str], out: Path | None, strict: bool
 ) -> Output:
     crystals = read_crystals(inputs, strict).crystals
-    found = taught.predict(crystals)
+    found = model.predict(crystals)
     columns = {
         "id": crystals.ids.tolist(),
         "reduced_formula": crystals.reduced_formulas.tolist(),
-        "predicted": found.median,
+        column: found.median,
         "uncertainty": found.iqr,
         "reason": found.reasons.tolist(),
     }
-    return _put(columns, taught.scheme, out)
+    return _put(columns, model.scheme, out)
 
 
 def _put(columns: dict[str, Any], what: str, out: Path | None) -> Output:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.ase import AseEvaluator
+from gnomon.evaluate.corrections import Corrected
 from gnomon.evaluate.gpaw import gpaw_evaluator
 from gnomon.potential.weights import BUNDLED, PUBLISHED
 from gnomon.run.files import cache_folder
@@ -95,7 +96,5 @@ def make_evaluator(
         found = BatchedEvaluator(load_potential(config.name, listener=listener), relax)
         corrections = corrections or "mp2020"
     if corrections == "mp2020":
-        from gnomon.evaluate.corrections import Corrected
-
         return Corrected(found)
     return found

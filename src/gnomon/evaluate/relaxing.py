@@ -12,6 +12,7 @@ from gnomon.crystals import Crystals
 from gnomon.dynamics.nonsense import nonsense
 from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.cell_filter import CellFilter
 from gnomon.io import to_ase
 from gnomon.structure.symmetry import SYMPREC
 
@@ -113,8 +114,6 @@ def relax_one(
 def _descend(atoms: Any, config: RelaxConfig, began: float, optimizer: str, watch: Watch) -> Status:
     from ase import optimize
     from ase.constraints import FixSymmetry
-
-    from gnomon.evaluate.cell_filter import CellFilter
 
     if config.symmetry:
         atoms.set_constraint(FixSymmetry(atoms, symprec=SYMPREC))

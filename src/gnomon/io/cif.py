@@ -9,12 +9,13 @@ from typing import Any
 
 import gemmi
 import numpy as np
+import vesin
 from jaxtyping import Float64, Int64
 
 from gnomon.io.checks import MIN_VOLUME
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
-from gnomon.io.reasons import Reason, UnusableError
+from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Record, record
 from gnomon.io.settings import Setting, Statement, images
 from gnomon.io.sources import text
@@ -217,9 +218,7 @@ def _of_label(label: str, formula: Formula | None) -> str:
         )
     known = [s for s in readings if s in formula.amounts or (s in "DT" and "H" in formula.amounts)]
     if not known:
-        raise UnusableError(
-            Reason.contradictory, f"the site {label!r} is none of {', '.join(formula.amounts)}"
-        )
+        raise contradiction(f"the site {label!r} is none of {', '.join(formula.amounts)}")
     if len(known) > 1 and not plain:
         warnings.warn(f"the site {label!r} may be {' or '.join(known)}", stacklevel=1)
     return known[0]
@@ -340,8 +339,6 @@ def _check_places(tags: Tags, parts: Sequence[Float64[np.ndarray, "_ 3"]]) -> No
 
 def _closest(lattice: Float64[np.ndarray, "3 3"], frac: Float64[np.ndarray, "atoms 3"]) -> float:
     """The shortest distance of two atoms, Å, or ``ROOM`` where none is shorter."""
-    import vesin
-
     [found] = vesin.NeighborList(cutoff=ROOM, full_list=False, n_threads=1).compute(
         frac @ lattice, lattice, True, "d"
     )
@@ -367,6 +364,6 @@ def _multiplicities(
                 f"site {first} stands for {said[first]} atoms as stated, {built[first]} as built"
             )
             if strict:
-                raise UnusableError(Reason.contradictory, detail)
+                raise contradiction(detail)
             return [detail]
     return []

@@ -12,7 +12,7 @@ import numpy as np
 
 from gnomon.crystals import AMU_PER_A3_IN_G_PER_CM3
 from gnomon.elements import MASSES, SYMBOLS
-from gnomon.io.reasons import Reason, UnusableError
+from gnomon.io.reasons import Reason, UnusableError, contradiction
 
 VOLUME = (0.005, 0.02)
 """Relative errors of a stated cell volume that are odd, and that refute the record."""
@@ -79,7 +79,7 @@ class Claims:
         volume = abs(float(np.linalg.det(lattice)))
         odd = list(self._volume(volume))
         if self.n_sites is not None and self.n_sites != len(numbers):
-            raise _contradiction(f"{self.n_sites} sites are stated, there are {len(numbers)}")
+            raise contradiction(f"{self.n_sites} sites are stated, there are {len(numbers)}")
         if self.formula is not None:
             odd += self._ratio(self.formula, counts)
         built = float(MASSES[numbers].sum()) / max(volume, 1e-9) * AMU_PER_A3_IN_G_PER_CM3
@@ -89,12 +89,12 @@ class Claims:
         if expected and not counted:
             detail = f"{self.units:g} formula units are {expected[0]:g} atoms, not {len(numbers)}"
             if off is None or off > DENSITY[0]:
-                raise _contradiction(detail)
+                raise contradiction(detail)
             odd.append(f"{detail}, but the density is that of these atoms")
         if off is not None and off > DENSITY[0]:
             detail = f"a density of {self.density:g} g/cm^3 is stated, the atoms have {built:.4g}"
             if off > DENSITY[1] and not counted:
-                raise _contradiction(detail)
+                raise contradiction(detail)
             odd.append(detail)
         return odd
 
@@ -104,7 +104,7 @@ class Claims:
         off = abs(volume / self.volume - 1)
         detail = f"a cell volume of {self.volume:g} Å^3 is stated, the cell has {volume:.6g}"
         if off > VOLUME[1]:
-            raise _contradiction(detail)
+            raise contradiction(detail)
         if off > VOLUME[0]:
             yield detail
 
@@ -115,13 +115,13 @@ class Claims:
                 Reason.incomplete, f"the formula has {', '.join(absent)}, but no site holds it"
             )
         if extra := sorted(counts.keys() - formula.amounts.keys()):
-            raise _contradiction(f"sites hold {', '.join(extra)}, which the formula has not")
+            raise contradiction(f"sites hold {', '.join(extra)}, which the formula has not")
         n, total = sum(counts.values()), sum(formula.amounts.values())
         for element, amount in formula.amounts.items():
             expected = amount * n / total
             slack = 1e-6 + (formula.rounding[element] + max(formula.rounding.values())) * n / total
             if abs(counts[element] - expected) > slack + 1e-6 * n:
-                raise _contradiction(
+                raise contradiction(
                     f"{counts[element]} of {n} atoms are {element}, {expected:.4g} by the formula"
                 )
         if self.units is None and not any(formula.rounding.values()) and n % total:
@@ -139,7 +139,3 @@ class Claims:
         of_cell = units > 1 and not (amounts / units % 1).any()
         slack = 1e-6 * atoms + units * sum(self.formula.rounding.values())
         return [atoms, *([amounts.sum()] if of_cell else [])], slack
-
-
-def _contradiction(detail: str) -> UnusableError:
-    return UnusableError(Reason.contradictory, detail)

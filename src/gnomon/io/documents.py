@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
-from gnomon.io.reasons import Reason, UnusableError
+from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected
 from gnomon.io.settings import Statement, images
 from gnomon.io.sources import content
@@ -164,7 +164,7 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     n_sites = attributes.get("nsites")
     if n_sites is not None and n_sites != len(names):
         detail = f"nsites is {n_sites}, there are {len(names)} sites"
-        raise UnusableError(Reason.contradictory, detail)
+        raise contradiction(detail)
     span = attributes.get("site_coordinate_span") or "unit_cell"
     if span != "unit_cell" and len(numbers) == len(frac):
         numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
@@ -195,7 +195,7 @@ def _check_agreement(one: Any, other: Any, lattice: Any) -> None:
         apart = (apart - np.rint(apart)) @ np.asarray(lattice, np.float64)
         if not (np.linalg.norm(apart, axis=1) > SAME_POSITION).any():
             return
-    raise UnusableError(Reason.contradictory, "fractional and Cartesian coordinates disagree")
+    raise contradiction("fractional and Cartesian coordinates disagree")
 
 
 def _whole_cell(

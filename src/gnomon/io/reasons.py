@@ -46,6 +46,11 @@ class UnusableError(ValueError):
         self.detail = detail
 
 
+def contradiction(detail: str) -> UnusableError:
+    """What a record says of itself is not what it holds."""
+    return UnusableError(Reason.contradictory, detail)
+
+
 ENERGIES = ("formation_energy_per_atom", "energy_per_atom", "e_above_hull")
 """Energy columns of ``ROWS``, eV/atom.  The energy scheme is the source's: it is never mixed."""
 

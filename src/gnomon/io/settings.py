@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gnomon.io.checks import MIN_DISTANCE
-from gnomon.io.reasons import Reason, UnusableError
+from gnomon.io.reasons import Reason, UnusableError, contradiction
 
 MOST = 1536
 """Operations that a list may hold: eight cells of the largest group."""
@@ -143,7 +143,7 @@ class Statement:
             found = [_setting("P 1")]
         fitting = [one for one in found if one.fits(lattice)]
         if not fitting:
-            raise _contradiction(f"the cell has not the shape that {found[0].name} asks for")
+            raise contradiction(f"the cell has not the shape that {found[0].name} asks for")
         return fitting
 
     def _agree(
@@ -166,16 +166,16 @@ class Statement:
             numbers["the number stated"] = self.number
         if len(set(numbers.values())) > 1:
             said = ", ".join(f"{what}: {number}" for what, number in numbers.items())
-            raise _contradiction(f"space groups disagree ({said})")
+            raise contradiction(f"space groups disagree ({said})")
         own, code = _suffix(self.name, "")[1], _suffix("", self.code)[1]
         if own and code and own != code:
-            raise _contradiction(f"{self.name!r} and the setting {self.code!r} disagree")
+            raise contradiction(f"{self.name!r} and the setting {self.code!r} disagree")
         exact = by_hall if listed is None else listed
         stated = _suffix(self.name, self.code)[1]
         if exact is not None and named and stated:
             keys = exact.keys()
             if not any(np.array_equal(one.keys(), keys) for one in named):
-                raise _contradiction(f"the operations are not those of {self.name!r} {stated}")
+                raise contradiction(f"the operations are not those of {self.name!r} {stated}")
 
 
 def images(
@@ -225,7 +225,7 @@ def _listed(triplets: Sequence[str]) -> Setting:
     for rotation, step in zip(rotations, steps, strict=True):
         products = _codes(rotation @ rotations, steps @ rotation.T + step)
         if not np.isin(products, codes).all():
-            raise _contradiction("the symmetry operations listed are no group")
+            raise contradiction("the symmetry operations listed are no group")
     order = np.argsort(~((rotations == np.eye(3)).all(axis=(1, 2)) & (steps == 0).all(axis=1)))
     return Setting("the list of operations", rotations[order], steps[order] / DENOMINATOR)
 
@@ -288,7 +288,7 @@ def _named(name: str, code: str, lattice: Any) -> list[Setting]:
 
 def _numbered(number: int, code: str) -> list[Setting]:
     if not 1 <= number <= 230:
-        raise _contradiction(f"there is no space group {number}")
+        raise contradiction(f"there is no space group {number}")
     base = gemmi.find_spacegroup_by_number(number)
     table = [g for g in gemmi.spacegroup_table() if g.number == number]
     axes = _axes(code)
@@ -339,7 +339,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING")
         yield
-
-
-def _contradiction(detail: str) -> UnusableError:
-    return UnusableError(Reason.contradictory, detail)

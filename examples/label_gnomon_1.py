@@ -2,12 +2,13 @@
 
     python examples/label_gnomon_1.py structures.parquet frames
     gnomon model train potential frames/small frames/middle frames/elements \
-        --validation frames/validation --layers 3 --radial-size 32 --minutes 42 --out draft-1.gnomon
+        --validation frames/validation --n-layers 3 --radial-mlp-size 32 --minutes 42 \
+        --out draft-1.gnomon
 
     python examples/label_gnomon_1.py structures.parquet frames --draft draft-1.gnomon
     gnomon model train potential frames/{small,middle,elements,references,molecules} \
-        frames/{pairs,triples,substituted} --validation frames/validation --layers 3 \
-        --radial-size 32 --embedding 48 --method muon --learning-rate 0.008 --first-share 0.15 \
+        frames/{pairs,triples,substituted} --validation frames/validation --n-layers 3 \
+        --radial-mlp-size 32 --embedding 48 --method muon --learning-rate 0.008 --first-share 0.15 \
         --minutes 15 --out draft-2.gnomon
 
     python examples/label_gnomon_1.py structures.parquet frames --draft draft-2.gnomon --again

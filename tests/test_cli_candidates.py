@@ -53,7 +53,7 @@ def test_what_is_known_is_left_out(file, tmp_path, capsys):
     out = tmp_path / "new.parquet"
     assert main(["duplicates", str(file), "--against", str(file), "--out", str(out)]) == 0
     assert not len(read_table(out))
-    assert main(["duplicates", str(file), "--symprec", "-1"]) == 1
+    assert main(["duplicates", str(file), "--tolerance", "-1"]) == 1
     assert "symprec must be at least 0" in capsys.readouterr().err
 
 

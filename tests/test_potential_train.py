@@ -459,7 +459,7 @@ def test_the_time_given_is_the_time_taken(frames, trained, tmp_path):
 
 def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
     write_frames(tmp_path / "frames.parquet", frames)
-    small = ["--irreps", "4x0e", "--lmax", "0", "--layers", "1", "--cutoff", "3"]
+    small = ["--hidden-irreps", "4x0e", "--lmax", "0", "--n-layers", "1", "--cutoff", "3"]
     common = ["--epochs", "1", "--batch", "8", "--out", str(tmp_path / "cli.gnomon")]
     command = ["model", "train", "potential", str(tmp_path / "frames.parquet")]
     assert main([*command, *small, *common]) == 0
@@ -471,7 +471,7 @@ def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
     assert card["config"]["optimizer"]["averaging"] == 0.999
 
     assert main([*command, "--from", str(tmp_path / "cli.gnomon"), *small, *common]) == 2
-    assert "leave hidden_irreps" in capsys.readouterr().err
+    assert "leave --hidden-irreps" in capsys.readouterr().err
     assert main([*command, "--epochs", "0"]) == 2
     assert "epochs" in capsys.readouterr().err
 

@@ -14,10 +14,12 @@ from gnomon.cli.shared import Strict, Structures, new_file, read_crystals
 from gnomon.io import write
 from gnomon.structure.duplicates import FAST, Sameness, find_known, group_duplicates
 
+SAME = Section(names={"symprec": ("--tolerance",)}, without=("matcher",))
+
 
 def duplicates(
     crystals: Structures,
-    sameness: Annotated[Given[Sameness], Section(without=("matcher",))],
+    sameness: Annotated[Given[Sameness], SAME],
     out: Annotated[
         Path | None, new_file("Write the first crystal of each group to this file.")
     ] = None,

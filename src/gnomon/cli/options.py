@@ -283,9 +283,10 @@ def _fields(model: Any, prefix: str = "", own: Any = None) -> Iterator[tuple[str
 
 
 def _attributes(model: Any) -> dict[str, str]:
-    """What the section "Attributes" of a docstring says of each."""
+    """What the section "Attributes" of a docstring says of each, in its first sentence."""
     found = re.findall(r"^( +)(\w+): (.*(?:\n\1 +.*)*)", model.__doc__ or "", re.MULTILINE)
-    return {name: " ".join(text.replace("``", "").split()) for _, name, text in found}
+    said = {name: " ".join(text.replace("``", "").split()) for _, name, text in found}
+    return {name: re.split(r"\.\s", text)[0] for name, text in said.items()}
 
 
 def _plain(kind: Any) -> Any:

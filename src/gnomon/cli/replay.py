@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import model_file, numbers, read_crystals
+from gnomon.cli.shared import MODEL, numbers, read_crystals
 from gnomon.cli.terminal import say
 from gnomon.hull import phases_from_table
 from gnomon.io.tables import read_table
@@ -45,17 +45,13 @@ def replay(
     model: Annotated[
         Path | None,
         typer.Option(
-            parser=model_file,
-            metavar="MODEL",
-            help="Structural model, which learns where it errs: a file, or structural-1.",
+            help="Structural model, which learns where it errs: a file, or structural-1.", **MODEL
         ),
     ] = None,
     composition_model: Annotated[
         Path | None,
         typer.Option(
-            parser=model_file,
-            metavar="MODEL",
-            help="Model of formulas, for that strategy: a file, or composition-1.",
+            help="Model of formulas, for that strategy: a file, or composition-1.", **MODEL
         ),
     ] = None,
     retrain: Annotated[

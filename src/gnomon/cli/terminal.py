@@ -30,10 +30,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and math.isinf(value) else value
 
 
-def put_table(rows: Sequence[Mapping[str, Any]], empty: str = "nothing found") -> None:
+def put_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as aligned columns on stdout, readable without colour; numbers to 4 decimals."""
     if not rows:
-        print(empty)
+        print("nothing found")
         return
     names = list(rows[0])
     cells = [[_cell(row[name]) for name in names] for row in rows]

@@ -24,7 +24,9 @@ class OptimizerConfig(BaseModel):
         default="adamw", description="muon: on matrices, and adamw on all else"
     )
     learning_rate: float = Field(default=4e-3, gt=0, description="at its peak")
-    decay: Literal["cosine", "linear"] = "cosine"
+    decay: Literal["cosine", "linear"] = Field(
+        default="cosine", description="how the learning rate falls"
+    )
     warm_up: float = Field(
         default=0.03, ge=0, lt=1, description="share of the training that warms up"
     )
@@ -36,7 +38,7 @@ class OptimizerConfig(BaseModel):
     averaging: float = Field(
         default=0.998, ge=0, lt=1, description="decay of the moving average kept"
     )
-    loss: Literal["l1", "huber"] = "l1"
+    loss: Literal["l1", "huber"] = Field(default="l1", description="of the scaled energies")
 
     def weight_decays(self, members: int) -> Float[Array, " m"]:
         """Of each member: networks that are held back differently err differently."""

@@ -12,7 +12,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hidden_irreps: str = Field(default="64x0e + 32x1o + 16x2e", description="between layers")
+    hidden_irreps: str = Field(default="64x0e + 32x1o + 16x2e", description="irreps between layers")
     n_layers: int = Field(default=2, ge=1, description="convolutions; the last keeps scalars only")
     cutoff: float = Field(default=5.0, gt=0, allow_inf_nan=False, description="Å")
     lmax: int = Field(default=2, ge=0, description="largest degree of the harmonics")

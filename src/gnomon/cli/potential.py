@@ -1,0 +1,103 @@
+"""`gnomon model train potential`: interatomic potentials from labelled frames."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.terminal import say
+from gnomon.io.frames import read_frames
+from gnomon.learn.compilation import cache_compilations
+from gnomon.potential.predict import load_potential
+from gnomon.potential.train import FINE_TUNING, Origin, PotentialTrainConfig, train_potential
+from gnomon.run.listener import Listener
+
+SETTINGS = Section(
+    names={
+        "loss.energy": ("--energy-weight",),
+        "loss.forces": ("--force-weight",),
+        "loss.stress": ("--stress-weight",),
+    },
+    without=("optimizer.loss", "loss.delta", "loss.stress_delta"),
+)
+
+
+def train(
+    frames: Annotated[
+        list[str], typer.Argument(help="Labelled frames: Parquet, extended XYZ, JSON, or folders.")
+    ],
+    given: Annotated[Given[PotentialTrainConfig], SETTINGS],
+    listener: Listener,
+    out: Annotated[Path, typer.Option(help="File of weights.")] = Path("potential.gnomon"),
+    validation: Annotated[
+        list[str] | None, typer.Option(help="Frames to validate on instead (repeatable).")
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Energy scheme of files that do not name theirs.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Go on from these weights, a name or a file, at a smaller rate (0.0005).",
+        ),
+    ] = None,
+    save_minutes: Annotated[float, typer.Option(help="Between checkpoints.")] = 4.0,
+) -> Output:
+    """Train an interatomic potential on crystals with energies, forces and stresses.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
+    was stopped; --minutes spreads the schedule over that time, whatever epochs it comes to.
+
+    Example: gnomon model train potential frames/ --minutes 120 --out mine.gnomon
+    """
+    config = given.over(PotentialTrainConfig())
+    if start is not None:
+        shape = [given.options[name] for name in given.values if name.startswith("network.")]
+        if shape:
+            raise CommandError(
+                f"--from takes the network of its weights: leave {', '.join(shape)} out"
+            )
+        gentle = {"optimizer.learning_rate": FINE_TUNING} | given.values
+        config = given.over(PotentialTrainConfig(), **gentle, network=None)
+    cache_compilations()
+    found = read_frames(frames, scheme=scheme)
+    if len(found.rejects):
+        first = found.rejects.slice(0, 1).to_pylist()[0]
+        say(
+            f"left out: {len(found.rejects)} frames, the first as {first['reason']}: "
+            f"{first['detail']}"
+        )
+    card = train_potential(
+        found.frames,
+        config,
+        out=out,
+        validation=read_frames(validation, scheme=scheme).frames if validation else None,
+        start=None if start is None else load_potential(start, listener=listener),
+        origin=Origin(
+            ", ".join(Path(name).name for name in frames), shlex.join(["gnomon", *sys.argv[1:]])
+        ),
+        listener=listener,
+        save_every=60 * save_minutes,
+    )
+    held = card.validation
+    rows = [
+        {
+            "validation": name,
+            "frames": errors.frames,
+            "energy (eV/atom)": errors.energy,
+            "forces (eV/Å)": errors.forces,
+            "stress (eV/Å3)": errors.stress,
+        }
+        for name, errors in ([("all", held.all), ("gentle", held.gentle)] if held else [])
+    ]
+    return Output(
+        card.model_dump(mode="json"),
+        (rows or "no frames to validate on",),
+        (f"weights of {card.parameters} parameters, {card.train_frames} frames: {out}",),
+    )

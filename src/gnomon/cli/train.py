@@ -1,0 +1,210 @@
+"""`gnomon model train structural` and `composition`, `join` and `transfer`: ensembles."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import MODEL, Model, Structures, numbers, read_crystals
+from gnomon.cli.terminal import say
+from gnomon.crystals import Crystals
+from gnomon.io import from_arrow
+from gnomon.io.tables import read_table
+from gnomon.models.card import Labelled
+from gnomon.models.composition.formulas import read_formulas
+from gnomon.models.composition.tables import energies_of_table
+from gnomon.models.composition.train import (
+    CompositionTrainConfig,
+    LabelledFormulas,
+    lowest_energies,
+    train_composition,
+)
+from gnomon.models.ensemble import train_into
+from gnomon.models.join import join as join_models
+from gnomon.models.join import join_config
+from gnomon.models.structural.model import StructuralModel
+from gnomon.models.structural.train import TrainConfig, going_on, train
+from gnomon.models.transfer import TransferConfig
+from gnomon.models.transfer import transfer as teach
+from gnomon.run.files import sha256_of
+from gnomon.run.listener import Listener
+
+Out = Annotated[Path, typer.Option(help="Model file.")]
+Scheme = Annotated[str, typer.Option(help="Energy scheme of the data.")]
+
+
+def structural(
+    data: Structures,
+    given: Annotated[Given[TrainConfig], Section(without=("started_from",))],
+    listener: Listener,
+    out: Out = Path("structural.gnomon"),
+    scheme: Scheme = "as given",
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Go on from this model, or structural-1, with its shape.", **MODEL
+        ),
+    ] = None,
+) -> Output:
+    """Train the structural ensemble on crystals with formation energies per atom.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
+    was stopped.
+
+    Example: gnomon model train structural structures.parquet --out mp.gnomon
+    """
+    fresh = given.values.get("fresh", 0)
+    if start is None:
+        if fresh:
+            raise CommandError("--fresh adds networks to those of --from; without, use --members")
+        model, config = None, given.over()
+    else:
+        shape = [n for n in given.values if n == "members" or n.startswith("network.")]
+        if shape:
+            names = ", ".join(given.options[name] for name in shape)
+            raise CommandError(f"--from takes the shape of its model: leave {names} out")
+        model = StructuralModel.load(start)
+        config = given.over(going_on(model, sha256_of(start), fresh))
+    rows = labelled(data, scheme)
+    return _trained(train_into(out, partial(train, start=model), rows, config, listener), out)
+
+
+def composition(
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Parquet or CSV with reduced_formula (or formula) and formation_energy_per_atom "
+            "(eV/atom); the lowest energy of a formula counts."
+        ),
+    ],
+    config: Annotated[CompositionTrainConfig, Section(without=("optimizer.loss",))],
+    listener: Listener,
+    out: Out = Path("composition.gnomon"),
+    scheme: Scheme = "as given",
+) -> Output:
+    """Train the composition ensemble on the lowest formation energy of each formula.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
+    was stopped.
+
+    Example: gnomon model train composition composition_energies.parquet --out composition.gnomon
+    """
+    rows = _formulas(data, scheme)
+    return _trained(train_into(out, train_composition, rows, config, listener), out)
+
+
+def join(
+    models: Annotated[list[Path], typer.Argument(help="Structural models.", **MODEL)],
+    data: Annotated[
+        str, typer.Option(help="Crystals with energies, some of formulas held out by all.")
+    ],
+    out: Out = Path("joined.gnomon"),
+) -> Output:
+    """Join structural ensembles that were trained apart: what errs differently tells of doubt.
+
+    Example: gnomon model join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
+    """
+    parts = [StructuralModel.load(path) for path in models]
+    config, rows = join_config(parts), labelled([data], parts[0].scheme)
+    return _trained(train_into(out, lambda found, *_: join_models(parts, found), rows, config), out)
+
+
+def transfer(
+    start: Model,
+    data: Annotated[
+        list[Path], typer.Argument(help="Parquet of crystals with a column of the property.")
+    ],
+    target: Annotated[str, typer.Option(help="Column that is learned.")],
+    given: Annotated[
+        Given[TransferConfig],
+        Section(names={"frozen": ("--freeze",)}, without=("started_from", "optimizer.loss")),
+    ],
+    listener: Listener,
+    unit: Annotated[str, typer.Option(help="Unit of that column.")] = "as given",
+    out: Out = Path("property.gnomon"),
+) -> Output:
+    """Teach a trained ensemble another property of crystals: a band gap, a modulus.
+
+    Formulas whose hash is below 75 train, 75 to 84 validate.
+
+    Example: gnomon model transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
+    """
+    rows = _valued(data, target, f"{target} ({unit})")
+    config = given.over(TransferConfig(started_from=sha256_of(start)))
+    taught = partial(teach, start=StructuralModel.load(start))
+    return _trained(train_into(out, taught, rows, config, listener), out, unit)
+
+
+def labelled(sources: list[str], scheme: str = "as given") -> Labelled:
+    """Crystals with formation energies; those without are left out, and counted on stderr."""
+    found = read_crystals(sources)
+    energies = numbers(found, "formation_energy_per_atom")
+    known = np.isfinite(energies)
+    if not known.any():
+        raise ValueError(
+            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
+            "training and calibration need that column"
+        )
+    if not known.all():
+        say(
+            f"{int((~known).sum())} of {len(known)} crystals have no "
+            "formation_energy_per_atom and are left out"
+        )
+    name = ", ".join(Path(source).name for source in sources)
+    return Labelled(found.crystals[known], energies[known], name, scheme)
+
+
+def _trained(model: Any, out: Path, unit: str = "eV/atom") -> Output:
+    """The card of a trained model as JSON, or its errors as a row and where it lies."""
+    card, held = model.card, model.card.validation
+    row = {
+        "rows": card.train_rows,
+        "validation rows": held.rows if held else 0,
+        f"validation MAE ({unit})": held.mae if held else None,
+        "of elements alone": held.mae_of_elements if held else None,
+        "seconds": card.wall_seconds,
+    }
+    return Output(card.model_dump(mode="json"), ([row],), (f"model: {out}",))
+
+
+def _formulas(data: list[Path], scheme: str) -> LabelledFormulas:
+    """Formulas and energies of the tables; rows that cannot train are counted and named."""
+    parts = [energies_of_table(path) for path in data]
+    formulas = [text for texts, _ in parts for text in texts]
+    energies = np.concatenate([values for _, values in parts])
+    _, reasons = read_formulas(formulas)
+    usable = np.isfinite(energies) & (reasons == "")
+    for i in np.flatnonzero(reasons != "")[:10]:
+        say(f"left out: {reasons[i]}")
+    names = ", ".join(path.name for path in data)
+    if not usable.any():
+        raise CommandError(f"no row of {names} has a formula and a formation energy")
+    if not usable.all():
+        say(f"left out: {int((~usable).sum())} of {len(usable)} rows without formula or energy")
+    chosen = [formulas[i] for i in np.flatnonzero(usable)]
+    return lowest_energies(chosen, energies[usable], names, scheme)
+
+
+def _valued(data: list[Path], column: str, name: str) -> Labelled:
+    """Crystals that have the property, and it; the others are counted on stderr."""
+    parts = []
+    for path in data:
+        table = read_table(path)
+        if column not in table.column_names:
+            raise ValueError(f"{path} has no column {column} but {', '.join(table.column_names)}")
+        try:
+            values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path}: {column} must hold numbers: {error}") from error
+        there = np.isfinite(values)
+        if not there.all():
+            say(f"{int((~there).sum())} of {len(there)} rows of {path.name} have no {column}")
+        parts.append((from_arrow(table.filter(pa.array(there))), values[there]))
+    crystals = Crystals.concatenate([c for c, _ in parts])
+    return Labelled(crystals, np.concatenate([v for _, v in parts]), name, name)

@@ -5,18 +5,21 @@ The right answers come from gemmi, pymatgen, finite differences or arithmetic.
 
 import copy
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals
-from gnomon.io import ReadResult, as_crystals, read
+from gnomon.io import ReadResult, as_crystals, read, write
+from gnomon.io.frames import read_frames
 from gnomon.structure.duplicates import find_known, group_duplicates
 from gnomon.structure.matching import Matcher
 from gnomon.structure.polymorphs import polymorphs
-from gnomon.structure.symmetry import space_groups
+from gnomon.structure.symmetry import canonical_ids, space_groups
 from tests.strategies import rewritten
 
 # --- reading ------------------------------------------------------------------------------------
@@ -406,6 +409,71 @@ def test_documents_of_the_materials_project_are_held_against_themselves(tmp_path
     moved = copy.deepcopy(right)
     moved["structure"]["sites"][0]["abc"] = [0.1, 0, 0]
     assert rejected(written(tmp_path, "x.json", json.dumps(moved)))[0] == "contradictory"
+
+
+# --- frames with labels -------------------------------------------------------------------------
+
+
+def frame(comment: str) -> str:
+    head = 'Lattice="0 1.7 1.7 1.7 0 1.7 1.7 1.7 0" Properties=species:S:1:pos:R:3:forces:R:3'
+    return f'1\n{head} pbc="T T T" {comment}\nCu 0 0 0 0 0 0\n'
+
+
+@pytest.mark.parametrize("key", ["virial", "virials"])
+@pytest.mark.parametrize("numbers", ["2 0.1 0 0.1 3 0 0 0 4", "2 3 4 0 0 0.1"])
+def test_a_virial_is_a_stress(tmp_path: Path, key: str, numbers: str) -> None:
+    """mace#1518, dpdata#983: stress = -virial / volume; virials were ignored without a word."""
+    (tmp_path / "f.extxyz").write_text(frame(f'energy=-3.0 {key}="{numbers}"'))
+    found = read_frames(tmp_path / "f.extxyz", scheme="EMT")
+    expected = -np.array([[2, 0.1, 0], [0.1, 3, 0], [0, 0, 4]]) / (2 * 1.7**3)
+    np.testing.assert_allclose(found.frames.stress[0], expected, rtol=1e-12)
+    assert not found.warnings
+
+
+def test_labels_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
+    others = 'dft_stress="1 2 3 4 5 6" REF_energy=-2.0 formation_energy_per_atom=0.1 strain=0.2'
+    text = frame("energy=-3.0") + 2 * frame(f"energy=-3.0 {others}") + frame("REF_energy=-3.0")
+    (tmp_path / "f.extxyz").write_text(text)
+    found = read_frames(tmp_path / "f.extxyz", scheme="EMT")
+    assert len(found.frames) == 3
+    assert dict(found.warnings) == {
+        "labels that are not read: REF_energy, dft_stress": 2,
+        "labels that are not read: REF_energy": 1,
+    }
+
+
+# --- formats, hard inputs -------------------------------------------------------------------------
+
+
+def test_formats_agree(tmp_path: Path) -> None:
+    """mattergen#67: CIF and extended XYZ of one crystal disagreed."""
+    batch = as_crystals([copper_gold(1.0), elpasolite(6), barium_titanate(0.08)])
+    for name in ("x.cif", "x.extxyz", "x.vasp", "x.json", "x.parquet"):
+        write(tmp_path / name, batch)
+        back = read(tmp_path / name).crystals
+        assert set(canonical_ids(back)) == set(canonical_ids(batch))
+
+
+@pytest.mark.parametrize(
+    "counts", [((48, 96), (52, 97)), ((23, 5), (26, 7), (28, 6), (42, 4), (74, 3), (8, 61))]
+)
+def test_oxidation_states_of_large_formulas_take_no_time(
+    counts: tuple[tuple[int, int], ...],
+) -> None:
+    """ShakeNBreak#92, matminer#454: Cd96Te97 and formulas of many metals."""
+    start = time.process_time()
+    nearest_ions(counts)
+    assert time.process_time() - start < 5.0
+
+
+def test_a_nearly_cubic_cell_is_answered_at_once() -> None:
+    """spglib#567, #59."""
+    lattice = np.eye(3) * 5.0 + np.array([[0, 1e-5, -2e-5], [3e-5, 1e-5, 0], [0, -1e-5, 2e-5]])
+    crystal = Crystals.single(lattice, [26, 26], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    start = time.process_time()
+    assert canonical_ids(crystal).tolist()[0]
+    assert space_groups(crystal, 0.1).tolist() == [229]
+    assert time.process_time() - start < 2.0
 
 
 # --- matching -----------------------------------------------------------------------------------

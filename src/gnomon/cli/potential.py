@@ -73,6 +73,8 @@ def train(
             f"left out: {len(found.rejects)} frames, the first as {first['reason']}: "
             f"{first['detail']}"
         )
+    for text, count in found.warnings.items():
+        say(f"warning: {count} of {len(found.frames)} frames: {text}")
     card = train_potential(
         found.frames,
         config,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,18 @@ from gnomon.io.sources import Source, content, find, stream
 
 FORMATS = ("parquet", "extxyz", "json")
 """Formats of files of frames."""
+
+VIRIALS = ("virial", "virials")
+"""Keys of a virial, eV."""
+
+READ = frozenset({"energy", "forces", "stress", *VIRIALS})
+"""Keys of labels that are read."""
+
+KINDS = ("energy", "energies", "force", "stress", "virial", "dipole", "magmom", "charge")
+"""How the words begin that name a label."""
+
+NO_LABELS = frozenset({"above", "formation", "per", "scheme"})
+"""Words, less their s, of names that speak of an energy and are facts of another kind."""
 
 
 class Columns(NamedTuple):
@@ -144,18 +157,25 @@ class _Label:
     scheme: str | None
 
     @classmethod
-    def of(cls, facts: dict[str, Any], info: dict[str, Any], n_atoms: int) -> _Label:
-        """From ``energy``, ``forces`` and ``stress`` (9 numbers, or 6 in Voigt's order)."""
-        forces, stress = facts.get("forces"), facts.get("stress")
-        energy = facts.get("energy")
-        scheme = info.get(SCHEME_KEY)
+    def of(cls, facts: Mapping[str, Any], n_atoms: int, volume: float = 1.0) -> _Label:
+        """From ``energy``, ``forces``, and ``stress`` or ``virial`` (9 numbers, or 6 of Voigt's).
+
+        The stress of a virial W is -W / volume.
+        """
+        energy, forces, stress = (facts.get(name) for name in ("energy", "forces", "stress"))
+        virial = next((facts[name] for name in VIRIALS if facts.get(name) is not None), None)
+        if stress is None and virial is not None:
+            stress = -_matrix(virial) / volume
+        if unread := sorted(map(str, filter(_is_label, facts))):
+            warnings.warn(f"labels that are not read: {', '.join(unread)}", stacklevel=1)
+        scheme = facts.get(SCHEME_KEY)
         return cls(
             np.nan if energy is None else float(energy),
             np.full((n_atoms, 3), np.nan)
             if forces is None
             else np.asarray(forces, np.float64).reshape(n_atoms, 3),
             np.full((3, 3), np.nan) if stress is None else _matrix(stress),
-            bool(info.get("first", False)),
+            bool(facts.get("first", False)),
             None if scheme is None else str(scheme),
         )
 
@@ -165,6 +185,16 @@ def _matrix(stress: Any) -> Float64[np.ndarray, "3 3"]:
     if len(numbers) == 6:
         numbers = numbers[[0, 5, 4, 5, 1, 3, 4, 3, 2]]  # xx yy zz yz xz xy
     return numbers.reshape(3, 3)
+
+
+def _is_label(name: object) -> bool:
+    """Whether a name is that of an energy, a force or the like that nothing here reads."""
+    if name in READ:
+        return False
+    words = str(name).lower().replace("-", "_").split("_")
+    return not {word.removesuffix("s") for word in words} & NO_LABELS and any(
+        word.startswith(kind) for word in words for kind in KINDS
+    )
 
 
 _Read = Callable[[], tuple[Content, _Label]]
@@ -209,7 +239,7 @@ def _record(name: str, read: _Read) -> tuple[Record, _Label | None]:
 
 def _columns(items: Sequence[tuple[Record, _Label | None]]) -> Columns:
     parsed = stack([r for r, _ in items])
-    nothing = _Label.of({}, {}, 0)
+    nothing = _Label.of({}, 0)
     labels = [nothing if label is None else label for _, label in items]
     schemes = list(dict.fromkeys(label.scheme for _, label in items if label is not None))
     if len(schemes) > 1:
@@ -244,10 +274,12 @@ def _atoms(text: str, n_atoms: int, limits: Limits) -> tuple[Content, _Label]:
     (atoms,) = read_xyz(io.StringIO(text), index=slice(None), properties_parser=_comment)
     facts = {} if atoms.calc is None else atoms.calc.results
     names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
-    return atoms_content(atoms, next(names, None)), _Label.of(facts, atoms.info, len(atoms))
+    everything = {**atoms.arrays, **atoms.info, **facts}
+    found = atoms_content(atoms, next(names, None))
+    return found, _Label.of(everything, len(atoms), atoms.get_volume())
 
 
-_SIX = re.compile(r'\bstress="([^"]*)"')
+_SIX = re.compile(r'\b(?P<key>stress|virials?)="(?P<numbers>[^"]*)"')
 
 
 def _comment(line: str) -> dict[str, Any]:
@@ -255,7 +287,8 @@ def _comment(line: str) -> dict[str, Any]:
     from ase.io.extxyz import key_val_str_to_dict
 
     def nine(found: re.Match[str]) -> str:
-        return f'stress="{" ".join(map(repr, _matrix(found[1].split()).ravel().tolist()))}"'
+        numbers = _matrix(found["numbers"].split()).ravel().tolist()
+        return f'{found["key"]}="{" ".join(map(repr, numbers))}"'
 
     values: dict[str, Any] = key_val_str_to_dict(_SIX.sub(nine, line))
     return values
@@ -274,4 +307,4 @@ def _document(document: Any) -> tuple[Content, _Label]:
 
     structure = Structure.from_dict(document["structure"])
     found = structure_content(structure, document.get("material_id"))
-    return found, _Label.of(document, document, len(structure))
+    return found, _Label.of(document, len(structure), structure.volume)

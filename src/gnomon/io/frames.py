@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,12 @@ class ReadFrames:
     Attributes:
         frames: the accepted ones.
         rejects: the others, each with its reason (schema ``gnomon.io.REJECTS``).
+        warnings: of how many frames each warning is, such as of labels that are not read.
     """
 
     frames: Frames
     rejects: pa.Table
+    warnings: Counter[str] = field(default_factory=Counter)
 
 
 def read_frames(
@@ -174,9 +177,9 @@ def read_frames(
 ) -> ReadFrames:
     """Frames of files, or of the files that lie directly in folders, such as those of a label run.
 
-    Parquet (as ``write_frames`` writes it), extended XYZ (energy, forces, and a stress of 9 or 6
-    numbers, in eV, eV/Å and eV/Å^3) and JSON (a list of documents with a pymatgen ``structure`` and
-    an uncorrected total ``energy``), each also as ``.gz``.
+    Parquet (as ``write_frames`` writes it), extended XYZ (energy in eV, forces in eV/Å, a stress in
+    eV/Å^3 or a virial in eV, of 9 or 6 numbers) and JSON (a list of documents with a pymatgen
+    ``structure`` and an uncorrected total ``energy``), each also as ``.gz``.
 
     Args:
         sources: one or several paths.
@@ -196,7 +199,8 @@ def read_frames(
             f"{sources}: no frames; {len(rejects)} rejected"
             + (f", the first as {reasons[0]}: {rejects['detail'][0]}" if reasons else "")
         )
-    return ReadFrames(Frames.concatenate(frames), rejects)
+    said = sum((r.warnings for r in results), Counter[str]())
+    return ReadFrames(Frames.concatenate(frames), rejects, said)
 
 
 def iter_frames(
@@ -247,7 +251,8 @@ def _accept(source: Source, columns: Columns, limits: Limits, scheme: str | None
         scheme=_scheme(source.name, columns.scheme, scheme),
         first=columns.first[kept],
     )
-    return ReadFrames(frames, parsed.rejects())
+    said = Counter(text for text in parsed.labels["warnings"].to_pylist() if text)
+    return ReadFrames(frames, parsed.rejects(), said)
 
 
 def _check_labels(parsed: Parsed, labels: Labels) -> Parsed:

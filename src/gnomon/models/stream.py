@@ -11,7 +11,6 @@ import pyarrow as pa
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
 from gnomon.hull import Hull
 from gnomon.hull.phases import phases_from_table
 from gnomon.io import ReadResult
@@ -19,6 +18,7 @@ from gnomon.io.tables import read_table
 from gnomon.models import Predictions
 from gnomon.models.structural.augment import AugmentConfig, predict_augmented
 from gnomon.models.structural.model import StructuralModel
+from gnomon.models.target import lacking
 from gnomon.models.uncertainty.calibration import (
     Calibration,
     CalibrationError,
@@ -101,17 +101,18 @@ class Predictor:
         self, crystals: Crystals
     ) -> tuple[Predictions, np.ndarray | None, np.ndarray | None]:
         """Predictions, and what was asked for of volume factors and distances to the training."""
+        if self.augmentation is None and self.domain is None:
+            return self.model.predict(crystals), None, None
+        # scaled, a crystal may be unlike any: it is judged at the size that it was given in
+        predictions, factors, distances = None, None, None
+        if self.domain is not None:
+            predictions, embeddings = self.model.predict_and_embed(crystals)
+            distances = self.domain.distances(embeddings)
         if self.augmentation is not None:
             found = predict_augmented(self.model, crystals, self.augmentation)
-            # scaled, a crystal may be unlike any: it is judged at the size that it was given in
-            if self.domain is None:
-                return found.predictions, found.volume_factors, None
-            distances = self.domain.distances(self.model.embed(crystals))
-            return found.predictions, found.volume_factors, distances
-        if self.domain is None:
-            return self.model.predict(crystals), None, None
-        predictions, embeddings = self.model.predict_and_embed(crystals)
-        return predictions, None, self.domain.distances(embeddings)
+            predictions, factors = found.predictions, found.volume_factors
+        assert predictions is not None
+        return predictions, factors, distances
 
 
 def load_predictor(
@@ -150,11 +151,7 @@ def e_above_hull(
     """Distances from the hull (eV/atom), and why there is none though there is an energy."""
     pure = np.count_nonzero(hull.phases.composition, axis=1) == 1
     covered = hull.phases.composition[pure].any(axis=0)
-    lacking = (crystals.composition > 0) & ~covered
-    reasons = np.full(len(crystals), "", dtype=object)
-    for i in np.flatnonzero(lacking.any(axis=1)):
-        names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(lacking[i]))
-        reasons[i] = f"no elemental phase on the hull: {names}"
+    reasons = lacking(crystals.composition > 0, covered, "no elemental phase on the hull")
     above = np.full(len(crystals), np.nan)
     asked = np.isfinite(energies) & (reasons == "")
     if asked.any():

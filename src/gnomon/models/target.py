@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Shaped
 
-from gnomon.elements import MAX_Z
+from gnomon.elements import MAX_Z, SYMBOLS
 
 ELEMENT_RIDGE = 0.1
 """Pull of element energies to zero in the least squares, in rows: rare elements stay tame."""
 
 SMALLEST_SCALE = 1e-3
 """eV/atom; energies that the elements explain to less than this are not scaled up further."""
+
+
+UNSEEN = "not in the training data"
+"""Why there is no prediction for some elements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,3 +122,14 @@ def fit_elements(
     left = energies - shift - fractions @ element_energies
     seen = np.asarray((fractions > 0).any(axis=0))
     return Target(element_energies, seen, shift, float(max(left.std(), SMALLEST_SCALE)))
+
+
+def lacking(
+    holds: Bool[np.ndarray, "n 119"], known: Bool[np.ndarray, "119"], words: str
+) -> Shaped[np.ndarray, " n"]:
+    """Which elements of each row are not known, after these words; empty where all are."""
+    unknown = holds & ~known
+    reasons = np.full(len(holds), "", dtype=object)
+    for i in np.flatnonzero(unknown.any(axis=1)):
+        reasons[i] = f"{words}: {', '.join(SYMBOLS[z] for z in np.flatnonzero(unknown[i]))}"
+    return reasons

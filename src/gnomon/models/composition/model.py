@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Shaped, UInt8
 
-from gnomon.elements import SYMBOLS
 from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
 from gnomon.models.composition.formulas import Formulas, batches, read_formulas
 from gnomon.models.composition.network import Composition, CompositionConfig
 from gnomon.models.ensemble import Ensemble
+from gnomon.models.target import UNSEEN, lacking
 
 BATCH = 512
 """Formulas in a batch of a prediction."""
@@ -79,11 +79,8 @@ class CompositionModel(Ensemble[Composition]):
         self, formulas: Formulas, reasons: Shaped[np.ndarray, " n"]
     ) -> CompositionPredictions:
         """Predictions for formulas in columns; rows with a reason are not looked at."""
-        reasons = reasons.copy()
-        unseen = (formulas.by_element > 0) & ~self.target.seen
-        for i in np.flatnonzero(unseen.any(axis=1)):
-            names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
-            reasons[i] = f"not in the training data: {names}"
+        unseen = lacking(formulas.by_element > 0, self.target.seen, UNSEEN)
+        reasons = np.where(reasons == "", unseen, reasons)
         energies, log_scales = np.full((2, self.members, len(formulas)), np.nan)
         for rows, batch in batches(formulas, np.flatnonzero(reasons == ""), BATCH):
             inputs = jnp.asarray(batch.atomic_numbers), jnp.asarray(batch.fractions)

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
 
 from gnomon.crystals import Crystals
-from gnomon.elements import COVALENT_RADII, SYMBOLS
+from gnomon.elements import COVALENT_RADII
 from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
 from gnomon.models.ensemble import Ensemble
 from gnomon.models.structural.network import Structural, StructuralConfig
+from gnomon.models.target import UNSEEN, lacking
 from gnomon.represent.graphs import BatchSize, GraphBatch, Graphs, build_graphs, pack
 from gnomon.structure.neighbors import neighbors
 
@@ -126,15 +127,9 @@ class StructuralModel(Ensemble[Structural]):
 
     def _refusals(self, crystals: Crystals, length: float) -> Shaped[np.ndarray, " n"]:
         """Why a crystal of lengths times a factor is not looked at, empty where it is."""
-        reasons = np.full(len(crystals), "", dtype=object)
-        reasons[crystals.volumes * length**3 < MIN_VOLUME * crystals.n_atoms] = (
-            f"less than {MIN_VOLUME:g} Å^3 an atom"
-        )
-        unseen = (crystals.composition > 0) & ~self.target.seen
-        for i in np.flatnonzero(unseen.any(axis=1)):
-            names = ", ".join(SYMBOLS[z] for z in np.flatnonzero(unseen[i]))
-            reasons[i] = f"not in the training data: {names}"
-        return reasons
+        unseen = lacking(crystals.composition > 0, self.target.seen, UNSEEN)
+        dense = crystals.volumes * length**3 < MIN_VOLUME * crystals.n_atoms
+        return np.where(dense & (unseen == ""), f"less than {MIN_VOLUME:g} Å^3 an atom", unseen)
 
 
 class PropertyModel(StructuralModel):

@@ -20,7 +20,7 @@ from hypothesis import given
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover.settings import load_config
-from gnomon.evaluate.ase import make_calculator
+from gnomon.evaluate.calculators import make_calculator
 from gnomon.generate import LINEAGE, Generator, registry
 from gnomon.io import write
 from gnomon.models import EnergyModel

@@ -66,7 +66,7 @@ def evaluate(crystals: Crystals, *, workers: int = 1, **relax: Any) -> Evaluatio
 
 
 def single_point(crystal: Crystals) -> float:
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.CONVERGED
     return result.energy_per_atom
 
@@ -100,7 +100,7 @@ def test_relaxation_gives_what_ase_gives() -> None:
 
 def test_fixed_cells_stay_as_they_are() -> None:
     crystal = Crystals.single(np.eye(3) * 3.9, [CU, CU], [[0, 0, 0], [0.45, 0.5, 0.5]])
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(relax_cell=False), crystal)
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(relax_cell=False), crystal)
     assert result.status == Status.CONVERGED
     assert np.array_equal(result.crystal.lattice[0], crystal.lattice[0])
     assert result.steps > 0
@@ -108,7 +108,7 @@ def test_fixed_cells_stay_as_they_are() -> None:
 
 def test_no_steps_is_a_single_point() -> None:
     crystal = fcc(CU, 3.9)
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.CONVERGED
     assert result.steps == 0
     assert result.fmax > 0.02
@@ -131,12 +131,12 @@ def test_energy_per_atom_does_not_depend_on_how_a_crystal_is_written(seed: int) 
 def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options() -> None:
     """Results are those of a process in which nothing was evaluated before."""
     batch = [fcc(CU, 3.8), fcc(79, 4.0), fcc(CU, 3.8).supercell(2), fcc(CU, 3.8)]
-    found = [relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=5), c) for c in batch]
+    found = [relax_by_name(EMT_NAME, {}, False, RelaxConfig(max_steps=5), c) for c in batch]
     assert found[3].energy_per_atom == found[0].energy_per_atom
     assert np.array_equal(found[3].crystal.lattice, found[0].crystal.lattice)
     for energy in (-1.0, -2.0, -1.0):
         name, options = "tests.calculators.Quick", {"energy": energy}
-        result = relax_by_name(name, options, RelaxConfig(), fcc(CU))
+        result = relax_by_name(name, options, False, RelaxConfig(), fcc(CU))
         assert result.energy_per_atom == energy
 
 
@@ -144,7 +144,7 @@ def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options(
 
 
 def test_an_element_that_the_calculator_does_not_know() -> None:
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(), fcc(FE))
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(), fcc(FE))
     assert result.status == Status.INVALID_INPUT
     assert "EMT" in result.message
     assert "Fe" in result.message
@@ -153,15 +153,15 @@ def test_an_element_that_the_calculator_does_not_know() -> None:
 
 def test_atoms_that_do_not_see_each_other_are_not_converged() -> None:
     for crystal in (fcc(CU, 30.0), fcc(CU, 30.0).supercell(2)):
-        result = relax_by_name(EMT_NAME, {}, RelaxConfig(), crystal)
+        result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(), crystal)
         assert result.status == Status.ISOLATED
         assert "do not see each other" in result.message
         assert np.isfinite(result.energy_per_atom)
-    assert relax_by_name(EMT_NAME, {}, RelaxConfig(), fcc(CU)).status == Status.CONVERGED
+    assert relax_by_name(EMT_NAME, {}, False, RelaxConfig(), fcc(CU)).status == Status.CONVERGED
 
 
 def test_too_few_steps() -> None:
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=3), fcc(CU, 4.2))
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(max_steps=3), fcc(CU, 4.2))
     assert result.status == Status.NOT_CONVERGED
     assert result.steps == 3
     assert result.fmax > 0.02
@@ -170,13 +170,13 @@ def test_too_few_steps() -> None:
 
 def test_too_little_time_between_steps() -> None:
     config = RelaxConfig(max_seconds=1e-9)
-    result = relax_by_name(EMT_NAME, {}, config, fcc(CU, 4.2))
+    result = relax_by_name(EMT_NAME, {}, False, config, fcc(CU, 4.2))
     assert result.status == Status.TIMEOUT
 
 
 def test_atoms_on_top_of_each_other() -> None:
     crystal = Crystals.single(np.eye(3) * 4, [CU, CU], [[0, 0, 0], [0, 0, 1e-3]])
-    result = relax_by_name(EMT_NAME, {}, RelaxConfig(max_steps=0), crystal)
+    result = relax_by_name(EMT_NAME, {}, False, RelaxConfig(max_steps=0), crystal)
     assert result.status == Status.EXPLODED
     assert result.message
     assert np.isnan(result.energy_per_atom)
@@ -380,7 +380,9 @@ def test_rows_fit_the_store_with_null_for_what_there_is_not(
 
 def test_rows_say_where_each_crystal_came_from() -> None:
     batch = Crystals.concatenate([fcc(CU, 3.6 + 0.01 * i) for i in range(3)])
-    sources = pa.table({"source": ["a", "a", "b"], "source_id": ["1", "2", None]})
+    sources = pa.table(
+        {"source": ["a", "a", "b"], "source_id": ["1", "2", None], "warnings": [""] * 3}
+    )
     heard: list[tuple[str, int, int]] = []
     listener = Listener(say=lambda _: None, tick=lambda *progress: heard.append(progress))
     evaluator = AseEvaluator("tests.calculators.Quick", {"energy": -0.5}, RelaxConfig(max_steps=0))
@@ -394,7 +396,7 @@ def test_rows_say_where_each_crystal_came_from() -> None:
 
 def test_forces_and_stresses_are_columns_where_they_are_asked_for() -> None:
     batch = Crystals.concatenate([fcc(CU, 3.9), fcc(FE), fcc(CU, 3.5).supercell(2)])
-    sources = pa.table({"source": ["a"] * 3, "source_id": ["1", "2", "3"]})
+    sources = pa.table({"source": ["a"] * 3, "source_id": ["1", "2", "3"], "warnings": [""] * 3})
     evaluator = AseEvaluator(EMT_NAME, relax=RelaxConfig(max_steps=0))
     rows = evaluation_rows(batch, sources, evaluator, SILENT, forces=True)
     assert [len(row) for row in rows["forces"].to_pylist()] == [3, 3, 24]

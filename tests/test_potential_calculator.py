@@ -12,7 +12,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from hypothesis import given, settings
 
 import gnomon
-from gnomon.evaluate.ase import make_calculator
+from gnomon.evaluate.calculators import make_calculator
 from gnomon.io import to_ase
 from gnomon.potential.batch import Shape
 from gnomon.potential.calculator import closed

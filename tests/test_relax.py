@@ -393,7 +393,7 @@ def test_ase_keeps_symmetry_too() -> None:
     options = {"fmax": 0.05, "max_steps": 40}
     emt = "ase.calculators.emt.EMT"
     alloy = Crystals.single(np.diag([3.6, 3.6, 4.0]), [29, 79], [[0.2, 0.1, 0.0], [0.7, 0.6, 0.5]])
-    kept = relax_by_name(emt, {}, RelaxConfig(symmetry=True, **options), alloy)
+    kept = relax_by_name(emt, {}, False, RelaxConfig(symmetry=True, **options), alloy)
     assert kept.steps > 0
     assert space_groups(kept.crystal, 1e-6).tolist() == space_groups(alloy).tolist()
     assert AseEvaluator(emt).scheme

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import EVALUATOR_NAMES
+from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.discover import Campaign
 from gnomon.discover import discover as run
 from gnomon.discover.settings import CampaignConfig, load_config
@@ -25,10 +25,11 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings.")]
 OFTEN_SET = Section(
     only=(
         *("seed", "evaluator.name", "evaluator.options", "evaluator.workers"),
+        "evaluator.trust_factory",
         *("budget.evaluations", "budget.minutes", "budget.rounds"),
         *("generate.parents", "generate.known", "generate.candidates", "generate.label"),
     ),
-    names={"evaluator.name": EVALUATOR_NAMES},
+    names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()},
 )
 
 

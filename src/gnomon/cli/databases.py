@@ -8,18 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import EVALUATOR_NAMES
+from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.databases import References, Request, fetch, references
 from gnomon.databases.run import PHASES_FILE, RECORDS_FILE
 from gnomon.discover.settings import CampaignConfig, load_config
-from gnomon.evaluate.registry import make_evaluator
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store
 
-OF_EVALUATOR = ("name", "options", "corrections", "workers")
 SECTION = Section(
-    only=tuple(f"evaluator.{name}" for name in OF_EVALUATOR),
-    names={"evaluator.name": EVALUATOR_NAMES},
+    only=tuple(f"evaluator.{name}" for name in EvaluatorConfig.model_fields),
+    names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()},
 )
 
 

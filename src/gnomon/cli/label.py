@@ -10,18 +10,20 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.options import CommandError, Output, Section
-from gnomon.cli.shared import EVALUATOR_NAMES, Strict, Structures, read_crystals
+from gnomon.cli.shared import OF_EVALUATOR, Strict, Structures, read_crystals
 from gnomon.dataset.label import LabelConfig
 from gnomon.dataset.label import label as build
 from gnomon.dataset.labellers import AseLabeller, Labeller, PotentialLabeller
-from gnomon.evaluate.ase import AseEvaluator, make_calculator
-from gnomon.evaluate.registry import ASE, DEFAULT_EVALUATOR, GPAW, EvaluatorConfig
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.ase import make
+from gnomon.evaluate.calculators import make_calculator
+from gnomon.evaluate.registry import DEFAULT_EVALUATOR, NAMES, EvaluatorConfig
 from gnomon.potential.predict import load_potential
 from gnomon.run.listener import Listener
 
 LABELLER = Section(
-    only=("name", "options"),
-    names={"name": EVALUATOR_NAMES},
+    only=("name", "options", "trust_factory"),
+    names=OF_EVALUATOR,
     defaults={"name": inspect.Parameter.empty},
 )
 
@@ -49,11 +51,7 @@ def label(
     """
     found = read_crystals(crystals, strict)
     labeller, origin = _labeller(evaluator, listener)
-    if (
-        mover is None
-        and evaluator.name.startswith(ASE)
-        and (config.unrelaxed or config.substitutes)
-    ):
+    if mover is None and evaluator.kind == "ase" and (config.unrelaxed or config.substitutes):
         mover = DEFAULT_EVALUATOR
     summary = build(
         found.crystals,
@@ -87,12 +85,12 @@ def label(
 
 def _labeller(config: EvaluatorConfig, listener: Listener) -> tuple[Labeller, dict[str, str]]:
     """Who labels, and what is written down of it."""
-    if config.name.partition(":")[0] == GPAW:
-        raise CommandError(f"{config.name} does not label: give weights, or ase:module.Class")
-    if not config.name.startswith(ASE):
+    if config.kind in ("", *NAMES):
         potential = load_potential(config.name, listener=listener)
         origin = {"weights": potential.name, "sha256": potential.sha256}
         return PotentialLabeller(potential), origin
-    name = config.name.removeprefix(ASE)
-    scheme = AseEvaluator(name, config.options).scheme
-    return AseLabeller(make_calculator(name, config.options), scheme), {"evaluator": scheme}
+    if config.kind != "ase":
+        raise CommandError(f"{config.name} does not label: give weights, or ase:module.Class")
+    named = make(config, RelaxConfig(), listener)
+    calculator = make_calculator(named.calculator, named.options, named.trust)
+    return AseLabeller(calculator, named.scheme), {"evaluator": named.scheme}

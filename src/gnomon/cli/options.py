@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import GenericAlias, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
@@ -138,7 +138,7 @@ class _Option:
             default = list(default) if isinstance(default, tuple) else default and [default]
             default = default or None
         elif get_origin(kind) is dict:
-            kind, default = str, json.dumps(default)
+            kind, default = list[str], None
         declared = self.declared
         if kind is bool and default:
             declared = tuple(f"{name}/--no-{name[2:]}" for name in declared)
@@ -149,8 +149,8 @@ class _Option:
     def value(self, given: Any) -> Any:
         """What the field takes."""
         kind = get_origin(_plain(self.annotation))
-        if kind is dict and isinstance(given, str):
-            return json_object(given, self.declared[0])
+        if kind is dict:
+            return named_values(given or (), self.declared[0])
         return tuple(given) if kind is tuple and given is not None else given
 
 
@@ -198,18 +198,26 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     return command
 
 
-def json_object(text: str, option: str) -> dict[str, Any]:
-    """The value of an option that takes an object.
+def named_values(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """Values by name from ``NAME=VALUE`` or objects of JSON; a value is JSON, or else text.
+
+    >>> named_values(["model=7net-l3i5", "cutoff=6", '{"device": "cpu"}'], "--option")
+    {'model': '7net-l3i5', 'cutoff': 6, 'device': 'cpu'}
 
     Raises:
-        CommandError: if the text is none.
+        CommandError: if a text is neither.
     """
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"{option} {text!r} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CommandError(f"{option} {text!r} must be an object, as in '{{\"cutoff\": 6}}'")
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            found |= json.loads(text if text.startswith("{") else f'{{"{name}": {value}}}')
+        except ValueError as error:
+            if not equals or text.startswith("{") or not name.isidentifier():
+                raise CommandError(
+                    f"{option} {text!r}: give NAME=VALUE, as in cutoff=6, or an object of JSON"
+                ) from error
+            found[name] = value
     return found
 
 

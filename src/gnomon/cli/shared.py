@@ -50,8 +50,11 @@ Model = Annotated[
     Path,
     typer.Argument(help="Model file, or structural-1 or composition-1 in the package.", **MODEL),
 ]
-EVALUATOR_NAMES = ("--evaluator", "--weights")
-Evaluator = Annotated[EvaluatorConfig, Section(names={"name": EVALUATOR_NAMES})]
+OF_EVALUATOR = {
+    "name": ("--evaluator", "--weights"),
+    "options": ("--calculator-option", "--options"),
+}
+Evaluator = Annotated[EvaluatorConfig, Section(names=OF_EVALUATOR)]
 
 
 def read_crystals(sources: list[str], strict: bool = False) -> ReadResult:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.discover import Campaign
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
@@ -24,6 +25,8 @@ from gnomon.verify.vasp_inputs import protocol_of
 
 VASP = "vasp"
 
+OF_ENGINE = Section(only=("options", "workers", "trust_factory"), names=OF_EVALUATOR)
+
 
 def verify(
     campaign: Annotated[Path, typer.Argument(help="Campaign folder.")],
@@ -31,7 +34,7 @@ def verify(
         str,
         typer.Option(help="gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights."),
     ],
-    evaluator: Annotated[Given[EvaluatorConfig], Section(only=("options", "workers"))],
+    evaluator: Annotated[Given[EvaluatorConfig], OF_ENGINE],
     relax: Annotated[RelaxConfig, Section(only=("max_seconds",))],
     listener: Listener,
     top: Annotated[int, typer.Option(help="Finds to verify, the best first.")] = 20,

@@ -67,8 +67,10 @@ def _check_same(
     store: Store, settings: dict[str, Any], inputs: dict[str, str], scheme: str
 ) -> None:
     before = store.provenance
+    # a setting that did not exist yet had the value that is its default now
+    old = CampaignConfig.model_validate(before["config"]).model_dump(mode="json")
     changed = _differences(
-        {k: v for k, v in before["config"].items() if k != "budget"},
+        {k: v for k, v in old.items() if k != "budget"},
         {k: v for k, v in settings.items() if k != "budget"},
     )
     if before["inputs"] != inputs:

@@ -16,9 +16,12 @@ from gnomon.crystals import Crystals
 from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations
+from gnomon.evaluate.calculators import make_calculator
+from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.evaluate.relaxing import relax_one
-from gnomon.io.objects import as_crystals
-from gnomon.run.pool import Lost, Pool
+from gnomon.io import as_crystals
+from gnomon.run.listener import Listener
+from gnomon.run.pool import Lost, Pool, processes
 
 GRACE = 2.0
 """A worker is stopped at this factor of the time limit: the limit itself is kept between steps."""
@@ -33,15 +36,23 @@ class AseEvaluator:
         options: dict[str, Any] | None = None,
         relax: RelaxConfig | None = None,
         workers: int = 1,
+        trust: bool = False,
     ) -> None:
-        """``calculator`` is a dotted name, ``options`` its keyword arguments.
+        """Of one calculator.
+
+        Args:
+            calculator: dotted name.
+            options: its keyword arguments.
+            relax: when to stop and what to keep.
+            workers: processes.
+            trust: call functions that nobody knows, too (``make_calculator``).
 
         Raises:
             ValueError: if there is no such calculator or it refuses the options.
         """
-        self.calculator, self.options = calculator, options or {}
+        self.calculator, self.options, self.trust = calculator, options or {}, trust
         self.relax, self.workers = relax or RelaxConfig(), max(1, workers)
-        make_calculator(calculator, self.options)
+        make_calculator(calculator, self.options, trust)
 
     @property
     def scheme(self) -> str:
@@ -53,7 +64,7 @@ class AseEvaluator:
 
     def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals."""
-        shared = (self.calculator, self.options, self.relax)
+        shared = (self.calculator, self.options, self.trust, self.relax)
         limit = GRACE * self.relax.max_seconds
         yield from in_pool(relax_by_name, shared, crystals, self.workers, limit, self.scheme)
 
@@ -82,43 +93,29 @@ def _lost(crystal: Crystals, lost: Lost) -> Relaxation:
     return Relaxation(crystal, status, lost.reason, seconds=lost.seconds)
 
 
-def make_calculator(name: str, options: dict[str, Any]) -> Any:
-    """An ASE calculator by its dotted name.
-
-    Raises:
-        ValueError: if the name leads nowhere or the class refuses the options.
-    """
-    module, _, attribute = name.rpartition(".")
-    try:
-        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"no ASE calculator {name!r} ({error}): give module.Class, as in "
-            "'ase:ase.calculators.emt.EMT', and install its package"
-        ) from error
-    try:
-        return factory(**options)
-    except Exception as error:  # whatever a foreign constructor raises is about its options
-        raise ValueError(f"{name} cannot be made with options {options}: {error}") from error
-
-
 def relax_by_name(
-    calculator: str, options: dict[str, Any], config: RelaxConfig, crystal: Crystals
+    calculator: str, options: dict[str, Any], trust: bool, config: RelaxConfig, crystal: Crystals
 ) -> Relaxation:
     """Relax one crystal; every failure is a status."""
     written = json.dumps(options, sort_keys=True)
-    return relax_one(crystal, lambda _: _ready_calculator(calculator, written), config)
+    return relax_one(crystal, lambda _: _ready_calculator(calculator, written, trust), config)
 
 
-def _ready_calculator(name: str, options: str) -> Any:
+def _ready_calculator(name: str, options: str, trust: bool) -> Any:
     """A calculator that remembers no crystal; learned potentials take seconds to load, so kept."""
-    calculator = _kept_calculator(name, options)
+    calculator = _kept_calculator(name, options, trust)
     if hasattr(calculator, "reset"):
         calculator.reset()
         return calculator
-    return make_calculator(name, json.loads(options))
+    return make_calculator(name, json.loads(options), trust)
 
 
 @lru_cache(maxsize=1)
-def _kept_calculator(name: str, options: str) -> Any:
-    return make_calculator(name, json.loads(options))
+def _kept_calculator(name: str, options: str, trust: bool) -> Any:
+    return make_calculator(name, json.loads(options), trust)
+
+
+def make(config: EvaluatorConfig, relax: RelaxConfig, listener: Listener) -> AseEvaluator:
+    """The evaluator of the name ``ase:module.Class``."""
+    name, workers = config.name.partition(":")[2], processes(config.workers)
+    return AseEvaluator(name, config.options, relax, workers, config.trust_factory)

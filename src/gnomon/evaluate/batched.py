@@ -8,10 +8,12 @@ from typing import Any
 from gnomon.dynamics.relax import SKIN, relax
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations
-from gnomon.io.objects import as_crystals
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import as_crystals
 from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import Shape
-from gnomon.potential.predict import CAPACITY, LoadedPotential
+from gnomon.potential.predict import CAPACITY, LoadedPotential, load_potential
+from gnomon.run.listener import Listener
 
 
 class BatchedEvaluator:
@@ -44,9 +46,12 @@ class BatchedEvaluator:
 
     def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals; others are in work meanwhile."""
-        crystals = as_crystals(crystals)
-        results = relax(
-            crystals, self.potential, self.relax, capacity=self.capacity, skin=self.skin
-        )
+        batch = as_crystals(crystals)
+        results = relax(batch, self.potential, self.relax, capacity=self.capacity, skin=self.skin)
         for i, result in enumerate(results):
-            yield Evaluations.of([result], crystals.ids[i : i + 1], self.scheme)
+            yield Evaluations.of([result], batch.ids[i : i + 1], self.scheme)
+
+
+def make(config: EvaluatorConfig, relax: RelaxConfig, listener: Listener) -> BatchedEvaluator:
+    """The evaluator of weights by name or path."""
+    return BatchedEvaluator(load_potential(config.name, listener=listener), relax)

@@ -32,6 +32,7 @@ def evaluator(
     corrections: Literal["mp2020", "none"] | None = None,
     workers: int = 0,
     relax: RelaxConfig | None = None,
+    trust_factory: bool = False,
 ) -> Evaluator:
     """The evaluator of this name, as on the command line.
 
@@ -46,13 +47,18 @@ def evaluator(
             ``none`` is asked for.
         workers: processes of a calculator; 0 takes one a core.
         relax: when a relaxation ends (``RelaxConfig``: eV/Å, steps, seconds) and what it keeps.
+        trust_factory: call any function that makes the ASE calculator, not only the known ones.
 
     Raises:
         ValueError: if there is no evaluator of this name, or it refuses the options.
     """
     try:
         config = EvaluatorConfig(
-            name=name, options=dict(options or {}), corrections=corrections, workers=workers
+            name=name,
+            options=dict(options or {}),
+            corrections=corrections,
+            workers=workers,
+            trust_factory=trust_factory,
         )
     except ValidationError as error:
         reasons = [one["msg"].removeprefix("Value error, ") for one in error.errors()]

@@ -30,10 +30,15 @@ from gnomon.evaluate import Evaluations
 from gnomon.evaluate.ase import GRACE, in_pool
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.pulay import ConstantCutoff
+from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.evaluate.relaxing import CalculationError, relax_one
 from gnomon.evaluate.resumable import Keeper
 from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.io import to_ase
+from gnomon.run.files import cache_folder
+from gnomon.run.listener import Listener
+from gnomon.run.pool import processes
+from gnomon.run.registry import no_such
 
 INSTALL = (
     "pip install 'gnomon[gpaw]' (it is built from source and needs libxc-dev, libopenblas-dev and "
@@ -223,24 +228,30 @@ def _without_data(gpaw: Any, symbols: list[str]) -> list[str]:
     ]
 
 
-def gpaw_evaluator(
-    preset: str, options: dict[str, Any], relax: RelaxConfig, folder: Path, workers: int
+def make(
+    config: EvaluatorConfig,
+    relax: RelaxConfig,
+    listener: Listener,
+    folder: Path | None = None,
 ) -> GpawEvaluator:
-    """The evaluator of a preset.
+    """The evaluator of a preset: ``gpaw`` (which is ``gpaw:screening``), ``gpaw:tight`` ...
 
     Args:
-        preset: see ``PRESETS``.
-        options: settings of ``GpawConfig`` that replace the preset's.
+        config: its options are settings of ``GpawConfig`` that replace the preset's.
         relax: its settings that were given replace the preset's.
-        folder: of checkpoints and logs.
-        workers: processes.
+        listener: hears nothing.
+        folder: of checkpoints and logs; in gnomon's cache by default.
 
     Raises:
         ValueError: if there is no such preset or setting, or GPAW is not installed.
     """
+    preset = config.name.partition(":")[2] or "screening"
     if preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r} of GPAW: choose one of {', '.join(PRESETS)}")
-    config, limits = PRESETS[preset]
-    config = GpawConfig.model_validate(config.model_dump() | options)
+        raise ValueError(no_such("preset of GPAW", preset, PRESETS))
+    settings, limits = PRESETS[preset]
+    settings = GpawConfig.model_validate(settings.model_dump() | config.options)
     given = {name: getattr(relax, name) for name in relax.model_fields_set}
-    return GpawEvaluator(config, limits.model_copy(update=given), folder, workers)
+    limits = limits.model_copy(update=given)
+    return GpawEvaluator(
+        settings, limits, folder or cache_folder() / "gpaw", processes(config.workers)
+    )

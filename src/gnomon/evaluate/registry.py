@@ -5,26 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.ase import AseEvaluator
 from gnomon.evaluate.corrections import Corrected
-from gnomon.evaluate.gpaw import gpaw_evaluator
 from gnomon.potential.weights import BUNDLED, PUBLISHED
-from gnomon.run.files import cache_folder
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.pool import processes
-
-ASE = "ase:"
-"""What the name of an ASE calculator begins with."""
-
-GPAW = "gpaw"
-"""DFT, as a rule with a preset: gpaw:screening (the default), gpaw:tight, gpaw:r2scan."""
+from gnomon.run.registry import Registry, no_such
 
 NAMES = (*BUNDLED, *PUBLISHED)
 """Weights that are known by name."""
+
+EVALUATORS = Registry(
+    "evaluator",
+    "gnomon.evaluators",
+    {
+        "ase": "gnomon.evaluate.ase:make",  # ase:module.Class
+        "gpaw": "gnomon.evaluate.gpaw:make",  # gpaw:screening, gpaw:tight, gpaw:r2scan
+        **dict.fromkeys(NAMES, "gnomon.evaluate.batched:make"),
+    },
+)
+"""By what stands before the colon.  A plug-in is a function like these, which takes the settings
+(``EvaluatorConfig``), a ``RelaxConfig`` and a ``Listener``, and returns an ``Evaluator``."""
 
 DEFAULT_EVALUATOR = "gnomon-1"
 """The potential in the package: 89 elements, without a download."""
@@ -52,21 +55,25 @@ class EvaluatorConfig(BaseModel):
         default=0, ge=0, description="processes of a calculator; 0 takes one a core"
     )
 
-    @field_validator("name")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        known = name.startswith(ASE) or name.partition(":")[0] == GPAW or name in NAMES
-        if not known and not Path(name).is_file():
-            raise ValueError(
-                f"no evaluator {name!r}: give weights ({', '.join(NAMES)}), the path of a weight "
-                "file, gpaw, or ase:module.Class, as in ase:ase.calculators.emt.EMT"
-            )
-        return name
+    trust_factory: bool = Field(
+        default=False,
+        description="call any function that makes the ASE calculator, not only those that are "
+        "known (docs/guides/discover.md)",
+    )
+
+    @property
+    def kind(self) -> str:
+        """Name in the registry; empty for a file of weights."""
+        kind = self.name.partition(":")[0]
+        return kind if kind in EVALUATORS.names() else ""
 
     @model_validator(mode="after")
-    def _options_are_read(self) -> EvaluatorConfig:
-        if self.options and not self.name.startswith((ASE, GPAW)):
-            raise ValueError(f"options belong to gpaw and ase: calculators, not to {self.name!r}")
+    def _exists(self) -> EvaluatorConfig:
+        if not self.kind and not Path(self.name).is_file():
+            names = (*EVALUATORS.names(), "ase:module.Class", "the path of a file of weights")
+            raise ValueError(no_such("evaluator", self.name, names))
+        if self.options and self.kind in ("", *NAMES):
+            raise ValueError(f"options belong to calculators (ase:, gpaw), not to {self.name!r}")
         return self
 
 
@@ -78,23 +85,8 @@ def make_evaluator(
     Raises:
         ValueError: if there is no such calculator or preset, or no such weights.
     """
-    corrections = config.corrections
-    found: Evaluator
-    if config.name.startswith(ASE):
-        workers = processes(config.workers)
-        found = AseEvaluator(config.name.removeprefix(ASE), config.options, relax, workers)
-        corrections = corrections or "none"
-    elif config.name.partition(":")[0] == GPAW:
-        preset = config.name.partition(":")[2] or "screening"
-        workers = processes(config.workers)
-        found = gpaw_evaluator(preset, config.options, relax, cache_folder() / "gpaw", workers)
-        corrections = corrections or "none"
-    else:
-        from gnomon.evaluate.batched import BatchedEvaluator
-        from gnomon.potential.predict import load_potential
-
-        found = BatchedEvaluator(load_potential(config.name, listener=listener), relax)
-        corrections = corrections or "mp2020"
-    if corrections == "mp2020":
+    found: Evaluator = EVALUATORS.get(config.kind or DEFAULT_EVALUATOR)(config, relax, listener)
+    uncorrected = config.kind in ("", *NAMES)
+    if (config.corrections or ("mp2020" if uncorrected else "none")) == "mp2020":
         return Corrected(found)
     return found

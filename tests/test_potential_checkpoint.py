@@ -7,10 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from gnomon.potential.checkpoint import load, save
-from tests.tiny_potentials import tiny_potential
-
-CARD = {"name": "tiny", "trained_on": "nothing"}
+from gnomon.learn.model_file import write_model_file
+from gnomon.potential.checkpoint import Weighted, load, save
+from tests.tiny_potentials import CARD, tiny_potential
 
 KINDS = {
     "plain": {},
@@ -32,8 +31,13 @@ def potential(request):
 @pytest.fixture
 def whole(tmp_path) -> bytes:
     path = tmp_path / "whole.gnomon"
-    save(path, tiny_potential().potential, CARD)
+    save(path, Weighted(tiny_potential().potential, CARD))
     return path.read_bytes()
+
+
+@pytest.fixture
+def nequix() -> bytes:
+    return nequix_file(tiny_potential().potential)
 
 
 def nequix_file(potential) -> bytes:
@@ -52,7 +56,7 @@ def nequix_file(potential) -> bytes:
 
 
 def test_weights_and_card_survive_a_round_trip(potential, tmp_path):
-    save(tmp_path / "a.gnomon", potential, CARD)
+    save(tmp_path / "a.gnomon", Weighted(potential, CARD))
     again, card = load(tmp_path / "a.gnomon")
     assert card == CARD
     assert again.config == potential.config
@@ -63,8 +67,8 @@ def test_weights_and_card_survive_a_round_trip(potential, tmp_path):
 
 def test_half_precision_keeps_three_digits_in_half_the_bytes(tmp_path):
     potential = tiny_potential(radial_mlp_size=64).potential
-    save(tmp_path / "whole.gnomon", potential, CARD)
-    save(tmp_path / "half.gnomon", potential, CARD, half=True)
+    save(tmp_path / "whole.gnomon", Weighted(potential, CARD))
+    save(tmp_path / "half.gnomon", Weighted(potential, CARD), half=True)
     again, _ = load(tmp_path / "half.gnomon")
     for mine, yours in zip(jax.tree.leaves(potential), jax.tree.leaves(again), strict=True):
         assert yours.dtype == np.float32
@@ -77,32 +81,34 @@ def test_nequix_files_are_read(potential, tmp_path):
     if potential.config.repulsion:
         pytest.skip("Nequix knows no repulsion")
     (tmp_path / "a.nqx").write_bytes(nequix_file(potential))
-    again, header = load(tmp_path / "a.nqx")
-    assert header["hidden_irreps"] == potential.config.hidden_irreps
+    again, card = load(tmp_path / "a.nqx")
+    assert card is None
     assert again.config == potential.config
     for mine, yours in zip(jax.tree.leaves(potential), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(mine, yours)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.3, 0.7, 0.999, -1])
-def test_a_file_cut_short_is_refused(whole, tmp_path, kept):
-    path = tmp_path / "cut.gnomon"
+@pytest.mark.parametrize("kind", ["whole", "nequix"])
+def test_a_file_cut_short_is_refused(request, tmp_path, kind, kept):
+    whole, path = request.getfixturevalue(kind), tmp_path / "cut"
     path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(ValueError, match=r"cut\.gnomon is (not a whole|no) weight file"):
+    with pytest.raises(ValueError, match=r"cut (is not a whole weight file|is damaged|is no)"):
         load(path)
 
 
-def test_a_newline_at_the_end_is_allowed_as_one_published_checkpoint_has_it(whole, tmp_path):
-    path = tmp_path / "newline.gnomon"
-    path.write_bytes(whole + b"\n")
+def test_a_newline_at_the_end_is_allowed_as_one_published_checkpoint_has_it(nequix, tmp_path):
+    path = tmp_path / "newline.nqx"
+    path.write_bytes(nequix + b"\n")
     load(path)
 
 
 @pytest.mark.parametrize("tail", [b"\0", b" ", b"\n\n", b"more", b"\x93NUMPY"])
-def test_bytes_after_the_end_are_refused(whole, tmp_path, tail):
-    path = tmp_path / "long.gnomon"
-    path.write_bytes(whole + tail)
-    with pytest.raises(ValueError, match="more arrays than its header names"):
+@pytest.mark.parametrize("kind", ["whole", "nequix"])
+def test_bytes_after_the_end_are_refused(request, tmp_path, kind, tail):
+    path = tmp_path / "long"
+    path.write_bytes(request.getfixturevalue(kind) + tail)
+    with pytest.raises(ValueError, match=r"more arrays than its header names|is damaged"):
         load(path)
 
 
@@ -113,21 +119,26 @@ def test_bytes_after_the_end_are_refused(whole, tmp_path, tail):
         ("n_layers", 1),
         ("hidden_irreps", "5x0e + 3x1o"),
         ("hidden_irreps", "nonsense"),
-        ("elements", [1, 1]),
-        ("elements", [1, 2]),
-        ("elements", [500]),
+        ("atomic_numbers", [1, 1]),
+        ("atomic_numbers", [1, 2]),
+        ("atomic_numbers", [500]),
         ("cutoff", None),
         ("cutoff", -1.0),
-        ("unheard_of", 1),
     ],
 )
-def test_a_header_that_does_not_fit_is_refused(whole, tmp_path, name, value):
-    line, _, arrays = whole.partition(b"\n")
-    header = json.loads(line)
-    header["config"][name] = value
-    path = tmp_path / "other.gnomon"
+def test_a_header_that_does_not_fit_is_refused(nequix, tmp_path, name, value):
+    line, _, arrays = nequix.partition(b"\n")
+    header = json.loads(line) | {name: value}
+    path = tmp_path / "other.nqx"
     path.write_bytes(json.dumps(header).encode() + b"\n" + arrays)
-    with pytest.raises(ValueError, match=r"other\.gnomon is not a whole weight file"):
+    with pytest.raises(ValueError, match=r"other\.nqx is not a whole weight file"):
+        load(path)
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "other.gnomon"
+    write_model_file(path, {"kind": "structural"}, {"a": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"other\.gnomon holds a structural, not a potential"):
         load(path)
 
 
@@ -139,23 +150,22 @@ def test_a_header_that_does_not_fit_is_refused(whole, tmp_path, name, value):
         b"[1, 2]\n",
         b"{}\n",
         b'{"format": "gnomon potential 1"}\n',
-        b'{"format": "gnomon potential 1", "config": 3, "card": {}}\n',
         b"\xff" * 100,
     ],
 )
 def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / "other.bin"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"other\.bin is (not a whole|no) weight file"):
+    with pytest.raises(ValueError, match=r"other\.bin (is not a whole|is no|was written by an)"):
         load(path)
 
 
-def test_nothing_is_unpickled(whole, tmp_path):
+def test_nothing_is_unpickled(nequix, tmp_path):
     """An array of objects, which NumPy would unpickle if it were allowed to."""
-    line, _, _ = whole.partition(b"\n")
+    line, _, _ = nequix.partition(b"\n")
     stream = io.BytesIO()
     np.save(stream, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    path = tmp_path / "trap.gnomon"
+    path = tmp_path / "trap.nqx"
     path.write_bytes(line + b"\n" + stream.getvalue())
     with pytest.raises(ValueError, match="not a whole weight file"):
         load(path)

@@ -345,8 +345,8 @@ def test_published_weights_give_the_outputs_of_their_authors(weights_folder, nam
             for row in rows
         )
     )
-    potential, card = load(weights_folder / f"{name}.nqx")
-    found = LoadedPotential(name, "", potential, card).predict(given)
+    potential, _ = load(weights_folder / f"{name}.nqx")
+    found = LoadedPotential(name, "", potential).predict(given)
     energy = np.array([row["energy"] for row in rows])
     forces = np.concatenate([row["forces"] for row in rows])
     stress = np.array([row["stress_voigt"] for row in rows])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.io.frames import Frames, write_frames
+from gnomon.learn.fit import Session
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hash
 from gnomon.potential.batch import ROW, Shape, pack
@@ -26,6 +27,7 @@ from gnomon.potential.loader import (
     batch_shape,
     epoch_order,
     fill,
+    is_element,
     prepare,
     stream,
 )
@@ -34,9 +36,10 @@ from gnomon.potential.predict import LoadedPotential, load_potential
 from gnomon.potential.start import fresh_potential, refit
 from gnomon.potential.steps import LossConfig, losses
 from gnomon.potential.train import (
-    Origin,
+    Lessons,
     PotentialTrainConfig,
     split_frames,
+    train_into,
     train_potential,
 )
 from gnomon.potential.validate import validate
@@ -87,7 +90,7 @@ def frames() -> Frames:
 def trained(frames, tmp_path_factory) -> tuple[Path, PotentialCard]:
     """A training that nothing interrupted."""
     out = tmp_path_factory.mktemp("trained") / "whole.gnomon"
-    return out, train_potential(frames, settings_of(), out=out, origin=Origin("made up"))
+    return out, train_into(out, Lessons(frames, name="made up"), settings_of())
 
 
 def weights(path: Path) -> list[np.ndarray]:
@@ -103,7 +106,7 @@ def weights(path: Path) -> list[np.ndarray]:
 def test_an_epoch_sees_every_visit_once_in_batches_of_one_shape(seed, batch, share):
     rng = np.random.default_rng(seed)
     samples = prepare(labelled_at_random(rng, 12), CUTOFF)
-    order = epoch_order(samples.frames.first, share, rng)
+    order = epoch_order([(samples.frames.first, share)], rng)
     shape = batch_shape(samples, batch)
     plan = fill(order, samples, shape)
     assert sorted(np.concatenate(plan)) == sorted(order)
@@ -159,7 +162,7 @@ def test_batches_are_what_pack_makes_of_the_same_crystals(seed):
 def test_first_frames_make_up_their_share_of_every_part_of_an_epoch(seed, n, of_first, share):
     rng = np.random.default_rng(seed)
     first = rng.random(n) < of_first
-    order = epoch_order(first, share, rng)
+    order = epoch_order([(first, share)], rng)
     visits = np.bincount(order, minlength=n)
     assert (visits >= 1).all()
     assert (visits[~first] == 1).all()
@@ -171,11 +174,33 @@ def test_first_frames_make_up_their_share_of_every_part_of_an_epoch(seed, n, of_
 
 def test_half_of_each_batch_is_drawn_from_first_frames():
     first = np.arange(1000) % 2 == 0  # enough of them: half of all
-    order = epoch_order(first, 0.5, np.random.default_rng(0))
+    order = epoch_order([(first, 0.5)], np.random.default_rng(0))
     by_part = first[order].reshape(20, -1).mean(axis=1)
     # half drawn from first frames, and half of the other half are first frames by chance
     assert abs(by_part.mean() - 0.75) < 0.001
     assert (np.abs(by_part - 0.75) < 0.15).all()
+
+
+def test_elements_come_up_as_often_as_asked_beside_first_frames():
+    n = 1000
+    first, element = np.arange(n) % 2 == 0, np.arange(n) < 200
+    order = epoch_order([(first, 0.4), (element, 0.2)], np.random.default_rng(0))
+    assert len(order) == 2500  # of which two fifths are of all kinds
+    visits = np.bincount(order, minlength=n)
+    assert visits.min() == 1
+    assert visits[element].sum() == pytest.approx(200 + 500 + 100 * 2, abs=30)
+    order = epoch_order([(np.arange(n) < 10, 0.5)], np.random.default_rng(0))
+    assert np.bincount(order).max() == 1 + MAX_REPEATS
+    with pytest.raises(ValueError, match="less than 1"):
+        epoch_order([(first, 0.5), (element, 0.5)], np.random.default_rng(0))
+
+
+def test_frames_of_one_element_are_told_apart():
+    salt, metal = ([11, 17], [[0] * 3, [0.5] * 3]), ([11], [[0] * 3])
+    molecule = ([8, 8], [[0] * 3, [0.3] * 3])
+    cells = [Crystals.single(4 * np.eye(3), *atoms) for atoms in (salt, metal, molecule)]
+    frames = Frames.of(Crystals.concatenate(cells), np.zeros(3), scheme="none")
+    assert is_element(frames).tolist() == [False, True, True]
 
 
 def test_what_goes_wrong_in_the_thread_is_raised():
@@ -258,7 +283,7 @@ def test_refitting_takes_out_what_goes_with_composition(frames):
         frames, energy=frames.energy + frames.crystals.composition @ np.linspace(-3, 3, 119)
     )
     before = np.abs(teacher.predict(frames.crystals).energy - shifted.energy)
-    again = LoadedPotential("", "", refit(teacher.potential, shifted, 0), {})
+    again = LoadedPotential("", "", refit(teacher.potential, shifted, 0))
     after = np.abs(again.predict(frames.crystals).energy - shifted.energy)
     assert after.mean() < 0.15 * before.mean()
 
@@ -267,7 +292,7 @@ def test_refitting_takes_out_what_goes_with_composition(frames):
 
 
 @pytest.mark.parametrize("method", ["adamw", "muon"])
-def test_four_frames_are_learnt_by_heart(tmp_path, method):
+def test_four_frames_are_learnt_by_heart(method):
     four = labelled(4, seed=5, max_atoms=4)
     config = settings_of(
         optimizer={"epochs": 300, "learning_rate": 5e-3, "method": method},
@@ -275,16 +300,13 @@ def test_four_frames_are_learnt_by_heart(tmp_path, method):
         validate_below=100,
     )
     said: list[str] = []
-    train_potential(
-        four,
-        config,
-        out=tmp_path / "four.gnomon",
-        listener=Listener(said.append, lambda *_: None),
+    made = train_potential(
+        Lessons(four), config, Session(listener=Listener(said.append, lambda *_: None))
     )
     samples = prepare(four, CUTOFF)
     shape = batch_shape(samples, 4)
     start = validate(fresh_potential(samples, NETWORK, 0), samples, shape).all
-    end = validate(load(tmp_path / "four.gnomon")[0], samples, shape).all
+    end = validate(made.potential, samples, shape).all
     assert end.energy < 0.1 * start.energy
     assert end.forces < 0.1 * start.forces
     assert end.stress < 0.1 * start.stress
@@ -305,14 +327,16 @@ def test_a_killed_training_goes_on_to_the_same_weights(frames, trained, tmp_path
         return Listener(lambda _: None, tick)
 
     for stop in (0.3, 0.8):  # within the first epoch, and within the last
+        session = Session(listener=kill(stop), save_every=0.0)
         with pytest.raises(KilledError):
-            train_potential(frames, settings_of(), out=out, listener=kill(stop), save_every=0.0)
+            train_into(out, Lessons(frames), settings_of(), session)
         assert not out.exists()
         assert Path(f"{out}.partial").exists()
         latest, card = load(Path(f"{out}.latest"))
-        assert not card["finished"]
+        assert card is not None
+        assert not card.finished
         assert latest.config.cutoff == CUTOFF
-    card = train_potential(frames, settings_of(), out=out)
+    card = train_into(out, Lessons(frames), settings_of())
     assert all(np.array_equal(a, b) for a, b in zip(weights(out), weights(trained[0]), strict=True))
     assert (card.steps, card.epochs) == (trained[1].steps, trained[1].epochs)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.gnomon"]
@@ -321,7 +345,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(frames, trained, tmp_path
 def test_a_finished_training_is_not_repeated(frames, trained):
     out, card = trained
     before = out.stat().st_mtime_ns
-    assert train_potential(frames, settings_of(), out=out) == card
+    assert train_into(out, Lessons(frames), settings_of()) == card
     assert out.stat().st_mtime_ns == before
 
 
@@ -330,22 +354,17 @@ def test_other_data_or_settings_do_not_go_on(frames, trained, tmp_path, what):
     other = frames.take(np.arange(30)) if what == "data" else frames
     config = settings_of(seed=1) if what == "settings" else settings_of()
     with pytest.raises(ValueError, match="other data or settings"):
-        train_potential(other, config, out=trained[0])
+        train_into(trained[0], Lessons(other), config)
     out = tmp_path / "half.gnomon"
 
     def stop(*_):
         raise KeyboardInterrupt
 
+    session = Session(listener=Listener(_silent_then(stop), _nothing), save_every=0.0)
     with pytest.raises(KeyboardInterrupt):
-        train_potential(
-            frames,
-            settings_of(),
-            out=out,
-            listener=Listener(_silent_then(stop), _nothing),
-            save_every=0.0,
-        )
+        train_into(out, Lessons(frames), settings_of(), session)
     with pytest.raises(ValueError, match="unfinished training of other data or settings"):
-        train_potential(other, config, out=out)
+        train_into(out, Lessons(other), config)
 
 
 def _nothing(*_) -> None:
@@ -366,19 +385,19 @@ def _silent_then(stop):
 
 def test_the_card_says_what_was_trained_and_how_well(frames, trained):
     out, card = trained
-    potential, header = load(out)
-    assert PotentialCard.model_validate(header) == card
+    potential, again = load(out)
+    assert again == card
     hashes = np.array([formula_hash(f) for f in frames.group])
     held = (hashes >= 75) & (hashes < 85)
-    assert card.train_frames == (hashes < 75).sum()
-    assert card.validation_frames + card.validation_unknown == held.sum() > 0
+    assert card.train_rows == (hashes < 75).sum()
+    assert card.rows - card.train_rows == held.sum() > 0
     assert card.scheme == frames.scheme
     assert card.data == "made up"
     assert card.epochs == 3
     assert card.finished
     assert card.parameters == sum(x.size for x in weights(out))
-    assert card.versions["jax"] == jax.__version__
-    mine = LoadedPotential("", "", potential, {}).predict(frames.take(held).crystals)
+    assert card.stamp["versions"]["jax"] == jax.__version__
+    mine = LoadedPotential("", "", potential).predict(frames.take(held).crystals)
     error = np.abs(mine.energy - frames.energy[held]) / frames.crystals.n_atoms[held]
     assert card.validation is not None
     assert card.validation.all.energy == pytest.approx(error.mean(), rel=ROUNDING)
@@ -391,12 +410,12 @@ def test_the_card_says_what_was_trained_and_how_well(frames, trained):
 
 
 def test_no_formula_that_validates_ever_trains(frames):
-    split = split_frames(frames, None, settings_of())
+    split = split_frames(Lessons(frames), settings_of())
     assert split.validation is not None
     assert not set(split.train.group) & set(split.validation.group)
     assert all(formula_hash(f) < 75 for f in split.train.group)
     assert all(75 <= formula_hash(f) < 85 for f in split.validation.group)
-    apart = split_frames(frames, frames, settings_of())
+    apart = split_frames(Lessons(frames, frames), settings_of())
     assert apart.validation is not None
     assert apart.validation.group.tolist() == split.validation.group.tolist()
 
@@ -405,25 +424,25 @@ def test_labels_held_out_change_no_weight(frames, trained, tmp_path):
     hashes = np.array([formula_hash(f) for f in frames.group])
     energy = np.where(hashes >= 75, frames.energy + 100.0, frames.energy)
     other = dataclasses.replace(frames, energy=energy)
-    card = train_potential(other, settings_of(), out=tmp_path / "other.gnomon")
+    card = train_into(tmp_path / "other.gnomon", Lessons(other), settings_of())
     assert card.data_sha256 != trained[1].data_sha256
     pairs = zip(weights(tmp_path / "other.gnomon"), weights(trained[0]), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_frames_that_cannot_train_are_refused_with_the_reason(frames, tmp_path):
+def test_frames_that_cannot_train_are_refused_with_the_reason(frames):
     hashes = np.array([formula_hash(f) for f in frames.group])
     with pytest.raises(ValueError, match="has a formula hash below 75"):
-        split_frames(frames.take(hashes >= 75), None, settings_of())
+        split_frames(Lessons(frames.take(hashes >= 75)), settings_of())
     with pytest.raises(ValueError, match="label both alike"):
-        split_frames(frames, dataclasses.replace(frames, scheme="PBE"), settings_of())
+        split_frames(Lessons(frames, dataclasses.replace(frames, scheme="PBE")), settings_of())
     narrow = LoadedPotential(
-        "narrow", "0" * 64, Potential(tiny_config(elements=(3, 8)), key=jax.random.key(0)), {}
+        "narrow", "0" * 64, Potential(tiny_config(elements=(3, 8)), key=jax.random.key(0))
     )
     with pytest.raises(ValueError, match="narrow does not know"):
-        split_frames(frames, None, settings_of(network=None), narrow)
+        split_frames(Lessons(frames, start=narrow), settings_of(network=None))
     with pytest.raises(ValueError, match="random weights, or weights to start from"):
-        train_potential(frames, settings_of(network=None), out=tmp_path / "x.gnomon")
+        train_potential(Lessons(frames), settings_of(network=None))
     with pytest.raises(ValueError, match="validate_below"):
         settings_of(train_below=80, validate_below=70)
 
@@ -434,16 +453,14 @@ def test_frames_that_cannot_train_are_refused_with_the_reason(frames, tmp_path):
 def test_fine_tuning_begins_with_the_errors_of_its_weights(frames, trained, tmp_path):
     start = load_potential(str(trained[0]))
     said: list[str] = []
-    card = train_potential(
-        frames,
-        settings_of(network=None),
-        out=tmp_path / "fine.gnomon",
-        start=start,
-        listener=Listener(said.append, _nothing),
+    lessons, session = (
+        Lessons(frames, start=start),
+        Session(listener=Listener(said.append, _nothing)),
     )
+    card = train_into(tmp_path / "fine.gnomon", lessons, settings_of(network=None), session)
     assert trained[1].validation is not None
     assert str(trained[1].validation.all) in said[1]
-    assert card.started_from == start.scheme
+    assert card.config["started_from"] == start.scheme
     assert any(
         not np.array_equal(a, b)
         for a, b in zip(weights(tmp_path / "fine.gnomon"), weights(trained[0]), strict=True)
@@ -452,7 +469,7 @@ def test_fine_tuning_begins_with_the_errors_of_its_weights(frames, trained, tmp_
 
 def test_the_time_given_is_the_time_taken(frames, trained, tmp_path):
     config = settings_of(minutes=0.03)  # the epochs of the settings take less
-    card = train_potential(frames, config, out=tmp_path / "timed.gnomon")
+    card = train_into(tmp_path / "timed.gnomon", Lessons(frames), config)
     assert card.wall_seconds >= 1.8
     assert card.epochs > trained[1].epochs
 
@@ -466,9 +483,10 @@ def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
     shown = capsys.readouterr()
     assert "energy (eV/atom)" in shown.out
     _, card = load(tmp_path / "cli.gnomon")
-    assert card["data"] == "frames.parquet"
-    assert card["config"]["network"]["cutoff"] == 3
-    assert card["config"]["optimizer"]["averaging"] == 0.999
+    assert card is not None
+    assert card.data == "frames.parquet"
+    assert card.config["network"]["cutoff"] == 3
+    assert card.config["optimizer"]["averaging"] == 0.999
 
     assert main([*command, "--from", str(tmp_path / "cli.gnomon"), *small, *common]) == 2
     assert "leave --hidden-irreps" in capsys.readouterr().err
@@ -477,8 +495,7 @@ def test_the_command_trains_and_says_how_well(frames, tmp_path, capsys):
 
 
 def test_a_potential_that_was_trained_is_loaded_like_any_other(frames, trained, tmp_path):
-    potential, card = load(trained[0])
-    save(tmp_path / "half.gnomon", potential, card, half=True)
+    save(tmp_path / "half.gnomon", load(trained[0]), half=True)
     whole = load_potential(str(trained[0])).predict(frames.crystals)
     half = load_potential(str(tmp_path / "half.gnomon")).predict(frames.crystals)
     assert np.abs(whole.energy - half.energy).max() < 0.1  # eV; 16 bits of each weight

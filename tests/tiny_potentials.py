@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from gnomon.potential.batch import AtomBatch
-from gnomon.potential.checkpoint import save
+from gnomon.potential.card import PotentialCard
+from gnomon.potential.checkpoint import Weighted, save
 from gnomon.potential.config import PotentialConfig
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
+from gnomon.run.stamp import stamp
 from tests.strategies import ELEMENTS
 
 DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
@@ -18,6 +20,31 @@ DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
 
 CURSED, REPELLING = 79, 56
 """Elements whose energy is not a number, and which fly apart."""
+
+
+CARD = PotentialCard(
+    scheme="tiny, uncorrected",
+    data="nothing",
+    data_sha256="0" * 64,
+    rows=0,
+    train_rows=0,
+    train_first_frames=0,
+    train_atoms=0,
+    train_formulas=0,
+    validation_unknown=0,
+    split="none",
+    elements=len(ELEMENTS),
+    parameters=0,
+    validation=None,
+    config={},
+    finished=True,
+    epochs=0.0,
+    steps=0,
+    wall_seconds=0.0,
+    command=None,
+    stamp=stamp(),
+)
+"""Of weights that nobody trained."""
 
 
 def tiny_config(**changes: Any) -> PotentialConfig:
@@ -41,13 +68,13 @@ def tiny_config(**changes: Any) -> PotentialConfig:
 
 def tiny_potential(seed: int = 0, **changes: Any) -> LoadedPotential:
     potential = Potential(tiny_config(**changes), key=jax.random.key(seed))
-    return LoadedPotential("tiny", "0" * 64, potential, {})
+    return LoadedPotential("tiny", "0" * 64, potential)
 
 
 def tiny_file(folder: Path, **changes: Any) -> Path:
     """A weight file."""
     path = folder / "tiny.gnomon"
-    save(path, tiny_potential(**changes).potential, {"name": "tiny"})
+    save(path, Weighted(tiny_potential(**changes).potential, CARD))
     return path
 
 
@@ -75,4 +102,4 @@ class Morse(Potential):
         return jax.ops.segment_sum(atoms, batch.crystal, len(batch.lattice))
 
 
-MORSE = LoadedPotential("morse", "0" * 64, Morse(), {})
+MORSE = LoadedPotential("morse", "0" * 64, Morse())

@@ -13,8 +13,9 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.terminal import say
 from gnomon.io.frames import read_frames
 from gnomon.learn.compilation import cache_compilations
+from gnomon.learn.fit import Session
 from gnomon.potential.predict import load_potential
-from gnomon.potential.train import FINE_TUNING, Origin, PotentialTrainConfig, train_potential
+from gnomon.potential.train import FINE_TUNING, Lessons, PotentialTrainConfig, train_into
 from gnomon.run.listener import Listener
 
 SETTINGS = Section(
@@ -23,7 +24,7 @@ SETTINGS = Section(
         "loss.forces": ("--force-weight",),
         "loss.stress": ("--stress-weight",),
     },
-    without=("optimizer.loss", "loss.delta", "loss.stress_delta"),
+    without=("optimizer.loss", "loss.delta", "loss.stress_delta", "started_from"),
 )
 
 
@@ -75,18 +76,15 @@ def train(
         )
     for text, count in found.warnings.items():
         say(f"warning: {count} of {len(found.frames)} frames: {text}")
-    card = train_potential(
+    lessons = Lessons(
         found.frames,
-        config,
-        out=out,
-        validation=read_frames(validation, scheme=scheme).frames if validation else None,
-        start=None if start is None else load_potential(start, listener=listener),
-        origin=Origin(
-            ", ".join(Path(name).name for name in frames), shlex.join(["gnomon", *sys.argv[1:]])
-        ),
-        listener=listener,
-        save_every=60 * save_minutes,
+        read_frames(validation, scheme=scheme).frames if validation else None,
+        None if start is None else load_potential(start, listener=listener),
+        ", ".join(Path(name).name for name in frames),
+        shlex.join(["gnomon", *sys.argv[1:]]),
     )
+    session = Session(listener=listener, save_every=60 * save_minutes)
+    card = train_into(out, lessons, config, session)
     held = card.validation
     rows = [
         {
@@ -101,5 +99,5 @@ def train(
     return Output(
         card.model_dump(mode="json"),
         (rows or "no frames to validate on",),
-        (f"weights of {card.parameters} parameters, {card.train_frames} frames: {out}",),
+        (f"weights of {card.parameters} parameters, {card.train_rows} frames: {out}",),
     )

@@ -9,7 +9,6 @@ import typer
 
 from gnomon.cli.options import Output
 from gnomon.potential.weights import BUNDLED, PUBLISHED, bundled_path, is_cached, resolve
-from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
 
 
@@ -21,11 +20,9 @@ def list_weights() -> Output:
     Example: gnomon weights list --json
     """
     rows: list[dict[str, Any]] = []
-    for name in BUNDLED:
-        path = bundled_path(name)
-        there = path.is_file()
-        state = "comes with gnomon" if there else "missing"
-        rows.append({"name": name, "state": state, "sha256": sha256_of(path) if there else None})
+    for name, sha256 in BUNDLED.items():
+        state = "comes with gnomon" if bundled_path(name).is_file() else "missing"
+        rows.append({"name": name, "state": state, "sha256": sha256})
     for one in PUBLISHED.values():
         rows.append({"state": "fetched" if is_cached(one) else "not fetched", **asdict(one)})
     columns = ("name", "state", "trained_on", "licence")

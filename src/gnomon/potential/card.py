@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict
 
-from gnomon.potential.validate import Validation
-from gnomon.run.stamp import git_commit, stamp
+from gnomon.learn.card import Card
 
-PACKAGES = ("gnomon", "jax", "jaxlib", "equinox", "optax", "e3nn-jax", "numpy")
-"""Packages whose versions the card names."""
+EV_PER_A3 = 160.21766208
+"""GPa (CODATA 2018)."""
 
 
-class PotentialCard(BaseModel):
-    """What a trained potential is, what it was trained on, what it was measured to do."""
+class Errors(BaseModel):
+    """Mean absolute errors; None where nothing has that label."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    frames: int
+    energy: float | None
+    """eV/atom."""
+    forces: float | None
+    """eV/Å, of components."""
+    stress: float | None
+    """eV/Å3, of components."""
+
+    def __str__(self) -> str:
+        """In one line, in the units that people compare."""
+        parts = [(self.energy, 1e3, "meV/atom", 1), (self.forces, 1, "eV/Å", 4)]
+        parts.append((self.stress, EV_PER_A3, "GPa", 3))
+        found = [f"{v * by:.{d}f} {unit}" for v, by, unit, d in parts if v is not None]
+        return ", ".join(found) or "no labels"
+
+
+class Validation(BaseModel):
+    """Errors on frames that did not train: on all, and on the gentle ones among them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    all: Errors
+    gentle: Errors
+
+
+class PotentialCard(Card[Validation]):
+    """What a trained potential is, what it was trained on, what it was measured to do.
+
+    Its scheme is that of the labels, total energies (eV) as their source gives them; its rows are
+    the frames that train and those that may validate.
+    """
+
     kind: str = "potential"
-    scheme: str
-    """Energy scheme of the labels: total energies (eV) as their source gives them."""
-    data: str
-    data_sha256: str
-    """Of frames, labels and settings of the split, as arrays."""
-    train_frames: int
     train_first_frames: int
-    """Unrelaxed starts of relaxations among them."""
+    """Unrelaxed starts of relaxations among those that train."""
     train_atoms: int
     train_formulas: int
-    validation_frames: int
     validation_unknown: int
     """Frames that could validate but hold an element that never trained; they are in no error."""
-    split: str
     elements: int
     parameters: int
-    started_from: str | None
-    """Name and sha256 of the weights that training went on from."""
-    validation: Validation | None
-    config: dict[str, Any]
     finished: bool
     epochs: float
     steps: int
-    wall_seconds: float
     command: str | None
-    versions: dict[str, str]
-    git_commit: str | None
-    machine: str
-    trained_at: str
-
-
-def circumstances() -> dict[str, Any]:
-    """What a card says of the place and time of its training."""
-    return {
-        "versions": {name: version(name) for name in PACKAGES},
-        "git_commit": git_commit(),
-        "machine": stamp()["machine"],
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -29,7 +29,7 @@ WAITING = 64
 """Frames that may be put off to a later batch, because a smaller one fits into this one."""
 
 MAX_REPEATS = 4
-"""How often a first frame is seen in an epoch at most, however few there are."""
+"""How often frames are seen in an epoch for the sake of their group, however few there are."""
 
 
 class Targets(NamedTuple):
@@ -128,25 +128,37 @@ def batch_shape(samples: Samples, batch: int) -> Shape:
     )
 
 
-def epoch_order(
-    first: Bool[np.ndarray, " n"], share: float, rng: np.random.Generator
-) -> Int64[np.ndarray, " visits"]:
-    """Every frame once in a random order, and first frames in between.
+def is_element(frames: Frames) -> Bool[np.ndarray, " n"]:
+    """Which frames hold one element.  They always train: every energy is measured from theirs."""
+    numbers, starts = frames.crystals.atomic_numbers, frames.crystals.offsets[:-1]
+    return np.minimum.reduceat(numbers, starts) == np.maximum.reduceat(numbers, starts)
 
-    Of the frames drawn, ``share`` are first frames of relaxations and the others are of all kinds
-    (Merchant et al. 2023, Methods), unless a first frame were to come up more than ``MAX_REPEATS``
-    times an epoch.
+
+def epoch_order(
+    often: Sequence[tuple[Bool[np.ndarray, " n"], float]], rng: np.random.Generator
+) -> Int64[np.ndarray, " visits"]:
+    """Every frame once in a random order, and in between those that shall come up more often.
+
+    Of the frames drawn, each group in ``often`` makes up its share and the others are of all kinds
+    (as of first frames of relaxations in Merchant et al. 2023, Methods), unless a frame of a group
+    were to come up more than ``MAX_REPEATS`` times an epoch for it.
+
+    Raises:
+        ValueError: if the shares leave nothing to frames of all kinds.
     """
-    order = rng.permutation(len(first))
-    firsts = np.flatnonzero(first)
-    wanted = round(share / (1 - share) * len(first))
-    extra = min(wanted, MAX_REPEATS * len(firsts))
-    if not extra:
-        return order
-    rounds = -(-extra // len(firsts))
-    drawn = np.concatenate([rng.permutation(firsts) for _ in range(rounds)])[:extra]
-    places = [(np.arange(len(part)) + 0.5) / len(part) for part in (order, drawn)]
-    return np.concatenate([order, drawn])[np.argsort(np.concatenate(places), kind="stable")]
+    order = rng.permutation(len(often[0][0]))
+    rest = 1 - sum(share for _, share in often)
+    if rest <= 0:
+        raise ValueError("shares of frames that come up more often must come to less than 1")
+    parts = [order]
+    for group, share in often:
+        members = np.flatnonzero(group)
+        extra = min(round(share / rest * len(order)), MAX_REPEATS * len(members))
+        rounds = -(-extra // max(1, len(members)))
+        drawn = [rng.permutation(members) for _ in range(rounds)]
+        parts.append(np.concatenate([members[:0], *drawn])[:extra])
+    places = [(np.arange(len(part)) + 0.5) / max(1, len(part)) for part in parts]
+    return np.concatenate(parts)[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def fill(

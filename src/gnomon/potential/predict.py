@@ -15,6 +15,7 @@ from gnomon.elements import SYMBOLS
 from gnomon.io.labels import Labels
 from gnomon.io.objects import as_crystals
 from gnomon.potential.batch import Shape, batches
+from gnomon.potential.card import PotentialCard
 from gnomon.potential.checkpoint import load
 from gnomon.potential.network import Potential, energy_forces_stress
 from gnomon.potential.weights import resolve
@@ -31,7 +32,7 @@ class LoadedPotential:
     name: str
     sha256: str
     potential: Potential
-    card: dict[str, Any]
+    card: PotentialCard | None = None
 
     @property
     def scheme(self) -> str:

@@ -44,7 +44,7 @@ def refit(potential: Potential, frames: Frames, seed: int) -> Potential:
     """The potential with energies of atoms that make up for what it gets wrong by composition."""
     drawn = np.random.default_rng(seed).permutation(len(frames))[:REFIT_FRAMES]
     part = frames.take(np.sort(drawn))
-    found = LoadedPotential("", "", potential, {}).predict(part.crystals)
+    found = LoadedPotential("", "", potential).predict(part.crystals)
     wrong = (part.energy - found.energy) / part.crystals.n_atoms
     target = fit_elements(part.crystals.fractions, wrong)
     elements = list(potential.config.elements)

@@ -6,50 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from pydantic import BaseModel, ConfigDict
 
 from gnomon.io.frames import Frames
 from gnomon.potential.batch import Shape
+from gnomon.potential.card import Errors, Validation
 from gnomon.potential.loader import Samples, fill, stream
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import compiled
 
 GENTLE = 1.0
 """eV/Å; frames whose forces have a smaller rms length are relaxed or mildly perturbed."""
-
-
-class Errors(BaseModel):
-    """Mean absolute errors; None where nothing has that label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    frames: int
-    energy: float | None
-    """eV/atom."""
-    forces: float | None
-    """eV/Å, of components."""
-    stress: float | None
-    """eV/Å3, of components."""
-
-    def __str__(self) -> str:
-        """In one line, in the units that people compare."""
-        parts = [(self.energy, 1e3, "meV/atom", 1), (self.forces, 1, "eV/Å", 4)]
-        parts.append((self.stress, EV_PER_A3, "GPa", 3))
-        found = [f"{v * by:.{d}f} {unit}" for v, by, unit, d in parts if v is not None]
-        return ", ".join(found) or "no labels"
-
-
-EV_PER_A3 = 160.21766208
-"""GPa (CODATA 2018)."""
-
-
-class Validation(BaseModel):
-    """Errors on frames that did not train: on all, and on the gentle ones among them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    all: Errors
-    gentle: Errors
 
 
 class _Sums(NamedTuple):

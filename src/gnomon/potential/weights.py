@@ -94,8 +94,11 @@ PUBLISHED: Mapping[str, Published] = {
 }
 """Published weights by name; data sets and theory as in the README of their repository."""
 
-BUNDLED = ("gnomon-1",)
-"""Weights that come with gnomon: ``data/NAME.gnomon`` beside this module."""
+BUNDLED: Mapping[str, str] = {
+    "gnomon-1": "b43519c65e90b25f8dadda736ae746d5f00d6d3105107d87c6cbade107003d93",
+}
+"""Weights that come with gnomon, in ``data/NAME.gnomon`` beside this module, and the sha256 of the
+file in which they first came: it names their energy scheme, in whatever format they are kept."""
 
 
 def resolve(
@@ -189,4 +192,4 @@ def _bundled(name: str, folder: Path | None) -> Weights:
             f"{name} does not come with this installation ({path} is missing): install a release "
             f"of gnomon, or give one of {', '.join(PUBLISHED)}, or the path of a weight file"
         )
-    return Weights(name, path, sha256_of(path))
+    return Weights(name, path, BUNDLED[name])

@@ -29,6 +29,7 @@ from gnomon.hull import MissingElementError
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool
 from gnomon.run.store import SCHEMAS, Store
+from gnomon.testing import check_evaluator
 from tests.calculators import (
     DIES,
     EXIT_CODE,
@@ -42,7 +43,7 @@ from tests.calculators import (
     make_unpicklable,
 )
 from tests.conftest import REPOSITORY
-from tests.strategies import random_crystal, rewritten
+from tests.strategies import random_crystal
 
 CU, FE = 29, 26
 EMT_NAME = "ase.calculators.emt.EMT"
@@ -117,15 +118,12 @@ def test_no_steps_is_a_single_point() -> None:
     assert result.energy_per_atom == atoms.get_potential_energy()
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_energy_per_atom_does_not_depend_on_how_a_crystal_is_written(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    crystal = random_crystal(rng, 4).scale_volume(1.5)
-    numbers = rng.choice(np.array(EMT_ELEMENTS, np.uint8), len(crystal.atomic_numbers))
-    crystal = crystal.with_atomic_numbers(numbers)
-    energy = single_point(crystal)
-    for other in (rewritten(crystal, rng), crystal.supercell([[1, 1, 0], [0, 1, 0], [0, 0, 2]])):
-        assert single_point(other) == pytest.approx(energy, abs=EMT_NOISE)
+def test_emt_keeps_the_laws_of_evaluators() -> None:
+    rng = np.random.default_rng(0)
+    crystals = Crystals.concatenate([random_crystal(rng, 4) for _ in range(8)]).scale_volume(1.5)
+    numbers = rng.choice(np.array(EMT_ELEMENTS, np.uint8), len(crystals.atomic_numbers))
+    emt = AseEvaluator(EMT_NAME, {}, RelaxConfig(max_steps=0), 1)
+    check_evaluator(emt, crystals.with_atomic_numbers(numbers), tolerance=EMT_NOISE)
 
 
 def test_a_calculator_that_is_kept_remembers_neither_crystals_nor_other_options() -> None:

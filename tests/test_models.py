@@ -24,7 +24,8 @@ from gnomon.models.target import Target
 from gnomon.represent.graphs import BatchSize, build_graphs
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
-from tests.strategies import ELEMENTS, crystals, random_crystal, random_unimodular, rewritten, rngs
+from gnomon.testing import check_model
+from tests.strategies import ELEMENTS, crystals, random_crystal, rngs, seeds
 
 ENERGY_TOLERANCE = 2e-5
 """eV/atom; float32 rounding through a few layers, on energies of about 1 eV/atom."""
@@ -98,26 +99,9 @@ def test_formula_hashes_are_those_of_the_literature(formula, expected):
 # --- physics --------------------------------------------------------------------------------------
 
 
-@given(crystals, rngs)
-def test_energy_does_not_depend_on_how_the_crystal_is_written(model, crystal, rng):
-    """Rotation, translation, order of atoms, images, another basis of the lattice."""
-    assert_same(model.predict(crystal), model.predict(rewritten(crystal, rng)))
-
-
-@given(crystals, rngs)
-def test_energy_per_atom_of_a_supercell_is_that_of_its_cell(model, crystal, rng):
-    matrix = random_unimodular(rng) @ np.diag([1, 2, 1])
-    assert_same(model.predict(crystal), model.predict(crystal.supercell(matrix)))
-
-
-@given(st.lists(crystals, min_size=2, max_size=6), rngs)
-def test_energy_does_not_depend_on_the_company(model, batch, rng):
-    together = model.predict(Crystals.concatenate(batch))
-    for i in rng.permutation(len(batch)):
-        alone = model.predict(batch[i]).members[:, 0]
-        np.testing.assert_allclose(
-            alone, together.members[:, i], atol=ENERGY_TOLERANCE, rtol=RELATIVE_TOLERANCE
-        )
+@given(st.lists(crystals, min_size=2, max_size=4), seeds)
+def test_networks_keep_the_laws_of_models(model, batch, seed):
+    check_model(model, Crystals.concatenate(batch), seed=seed)
 
 
 @given(st.lists(crystals, min_size=1, max_size=4), rngs)

@@ -118,9 +118,9 @@ def pack(
     cart_coords = np.einsum("ni,nij->nj", crystals.frac_coords, crystals.lattice[of_atom])
     senders, shifts, mask, receivers = _in_rows(found, n, shape)
     return AtomBatch(
-        atomic_numbers=_padded(crystals.atomic_numbers.astype(np.int32), shape.atoms, 0),
-        crystal=_padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
-        positions=_padded(cart_coords.astype(dtype), shape.atoms, 0),
+        atomic_numbers=padded(crystals.atomic_numbers.astype(np.int32), shape.atoms, 0),
+        crystal=padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
+        positions=padded(cart_coords.astype(dtype), shape.atoms, 0),
         lattice=np.concatenate(
             [crystals.lattice, np.tile(np.eye(3), (shape.crystals - len(crystals), 1, 1))]
         ).astype(dtype),
@@ -186,10 +186,11 @@ def _in_rows(
         senders.reshape(-1, ROW),
         shifts.reshape(-1, ROW, 3),
         mask.reshape(-1, ROW),
-        _padded(np.repeat(np.arange(n_atoms), rows).astype(np.int32), shape.rows, last),
+        padded(np.repeat(np.arange(n_atoms), rows).astype(np.int32), shape.rows, last),
     )
 
 
-def _padded(values: np.ndarray, size: int, fill: int) -> np.ndarray:
+def padded(values: np.ndarray, size: int, fill: float | int) -> np.ndarray:
+    """The values, and ``fill`` in the rest of so many places."""
     room = np.full((size - len(values), *values.shape[1:]), fill, dtype=values.dtype)
     return np.concatenate([values, room])

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Float64, Int8, Int64, UInt8, UInt16
 
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.io.frames import Frames
-from gnomon.potential.batch import ROW, AtomBatch, Shape, needed, pack
+from gnomon.potential.batch import ROW, AtomBatch, Shape, needed, pack, padded
 from gnomon.structure.neighbors import neighbors
 
 CHUNK = 256
@@ -200,22 +200,22 @@ def assemble(
     senders[:r] = np.where(mask[:r], samples.senders[rows] + of_row[:, None], shape.atoms - 1)
     of_atom = np.repeat(np.arange(k), np.diff(atom_offsets))
     batch = AtomBatch(
-        atomic_numbers=_padded(crystals.atomic_numbers[atoms].astype(np.int32), shape.atoms, 0),
-        crystal=_padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
-        positions=_padded(samples.cart_coords[atoms].astype(np.float32), shape.atoms, 0),
+        atomic_numbers=padded(crystals.atomic_numbers[atoms].astype(np.int32), shape.atoms, 0),
+        crystal=padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
+        positions=padded(samples.cart_coords[atoms].astype(np.float32), shape.atoms, 0),
         lattice=np.concatenate(
             [crystals.lattice[chosen], np.tile(np.eye(3), (shape.crystals - k, 1, 1))]
         ).astype(np.float32),
         senders=senders,
-        shifts=_padded(samples.shifts[rows].astype(np.float32), shape.rows, 0),
+        shifts=padded(samples.shifts[rows].astype(np.float32), shape.rows, 0),
         mask=mask,
-        receivers=_padded(samples.receivers[rows] + of_row, shape.rows, shape.atoms - 1),
+        receivers=padded(samples.receivers[rows] + of_row, shape.rows, shape.atoms - 1),
     )
     targets = Targets(
-        _padded(frames.energy[chosen].astype(np.float32), shape.crystals, np.nan),
-        _padded(np.diff(atom_offsets).astype(np.float32), shape.crystals, 1),
-        _padded(frames.forces[atoms].astype(np.float32), shape.atoms, np.nan),
-        _padded(frames.stress[chosen].astype(np.float32), shape.crystals, np.nan),
+        padded(frames.energy[chosen].astype(np.float32), shape.crystals, np.nan),
+        padded(np.diff(atom_offsets).astype(np.float32), shape.crystals, 1),
+        padded(frames.forces[atoms].astype(np.float32), shape.atoms, np.nan),
+        padded(frames.stress[chosen].astype(np.float32), shape.crystals, np.nan),
     )
     return batch, targets
 
@@ -232,8 +232,3 @@ def stream(
                 yield ready.popleft().result()
         while ready:
             yield ready.popleft().result()
-
-
-def _padded(values: np.ndarray, size: int, fill: float | int) -> np.ndarray:
-    room = np.full((size - len(values), *values.shape[1:]), fill, dtype=values.dtype)
-    return np.concatenate([values, room])

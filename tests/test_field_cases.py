@@ -287,6 +287,10 @@ def test_mixed_and_doubled_sites_are_rejects(tmp_path: Path) -> None:
         ('_symmetry_space_group_name_Hall "-F 4 2 3"', None),
         ('_symmetry_space_group_name_Hall "F 4 2 3"', "contradictory"),
         ("_symmetry_space_group_name_Hall nonsense", "warning"),
+        ("_space_group_crystal_system cubic", None),
+        ("_symmetry_cell_setting tetragonal", "contradictory"),
+        ("_chemical_formula_weight 58.44", None),
+        ("_chemical_formula_weight 29.2", "warning"),
     ],
 )
 def test_whatever_a_cif_says_of_itself_is_held_against_it(
@@ -363,6 +367,7 @@ def test_formula_and_counts_are_held_against_the_sites(tmp_path: Path) -> None:
     whole = {"site_coordinate_span": "unit_cell", "chemical_formula_descriptive": "NaCl"}
     assert accepted(optimade(tmp_path, **whole)) == ("NaCl", 2, None)
     assert rejected(optimade(tmp_path, **whole, nsites=8))[0] == "contradictory"
+    assert rejected(optimade(tmp_path, **whole, elements=["Cl", "K"]))[0] == "contradictory"
     for formula, reason in (("Cl2Na", "contradictory"), ("ClHNa", "incomplete")):
         wrong = optimade(tmp_path, **whole, chemical_formula_reduced=formula)
         assert rejected(wrong)[0] == reason

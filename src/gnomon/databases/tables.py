@@ -95,7 +95,7 @@ def _accepted(source: Fetched, found: ReadResult, systems: Sequence[System]) -> 
             "source": source.source,
             "source_id": row["source_id"],
             "status": PENDING if mine else OUTSIDE,
-            "message": "" if mine else "the provider was not asked for this system",
+            "message": row["warnings"] if mine else "the provider was not asked for this system",
             "provider_formation_energy_per_atom": row["formation_energy_per_atom"],
             "provider_e_above_hull": row["e_above_hull"],
         }

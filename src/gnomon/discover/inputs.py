@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gnomon.crystals import Crystals
 from gnomon.discover.settings import GenerateConfig
@@ -42,6 +43,8 @@ def _read(paths: Sequence[Path], listener: Listener) -> Crystals:
     result = read(list(paths))
     if len(result.rejects):
         listener.say(f"{len(result.rejects)} records left out, {_first(result.rejects)}")
+    for row in result.rows.filter(pc.is_valid(result.rows["warnings"])).to_pylist():
+        listener.say(f"warning: {row['source']}: {row['warnings']}")
     if not len(result.crystals):
         names = ", ".join(map(str, paths))
         raise InputError(f"no crystal of {names} can be used: {_first(result.rejects)}")

@@ -61,9 +61,10 @@ class FileGenerator:
         yield from rechunk(self._parts(), CHUNK)
 
     def _parts(self) -> Iterator[Candidates]:
-        rejected = 0
+        rejected = doubtful = 0
         for result in iter_read(self.paths, chunk=CHUNK):
             rejected += len(result.rejects)
+            doubtful += len(result.rows) - result.rows["warnings"].null_count
             crystals = result.crystals
             _, firsts = np.unique(crystals.ids.astype(str), return_index=True)
             kept = np.zeros(len(crystals), bool)
@@ -77,6 +78,8 @@ class FileGenerator:
                 yield self._candidates(crystals.take(kept), result.rows.filter(pa.array(kept)))
         if rejected:
             _log.warning("%d records of %s cannot be used", rejected, self.name)
+        if doubtful:
+            _log.warning("%d records of %s come with warnings", doubtful, self.name)
 
     def _candidates(self, crystals: Crystals, rows: pa.Table) -> Candidates:
         sources = zip(rows["source"].to_pylist(), rows["source_id"].to_pylist(), strict=True)

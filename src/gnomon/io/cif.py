@@ -12,6 +12,7 @@ import numpy as np
 import vesin
 from jaxtyping import Float64, Int64
 
+from gnomon.crystals import AMU_PER_A3_IN_G_PER_CM3
 from gnomon.io.checks import MIN_VOLUME
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
@@ -44,7 +45,8 @@ _NAMES = (
     "_space_group_name_h-m_ref",
 )
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
-_SYSTEM = ("_space_group_it_coordinate_system_code",)
+_CODE = ("_space_group_it_coordinate_system_code",)
+_SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
 _MOLECULES = re.compile("OH|NO3|WAT", re.IGNORECASE)
 
 
@@ -86,12 +88,14 @@ def _parse(block: str, limits: Limits) -> Content:
     formula = _formula(tags)
     numbers = _elements(tags, formula)
     codes = [value for tag in _CODES if (value := _one(tags, tag))]
-    claims = Claims(
-        formula,
+    units, weight = (
         _number(tags, "_cell_formula_units_z"),
-        _number(tags, "_cell_volume"),
-        _number(tags, "_exptl_crystal_density_diffrn"),
+        _number(tags, "_chemical_formula_weight"),
     )
+    density = _number(tags, "_exptl_crystal_density_diffrn")
+    if density is None and units and weight:
+        density = units * weight / abs(np.linalg.det(lattice)) * AMU_PER_A3_IN_G_PER_CM3
+    claims = Claims(formula, units, _number(tags, "_cell_volume"), density)
     odd: list[str] = []
     settings = _statement(tags).settings(lattice, odd)
     found, doubts = _built(tags, numbers, lattice, settings, claims)
@@ -165,7 +169,7 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
 
 
 def _formula(tags: Tags) -> Formula | None:
-    given = _one(tags, "_chemical_formula_sum")
+    given = _one(tags, "_chemical_formula_sum", "_chemical_formula_structural")
     found = Formula.parse(given) if given else None
     if given and found is None:
         warnings.warn(f"the formula {given!r} is not understood", stacklevel=1)
@@ -241,6 +245,7 @@ def _statement(tags: Tags) -> Statement:
         _one(tags, *_HALL),
         _one(tags, *_NAMES),
         None if number is None else int(number),
+        _one(tags, *_CODE),
         _one(tags, *_SYSTEM),
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from gnomon.elements import SYMBOLS
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
@@ -168,6 +169,12 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     span = attributes.get("site_coordinate_span") or "unit_cell"
     if span != "unit_cell" and len(numbers) == len(frac):
         numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
+    stated = {
+        symbol for symbol in attributes.get("elements") or () if symbol not in ("X", "vacancy")
+    }
+    present = {SYMBOLS[z] for z in numbers.tolist()}
+    if stated and stated != present:
+        raise contradiction(f"the elements are {sorted(stated)}, sites hold {sorted(present)}")
     for key in ("chemical_formula_reduced", "chemical_formula_descriptive"):
         formula = Formula.parse(str(attributes.get(key) or ""))
         # a descriptive formula is often that of the cell, and as often reduced

@@ -46,6 +46,18 @@ _ORIGINS = {
 """Origin choices and axes of R groups, as International Tables and as ICSD write them."""
 
 
+SYSTEMS = {
+    "monoclinic": (3, 15),
+    "orthorhombic": (16, 74),
+    "tetragonal": (75, 142),
+    "trigonal": (143, 167),
+    "rhombohedral": (143, 167),
+    "hexagonal": (143, 194),
+    "cubic": (195, 230),
+}
+"""Space groups that each crystal system may have; R groups on hexagonal axes are called either."""
+
+
 class Setting(NamedTuple):
     """A space group in one setting: x becomes ``rotations @ x + translations``.
 
@@ -102,6 +114,7 @@ class Statement:
         name: Hermann-Mauguin symbol, setting and origin perhaps among it.
         number: international number.
         code: coordinate-system code (1, 2, h, r, b1, -cba, ...).
+        system: crystal system, such as ``cubic``.
     """
 
     operations: tuple[str, ...] = ()
@@ -109,6 +122,7 @@ class Statement:
     name: str = ""
     number: int | None = None
     code: str = ""
+    system: str = ""
 
     def settings(self, lattice: Any, odd: list[str]) -> list[Setting]:
         """The settings that may be meant, the likeliest first; what is odd goes into the list.
@@ -141,10 +155,16 @@ class Statement:
         else:
             odd.append("no symmetry is stated: P 1 is taken")
             found = [_setting("P 1")]
+        self._check_system(found[0].number(lattice))
         fitting = [one for one in found if one.fits(lattice)]
         if not fitting:
             raise contradiction(f"the cell has not the shape that {found[0].name} asks for")
         return fitting
+
+    def _check_system(self, number: int | None) -> None:
+        low, high = SYSTEMS.get(self.system.lower(), (1, 230))
+        if number is not None and not low <= number <= high:
+            raise contradiction(f"the space group {number} is not {self.system}")
 
     def _agree(
         self,

@@ -154,3 +154,8 @@ def test_evaluators_take_structures_and_atoms(name):
     for given in (to_pymatgen(SALT)[0], to_ase(SALT)[0]):
         [part] = judge.evaluate(given)
         assert (part.relaxed.reduced_formulas.tolist(), part.scheme) == (["NaCl"], judge.scheme)
+
+
+def test_frames_are_of_structures_and_atoms_too():
+    frames = gnomon.Frames.of(to_ase(SALT), np.array([-6.7]), np.zeros((2, 3)), scheme="PBE")
+    assert (frames.crystals.reduced_formulas.tolist(), frames.energy.tolist()) == (["NaCl"], [-6.7])

@@ -21,7 +21,7 @@ from gnomon.io.arrow import to_arrow
 from gnomon.io.checks import screen
 from gnomon.io.frame_readers import Columns, files, parsed
 from gnomon.io.labels import SCHEME_KEY, Labels
-from gnomon.io.objects import to_ase
+from gnomon.io.objects import as_crystals, to_ase
 from gnomon.io.reading import CHUNK, MAX_ATOMS, MAX_BYTES
 from gnomon.io.reasons import REJECTS, InputError, Reason
 from gnomon.io.records import Limits, Parsed
@@ -78,7 +78,7 @@ class Frames:
     @classmethod
     def of(
         cls,
-        crystals: Crystals,
+        crystals: Any,
         energy: Float[np.ndarray, " n"],
         forces: Float[np.ndarray, "atoms 3"] | None = None,
         stress: Float[np.ndarray, "n 3 3"] | None = None,
@@ -86,7 +86,11 @@ class Frames:
         scheme: str,
         first: Bool[np.ndarray, " n"] | None = None,
     ) -> Frames:
-        """Frames grouped by reduced formula; what is not given is NaN (``first``: False)."""
+        """Frames of crystals of any kind (``as_crystals``), grouped by reduced formula.
+
+        What is not given is NaN (``first``: False); shapes and units are those of the columns.
+        """
+        crystals = as_crystals(crystals)
         none = Labels.none(len(crystals), int(crystals.offsets[-1]))
         return cls(
             crystals,

@@ -79,6 +79,7 @@ def test_a_system_is_written_in_either_way(system: Any) -> None:
         ({"learn.min_labels": 1}, "learn.min_labels = 1"),
         ({"screen.random_share": 1.5}, "screen.random_share = 1.5"),
         ({"screen.exclude": ["Xx"]}, "unknown element 'Xx'"),
+        ({"screen.exclude": ["Cu"]}, "Cu: asked for and excluded both"),
         ({"relax.fmax": 0}, "relax.fmax = 0"),
         ({"relax.max_steps": -1}, "relax.max_steps = -1"),
         ({"evaluator.workers": -1}, "evaluator.workers = -1"),

@@ -9,11 +9,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from gnomon.chemistry.oxidation import nearest_ions
+from gnomon.cli import main
 from gnomon.crystals import Crystals
+from gnomon.discover.screen import screen
+from gnomon.discover.settings import CampaignConfig
 from gnomon.io import ReadResult, as_crystals, read, write
 from gnomon.io.frames import read_frames
 from gnomon.structure.duplicates import find_known, group_duplicates
@@ -573,3 +578,59 @@ def test_crystals_of_other_sizes_are_others() -> None:
     )
     scaled = [copper.scale_volume(f**3) for f in (1.0, 1.05, 1.15, 7.2 / 3.61)]
     assert group_duplicates(Crystals.concatenate(scaled)).of.tolist() == [0, 0, 0, 1]
+
+
+# --- what cannot be answered, and what was named ------------------------------------------------
+
+
+def run_command(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def table_of_phases(path: Path, **energies: float) -> Path:
+    """Parquet of phases: formula to formation energy in eV/atom."""
+    columns = {
+        "reduced_formula": list(energies),
+        "formation_energy_per_atom": list(energies.values()),
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("system", ["U-O", "Pu-O", "Tc-O", "Pm-F", "Ac-O", "Pa-O", "Np-O", "Th-O"])
+def test_elements_that_were_named_are_not_left_out(tmp_path: Path, system: str) -> None:
+    out = tmp_path / "formulas.parquet"
+    assert run_command("generate", "compositions", system, "--max-atoms", 9, "--out", out) == 0
+    assert pq.read_metadata(out).num_rows > 0
+
+
+def test_named_elements_are_substituted_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structure = Structure.from_spacegroup(
+        "P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+    )
+    write(tmp_path / "TiO2.cif", structure)
+
+    def formulas(parent: str, *options: str) -> list[str]:
+        out = tmp_path / f"{parent}{len(list(tmp_path.iterdir()))}.parquet"
+        command = ("generate", "substitutions", tmp_path / f"{parent}.cif", "--out", out)
+        assert run_command(*command, *options) == 0
+        return [str(formula) for formula in pq.read_table(out)["reduced_formula"].to_pylist()]
+
+    assert "UO2" in formulas("TiO2", "--elements", "U-O")
+    assert formulas("TiO2", "--formula", "UO2") == ["UO2"]
+    assert not any("U" in formula for formula in formulas("TiO2"))
+    write(tmp_path / "UO2.cif", structure.copy().replace_species({"Ti": "U"}))
+    formulas("UO2")
+    assert "no candidate holds U: name such elements with --elements" in capsys.readouterr().err
+
+
+def test_a_campaign_screens_the_elements_of_its_system(tmp_path: Path) -> None:
+    config = CampaignConfig(system="U-O", generate={"max_atoms": 3})
+    cell_of_uo2 = as_crystals(
+        Structure.from_spacegroup(
+            "Fm-3m", Lattice.cubic(5.47), ["U", "O"], [[0, 0, 0], [0.25, 0.25, 0.25]]
+        ).get_primitive_structure()
+    )
+    assert screen(cell_of_uo2, config.screen, known=frozenset()).kept.all()

@@ -40,7 +40,7 @@ def test_every_reason_and_that_the_first_gate_gives_it() -> None:
     nan = np.nan
     verdicts = screen(
         batch,
-        ScreenConfig(threshold=0.05, max_uncertainty=0.2),
+        ScreenConfig(threshold=0.05, max_uncertainty=0.2, exclude=("U",)),
         known=frozenset({"CuAu", "UCu"}),
         predicted_e_above_hull=np.array([1.0, 1.0, nan, 0.0501, 0.05, -0.3, 0.06, nan]),
         uncertainty=np.array([1.0, 1.0, nan, 0.1, 0.21, 0.2, 0.3, 0.1]),
@@ -62,7 +62,9 @@ def test_every_reason_and_that_the_first_gate_gives_it() -> None:
 
 def test_without_a_network_only_the_first_gates_count() -> None:
     verdicts = screen(
-        crystals_of((UR, CU), (CU, AU), (CU, AL)), ScreenConfig(), known=frozenset({"AuCu", "CuAu"})
+        crystals_of((UR, CU), (CU, AU), (CU, AL)),
+        ScreenConfig(exclude=("U",)),
+        known=frozenset({"AuCu", "CuAu"}),
     )
     assert verdicts.kept.tolist() == verdicts.eligible.tolist() == [False, False, True]
 

@@ -1,6 +1,7 @@
 """Element facts, all of them read from libraries: symbols, masses, radii, formula strings."""
 
 import warnings
+from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
 
 import numpy as np
@@ -25,6 +26,28 @@ ASE writes 0.2 Å for the elements that the paper leaves out (Bk and beyond)."""
 
 DEFAULT_EXCLUDED: tuple[str, ...] = ("Ac", "Th", "Pa", "U", "Np", "Pu", "Tc", "Pm")
 """Radioactive or very scarce elements, which fill naive discovery lists: out unless asked for."""
+
+
+def excluded(named: Iterable[str] | None, given: Collection[str] | None) -> tuple[str, ...]:
+    """Elements to be left out: those given, by default ``DEFAULT_EXCLUDED`` where none are named.
+
+    >>> excluded(None, None) == DEFAULT_EXCLUDED, excluded(("U", "O"), None)
+    (True, ())
+
+    Args:
+        named: elements that the user asked for; None: any.
+        given: elements that the user does not want; None: as usual.
+
+    Raises:
+        ValueError: if an element is named and given both, or is none.
+    """
+    if given is None:
+        return DEFAULT_EXCLUDED if named is None else ()
+    for symbol in given:
+        atomic_number(symbol)
+    if both := sorted({*(named or ())} & {*given}):
+        raise ValueError(f"{', '.join(both)}: asked for and excluded both; drop one of the two")
+    return tuple(given)
 
 
 def atomic_number(symbol: str) -> int:

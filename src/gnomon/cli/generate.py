@@ -12,7 +12,7 @@ import typer
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import Strict, Structures, new_file, read_crystals
 from gnomon.crystals import Crystals
-from gnomon.elements import parse_system
+from gnomon.elements import DEFAULT_EXCLUDED, parse_system
 from gnomon.generate import Generator
 from gnomon.generate.compositions.counting import count
 from gnomon.generate.compositions.generator import (
@@ -187,6 +187,11 @@ def _children(generator: Any, parents: list[str], out: Path, seed: int, strict: 
             f"{len(skipped)} of {len(crystals)} parents left out, "
             f"the first: {first['reduced_formula']}: {first['reason']}"
         )
+    if generator.elements is None and generator.formulas is None:
+        held = {symbol for system in crystals.chemical_systems for symbol in system.split("-")}
+        if scarce := sorted(held & set(DEFAULT_EXCLUDED)):
+            said = f"no candidate holds {', '.join(scarce)}: name such elements with --elements"
+            note = f"{note}; {said}" if note else said
     return _written(generator, crystals, out, note, seed)
 
 

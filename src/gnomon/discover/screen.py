@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.crystals import Crystals
-from gnomon.elements import DEFAULT_EXCLUDED, atomic_number
+from gnomon.elements import atomic_number
 
 
 class ScreenConfig(BaseModel):
@@ -38,9 +38,7 @@ class ScreenConfig(BaseModel):
         default=0.2, ge=0, lt=1, description="share of each round drawn at random as the baseline"
     )
     sanity: SanityConfig = SanityConfig()
-    exclude: tuple[str, ...] = Field(
-        default=DEFAULT_EXCLUDED, description="elements that no candidate may hold"
-    )
+    exclude: tuple[str, ...] = Field(default=(), description="elements that no candidate may hold")
 
     @field_validator("exclude")
     @classmethod

@@ -22,11 +22,12 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from gnomon.discover.screen import ScreenConfig
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.elements import parse_system
+from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.generate.registry import GENERATORS
 
@@ -135,6 +136,11 @@ class CampaignConfig(BaseModel):
     relax: RelaxConfig = RelaxConfig()
     learn: LearnConfig = LearnConfig()
     budget: BudgetConfig = BudgetConfig()
+
+    @model_validator(mode="after")
+    def _are_not_excluded(self) -> CampaignConfig:
+        excluded(self.system, self.screen.exclude)
+        return self
 
     @property
     def name(self) -> str:

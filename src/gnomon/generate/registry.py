@@ -7,7 +7,7 @@ entry point of the group ``gnomon.generators``.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, parse_system
+from gnomon.elements import SYMBOLS, excluded, parse_system
 from gnomon.generate import Generator
 from gnomon.run.registry import Registry
 
@@ -46,7 +46,7 @@ def generator(
     system: str | None = None,
     *,
     max_atoms: int = 16,
-    exclude: Collection[str] = DEFAULT_EXCLUDED,
+    exclude: Collection[str] | None = None,
     known: Collection[str] = (),
 ) -> Generator:
     """The generator of this name, as campaigns use it.
@@ -64,14 +64,17 @@ def generator(
         system: candidates hold no elements but these, written ``Au-Cu``; without it all may occur,
             which is more than ``prototypes`` and ``random`` can go through.
         max_atoms: atoms in a candidate's primitive cell, at most.
-        exclude: elements that no candidate may hold.
+        exclude: elements that no candidate may hold; by default radioactive and very scarce ones
+            where there is no system that names them.
         known: reduced formulas that are not new, so that no candidate is of one of them.
 
     Raises:
-        ValueError: if there is no generator of this name, or the system is none.
+        ValueError: if there is no generator of this name, or the system is none, or an
+            element is asked for and excluded both.
     """
-    elements = parse_system(system) if system is not None else tuple(SYMBOLS[1:])
-    elements = tuple(symbol for symbol in elements if symbol not in exclude)
-    settings = GeneratorSettings(elements, max_atoms, tuple(exclude), frozenset(known))
+    named = parse_system(system) if system is not None else None
+    without = excluded(named, exclude)
+    elements = tuple(symbol for symbol in named or SYMBOLS[1:] if symbol not in without)
+    settings = GeneratorSettings(elements, max_atoms, without, frozenset(known))
     made: Generator = GENERATORS.get(name)(settings)
     return made

@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from gnomon.chemistry.oxidation import common_states
-from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, atomic_number, reduced_formula
+from gnomon.elements import SYMBOLS, atomic_number, reduced_formula
 from gnomon.generate import CHUNK
 from gnomon.generate.compositions.counting import Ion
 from gnomon.generate.substitution.generator import formula_key
@@ -69,7 +69,7 @@ class CompositionGenerator:
     between: int = 2
     pauling: bool = False
     zero_of_metals: bool = True
-    exclude: tuple[str, ...] = DEFAULT_EXCLUDED
+    exclude: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
     states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     chunk: int = CHUNK

@@ -27,7 +27,6 @@ from jaxtyping import Bool, Int64, UInt8, UInt64
 
 from gnomon.chemistry.oxidation import ions, nearest_ions, oxidation_states
 from gnomon.crystals import Crystals
-from gnomon.elements import DEFAULT_EXCLUDED
 from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.registry import GeneratorSettings
@@ -76,7 +75,8 @@ class SapsGenerator:
         model: probabilities of substitution.
         threshold: smallest probability of a list of ions in place of the parent's.
         elements: candidates hold only these, where given.
-        exclude: elements that no candidate may hold.
+        exclude: elements that no candidate may hold; None: radioactive or very scarce ones, unless
+            ``elements`` or ``formulas`` name some.
         known: reduced formulas that no candidate may have.
         formulas: candidates have one of these reduced formulas, where given.
         charge_balanced: keep candidates whose elements have one common oxidation state each that
@@ -97,7 +97,7 @@ class SapsGenerator:
     model: SubstitutionModel = field(default_factory=learned_model)
     threshold: float = THRESHOLD
     elements: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = DEFAULT_EXCLUDED
+    exclude: tuple[str, ...] | None = None
     known: frozenset[str] = frozenset()
     formulas: frozenset[str] | None = None
     charge_balanced: bool = False
@@ -280,7 +280,7 @@ class SapsGenerator:
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "119"]:
-        return allowed_elements(self.elements, self.exclude)
+        return allowed_elements(self.elements, self.exclude, self.formulas)
 
     @cached_property
     def _wanted(self) -> Wanted:

@@ -18,9 +18,9 @@ from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.elements import (
     COVALENT_RADII,
-    DEFAULT_EXCLUDED,
     MAX_Z,
     atomic_number,
+    excluded,
     parse_formula,
 )
 from gnomon.generate import CHUNK, Candidates
@@ -73,7 +73,8 @@ class SubstitutionGenerator:
         model: probabilities of substitution.
         threshold: smallest probability of a candidate's list of ions.
         elements: candidates hold only these, where given.
-        exclude: elements that no candidate may hold.
+        exclude: elements that no candidate may hold; None: radioactive or very scarce ones, unless
+            ``elements`` or ``formulas`` name some.
         known: reduced formulas that no candidate may have: a test of composition, not of structure.
             The parents' own formulas are known only if they are among these.
         formulas: candidates have one of these reduced formulas, where given.
@@ -88,7 +89,7 @@ class SubstitutionGenerator:
     model: SubstitutionModel = field(default_factory=SubstitutionModel.pymatgen)
     threshold: float = THRESHOLD
     elements: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = DEFAULT_EXCLUDED
+    exclude: tuple[str, ...] | None = None
     known: frozenset[str] = frozenset()
     formulas: frozenset[str] | None = None
     charge_balanced: bool = False
@@ -188,7 +189,7 @@ class SubstitutionGenerator:
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "119"]:
-        return allowed_elements(self.elements, self.exclude)
+        return allowed_elements(self.elements, self.exclude, self.formulas)
 
     @cached_property
     def _wanted(self) -> "Wanted":
@@ -263,16 +264,21 @@ def length_ratio(
 
 
 def allowed_elements(
-    elements: tuple[str, ...] | None, exclude: tuple[str, ...]
+    elements: tuple[str, ...] | None,
+    exclude: tuple[str, ...] | None,
+    formulas: frozenset[str] | None,
 ) -> Bool[np.ndarray, "119"]:
     """By atomic number, whether candidates may hold an element: ``elements`` (None: all) but some.
 
     Raises:
-        ValueError: for an unknown element.
+        ValueError: for an unknown element, or one that is both wanted and not.
     """
+    named = elements
+    if elements is None and formulas is not None:
+        named = tuple(symbol for formula in formulas for symbol in parse_formula(formula))
     allowed = np.full(MAX_Z + 1, elements is None)
     allowed[[atomic_number(s) for s in elements or ()]] = True
-    allowed[[atomic_number(s) for s in exclude]] = False
+    allowed[[atomic_number(s) for s in excluded(named, exclude)]] = False
     return allowed
 
 

@@ -107,6 +107,12 @@ def test_an_origin_that_is_not_stated_is_found_and_said(tmp_path: Path) -> None:
     assert (formula, atoms) == ("Si", 8)  # 16 would be 1.92 Å apart
     assert warning is not None
     assert "leaves the most room" in warning
+    counted = unsaid.replace("label\n", "label\n_atom_site_symmetry_multiplicity\n")
+    for multiplicity in (8, 24):  # some programs write the order of the site instead
+        text = counted.replace("Si1 ", f"Si1 {multiplicity} ")
+        formula, atoms, warning = accepted(written(tmp_path, "x.cif", text))
+        assert (formula, atoms) == ("Si", 8)
+        assert "what else is stated" in str(warning)
     for wrong in (SILICON.replace("m :2", "m :1"), bare.replace("-3 m'", "-3 m S'")):
         assert rejected(written(tmp_path, "x.cif", wrong))[0] == "contradictory"
 

@@ -18,7 +18,7 @@ from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Record, record
-from gnomon.io.settings import Setting, Statement, images
+from gnomon.io.settings import MOST, Setting, Statement, images
 from gnomon.io.sources import text
 
 PRECISION = (5e-5, 5e-3)
@@ -34,6 +34,14 @@ ROOM = 4.0
 Tags = Mapping[str, list[str]]
 """Values by lower-case tag, null values empty; single ones are lists of one."""
 
+_READ = (
+    "_atom_site_",
+    "_cell_",
+    "_space_group",
+    "_symmetry",
+    "_chemical_formula",
+    "_exptl_crystal",
+)
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _CODES = ("_cod_database_code", "_database_code_icsd", "_database_code_csd", "_cod_data_block")
 _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
@@ -82,7 +90,7 @@ def _parse(block: str, limits: Limits) -> Content:
     if not block:
         raise UnusableError(Reason.empty, "no data block with a cell or atoms")
     parsed = gemmi.cif.read_string(block)[0]
-    tags = _tags(parsed)
+    tags = _tags(parsed, limits)
     lattice = _lattice(tags)
     _check_sites(tags, limits)
     formula = _formula(tags)
@@ -106,7 +114,13 @@ def _parse(block: str, limits: Limits) -> Content:
     )
 
 
-def _tags(block: Any) -> Tags:
+def _tags(block: Any, limits: Limits) -> Tags:
+    """What of a block is read; lists of reflections, say, are passed over.
+
+    Raises:
+        UnusableError: for a list that is longer than any of atoms or operations may be.
+    """
+
     def plain(value: str) -> str:
         return "" if gemmi.cif.is_null(value) else str(gemmi.cif.as_string(value)).strip()
 
@@ -115,9 +129,14 @@ def _tags(block: Any) -> Tags:
         if item.pair is not None:
             tags[item.pair[0].lower().replace(".", "_")] = [plain(item.pair[1])]
         elif item.loop is not None:
-            width, values = item.loop.width(), item.loop.values
-            for i, tag in enumerate(item.loop.tags):
-                tags[tag.lower().replace(".", "_")] = [plain(v) for v in values[i::width]]
+            names = [tag.lower().replace(".", "_") for tag in item.loop.tags]
+            wanted = [i for i, name in enumerate(names) if name.startswith(_READ)]
+            if wanted and item.loop.length() > max(limits.max_atoms, MOST):
+                detail = f"{item.loop.length()} rows of {names[wanted[0]]} (raise max_atoms)"
+                raise UnusableError(Reason.too_large, detail)
+            values = item.loop.values if wanted else []
+            for i in wanted:
+                tags[names[i]] = [plain(v) for v in values[i :: len(names)]]
     return tags
 
 
@@ -344,6 +363,9 @@ def _check_places(tags: Tags, parts: Sequence[Float64[np.ndarray, "_ 3"]]) -> No
 
 def _closest(lattice: Float64[np.ndarray, "3 3"], frac: Float64[np.ndarray, "atoms 3"]) -> float:
     """The shortest distance of two atoms, Å, or ``ROOM`` where none is shorter."""
+    spacings = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    if abs(np.linalg.det(lattice)) < len(frac) or spacings.min() < 1.0:
+        return 0.0  # denser than any crystal: a search would not end
     [found] = vesin.NeighborList(cutoff=ROOM, full_list=False, n_threads=1).compute(
         frac @ lattice, lattice, True, "d"
     )

@@ -117,7 +117,9 @@ def test_a_system_has_one_name(numbers: list[int]) -> None:
         ("Au-", "'' is no element"),
         ("Au-Xx", "'Xx' is no element"),
         ("X", "'X' is no element"),
-        ("AuCu", "'AuCu' is no element"),
+        ("AuCu", r"'AuCu' is no element \(did you mean Au-Cu\?\)"),
+        ("au-cu", r"'au' is no element \(did you mean Au-Cu\?\)"),
+        ("li-fe-qq", r"'li' is no element \(write element symbols"),
         ("Au-Cu-Au", "names an element twice"),
     ],
 )

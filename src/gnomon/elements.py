@@ -1,5 +1,6 @@
 """Element facts, all of them read from libraries: symbols, masses, radii, formula strings."""
 
+import re
 import warnings
 from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
@@ -71,13 +72,21 @@ def parse_system(text: str) -> tuple[str, ...]:
     symbols = [part.strip() for part in text.split("-")]
     for symbol in symbols:
         if atomic_numbers.get(symbol, 0) < 1:
+            meant = _meant(text) or "write element symbols joined by hyphens, as in 'Au-Cu'"
             raise ValueError(
-                f"{text!r} is not a chemical system: {symbol!r} is no element "
-                "(write element symbols joined by hyphens, as in 'Au-Cu')"
+                f"{text!r} is not a chemical system: {symbol!r} is no element ({meant})"
             )
     if len(set(symbols)) != len(symbols):
         raise ValueError(f"{text!r} is not a chemical system: it names an element twice")
     return tuple(sorted(symbols))
+
+
+def _meant(text: str) -> str:
+    """The system that was probably meant by ``au-cu`` or ``AuCu``, as a question; else nothing."""
+    parts = text.split("-") if "-" in text else re.findall("[A-Z][a-z]?", text)
+    symbols = [part.strip().capitalize() for part in parts]
+    known = symbols and all(atomic_numbers.get(symbol, 0) for symbol in symbols)
+    return f"did you mean {'-'.join(symbols)}?" if known else ""
 
 
 @cache

@@ -9,7 +9,6 @@ evaluations = 240
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.generate.registry import GENERATORS
+from gnomon.run.registry import closest
 
 
 class ConfigError(ValueError):
@@ -192,10 +192,8 @@ def _explain(error: Any) -> str:
     location = [str(part) for part in error["loc"]]
     name = ".".join(location)
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(location[-1], _keys(location[:-1]), n=1)
-        known = (
-            f"did you mean {close[0]}?" if close else f"known: {', '.join(_keys(location[:-1]))}"
-        )
+        close = closest(location[-1], _keys(location[:-1]))
+        known = f"did you mean {close}?" if close else f"known: {', '.join(_keys(location[:-1]))}"
         return f"unknown setting {name} ({known})"
     if error["type"] == "missing":
         return f"the setting {name} is missing"

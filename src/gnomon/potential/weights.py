@@ -15,6 +15,7 @@ from gnomon.run.download import ChecksumError, download
 from gnomon.run.files import cache_folder, sha256_of
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
+from gnomon.run.registry import no_such
 
 COMMIT = "0ffdf881603d2c97f9105c64c3ec2df74dc1c224"
 """Commit of github.com/atomicarchitects/nequix from which the published weights are taken."""
@@ -131,10 +132,8 @@ def resolve(
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return Weights(path.stem, path, sha256_of(path))
-    names = ", ".join([*BUNDLED, *table])
-    raise ValueError(
-        f"no weights {name_or_path!r}: give one of {names}, or the path of a weight file"
-    )
+    names = [*BUNDLED, *table]
+    raise ValueError(f"{no_such('weights', name_or_path, names)}, or give the path of a file")
 
 
 def fetch(

@@ -68,7 +68,7 @@ def test_a_command_that_fails_is_an_error_with_exit_code_1(capsys, tmp_path, pha
         (["hull", "text.parquet", "LiF"], "text.parquet cannot be read as Parquet"),
         (["hull", str(phases), "LiF"], "no elemental phase of Li, F"),
         (["hull", str(phases), "Qq"], "'Qq' is not a chemical formula"),
-        (["predict", "nomodel.gnomon", "x.cif"], "nomodel.gnomon: No such file"),
+        (["predict", "nomodel.gnomon", "x.cif"], "no model 'nomodel.gnomon'"),
         (["report", "nocampaign"], "holds no campaign"),
         (["generate", "prototypes", "Cu", "--out", str(phases)], "exists"),
         (["generate", "prototypes", "Cu", "--out", "no/x.parquet"], "no is no folder"),

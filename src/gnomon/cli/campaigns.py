@@ -36,13 +36,18 @@ OFTEN_SET = Section(
 def discover(
     given: Annotated[Given[CampaignConfig], OFTEN_SET],
     listener: Listener,
-    system: Annotated[str | None, typer.Argument(help="Chemical system, such as Au-Cu.")] = None,
+    system: str | None = None,
+    *,
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="Campaign folder [campaign-SYSTEM].")] = None,
+    out: Path | None = None,
 ) -> Output:
     """Find new stable compounds of a chemical system, and write the report.
 
     The same command goes on where it was stopped.  What is given here wins over the file.
+
+    Args:
+        system: chemical system, such as Au-Cu.
+        out: campaign folder [campaign-SYSTEM].
 
     Example: gnomon discover Au-Cu --evaluations 240 --out au-cu
     """
@@ -56,7 +61,9 @@ def discover(
     return _reported(store, {"system": settings.name, "ending": ending})
 
 
-def report(campaign: Folder) -> Output:
+def report(
+    campaign: Folder,
+) -> Output:
     """Rebuild the hull and the report of a campaign from its shards.
 
     Example: gnomon report campaign-Au-Cu
@@ -66,11 +73,12 @@ def report(campaign: Folder) -> Output:
 
 def lineage(
     campaign: Folder,
-    id: Annotated[
-        str | None, typer.Argument(help="Id of an evaluated phase, or how it begins.")
-    ] = None,
+    id: str | None = None,
 ) -> Output:
     """Show the history of one find, or the share of the finds that each generator has.
+
+    Args:
+        id: id of an evaluated phase, or how it begins.
 
     Example: gnomon lineage campaign-Au-Cu
     """

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from gnomon.cli.options import Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.databases import References, Request, fetch, references
@@ -23,28 +21,26 @@ SECTION = Section(
 
 
 def databases(
-    systems: Annotated[list[str], typer.Argument(help="Chemical systems, such as Au-Cu.")],
+    systems: list[str],
     given: Annotated[Given[CampaignConfig], SECTION],
     listener: Listener,
-    from_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="mp (Materials Project), the base URL of an OPTIMADE provider, or a file "
-            "(repeatable) [mp].",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder [reference-SYSTEM].")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file of the campaign that the phases are for.")
-    ] = None,
-    fetch_only: Annotated[
-        bool, typer.Option("--fetch-only", help="Evaluate later, by the same command without it.")
-    ] = False,
+    *,
+    from_: list[str] | None = None,
+    out: Path | None = None,
+    config: Path | None = None,
+    fetch_only: bool = False,
 ) -> Output:
     """Fetch the known phases of chemical systems, sub-systems included, and evaluate them anew.
 
     The same command goes on where it was stopped.
+
+    Args:
+        systems: chemical systems, such as Au-Cu.
+        from_: mp (Materials Project), the base URL of an OPTIMADE provider, or a file
+            (repeatable) [mp].
+        out: folder [reference-SYSTEM].
+        config: TOML file of the campaign that the phases are for.
+        fetch_only: evaluate later, by the same command without it.
 
     Example: gnomon databases Au-Cu --from https://optimade.materialsproject.org
     """

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import Strict, Structures, new_file, read_crystals
+from gnomon.cli.shared import MaybeNewFile, Strict, Structures, read_crystals
 from gnomon.io import write
 from gnomon.structure.duplicates import FAST, Sameness, find_known, group_duplicates
 
@@ -20,19 +18,18 @@ SAME = Section(names={"symprec": ("--tolerance",)}, without=("matcher",))
 def duplicates(
     crystals: Structures,
     sameness: Annotated[Given[Sameness], SAME],
-    out: Annotated[
-        Path | None, new_file("Write the first crystal of each group to this file.")
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(help="Known crystals: leave out what they hold (repeatable)."),
-    ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Compare by fingerprints alone, without the matcher.")
-    ] = False,
+    *,
+    out: MaybeNewFile = None,
+    against: list[str] | None = None,
+    fast: bool = False,
     strict: Strict = False,
 ) -> Output:
     """Group crystals that are the same in any cell, origin, order and, to 20 % of lengths, size.
+
+    Args:
+        out: write the first crystal of each group to this file.
+        against: known crystals: leave out what they hold (repeatable).
+        fast: compare by fingerprints alone, without the matcher.
 
     Example: gnomon duplicates candidates.parquet --against known.parquet --out new.parquet
     """

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from gnomon.cli.options import Output
-from gnomon.cli.shared import Evaluator, Strict, Structures, new_file, read_crystals
+from gnomon.cli.shared import Evaluator, NewFile, Strict, Structures, read_crystals
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.evaluate.table import evaluation_rows
@@ -19,16 +15,19 @@ from gnomon.run.listener import Listener
 
 def evaluate(
     structures: Structures,
-    out: Annotated[Path, new_file("Parquet of relaxed crystals and results.")],
     evaluator: Evaluator,
     relax: RelaxConfig,
     listener: Listener,
+    *,
+    out: NewFile,
     strict: Strict = False,
-    forces: Annotated[
-        bool, typer.Option("--forces", help="Also write columns of forces and stress.")
-    ] = False,
+    forces: bool = False,
 ) -> Output:
     """Relax crystals with a potential or an ASE calculator; every failure is a row with a status.
+
+    Args:
+        out: Parquet of relaxed crystals and results.
+        forces: also write columns of forces and stress.
 
     Example: gnomon evaluate *.cif --out relaxed.parquet
     """

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import Strict, Structures, new_file, read_crystals
+from gnomon.cli.shared import MaybeNewFile, Strict, Structures, read_crystals, refuse_existing
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED, parse_system
 from gnomon.generate import Generator
@@ -32,7 +32,12 @@ from gnomon.generate.substitution.tables import learned_model, read_table
 from gnomon.io.tables import write_table
 from gnomon.run.pool import processes
 
-Out = Annotated[Path, new_file("Candidates (*.parquet, *.extxyz; *.cif is a folder).")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Candidates (*.parquet, *.extxyz; *.cif is a folder).", callback=refuse_existing
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 RANDOM = Section(without=("compositions", "space_groups"))
 
@@ -73,17 +78,17 @@ class Children:
 
 
 def prototypes(
-    system: Annotated[str, typer.Argument(help="Chemical system, such as Cu-Pd-Pt.")],
-    out: Out,
+    system: str,
     generator: Annotated[Given[PrototypeGenerator], Section(only=("max_atoms",))],
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from", help="Crystals whose prototypes are taken, not AFLOW's (repeatable)."
-        ),
-    ] = None,
+    *,
+    out: Out,
+    source: Annotated[list[str] | None, typer.Option("--from")] = None,
 ) -> Output:
     """Decorate prototypes, the AFLOW library's or those of a file, with the elements of a system.
+
+    Args:
+        system: chemical system, such as Cu-Pd-Pt.
+        source: crystals whose prototypes are taken, not AFLOW's (repeatable).
 
     Example: gnomon generate prototypes Cu-Pd-Pt --out candidates.parquet
     """
@@ -98,11 +103,12 @@ def prototypes(
 
 def substitutions(
     parents: Structures,
-    out: Out,
     children: Children,
     generator: Annotated[
         Given[SubstitutionGenerator], Section(only=("threshold", "charge_balanced"))
     ],
+    *,
+    out: Out,
     strict: Strict = False,
 ) -> Output:
     """Substitute likely ions into parents (Hautier et al. 2011); compositions must be new.
@@ -114,12 +120,13 @@ def substitutions(
 
 def saps(
     parents: Structures,
-    out: Out,
     children: Children,
     generator: Annotated[
         Given[SapsGenerator],
         Section(without=("model", "elements", "exclude", "known", "formulas", "chunk")),
     ],
+    *,
+    out: Out,
     seed: Seed = 0,
     strict: Strict = False,
 ) -> Output:
@@ -132,12 +139,16 @@ def saps(
 
 
 def random(
-    compositions: Annotated[list[str], typer.Argument(help="Formulas, such as SiO2.")],
-    out: Out,
+    compositions: list[str],
     generator: Annotated[Given[RandomSearchGenerator], RANDOM],
+    *,
+    out: Out,
     seed: Seed = 0,
 ) -> Output:
     """Make random symmetric cells of compositions, whose atoms keep their distance (AIRSS).
+
+    Args:
+        compositions: formulas, such as SiO2.
 
     Example: gnomon generate random SiO2 TiO2 --count 100 --out candidates.parquet
     """
@@ -150,22 +161,20 @@ def compositions(
         Given[CompositionGenerator],
         Section(without=("elements", "exclude", "known", "states", "chunk")),
     ],
-    system: Annotated[
-        str | None, typer.Argument(help="Elements, such as Li-Si: formulas of any of them.")
-    ] = None,
-    out: Annotated[Path | None, new_file("Table of formulas (.parquet).")] = None,
-    known: Annotated[
-        Path | None, typer.Option(help="Parquet with reduced_formula: these are left out.")
-    ] = None,
-    count: Annotated[
-        str | None,
-        typer.Option(
-            help="Only count combinations of two, three and four species of a list: icsd "
-            "(pymatgen), or smact14, icsd16, icsd24 (of the package smact)."
-        ),
-    ] = None,
+    system: str | None = None,
+    *,
+    out: MaybeNewFile = None,
+    known: Path | None = None,
+    count: str | None = None,
 ) -> Output:
     """List compositions whose oxidation states can balance, or count those of all elements.
+
+    Args:
+        system: elements, such as Li-Si: formulas of any of them.
+        out: table of formulas (.parquet).
+        known: Parquet with reduced_formula: these are left out.
+        count: only count combinations of two, three and four species of a list: icsd (pymatgen),
+            or smact14, icsd16, icsd24 (of the package smact).
 
     Example: gnomon generate compositions Li-Si --out formulas.parquet
     """

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gnomon.cli.options import CommandError, Output
 from gnomon.hull import (
@@ -23,38 +21,31 @@ from gnomon.io.tables import read_table
 
 
 def hull(
-    phases: Annotated[
-        Path,
-        typer.Argument(
-            help="Parquet with reduced_formula and formation_energy_per_atom (eV/atom)."
-        ),
-    ],
-    queries: Annotated[list[str], typer.Argument(help="Formulas or chemical systems.")],
-    window: Annotated[float, typer.Option(help="List phases up to this e_above_hull.")] = 0.0,
-    scheme: Annotated[
-        str | None, typer.Option(help="Name of the energy scheme, where the file has none.")
-    ] = None,
-    limits: Annotated[
-        bool, typer.Option("--limits", help="Chemical potentials between which each is stable.")
-    ] = False,
-    open_: Annotated[
-        list[str] | None,
-        typer.Option("--open", help="An open element and its potential in eV/atom: O=-1.0."),
-    ] = None,
-    gas: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A gas in contact and its partial pressure in bar: O2=0.21; H2, N2, O2, H2O, CO2."
-        ),
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="Of the gases, K.")] = 298.15,
-    anode: Annotated[
-        str | None, typer.Option(help="A metal in contact and in excess, such as Li.")
-    ] = None,
+    phases: Path,
+    queries: list[str],
+    *,
+    window: float = 0.0,
+    scheme: str | None = None,
+    limits: bool = False,
+    open_: list[str] | None = None,
+    gas: list[str] | None = None,
+    temperature: float = 298.15,
+    anode: str | None = None,
 ) -> Output:
     """Answer from the convex hull: e_above_hull, decomposition, the stable phases of a system.
 
     With --open, --gas or --anode: what becomes of them in contact with reservoirs.
+
+    Args:
+        phases: Parquet with reduced_formula and formation_energy_per_atom (eV/atom).
+        queries: formulas or chemical systems.
+        window: list phases up to this e_above_hull.
+        scheme: name of the energy scheme, where the file has none.
+        limits: chemical potentials between which each is stable.
+        open_: an open element and its potential in eV/atom: O=-1.0.
+        gas: a gas in contact and its partial pressure in bar: O2=0.21; H2, N2, O2, H2O, CO2.
+        temperature: of the gases, K.
+        anode: a metal in contact and in excess, such as Li.
 
     Example: gnomon hull ground_states.parquet LiFePO4 Li-Fe-P-O
     """

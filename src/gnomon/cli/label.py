@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from gnomon.cli.options import CommandError, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR, Strict, Structures, read_crystals
 from gnomon.dataset.label import LabelConfig
@@ -30,22 +28,22 @@ LABELLER = Section(
 
 def label(
     crystals: Structures,
-    out: Annotated[Path, typer.Option(help="Folder of the training set.")],
     evaluator: Annotated[EvaluatorConfig, LABELLER],
     config: Annotated[LabelConfig, Section(without=("perturb.volumes", "fmax"))],
     listener: Listener,
-    mover: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights that relax: those that label, or gnomon-1, unless told otherwise."
-        ),
-    ] = None,
+    *,
+    out: Path,
+    mover: str | None = None,
     strict: Strict = False,
 ) -> Output:
     """Build a training set: perturb, substitute and partially relax crystals, label every frame.
 
     Only formulas whose hash is below 75 are labelled unless told otherwise, so that the others can
     validate.  The same command goes on where it was stopped.
+
+    Args:
+        out: folder of the training set.
+        mover: weights that relax: those that label, or gnomon-1, unless told otherwise.
 
     Example: gnomon label structures.parquet --weights nequix-oam-1-pft --out frames
     """

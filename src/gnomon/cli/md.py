@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from gnomon.cli.options import CommandError, Output, Section
 from gnomon.cli.shared import read_crystals
 from gnomon.crystals import Crystals
@@ -24,17 +22,25 @@ SECTION = Section(
 
 
 def md(
-    structure: Annotated[str, typer.Argument(help="File of one crystal: CIF, POSCAR, extxyz, ...")],
-    out: Annotated[Path, typer.Option(help="Trajectory, extended XYZ.")],
+    structure: str,
     config: Annotated[MDConfig, SECTION],
     listener: Listener,
-    weights: Annotated[str, typer.Option(help="Potential: a name, or a file.")] = "gnomon-1",
-    supercell: Annotated[str, typer.Option(help="Repeats, as in 2 or 2,2,3.")] = "1",
-    dtype: Annotated[Literal["float32", "float64"], typer.Option(help="Arithmetic.")] = "float32",
+    *,
+    out: Path,
+    weights: str = "gnomon-1",
+    supercell: str = "1",
+    dtype: Literal["float32", "float64"] = "float32",
 ) -> Output:
     """Run molecular dynamics of a crystal.
 
     The same command goes on where it was stopped, and with more --steps it goes on further.
+
+    Args:
+        structure: file of one crystal: CIF, POSCAR, extxyz, .
+        out: trajectory, extended XYZ.
+        weights: potential: a name, or a file.
+        supercell: repeats, as in 2 or 2,2,3.
+        dtype: arithmetic.
 
     Example: gnomon md NaCl.cif --supercell 2 --temperature 600 --steps 5000 --out nacl.extxyz
     """

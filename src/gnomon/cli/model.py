@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.predict import SCALED, augmentation
@@ -32,21 +31,23 @@ def calibrate(
     model: Model,
     data: Structures,
     scaled: Annotated[Given[AugmentConfig], SCALED],
-    out: Annotated[Path | None, typer.Option(help="Calibration file [MODEL.calibration].")] = None,
-    also: Annotated[
-        list[Path] | None, typer.Option(help="Other labelled data to check on; may be repeated.")
-    ] = None,
-    deviation: Annotated[
-        bool,
-        typer.Option("--deviation", help="Intervals from the standard deviation, not the IQR."),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the training rows that are kept.")] = 0,
+    *,
+    out: Path | None = None,
+    also: list[Path] | None = None,
+    deviation: bool = False,
+    seed: int = 0,
 ) -> Output:
     """Fit intervals that hold what they promise, on rows that trained nothing; say what they hold.
 
     Of the formula hashes that the training held out (75 to 84 by default) the lower half fits, the
     upper half checks.  Give the data that the model was trained on: its training rows say what is
     out of distribution.  `gnomon predict` finds the file beside the model.
+
+    Args:
+        out: calibration file [MODEL.calibration].
+        also: other labelled data to check on; may be repeated.
+        deviation: intervals from the standard deviation, not the IQR.
+        seed: seed of the training rows that are kept.
 
     Example: gnomon model calibrate mp.gnomon structures.parquet
     """
@@ -85,15 +86,20 @@ def calibrate(
 
 def validate(
     data: Structures,
-    out: Annotated[Path, typer.Option(help="Folder of ensembles and predictions.parquet.")],
     config: Annotated[TrainConfig, AFRESH],
     listener: Listener,
-    folds: Annotated[int, typer.Option(help="Parts; each is predicted by the others.")] = 5,
+    *,
+    out: Path,
+    folds: int = 5,
     scheme: Scheme = "as given",
 ) -> Output:
     """Predict every crystal by an ensemble that was trained on other formulas.
 
     The same command goes on where it was stopped.
+
+    Args:
+        out: folder of ensembles and predictions.parquet.
+        folds: parts; each is predicted by the others.
 
     Example: gnomon model validate structures.parquet --folds 5 --out folds
     """
@@ -125,17 +131,20 @@ def validate(
 
 def curve(
     data: Structures,
-    out: Annotated[Path, typer.Option(help="Folder of ensembles, curve.json and curve.html.")],
     config: Annotated[TrainConfig, AFRESH],
     listener: Listener,
-    shares: Annotated[
-        str, typer.Option(help="Shares of the training formulas, separated by commas.")
-    ] = "0.125,0.25,0.5,1",
+    *,
+    out: Path,
+    shares: str = "0.125,0.25,0.5,1",
     scheme: Scheme = "as given",
 ) -> Output:
     """Train on ever more of the data and fit a power law to the error on unseen formulas.
 
     The same command goes on where it was stopped.
+
+    Args:
+        out: folder of ensembles, curve.json and curve.html.
+        shares: shares of the training formulas, separated by commas.
 
     Example: gnomon model curve structures.parquet --members 1 --out curve
     """

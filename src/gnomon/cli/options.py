@@ -1,9 +1,11 @@
 """Functions as commands: options from settings, the listener, and what is printed in the end.
 
-A parameter of a command that is annotated with a pydantic model (or with a dataclass such as a
-generator) becomes the options that stand for its fields: their names, types, defaults and help are
-those of the fields, and the command gets the validated model.  ``Section`` says which fields and by
-which names; ``Given`` asks for what the user gave instead, where defaults come from elsewhere.
+Parameters are arguments of the command, those after ``*`` its options; what the docstring says of
+them under "Args" is their help.  A parameter that is annotated with a pydantic model (or with a
+dataclass such as a generator) becomes the options that stand for its fields: their names, types,
+defaults and help are those of the fields, and the command gets the validated model.  ``Section``
+says which fields and by which names; ``Given`` asks for what the user gave instead, where defaults
+come from elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import GenericAlias, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
@@ -19,6 +22,7 @@ from typing import get_type_hints as hints_of
 
 import typer
 from pydantic import BaseModel, ValidationError
+from typer.models import ParameterInfo
 
 from gnomon.cli.terminal import listening, put_json, put_table, say
 from gnomon.run.listener import Listener
@@ -159,6 +163,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     hints = hints_of(function, include_extras=True)
     sections: dict[str, tuple[Any, bool, list[_Option]]] = {}
     parameters = [_keyword("context", typer.Context, inspect.Parameter.empty)]
+    about = _described(function, "Args")
     for parameter in inspect.signature(function).parameters.values():
         model, section, raw = _section(hints[parameter.name])
         if model is not None:
@@ -166,7 +171,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
             sections[parameter.name] = (model, raw, options)
             parameters += [option.parameter() for option in options]
         elif hints[parameter.name] is not Listener:
-            parameters.append(_keyword(parameter.name, hints[parameter.name], parameter.default))
+            parameters.append(_plain_parameter(parameter, hints[parameter.name], about))
     shows = hints["return"] is Output
     if shows:
         shown = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -192,7 +197,8 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
         if output is not None:
             output.put(as_json)
 
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__name__ = function.__name__
+    command.__doc__ = re.sub(r"\n +Args:\n(?: {8,}.*\n|\n)*", "\n", function.__doc__ or "")
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
@@ -222,13 +228,28 @@ def named_values(texts: Iterable[str], option: str) -> dict[str, Any]:
 
 
 def sentence(text: str) -> str:
-    """A description as help: it begins with a capital and ends with a full stop."""
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    """A description as help: it begins with a capital, but for names, and ends with a full stop."""
+    first = text[:1] if "_" in text.partition(" ")[0] else text[:1].upper()
+    return f"{first}{text[1:].rstrip('.')}." if text else ""
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _plain_parameter(
+    parameter: inspect.Parameter, hint: Any, about: Mapping[str, str]
+) -> inspect.Parameter:
+    """An argument, or where it is keyword-only an option: ``from_`` is called ``--from``."""
+    kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    info = next((copy(mark) for mark in marks if isinstance(mark, ParameterInfo)), None)
+    if info is None and parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        info = typer.Option(f"--{parameter.name.rstrip('_').replace('_', '-')}")
+    info = info or typer.Argument()
+    if parameter.name in about:
+        info.help = sentence(about[parameter.name])
+    return _keyword(parameter.name, Annotated[kind, info], parameter.default)
 
 
 def _is_given(context: Any, name: str) -> bool:
@@ -269,7 +290,7 @@ def _fields(model: Any, prefix: str = "", own: Any = None) -> Iterator[tuple[str
         prefix: of the names.
         own: an instance whose values are the defaults.
     """
-    said = _attributes(model)
+    said = _described(model, "Attributes")
     if not issubclass(model, BaseModel):
         kinds = hints_of(model)
         for one in fields(model):
@@ -290,11 +311,12 @@ def _fields(model: Any, prefix: str = "", own: Any = None) -> Iterator[tuple[str
             yield f"{prefix}{name}", one.annotation, default, one.description or said.get(name, "")
 
 
-def _attributes(model: Any) -> dict[str, str]:
-    """What the section "Attributes" of a docstring says of each, in its first sentence."""
-    found = re.findall(r"^( +)(\w+): (.*(?:\n\1 +.*)*)", model.__doc__ or "", re.MULTILINE)
-    said = {name: " ".join(text.replace("``", "").split()) for _, name, text in found}
-    return {name: re.split(r"\.\s", text)[0] for name, text in said.items()}
+def _described(what: Any, section: str) -> dict[str, str]:
+    """What a section of a docstring says of each name, in its first sentence."""
+    text = (what.__doc__ or "").partition(f"{section}:\n")[2]
+    found = re.findall(r"^( +)(\w+): (.*(?:\n\1 +.*)*)", text, re.MULTILINE)
+    said = {name: " ".join(words.replace("``", "").split()) for _, name, words in found}
+    return {name: re.split(r"\.\s", words)[0] for name, words in said.items()}
 
 
 def _plain(kind: Any) -> Any:

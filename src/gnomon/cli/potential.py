@@ -29,31 +29,28 @@ SETTINGS = Section(
 
 
 def train(
-    frames: Annotated[
-        list[str], typer.Argument(help="Labelled frames: Parquet, extended XYZ, JSON, or folders.")
-    ],
+    frames: list[str],
     given: Annotated[Given[PotentialTrainConfig], SETTINGS],
     listener: Listener,
-    out: Annotated[Path, typer.Option(help="File of weights.")] = Path("potential.gnomon"),
-    validation: Annotated[
-        list[str] | None, typer.Option(help="Frames to validate on instead (repeatable).")
-    ] = None,
-    scheme: Annotated[
-        str | None, typer.Option(help="Energy scheme of files that do not name theirs.")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="Go on from these weights, a name or a file, at a smaller rate (0.0005).",
-        ),
-    ] = None,
-    save_minutes: Annotated[float, typer.Option(help="Between checkpoints.")] = 4.0,
+    *,
+    out: Path = Path("potential.gnomon"),
+    validation: list[str] | None = None,
+    scheme: str | None = None,
+    start: Annotated[str | None, typer.Option("--from")] = None,
+    save_minutes: float = 4.0,
 ) -> Output:
     """Train an interatomic potential on crystals with energies, forces and stresses.
 
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped; --minutes spreads the schedule over that time, whatever epochs it comes to.
+
+    Args:
+        frames: labelled frames: Parquet, extended XYZ, JSON, or folders.
+        out: file of weights.
+        validation: frames to validate on instead (repeatable).
+        scheme: energy scheme of files that do not name theirs.
+        start: go on from these weights, a name or a file, at a smaller rate (0.0005).
+        save_minutes: between checkpoints.
 
     Example: gnomon model train potential frames/ --minutes 120 --out mine.gnomon
     """

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import Model, Strict, new_file, read_crystals, read_in_chunks
+from gnomon.cli.shared import MaybeNewFile, Model, Strict, read_crystals, read_in_chunks
 from gnomon.io.tables import write_table
 from gnomon.models import EnergyModel
 from gnomon.models.composition.model import CompositionModel
@@ -43,22 +42,22 @@ class Asked:
 
 def predict(
     model: Model,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            help="Crystals: files, folders, globs, or - for stdin; for a model of formulas these, "
-            "or Parquet or CSV tables of them."
-        ),
-    ],
+    inputs: list[str],
     asked: Asked,
     scaled: Annotated[Given[AugmentConfig], SCALED],
-    out: Annotated[Path | None, new_file("Parquet of predictions.")] = None,
+    *,
+    out: MaybeNewFile = None,
     strict: Strict = False,
 ) -> Output:
     """Predict what a model has learned: energies (eV/atom) or a property, with an uncertainty.
 
     The file says what kind of model it is.  With a calibration each energy has an interval, and
     crystals unlike the training data are flagged.  With --out crystals of any number stream.
+
+    Args:
+        inputs: crystals: files, folders, globs, or - for stdin; for a model of formulas these, or
+            Parquet or CSV tables of them.
+        out: Parquet of predictions.
 
     Example: gnomon predict structural-1 candidates.parquet --out predictions.parquet
     """

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import typer
 from pyarrow import csv
 
 from gnomon.cli.options import CommandError, Output
-from gnomon.cli.shared import Strict, new_file, numbers, read_crystals
+from gnomon.cli.shared import MaybeNewFile, Strict, numbers, read_crystals
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign
 from gnomon.io.reasons import ENERGIES
@@ -35,32 +34,28 @@ class Given(NamedTuple):
 
 
 def reduce(
-    crystals: Annotated[
-        list[str],
-        typer.Argument(help="Files, folders or globs of crystals, or one campaign folder."),
-    ],
+    crystals: list[str],
     listener: Listener,
-    best: Annotated[int, typer.Option(help="Crystals compared of each composition.")] = 100,
-    window: Annotated[
-        float | None,
-        typer.Option(help="Leave out what is higher above the lowest of its formula (eV/atom)."),
-    ] = None,
-    symprec: Annotated[float, typer.Option(help="Tolerance of space groups, Å.")] = 0.1,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            help="Distortions that change the space group at this tolerance, Å, make another "
-            "polymorph; 0 leaves them to the matcher."
-        ),
-    ] = 0.03,
-    out: Annotated[
-        Path | None, new_file("Table of polymorphs (.parquet, with geometry, or .csv).")
-    ] = None,
+    *,
+    best: int = 100,
+    window: float | None = None,
+    symprec: float = 0.1,
+    tolerance: float = 0.03,
+    out: MaybeNewFile = None,
     strict: Strict = False,
 ) -> Output:
     """Reduce crystals to their distinct polymorphs, the lowest in energy of each, and name them.
 
     The best of each composition are matched pair by pair.
+
+    Args:
+        crystals: files, folders or globs of crystals, or one campaign folder.
+        best: crystals compared of each composition.
+        window: leave out what is higher above the lowest of its formula (eV/atom).
+        symprec: tolerance of space groups, Å.
+        tolerance: distortions that change the space group at this tolerance, Å, make another
+            polymorph; 0 leaves them to the matcher.
+        out: table of polymorphs (.parquet, with geometry, or .csv).
 
     Example: gnomon reduce campaign-Au-Cu --window 0.1 --out polymorphs.parquet
     """

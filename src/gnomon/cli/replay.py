@@ -31,42 +31,41 @@ STRATEGIES = "random,greedy,ucb,ei,composition,substitution"
 
 
 def replay(
-    pool: Annotated[str, typer.Argument(help="Crystals with formation_energy_per_atom (eV/atom).")],
-    out: Annotated[Path, typer.Option(help="Folder of rounds, summary.json and curves.html.")],
+    pool: str,
     plan: Annotated[Given[Plan], Section(without=("settings",))],
     settings: Settings,
     listener: Listener,
-    known: Annotated[str | None, typer.Option(help="Labelled crystals to learn from.")] = None,
-    phases: Annotated[Path | None, typer.Option(help="Parquet of the known hull.")] = None,
-    learn_until: Annotated[
-        int | None, typer.Option(help="Learn from the pool up to this year, find what came after.")
-    ] = None,
-    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = STRATEGIES,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Structural model, which learns where it errs: a file, or structural-1.", **MODEL
-        ),
-    ] = None,
-    composition_model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model of formulas, for that strategy: a file, or composition-1.", **MODEL
-        ),
-    ] = None,
-    retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train a structural ensemble in every round.")
-    ] = False,
-    known_rows: Annotated[
-        int, typer.Option(help="Known crystals that --retrain learns from, at most.")
-    ] = 2000,
-    pool_scheme: Annotated[str, typer.Option(help="Energy scheme of the pool.")] = "pool",
-    known_scheme: Annotated[str, typer.Option(help="Energy scheme of the known.")] = "known",
+    *,
+    out: Path,
+    known: str | None = None,
+    phases: Path | None = None,
+    learn_until: int | None = None,
+    strategies: str = STRATEGIES,
+    model: Annotated[Path | None, typer.Option(**MODEL)] = None,
+    composition_model: Annotated[Path | None, typer.Option(**MODEL)] = None,
+    retrain: bool = False,
+    known_rows: int = 2000,
+    pool_scheme: str = "pool",
+    known_scheme: str = "known",
 ) -> Output:
     """Replay a discovery campaign: hide the energies, choose, reveal, learn, repeat.
 
     The same command goes on where it was stopped.  Where the schemes differ in name, their
     difference is fitted in every round and reported.
+
+    Args:
+        pool: crystals with formation_energy_per_atom (eV/atom).
+        out: folder of rounds, summary.json and curves.html.
+        known: labelled crystals to learn from.
+        phases: Parquet of the known hull.
+        learn_until: learn from the pool up to this year, find what came after.
+        strategies: names, separated by commas.
+        model: structural model, which learns where it errs: a file, or structural-1.
+        composition_model: model of formulas, for that strategy: a file, or composition-1.
+        retrain: train a structural ensemble in every round.
+        known_rows: known crystals that --retrain learns from, at most.
+        pool_scheme: energy scheme of the pool.
+        known_scheme: energy scheme of the known.
 
     Example: gnomon replay wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
     """

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import typer
 
 from gnomon.cli.generate import RANDOM, Seed
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import Evaluator, new_file
+from gnomon.cli.shared import Evaluator, NewFile
 from gnomon.discover.search import search as run
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import make_evaluator
@@ -21,15 +19,20 @@ from gnomon.structure.labels import prototype_labels
 
 
 def search(
-    compositions: Annotated[list[str], typer.Argument(help="Formulas, such as SiO2.")],
-    out: Annotated[Path, new_file("Parquet of what was found, the lowest first.")],
+    compositions: list[str],
     generator: Annotated[Given[RandomSearchGenerator], RANDOM],
     evaluator: Evaluator,
     relax: Annotated[RelaxConfig, Section(defaults={"fmax": 0.05})],
     listener: Listener,
+    *,
+    out: NewFile,
     seed: Seed = 0,
 ) -> Output:
     """Search the structures of compositions: random cells, relaxed and ranked by energy.
+
+    Args:
+        compositions: formulas, such as SiO2.
+        out: Parquet of what was found, the lowest first.
 
     Example: gnomon search TiO2 --count 100 --out tio2.parquet
     """

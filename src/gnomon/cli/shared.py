@@ -20,11 +20,6 @@ NAMED = 10
 """Rejects, and warnings, that are named on stderr; the others are counted."""
 
 
-def new_file(help: str) -> Any:
-    """An option for a file that must not exist yet, in a folder that does."""
-    return typer.Option(help=help, callback=refuse_existing)
-
-
 def refuse_existing(out: Path | None) -> Path | None:
     """Overwrite nothing, and find out before the work that there is a place for its result."""
     if out is not None and out.exists():
@@ -36,6 +31,8 @@ def refuse_existing(out: Path | None) -> Path | None:
     return out
 
 
+NewFile = Annotated[Path, typer.Option(callback=refuse_existing)]
+MaybeNewFile = Annotated[Path | None, typer.Option(callback=refuse_existing)]
 Structures = Annotated[
     list[str],
     typer.Argument(

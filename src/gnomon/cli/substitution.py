@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from gnomon.cli.options import Output
-from gnomon.cli.shared import Strict, Structures, new_file, read_crystals
+from gnomon.cli.shared import NewFile, Strict, Structures, read_crystals
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import write_table
 from gnomon.generate.substitution.training import compare, ion_pairs, label, log_likelihood
@@ -23,16 +20,20 @@ from gnomon.run.stamp import stamp
 def train(
     data: Structures,
     listener: Listener,
-    out: Annotated[Path, new_file("Table of weights (JSON).")] = Path("substitution.json"),
-    l2: Annotated[float, typer.Option(help="Strength of the penalty.")] = 1.0,
-    source: Annotated[
-        str | None, typer.Option(help="Where the crystals are from, for the file.")
-    ] = None,
+    *,
+    out: NewFile = Path("substitution.json"),
+    l2: float = 1.0,
+    source: str | None = None,
     strict: Strict = False,
 ) -> Output:
     """Learn which ions replace each other from crystals that share a prototype.
 
     Formulas whose hash is below 75 train, 75 to 84 measure the likelihood.
+
+    Args:
+        out: table of weights (JSON).
+        l2: strength of the penalty.
+        source: where the crystals are from, for the file.
 
     Example: gnomon model train substitution crystals.parquet --out mine.json
     """

@@ -43,19 +43,18 @@ def structural(
     data: Structures,
     given: Annotated[Given[TrainConfig], Section(without=("started_from",))],
     listener: Listener,
+    *,
     out: Out = Path("structural.gnomon"),
     scheme: Scheme = "as given",
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", help="Go on from this model, or structural-1, with its shape.", **MODEL
-        ),
-    ] = None,
+    start: Annotated[Path | None, typer.Option("--from", **MODEL)] = None,
 ) -> Output:
     """Train the structural ensemble on crystals with formation energies per atom.
 
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped.
+
+    Args:
+        start: go on from this model, or structural-1, with its shape.
 
     Example: gnomon model train structural structures.parquet --out mp.gnomon
     """
@@ -76,15 +75,10 @@ def structural(
 
 
 def composition(
-    data: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Parquet or CSV with reduced_formula (or formula) and formation_energy_per_atom "
-            "(eV/atom); the lowest energy of a formula counts."
-        ),
-    ],
+    data: list[Path],
     config: Annotated[CompositionTrainConfig, Section(without=("optimizer.loss",))],
     listener: Listener,
+    *,
     out: Out = Path("composition.gnomon"),
     scheme: Scheme = "as given",
 ) -> Output:
@@ -93,6 +87,10 @@ def composition(
     Formulas whose hash is below 75 train, 75 to 84 validate.  The same command goes on where it
     was stopped.
 
+    Args:
+        data: Parquet or CSV with reduced_formula (or formula) and formation_energy_per_atom
+            (eV/atom); the lowest energy of a formula counts.
+
     Example: gnomon model train composition composition_energies.parquet --out composition.gnomon
     """
     rows = _formulas(data, scheme)
@@ -100,13 +98,16 @@ def composition(
 
 
 def join(
-    models: Annotated[list[Path], typer.Argument(help="Structural models.", **MODEL)],
-    data: Annotated[
-        str, typer.Option(help="Crystals with energies, some of formulas held out by all.")
-    ],
+    models: Annotated[list[Path], typer.Argument(**MODEL)],
+    *,
+    data: str,
     out: Out = Path("joined.gnomon"),
 ) -> Output:
     """Join structural ensembles that were trained apart: what errs differently tells of doubt.
+
+    Args:
+        models: structural models.
+        data: crystals with energies, some of formulas held out by all.
 
     Example: gnomon model join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
     """
@@ -117,21 +118,25 @@ def join(
 
 def transfer(
     start: Model,
-    data: Annotated[
-        list[Path], typer.Argument(help="Parquet of crystals with a column of the property.")
-    ],
-    target: Annotated[str, typer.Option(help="Column that is learned.")],
+    data: list[Path],
     given: Annotated[
         Given[TransferConfig],
         Section(names={"frozen": ("--freeze",)}, without=("started_from", "optimizer.loss")),
     ],
     listener: Listener,
-    unit: Annotated[str, typer.Option(help="Unit of that column.")] = "as given",
+    *,
+    target: str,
+    unit: str = "as given",
     out: Out = Path("property.gnomon"),
 ) -> Output:
     """Teach a trained ensemble another property of crystals: a band gap, a modulus.
 
     Formulas whose hash is below 75 train, 75 to 84 validate.
+
+    Args:
+        data: Parquet of crystals with a column of the property.
+        target: column that is learned.
+        unit: unit of that column.
 
     Example: gnomon model transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
     """

@@ -6,8 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.discover import Campaign
@@ -29,33 +27,32 @@ OF_ENGINE = Section(only=("options", "workers", "trust_factory"), names=OF_EVALU
 
 
 def verify(
-    campaign: Annotated[Path, typer.Argument(help="Campaign folder.")],
-    engine: Annotated[
-        str,
-        typer.Option(help="gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights."),
-    ],
+    campaign: Path,
     evaluator: Annotated[Given[EvaluatorConfig], OF_ENGINE],
     relax: Annotated[RelaxConfig, Section(only=("max_seconds",))],
     listener: Listener,
-    top: Annotated[int, typer.Option(help="Finds to verify, the best first.")] = 20,
-    margin: Annotated[
-        float,
-        typer.Option(help="Other structures of a find, this far above it in eV/atom, compete too."),
-    ] = 0.02,
-    export: Annotated[
-        Path | None, typer.Option(help="Write inputs of VASP into this new folder.")
-    ] = None,
-    import_: Annotated[
-        Path | None, typer.Option("--import", help="Read outputs of VASP from this folder.")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="Of VASP: pbe, pbe-newer or r2scan.")] = "pbe",
-    again: Annotated[
-        bool, typer.Option("--again", help="Try again what did not converge.")
-    ] = False,
+    *,
+    engine: str,
+    top: int = 20,
+    margin: float = 0.02,
+    export: Path | None = None,
+    import_: Path | None = None,
+    protocol: str = "pbe",
+    again: bool = False,
 ) -> Output:
     """Evaluate the best finds and their competing phases anew: which stay stable, k of n.
 
     The same command goes on where it was stopped.
+
+    Args:
+        campaign: campaign folder.
+        engine: one of gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights.
+        top: finds to verify, the best first.
+        margin: other structures of a find, this far above it in eV/atom, compete too.
+        export: write inputs of VASP into this new folder.
+        import_: read outputs of VASP from this folder.
+        protocol: of VASP: pbe, pbe-newer or r2scan.
+        again: try again what did not converge.
 
     Example: gnomon verify campaign-Au-Cu --engine gpaw --top 20
     """

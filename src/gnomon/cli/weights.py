@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gnomon.cli.options import Output
 from gnomon.potential.weights import BUNDLED, PUBLISHED, bundled_path, is_cached, resolve
@@ -38,11 +36,15 @@ def list_weights() -> Output:
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of the weights.")], listener: Listener
+    name: str,
+    listener: Listener,
 ) -> Output:
     """Fetch weights into the cache, check their sha256 and print where they are.
 
     A download that was cut goes on where it stopped.  GNOMON_CACHE names another cache folder.
+
+    Args:
+        name: name of the weights.
 
     Example: gnomon weights fetch nequix-oam-1-pft
     """

@@ -38,7 +38,7 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.evaluate.table import evaluate_all, rows_of
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.io import from_arrow
 from gnomon.run.files import write_atomically
 from gnomon.run.listener import SILENT

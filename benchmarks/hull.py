@@ -28,7 +28,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gnomon.elements import SYMBOLS, parse_formula
-from gnomon.hull import ON_HULL, Hull, Phases, compositions
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import ON_HULL, Phases, compositions
 from record import RESULTS, save
 
 RESULT = RESULTS / "hull.json"

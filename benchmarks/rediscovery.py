@@ -28,7 +28,8 @@ from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.evaluate import Status
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.evaluate.table import evaluate_all
-from gnomon.hull import ON_HULL, Hull, Phases, formation_energies
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import ON_HULL, Phases, formation_energies
 from gnomon.io import from_arrow, to_arrow, to_pymatgen
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store

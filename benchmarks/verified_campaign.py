@@ -18,9 +18,10 @@ from gnomon.discover import Campaign
 from gnomon.discover.finds import Phase
 from gnomon.hull.phases import compositions
 from gnomon.run.store import Store
-from gnomon.verify import Verification, assess, plan
 from gnomon.verify.output import facts
+from gnomon.verify.plan import plan
 from gnomon.verify.run import results
+from gnomon.verify.verdicts import Verification, assess
 from record import RESULTS, save
 
 RESULT = RESULTS / "verified_campaign.json"

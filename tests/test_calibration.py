@@ -16,7 +16,8 @@ from gnomon import io
 from gnomon.cli import COMMANDS, function_of, shared
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
-from gnomon.hull import Hull, Phases, compositions
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import Phases, compositions
 from gnomon.learn.model_file import ModelFileError
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hashes

@@ -16,7 +16,8 @@ from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.databases import HttpError, Patience, References, Request, fetch, references
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.hull import Hull, phases_from_table
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import phases_from_table
 from gnomon.io import InputError, read, write
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store, StoreError

@@ -30,12 +30,12 @@ from gnomon.evaluate.ase import AseEvaluator
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.io import write
-from gnomon.report import build_report
+from gnomon.report.build import build_report
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store, StoreError
-from gnomon.verify import plan
+from gnomon.verify.plan import plan
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT
 

@@ -5,7 +5,7 @@ import pytest
 
 from gnomon.crystals import Crystals
 from gnomon.discover.prior import bundled_models, expected_e_above_hull
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.models import Predictions
 
 CUBE = [

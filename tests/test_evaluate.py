@@ -25,7 +25,7 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Status, table
 from gnomon.evaluate.ase import AseEvaluator, relax_by_name
 from gnomon.evaluate.table import evaluate_all, evaluate_missing, evaluation_rows, rows_of
-from gnomon.hull import MissingElementError
+from gnomon.hull.phases import MissingElementError
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool
 from gnomon.run.store import SCHEMAS, Store

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.elements import SYMBOLS, parse_formula
-from gnomon.hull import (
-    Hull,
+from gnomon.hull.answers import query
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import (
     MissingElementError,
     Phases,
     SchemeMismatch,
@@ -21,7 +22,6 @@ from gnomon.hull import (
     elemental_references,
     formation_energies,
     phases_from_table,
-    query,
 )
 from gnomon.io import as_crystals
 from gnomon.testing import assert_hull

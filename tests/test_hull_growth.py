@@ -9,17 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.hull import (
-    ON_HULL,
-    Hull,
-    Phases,
-    SchemeMismatch,
-    compositions,
-    convex,
-    phases_from_table,
-)
+from gnomon.hull import convex
 from gnomon.hull import simplex as simplex_module
 from gnomon.hull.blocks import blocks_of
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import ON_HULL, Phases, SchemeMismatch, compositions, phases_from_table
 from gnomon.hull.simplex import lowest_mixtures
 from tests.strategies import rngs
 from tests.test_hull import AS_PYMATGEN, SAME, pymatgen_distances, random_phases, random_queries

@@ -6,20 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.chemistry.gases import GASES, KJ_PER_MOL, chemical_potential, enthalpy_and_entropy
-from gnomon.elements import SYMBOLS, parse_formula
-from gnomon.hull import (
-    Hull,
-    MissingElementError,
-    Phases,
-    chemical_potential_limits,
-    compositions,
+from gnomon.chemistry.gases import (
+    GASES,
+    KJ_PER_MOL,
+    chemical_potential,
     element_potentials,
-    metal_potential,
-    open_to,
-    phases_from_table,
-    reactions,
+    enthalpy_and_entropy,
 )
+from gnomon.elements import SYMBOLS, parse_formula
+from gnomon.hull.convex import Hull
+from gnomon.hull.limits import chemical_potential_limits
+from gnomon.hull.phases import MissingElementError, Phases, compositions, phases_from_table
+from gnomon.hull.reservoirs import metal_potential, open_to, reactions
 from tests.strategies import rngs
 from tests.test_hull import AS_PYMATGEN, SAME, phases_of, random_phases
 

@@ -19,10 +19,11 @@ from gnomon.discover import Campaign
 from gnomon.discover.propose import structure_table
 from gnomon.discover.rates import HitRate, comparison, wilson
 from gnomon.discover.shares import shares
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import formula_html, tie_lines
-from gnomon.report import build_report, render_html, write_report
-from gnomon.report.files import stable_table
+from gnomon.report.build import build_report
+from gnomon.report.files import stable_table, write_report
+from gnomon.report.page import render_html
 from gnomon.run.store import SCHEMAS, Store, StoreError, write_json
 
 HOSTILE = "<script>alert('x')</script>"

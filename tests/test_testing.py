@@ -11,7 +11,8 @@ from gnomon.crystals import Crystals
 from gnomon.dynamics.result import Relaxation, Status
 from gnomon.evaluate import Evaluations
 from gnomon.generate import Candidates
-from gnomon.hull import Hull, Phases, compositions
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import Phases, compositions
 from gnomon.models import Predictions
 from gnomon.testing import (
     BrokenLaw,

@@ -25,15 +25,16 @@ from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Evaluations, table
 from gnomon.evaluate.corrections import SCHEME_SUFFIX
 from gnomon.evaluate.scheme import EnergyScheme, difference
-from gnomon.hull import SchemeMismatch
+from gnomon.hull.phases import SchemeMismatch
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store, StoreError
 from gnomon.structure.symmetry import space_groups
-from gnomon.verify import Plan, Verdict, assess, evaluate_plan, folder_of, plan
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification
-from gnomon.verify.run import results
+from gnomon.verify.plan import Plan, plan
+from gnomon.verify.run import evaluate_plan, folder_of, results
 from gnomon.verify.vasp_inputs import Protocol, folder_name
+from gnomon.verify.verdicts import Verdict, assess
 from tests.calculators import evaluated
 from tests.conftest import EMT
 from tests.vasp_files import finished

@@ -21,9 +21,9 @@ from gnomon.dynamics.result import Relaxation
 from gnomon.evaluate import Status
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.evaluate.scheme import difference
-from gnomon.hull import SchemeMismatch
+from gnomon.hull.phases import SchemeMismatch
 from gnomon.io import from_arrow, to_pymatgen
-from gnomon.verify import Plan, Target, Verdict, assess
+from gnomon.verify.plan import Plan, Target
 from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, make_flow, write_flow
 from gnomon.verify.vasp_import import import_runs, read_crystal
 from gnomon.verify.vasp_inputs import (
@@ -37,6 +37,7 @@ from gnomon.verify.vasp_inputs import (
     jobs,
     protocol_of,
 )
+from gnomon.verify.verdicts import Verdict, assess
 from tests.vasp_files import finished, outcar, write_run
 
 pytestmark = [

@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.generate import LINEAGE, Candidates, Generator
-from gnomon.hull import Hull
+from gnomon.hull.convex import Hull
 from gnomon.models import EnergyModel
 
 OGANESSON = Crystals.single(np.eye(3) * 4.0, [118], [[0.0, 0.0, 0.0]])
@@ -189,7 +189,7 @@ def assert_hull(hull: Hull, *, most: int = 14, tolerance: float = 1e-8) -> None:
     Raises:
         BrokenLaw: if something else is found.
 
-    >>> from gnomon.hull import Phases, compositions
+    >>> from gnomon.hull.phases import Phases, compositions
     >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
     >>> energies = np.array([0, 0, -0.05])  # eV/atom
     >>> assert_hull(Hull(Phases(ids, compositions(["Au", "Cu", "AuCu"]), energies, "demo")))

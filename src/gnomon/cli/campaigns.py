@@ -15,8 +15,8 @@ from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.discover.shares import shares
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.io.tables import tables_of
-from gnomon.report import build_report, write_report
-from gnomon.report.files import stable_table
+from gnomon.report.build import build_report
+from gnomon.report.files import stable_table, write_report
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store, write_parquet
 

@@ -6,17 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gnomon.chemistry.gases import element_potentials
 from gnomon.cli.options import CommandError, Output
-from gnomon.hull import (
-    Hull,
-    HullAnswer,
-    chemical_potential_limits,
-    element_potentials,
-    metal_potential,
-    open_answers,
-    phases_from_table,
-    query,
-)
+from gnomon.hull.answers import HullAnswer, query
+from gnomon.hull.convex import Hull
+from gnomon.hull.limits import chemical_potential_limits
+from gnomon.hull.phases import phases_from_table
+from gnomon.hull.reservoirs import metal_potential, open_answers
 from gnomon.io.tables import read_table
 
 

@@ -12,7 +12,7 @@ import typer
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import MODEL, numbers, read_crystals
 from gnomon.cli.terminal import say
-from gnomon.hull import phases_from_table
+from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
 from gnomon.models.card import Labelled
 from gnomon.models.composition.model import CompositionModel

@@ -14,12 +14,14 @@ from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.run.files import cache_folder
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store
-from gnomon.verify import Plan, Verification, assess, evaluate_plan, folder_of, plan
 from gnomon.verify.output import facts, sentence, write_verification
+from gnomon.verify.plan import Plan, plan
+from gnomon.verify.run import evaluate_plan, folder_of
 from gnomon.verify.vasp_flow import FLOW, MAKERS, can_make_flows, write_flow
 from gnomon.verify.vasp_import import import_runs
 from gnomon.verify.vasp_inputs import export as export_inputs
 from gnomon.verify.vasp_inputs import protocol_of
+from gnomon.verify.verdicts import Verification, assess
 
 VASP = "vasp"
 

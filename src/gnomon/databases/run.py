@@ -27,7 +27,7 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import evaluate_missing
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import Stamp, stamp

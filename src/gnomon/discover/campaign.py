@@ -17,7 +17,7 @@ from gnomon.discover.finds import Find, Phase, finds_of, phases_of
 from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.discover.settings import CampaignConfig
-from gnomon.hull import Hull
+from gnomon.hull.convex import Hull
 from gnomon.run.store import Store, StoreError
 
 if TYPE_CHECKING:

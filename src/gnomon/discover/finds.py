@@ -14,7 +14,7 @@ from typing import Any
 from gnomon.chemistry.reactions import Reaction, balanced
 from gnomon.discover.lineage import KNOWN, Step
 from gnomon.discover.placed import RELAXED_SYMPREC, Placed
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.structure.symmetry import space_group_symbol, space_groups
 
 SAME_ENERGY = 1e-3

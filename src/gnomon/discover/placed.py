@@ -15,7 +15,8 @@ from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Status
-from gnomon.hull import ON_HULL, Hull, Phases, elemental_references, formation_energies
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import ON_HULL, Phases, elemental_references, formation_energies
 from gnomon.io import from_arrow
 from gnomon.run.store import StoreError
 from gnomon.structure.protostructures import protostructure

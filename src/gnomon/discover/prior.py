@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
-from gnomon.hull import Hull, Phases
-from gnomon.hull.phases import missing_elements
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import Phases, missing_elements
 from gnomon.models import EnergyModel
 from gnomon.models.bundled import BUNDLED
 

@@ -41,7 +41,7 @@ Rows = Int64[np.ndarray, " _"]
 class Hull:
     """The lower convex hull of a set of phases, in every chemical system that they cover.
 
-    >>> from gnomon.hull import compositions
+    >>> from gnomon.hull.phases import compositions
     >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
     >>> energies = np.array([0, 0, -0.05])  # eV/atom
     >>> hull = Hull(Phases(ids, compositions(["Au", "Cu", "AuCu"]), energies, "demo"))
@@ -205,7 +205,7 @@ class Hull:
     ) -> go.Figure:
         """The hull diagram of two or three elements: formation energies, or a triangle.
 
-        >>> from gnomon.hull import compositions
+        >>> from gnomon.hull.phases import compositions
         >>> ids = np.array(["gold", "copper", "ordered"], dtype=object)
         >>> energies = np.array([0, 0, -0.05])  # eV/atom
         >>> hull = Hull(Phases(ids, compositions(["Au", "Cu", "AuCu"]), energies, "demo"))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
-from gnomon.hull import Hull
+from gnomon.hull.convex import Hull
 from gnomon.hull.phases import phases_from_table
 from gnomon.io import ReadResult
 from gnomon.io.tables import read_table

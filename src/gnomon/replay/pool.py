@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.hull import Hull, Phases
-from gnomon.hull.phases import missing_elements
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import Phases, missing_elements
 from gnomon.models.card import Labelled
 
 MIN_POOL = 2

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gnomon.discover.finds import NEAR_HULL
 from gnomon.discover.rates import CONFIDENCE
-from gnomon.hull import ON_HULL
+from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import MAX_POINTS, formula_html
 from gnomon.report.build import Report
 from gnomon.report.cifs import cif_names

@@ -213,7 +213,7 @@ def test_bad_frames_of_extended_xyz_are_rejects_and_the_others_are_read(tmp_path
     assert read.frames.has_stress.tolist() == [True, False]
     assert read.rejects["reason"].to_pylist() == [
         "incomplete",
-        "unreadable",
+        "unknown_element",
         "empty",
         "unreadable",
     ]

@@ -116,7 +116,7 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
     )
     for note in claims.check(lattice, numbers):
         warnings.warn(note, stacklevel=1)
-    return Content(lattice, numbers, frac, facts=Facts.of(document))
+    return Content(lattice, numbers, frac, facts=Facts.of(document), labels=document)
 
 
 def _known(document: Any, key: str) -> float | None:

@@ -4,8 +4,12 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
 
 from gnomon.io.objects import atoms_content
 from gnomon.io.reasons import Reason, UnusableError
@@ -23,6 +27,10 @@ GIVE_UP = 100
 ID_KEYS = ("source_id", "material_id", "mp_id", "mptrj_snapshot_id", "mptrj_traj_id", "id")
 """Keys of the comment line that name the frame, the best first."""
 
+VIRIALS = ("virial", "virials")
+"""Keys of a virial, eV."""
+
+_SIX = re.compile(r'\b(?P<key>stress|virials?)="(?P<numbers>[^"]*)"')
 _HEADER = re.compile(r"\b(Lattice|Properties|pbc)\s*=")
 
 
@@ -97,14 +105,33 @@ def _parse(frame: list[str]) -> Content:
             ) from error
         raise
     names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
-    return atoms_content(atoms, next(names, None), _facts(atoms))
+    results = {} if atoms.calc is None else atoms.calc.results
+    found = atoms_content(atoms, next(names, None), _facts(atoms))
+    return replace(found, labels={**atoms.arrays, **atoms.info, **results})
+
+
+def matrix(numbers: Any) -> Float64[np.ndarray, "3 3"]:
+    """A stress or a virial of 9 numbers, or of 6 in Voigt's order."""
+    given = np.asarray(numbers, np.float64).reshape(-1)
+    if len(given) == 6:
+        given = given[[0, 5, 4, 5, 1, 3, 4, 3, 2]]  # xx yy zz yz xz xy
+    return given.reshape(3, 3)
 
 
 def _keys(comment: str) -> dict[str, Any]:
-    """ASE's reading of the comment line, refused if it asks for more columns than there can be."""
+    """ASE's reading of the comment line, refused if it asks for more columns than there can be.
+
+    ASE takes a stress of nine numbers only.
+    """
     from ase.io.extxyz import key_val_str_to_dict
 
-    values: dict[str, Any] = key_val_str_to_dict(comment)
+    def nine(found: re.Match[str]) -> str:
+        values = found["numbers"].split()
+        if len(values) == 6:
+            values = list(map(repr, matrix(values).ravel().tolist()))
+        return f'{found["key"]}="{" ".join(values)}"'
+
+    values: dict[str, Any] = key_val_str_to_dict(_SIX.sub(nine, comment))
     columns = str(values.get("Properties", "")).split(":")[2::3]
     if sum(map(int, columns)) > MAX_COLUMNS:
         raise UnusableError(Reason.too_large, f"over {MAX_COLUMNS} columns")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
-import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,19 +16,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int
 
+from gnomon.io import documents, extxyz
 from gnomon.io.arrow import Geometry
-from gnomon.io.extxyz import ID_KEYS
+from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
-from gnomon.io.objects import atoms_content, structure_content
-from gnomon.io.reasons import InputError, Reason, UnusableError
+from gnomon.io.reasons import InputError, Reason
 from gnomon.io.records import LABELS, Content, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, content, find, stream
 
-FORMATS = ("parquet", "extxyz", "json")
-"""Formats of files of frames."""
+READERS = {"extxyz": extxyz.records, "json": documents.records}
+"""Readers of files of frames, which hand over one by one; Parquet goes in columns."""
 
-VIRIALS = ("virial", "virials")
-"""Keys of a virial, eV."""
+FORMATS = ("parquet", *READERS)
+"""Formats of files of frames."""
 
 READ = frozenset({"energy", "forces", "stress", *VIRIALS})
 """Keys of labels that are read."""
@@ -165,7 +162,7 @@ class _Label:
         energy, forces, stress = (facts.get(name) for name in ("energy", "forces", "stress"))
         virial = next((facts[name] for name in VIRIALS if facts.get(name) is not None), None)
         if stress is None and virial is not None:
-            stress = -_matrix(virial) / volume
+            stress = -matrix(virial) / volume
         if unread := sorted(map(str, filter(_is_label, facts))):
             warnings.warn(f"labels that are not read: {', '.join(unread)}", stacklevel=1)
         scheme = facts.get(SCHEME_KEY)
@@ -174,17 +171,10 @@ class _Label:
             np.full((n_atoms, 3), np.nan)
             if forces is None
             else np.asarray(forces, np.float64).reshape(n_atoms, 3),
-            np.full((3, 3), np.nan) if stress is None else _matrix(stress),
+            np.full((3, 3), np.nan) if stress is None else matrix(stress),
             bool(facts.get("first", False)),
             None if scheme is None else str(scheme),
         )
-
-
-def _matrix(stress: Any) -> Float64[np.ndarray, "3 3"]:
-    numbers = np.asarray(stress, np.float64).reshape(-1)
-    if len(numbers) == 6:
-        numbers = numbers[[0, 5, 4, 5, 1, 3, 4, 3, 2]]  # xx yy zz yz xz xy
-    return numbers.reshape(3, 3)
 
 
 def _is_label(name: object) -> bool:
@@ -195,9 +185,6 @@ def _is_label(name: object) -> bool:
     return not {word.removesuffix("s") for word in words} & NO_LABELS and any(
         word.startswith(kind) for word in words for kind in KINDS
     )
-
-
-_Read = Callable[[], tuple[Content, _Label]]
 
 
 def _documents(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
@@ -216,24 +203,28 @@ def _records(source: Source, limits: Limits) -> Iterator[tuple[Record, _Label | 
     number = 0
     try:
         with stream(source, limits) as data:
-            reads = (_extxyz if source.format == "extxyz" else _json)(data, limits)
-            for read in reads:
-                yield _record(f"{source.name}#{number}", read)
+            for found in READERS[source.format](source.name, data, limits):
+                yield _labelled(found)
                 number += 1
     except (OSError, EOFError, zlib.error, ValueError) as error:
         detail = f"the rest of the file: {type(error).__name__}: {error}"
         yield rejected(f"{source.name}#{number}", Reason.unreadable, detail), None
 
 
-def _record(name: str, read: _Read) -> tuple[Record, _Label | None]:
-    labels: list[_Label] = []
+def _labelled(found: Record) -> tuple[Record, _Label | None]:
+    """A record and its labels; where those cannot be understood, the record is a reject."""
+    if found.content is None:
+        return found, None
+    given, labels = found.content, list[_Label]()
 
     def parse() -> Content:
-        found, label = read()
-        labels.append(label)
-        return found
+        volume = abs(float(np.linalg.det(given.lattice)))
+        labels.append(_Label.of(given.labels, len(given.atomic_numbers), volume))
+        return given
 
-    made = record(name, parse)
+    made = record(found.source, parse, found.source_id)
+    said = "; ".join(text for text in (found.warnings, made.warnings) if text)
+    made = replace(made, warnings=said or None)
     return made, labels[0] if made.content is not None else None
 
 
@@ -254,57 +245,3 @@ def _columns(items: Sequence[tuple[Record, _Label | None]]) -> Columns:
         np.array([label.first for label in labels], bool),
         schemes[0] if schemes else None,
     )
-
-
-def _extxyz(data: io.BufferedReader, limits: Limits) -> Iterator[_Read]:
-    """Frames of extended XYZ; a count that is no number ends the file with a ValueError."""
-    while count := data.readline():
-        if not count.strip():
-            continue
-        n_atoms = int(count)
-        lines = [count, *(data.readline() for _ in range(n_atoms + 1))]
-        yield partial(_atoms, b"".join(lines).decode("utf-8", "replace"), n_atoms, limits)
-
-
-def _atoms(text: str, n_atoms: int, limits: Limits) -> tuple[Content, _Label]:
-    from ase.io.extxyz import read_xyz
-
-    if n_atoms == 0:
-        raise UnusableError(Reason.empty, "a frame of no atoms")
-    (atoms,) = read_xyz(io.StringIO(text), index=slice(None), properties_parser=_comment)
-    facts = {} if atoms.calc is None else atoms.calc.results
-    names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
-    everything = {**atoms.arrays, **atoms.info, **facts}
-    found = atoms_content(atoms, next(names, None))
-    return found, _Label.of(everything, len(atoms), atoms.get_volume())
-
-
-_SIX = re.compile(r'\b(?P<key>stress|virials?)="(?P<numbers>[^"]*)"')
-
-
-def _comment(line: str) -> dict[str, Any]:
-    """ASE's reading of a comment line, which takes a stress of nine numbers only."""
-    from ase.io.extxyz import key_val_str_to_dict
-
-    def nine(found: re.Match[str]) -> str:
-        numbers = _matrix(found["numbers"].split()).ravel().tolist()
-        return f'{found["key"]}="{" ".join(map(repr, numbers))}"'
-
-    values: dict[str, Any] = key_val_str_to_dict(_SIX.sub(nine, line))
-    return values
-
-
-def _json(data: io.BufferedReader, limits: Limits) -> Iterator[_Read]:
-    """Documents of a list, each with a pymatgen ``structure`` and a total ``energy``."""
-    documents = json.loads(content(data, limits))
-    if not isinstance(documents, list):
-        raise UnusableError(Reason.unreadable, "not a list of documents")
-    return (partial(_document, document) for document in documents)
-
-
-def _document(document: Any) -> tuple[Content, _Label]:
-    from pymatgen.core import Structure
-
-    structure = Structure.from_dict(document["structure"])
-    found = structure_content(structure, document.get("material_id"))
-    return found, _Label.of(document, len(structure), structure.volume)

@@ -1,8 +1,8 @@
 """Records: what a parser hands over, and the one boundary at which its failures become data."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Content:
         frac_coords: (atoms, 3).
         source_id: the source's own name.
         facts: energies and year.
+        labels: whatever else the source says, by its own names: energy, forces, stress of a frame.
     """
 
     lattice: np.ndarray
@@ -70,6 +71,7 @@ class Content:
     frac_coords: np.ndarray
     source_id: str | None = None
     facts: Facts = field(default_factory=Facts)
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _shaped(content: Content) -> Content:
     if numbers.shape != (len(frac),):
         raise UnusableError(Reason.unreadable, f"{len(numbers)} elements for {len(frac)} positions")
     lattice = np.asarray(content.lattice, np.float64).reshape(3, 3)
-    return Content(lattice, numbers, frac, content.source_id, content.facts)
+    return replace(content, lattice=lattice, atomic_numbers=numbers, frac_coords=frac)
 
 
 def _reason(error: Exception) -> Reason:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ase.build import bulk
 from pymatgen.core import Lattice, Structure
 
 from gnomon.chemistry.oxidation import nearest_ions
@@ -19,6 +20,7 @@ from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover.screen import screen
 from gnomon.discover.settings import CampaignConfig
+from gnomon.evaluate.by_name import relax
 from gnomon.io import ReadResult, as_crystals, read, write
 from gnomon.io.frames import read_frames
 from gnomon.structure.duplicates import find_known, group_duplicates
@@ -640,3 +642,88 @@ def test_a_campaign_screens_the_elements_of_its_system(tmp_path: Path) -> None:
         ).get_primitive_structure()
     )
     assert screen(cell_of_uo2, config.screen, known=frozenset()).kept.all()
+
+
+SALTS = {"Na": 0.0, "Cl2": 0.0, "NaCl": -2.1, "Li": 0.0, "Fe": 0.0, "P": 0.0, "O2": 0.0}
+
+
+def test_an_element_without_a_reference_costs_its_own_query_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = table_of_phases(tmp_path / "phases.parquet", **SALTS, LiFePO4=-2.5)
+    assert run_command("hull", table, "NaCl", "HgO", "LiFePO4", "--scheme", "MP") == 0
+    shown = capsys.readouterr()
+    assert "NaCl" in shown.out
+    assert "LiFePO4" in shown.out
+    assert "HgO: " in shown.err
+    assert "Hg" in shown.err
+    assert run_command("hull", table, "NaCl", "HgO", "Xx2", "LiFePO4", "--json") == 0
+    salt, mercury, typo, phosphate = json.loads(capsys.readouterr().out)
+    assert (salt["reason"], salt["phases"][0]["e_above_hull"]) == ("", 0.0)
+    assert (phosphate["reason"], phosphate["phases"][0]["e_above_hull"]) == ("", 0.0)
+    assert mercury["phases"] == []
+    assert "Hg" in mercury["reason"]
+    assert "Xx" in typo["reason"]
+    assert run_command("hull", table, "HgO", "HgS") == 1
+    assert "HgS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [("--limits",), ("--open", "Cl=-1")])
+def test_the_same_with_limits_and_reservoirs(
+    tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = table_of_phases(tmp_path / "phases.parquet", **SALTS)
+    assert run_command("hull", table, "NaCl", "HgO", *options, "--json") == 0
+    found = capsys.readouterr()
+    assert "HgO: " in found.err
+    assert "NaCl" in found.out
+    assert run_command("hull", table, "HgO", *options) == 1
+
+
+def test_a_window_lists_every_polymorph_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = {
+        "id": ["ca", "as", "low", "same", "same", "high"],
+        "reduced_formula": ["Ca", "As", *["CaAs4"] * 4],
+        "formation_energy_per_atom": [0.0, 0.0, -0.4, -0.36, -0.35, -0.2],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "phases.parquet")
+    for query in ("Ca-As", "CaAs4"):
+        command = ("hull", tmp_path / "phases.parquet", query, "--json")
+        assert run_command(*command, "--window", 0.1) == 0
+        [answer] = json.loads(capsys.readouterr().out)
+        compounds = [p for p in answer["phases"] if p["reduced_formula"] == "CaAs4"]
+        assert [p["id"] for p in compounds] == ["low", "same", "same"]
+        assert [p["e_above_hull"] for p in compounds] == pytest.approx([0.0, 0.04, 0.05])
+        assert run_command(*command) == 0
+        [answer] = json.loads(capsys.readouterr().out)
+        ids = [p["id"] for p in answer["phases"] if p["reduced_formula"] == "CaAs4"]
+        assert ids == ["low"]
+
+
+def test_energies_go_straight_from_evaluate_to_hull(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "CuAu.cif", Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], L1_0))
+    emt = ("--evaluator", "ase:ase.calculators.emt.EMT")
+    relaxed = tmp_path / "relaxed.parquet"
+    assert run_command("evaluate", tmp_path / "CuAu.cif", *emt, "--out", relaxed) == 0
+    capsys.readouterr()
+    assert run_command("hull", relaxed, "Au-Cu", "--json") == 0
+    found = capsys.readouterr()
+    assert "evaluating Cu, Au, which the table lacks" in found.err
+    [answer] = json.loads(found.out)
+    energies = {p["reduced_formula"]: p["formation_energy_per_atom"] for p in answer["phases"]}
+    table = pq.read_table(relaxed)
+    alone = relax([bulk("Cu"), bulk("Au")], emt[1]).evaluations.energy_per_atom.mean()
+    formed = pytest.approx(table["energy_per_atom"][0].as_py() - alone, abs=1e-3)
+    assert energies == {"Au": 0.0, "Cu": 0.0, "CuAu": formed}
+    others = pa.array(["elsewhere.Calculator (elsewhere 1)"] * len(table))
+    at = table.schema.get_field_index("scheme")
+    pq.write_table(table.set_column(at, "scheme", others), tmp_path / "other.parquet")
+    assert run_command("hull", tmp_path / "other.parquet", "Au-Cu") == 1
+    assert "evaluate crystals of Cu, Au with the same evaluator" in capsys.readouterr().err
+
+
+L1_0 = [[0, 0, 0], [0.5, 0.5, 0.5]]

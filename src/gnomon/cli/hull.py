@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gnomon.chemistry.gases import element_potentials
 from gnomon.cli.options import CommandError, Output
-from gnomon.hull.answers import HullAnswer, query
+from gnomon.hull.answers import HullAnswer, answers
 from gnomon.hull.convex import Hull
 from gnomon.hull.limits import chemical_potential_limits
-from gnomon.hull.phases import phases_from_table
+from gnomon.hull.phases import evaluated, phases_from_table
 from gnomon.hull.reservoirs import metal_potential, open_answers
 from gnomon.io.tables import read_table
+from gnomon.run.listener import Listener
 
 
 def hull(
     phases: Path,
     queries: list[str],
+    listener: Listener,
     *,
     window: float = 0.0,
     scheme: str | None = None,
@@ -30,10 +34,12 @@ def hull(
 ) -> Output:
     """Answer from the convex hull: e_above_hull, decomposition, the stable phases of a system.
 
-    With --open, --gas or --anode: what becomes of them in contact with reservoirs.
+    With --open, --gas or --anode: what becomes of them in contact with reservoirs.  Elements that
+    a table of `gnomon evaluate` lacks are evaluated.
 
     Args:
-        phases: Parquet with reduced_formula and formation_energy_per_atom (eV/atom).
+        phases: Parquet with reduced_formula and formation_energy_per_atom (eV/atom), or what
+            `gnomon evaluate` wrote.
         queries: formulas or chemical systems.
         window: list phases up to this e_above_hull.
         scheme: name of the energy scheme, where the file has none.
@@ -50,15 +56,39 @@ def hull(
         raise CommandError(
             "--limits are those of a closed system: leave out --open, --gas, --anode"
         )
-    surface = Hull(phases_from_table(read_table(phases), scheme))
+    table = read_table(phases)
+    surface = Hull(phases_from_table(table, scheme, partial(_elements, listener)))
+    if "formation_energy_per_atom" not in table.column_names:
+        left = len(table) - evaluated(table).num_rows
+        if left:
+            listener.say(f"{left} of {len(table)} rows are not converged: left out")
     if limits:
         return _limits(surface, queries)
     if reservoirs:
         potentials = _potentials(surface, open_ or [], gas or [], temperature, anode)
         return _reactions(surface, queries, potentials, window)
-    answers = [query(surface, text, window=window) for text in queries]
-    shown = tuple(part for answer in answers for part in _shown(answer))
-    return Output([asdict(answer) for answer in answers], shown)
+    found = answers(surface, queries, window=window)
+    unknown = {answer.query: answer.reason for answer in found if answer.reason}
+    shown = tuple(part for answer in found for part in _shown(answer) if not answer.reason)
+    return Output([asdict(answer) for answer in found], shown, _unanswered(unknown, queries))
+
+
+def _elements(listener: Listener, symbols: Sequence[str], scheme: str) -> dict[str, float]:
+    from gnomon.evaluate.by_name import elements_in
+
+    return elements_in(symbols, scheme, listener)
+
+
+def _unanswered(reasons: Mapping[str, str], queries: list[str]) -> tuple[str, ...]:
+    """Notes on queries without an answer.
+
+    Raises:
+        ValueError: if there is none to any.
+    """
+    notes = tuple(f"{text}: {reason}" for text, reason in reasons.items())
+    if len(reasons) == len(set(queries)):
+        raise ValueError("; ".join(notes) if len(notes) > 1 else next(iter(reasons.values())))
+    return notes
 
 
 def _potentials(
@@ -107,19 +137,36 @@ def _limits(surface: Hull, queries: list[str]) -> Output:
     for text in queries:
         if "-" in text:
             raise CommandError(f"--limits are those of a phase: give a formula, not {text}")
-    found = [
-        {"formula": text, "element": symbol, "lowest": low, "highest": high}
-        for text in queries
-        for symbol, (low, high) in chemical_potential_limits(surface, text).items()
-    ]
+    found: list[dict[str, Any]] = []
+    unknown: dict[str, str] = {}
+    for text in queries:
+        try:
+            limits = chemical_potential_limits(surface, text)
+        except ValueError as error:
+            unknown[text] = str(error)
+            limits = {}
+        found += [
+            {"formula": text, "element": symbol, "lowest": low, "highest": high, "reason": ""}
+            for symbol, (low, high) in limits.items()
+        ]
     units = {"lowest": "lowest (eV/atom)", "highest": "highest (eV/atom)"}
-    return Output(found, ([{units.get(k, k): v for k, v in row.items()} for row in found],))
+    shown = [{units.get(k, k): v for k, v in row.items() if k != "reason"} for row in found]
+    bare = dict.fromkeys(("element", "lowest", "highest"))
+    found += [{"formula": text, **bare, "reason": why} for text, why in unknown.items()]
+    return Output(found, (shown,), _unanswered(unknown, queries))
 
 
 def _reactions(
     surface: Hull, queries: list[str], potentials: dict[str, float], window: float
 ) -> Output:
-    found = open_answers(surface, queries, potentials, window=window)
+    found: list[Any] = []
+    unknown: dict[str, str] = {}
+    for text in queries:
+        try:
+            found += open_answers(surface, [text], potentials, window=window)
+        except ValueError as error:
+            unknown[text] = str(error)
+    notes = _unanswered(unknown, queries)
     rows = [
         {
             "formula": row.reduced_formula,
@@ -132,7 +179,11 @@ def _reactions(
     ]
     said = ", ".join(f"{symbol} {potential:+.4f}" for symbol, potential in potentials.items())
     return Output(
-        {"chemical_potentials": potentials, "phases": [asdict(row) for row in found]},
+        {
+            "chemical_potentials": potentials,
+            "phases": [asdict(row) for row in found],
+            "unanswered": unknown,
+        },
         (rows or "no phase within the window",),
-        said=(f"chemical potentials (eV/atom): {said}",),
+        said=(f"chemical potentials (eV/atom): {said}", *notes),
     )

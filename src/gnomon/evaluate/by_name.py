@@ -1,16 +1,77 @@
 """Evaluators by name, and crystals relaxed by one: what a notebook asks for in a line."""
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from gnomon.chemistry.elemental import ground_state
+from gnomon.crystals import Crystals
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate import Evaluations, Evaluator
-from gnomon.evaluate.registry import DEFAULT_EVALUATOR, EvaluatorConfig, make_evaluator
+from gnomon.evaluate import Evaluations, Evaluator, Status
+from gnomon.evaluate.registry import DEFAULT_EVALUATOR, NAMES, EvaluatorConfig, make_evaluator
+from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.evaluate.table import evaluate_all
+from gnomon.hull.phases import MissingElementError
 from gnomon.io.objects import as_crystals, like
-from gnomon.run.listener import SILENT
+from gnomon.run.listener import SILENT, Listener
+
+NAMED = re.compile(r"(?P<name>[\w.-]+)(?P<options>\{.*\})? \([^()]*\)", re.DOTALL)
+"""A checkpoint in the name of a scheme: the evaluator, its options, and which release it is."""
+
+
+def of_scheme(scheme: str, listener: Listener = SILENT) -> Evaluator:
+    """The evaluator that gives energies of this scheme: weights by name, or a calculator of ASE.
+
+    A table names its scheme, and a table may come from anyone: no other calculator is made of it.
+
+    Raises:
+        ValueError: if none can be made, or the one of this name is of another release.
+    """
+    parts = EnergyScheme.parse(scheme)
+    match = NAMED.fullmatch(parts.checkpoint)
+    name = "" if match is None else match["name"]
+    if name not in NAMES and not name.startswith("ase.calculators."):
+        raise ValueError(f"no evaluator can be made from the name of the scheme {scheme!r}")
+    config = EvaluatorConfig(
+        name=name if name in NAMES else f"ase:{name}",
+        options=json.loads((match and match["options"]) or "{}"),
+        corrections="mp2020" if parts.corrections == "MP2020" else "none",
+    )
+    made = make_evaluator(config, RelaxConfig(), listener)
+    if made.scheme != scheme:
+        raise ValueError(f"the evaluator here is {made.scheme}, not {scheme}")
+    return made
+
+
+def elements_in(symbols: Sequence[str], scheme: str, listener: Listener) -> dict[str, float]:
+    """Energies (eV/atom) of elements in their ground states, by the evaluator of this scheme.
+
+    Raises:
+        MissingElementError: if one cannot be had: evaluate it by hand.
+    """
+    names, states = ", ".join(symbols), [ground_state(symbol) for symbol in symbols]
+    todo = f"evaluate crystals of {names} with the same evaluator, and put them into the table"
+    if unknown := [s for s, state in zip(symbols, states, strict=True) if state is None]:
+        raise MissingElementError(f"no ground state of {', '.join(unknown)} is known: {todo}")
+    try:
+        judge = of_scheme(scheme, listener)
+    except (ValueError, OSError) as error:
+        raise MissingElementError(f"no energies of {names} ({error}): {todo}") from error
+    listener.say(f"evaluating {names}, which the table lacks, with {judge.scheme}")
+    crystals = Crystals.concatenate([state.crystal for state in states if state is not None])
+    found = evaluate_all(crystals, judge, listener, "elements")
+    failed = {
+        s: m or t
+        for s, t, m in zip(symbols, found.status, found.message, strict=True)
+        if t != Status.CONVERGED
+    }
+    if failed:
+        said = "; ".join(f"{symbol}: {why}" for symbol, why in failed.items())
+        raise MissingElementError(f"no energies of all elements ({said}): {todo}")
+    return dict(zip(symbols, found.energy_per_atom.tolist(), strict=True))
 
 
 class Relaxed(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,10 +51,11 @@ class HullAnswer:
         query: the formula, or the system with its symbols in alphabetical order.
         kind: which of the two.
         scheme: the energy scheme of the hull.
-        phases: one row a composition; for a system those within ``window`` eV/atom of the hull,
-            by rising energy above it.
+        phases: those within ``window`` eV/atom of the hull, by rising energy above it; of a
+            formula the lowest at least.
         n_phases: phases that the hull holds in the whole chemical system, however high.
         window: eV/atom; 0 lists the stable ones.
+        reason: why there is no answer, or empty.
     """
 
     query: str
@@ -63,6 +64,20 @@ class HullAnswer:
     phases: tuple[Stability, ...]
     n_phases: int
     window: float
+    reason: str = ""
+
+
+def answers(hull: Hull, texts: Sequence[str], *, window: float = 0.0) -> list[HullAnswer]:
+    """What ``query`` says of each; what it cannot answer is an answer with a reason."""
+    found = []
+    for text in texts:
+        try:
+            found.append(query(hull, text, window=window))
+        except ValueError as error:
+            kind: Literal["formula", "system"] = "system" if "-" in text else "formula"
+            unknown = HullAnswer(text, kind, hull.phases.scheme, (), 0, window, str(error))
+            found.append(unknown)
+    return found
 
 
 def query(hull: Hull, text: str, *, window: float = 0.0) -> HullAnswer:
@@ -85,18 +100,21 @@ def query(hull: Hull, text: str, *, window: float = 0.0) -> HullAnswer:
     else:
         name = reduced_formulas(compositions([text]))[0]
         groups = {name: groups.get(name, [])}
-    rows = _stabilities(hull, phases, groups)
-    if kind == "system":
-        limit = max(window, ON_HULL)
-        rows = [r for r in rows if r.e_above_hull is not None and r.e_above_hull <= limit]
-    rows.sort(key=lambda r: (r.e_above_hull or 0.0, r.reduced_formula))
-    return HullAnswer(name, kind, hull.phases.scheme, tuple(rows), len(phases), window)
+    limit, found = max(window, ON_HULL), _stabilities(hull, phases, groups)
+    near = [r for r in found if r.e_above_hull is not None and r.e_above_hull <= limit]
+    if kind == "formula":
+        near = near or found[:1]
+    near.sort(key=lambda r: (r.e_above_hull or 0.0, r.reduced_formula))
+    return HullAnswer(name, kind, hull.phases.scheme, tuple(near), len(phases), window)
 
 
 def _stabilities(
     hull: Hull, phases: Phases, groups: Mapping[str, Sequence[int]]
 ) -> list[Stability]:
-    """One row a composition; groups are the indices of the phases of each reduced formula."""
+    """Each phase, the lowest of a composition first, or one row for a composition without any.
+
+    ``groups`` are the indices of the phases of each reduced formula.
+    """
     targets = compositions(list(groups))
     itself = [phases.ids[list(group)].tolist() for group in groups.values()]
     hull_energies = hull.energy(targets)
@@ -105,21 +123,21 @@ def _stabilities(
     formula_of = dict(zip(phases.ids, phases.reduced_formulas, strict=True))
     rows = []
     for i, (formula, group) in enumerate(groups.items()):
-        energies = phases.formation_energy_per_atom[list(group)]
-        best = int(np.argmin(energies)) if len(group) else None
-        energy = None if best is None else float(energies[best])
         shares = sorted(mixtures[i].items(), key=lambda share: -share[1])
-        rows.append(
-            Stability(
-                reduced_formula=formula,
-                id=None if best is None else phases.ids[group[best]],
-                formation_energy_per_atom=energy,
-                hull_energy=float(hull_energies[i]),
-                e_above_hull=None if energy is None else _rounded(energy - hull_energies[i]),
-                distance_to_rest=None if energy is None else _rounded(energy - rest[i]),
-                decomposition=tuple((formula_of[name], share) for name, share in shares),
+        decomposition = tuple((formula_of[name], share) for name, share in shares)
+        bare = Stability(formula, None, None, float(hull_energies[i]), None, None, decomposition)
+        energies = phases.formation_energy_per_atom[list(group)]
+        rows += [bare] if not len(group) else []
+        for k in np.argsort(energies, kind="stable").tolist():
+            rows.append(
+                replace(
+                    bare,
+                    id=phases.ids[group[k]],
+                    formation_energy_per_atom=float(energies[k]),
+                    e_above_hull=_rounded(energies[k] - hull_energies[i]),
+                    distance_to_rest=_rounded(energies[k] - rest[i]),
+                )
             )
-        )
     return rows
 
 

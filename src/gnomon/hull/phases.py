@@ -10,13 +10,14 @@ later in a lower structure lies below zero, and on the hull.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 
 from gnomon.elements import MAX_Z, SYMBOLS, atomic_number, parse_formula, reduced_formula
@@ -35,6 +36,10 @@ class SchemeMismatch(ValueError):  # noqa: N818  (the name says what happened)
 
 class MissingElementError(ValueError):
     """An element of a queried system has no phase of its own, so nothing bounds the hull there."""
+
+
+Elements = Callable[[Sequence[str], str], Mapping[str, float]]
+"""Energies (eV/atom) of the elements of these symbols in the scheme of this name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,19 +245,29 @@ def compositions(formulas: Sequence[str]) -> Float64[np.ndarray, "n 119"]:
     return counts
 
 
-def phases_from_table(table: pa.Table, scheme: str | None = None) -> Phases:
+def phases_from_table(
+    table: pa.Table, scheme: str | None = None, elements: Elements | None = None
+) -> Phases:
     """Phases from columns reduced_formula and formation_energy_per_atom (eV/atom).
 
-    A column source_id, or else id, names them; without either their formulas do.
+    A column source_id, or else id, names them; without either their formulas do.  A table of
+    evaluations, which has energy_per_atom instead, holds its elements itself: the lowest of each
+    is its reference.  Its rows that are not converged are left out.
 
     Args:
         table: one row for each phase.
         scheme: energy scheme; what a column scheme says if not given, or ``as given``.
+        elements: called for the elements that a table of evaluations lacks, with their symbols and
+            the scheme; their energies, eV/atom.
 
     Raises:
+        MissingElementError: if a table of evaluations lacks an element, and nobody gives it.
         SchemeMismatch: if a column scheme says another one, or several.
         ValueError: if a column is missing, a value is null or a formula is not one.
     """
+    columns = {*table.column_names}
+    if "energy_per_atom" in columns and "formation_energy_per_atom" not in columns:
+        table = _formed(table, scheme, elements)
     wanted = ("reduced_formula", "formation_energy_per_atom")
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
@@ -273,6 +288,38 @@ def phases_from_table(table: pa.Table, scheme: str | None = None) -> Phases:
     return Phases(
         np.array(ids, dtype=object), compositions(formulas), energies, _one_scheme(table, scheme)
     )
+
+
+def evaluated(table: pa.Table) -> pa.Table:
+    """The rows of a table of evaluations that have an energy and, if it says so, converged."""
+    usable = pc.is_valid(table["energy_per_atom"])
+    if "status" in table.column_names:
+        usable = pc.and_(usable, pc.equal(table["status"], "converged"))
+    return table.filter(usable)
+
+
+def _formed(table: pa.Table, scheme: str | None, elements: Elements | None) -> pa.Table:
+    """A table of evaluations with formation energies, of what has an energy, elements added."""
+    table = evaluated(table)
+    names, known = ["reduced_formula", "energy_per_atom"], table.column_names
+    table = table.select([*names, *(n for n in ("id", "source_id", "scheme") if n in known)])
+    formulas, own = table["reduced_formula"].to_pylist(), _one_scheme(table, scheme)
+    energies = table["energy_per_atom"].to_numpy().astype(np.float64)
+    references = elemental_references(compositions(formulas), energies)
+    present = compositions(formulas).any(axis=0)
+    lacking = [SYMBOLS[z] for z in np.flatnonzero(present) if SYMBOLS[z] not in references]
+    added = elements(lacking, own) if lacking and elements is not None else {}
+    of_elements = pa.table({"reduced_formula": [*added], "energy_per_atom": [*added.values()]})
+    for name in table.column_names[2:]:
+        text = [own if name == "scheme" else symbol for symbol in added]
+        of_elements = of_elements.append_column(name, pa.array(text, pa.string()))
+    table = pa.concat_tables([table, of_elements.cast(table.schema)])
+    relative = formation_energies(
+        compositions(table["reduced_formula"].to_pylist()),
+        table["energy_per_atom"].to_numpy().astype(np.float64),
+        {**references, **added},
+    )
+    return table.append_column("formation_energy_per_atom", pa.array(relative))
 
 
 def _one_scheme(table: pa.Table, scheme: str | None) -> str:

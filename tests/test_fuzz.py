@@ -304,7 +304,7 @@ def wrong_table(data: bytes, rng: random.Random) -> bytes:
         elif kind == 4 and isinstance(values[row], list):
             values[row] = [rng.choice((None, 0, -1, 1e308, float("nan"), 300))] * len(values[row])
         elif kind == 5:
-            table = table.take(pa.array([row] * rng.choice((0, 1, 3, 3_000))))
+            table = table.take(pa.array([row] * rng.choice((0, 1, 3, 3_000)), pa.int64()))
             n = len(table)
             continue
         elif kind == 6:

@@ -10,9 +10,9 @@ import spglib
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gnomon.chemistry import prototypes
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate.prototypes import generator as prototypes
 from gnomon.structure.labels import anonymous_label, labelled, pearson_symbol, prototype_labels
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.oblique import HALL, SPECIAL

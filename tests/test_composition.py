@@ -411,7 +411,7 @@ def test_train_and_predict_by_command(tmp_path, capsys):
     captured = capsys.readouterr()
     card = json.loads(captured.out)
     assert (card["members"], card["scheme"], card["rows"]) == (2, "test", len(labels.values))
-    assert "left out: 2 of" in captured.err
+    assert f"2 of {len(formulas)} rows have no formula and energy" in captured.err
     assert main(["predict", str(model), "Fe2O3", "Xx", str(data), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == 2 + len(formulas)

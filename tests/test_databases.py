@@ -382,7 +382,7 @@ def test_mistakes_are_told_before_anything_is_asked(known, tmp_path, capsys, mon
         (["Au-Cu", "--from", "-", "--evaluator", EMT], 1, "standard input"),
         (["Au-Cu", "--from", "ftp://x.org", "--evaluator", EMT], 1, "is no source"),
         (["Au-Cu", "--from", str(known), "--evaluator", "emt"], 2, "no evaluator 'emt'"),
-        (["Au-Cu", "--from", str(known), "--options", "["], 2, "is no JSON"),
+        (["Au-Cu", "--from", str(known), "--options", "["], 2, "an object of JSON"),
     ]:
         assert main(["databases", *arguments]) == code, arguments
         out, err = capsys.readouterr()

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.predict import SCALED, augmentation
-from gnomon.cli.shared import Model, Structures, refuse_existing
-from gnomon.cli.train import Scheme, labelled
+from gnomon.cli.shared import Model, Structures, labelled, refuse_existing
+from gnomon.cli.train import Scheme
 from gnomon.io.tables import write_table
 from gnomon.models.folds import cross_validate
 from gnomon.models.learning_curve import as_json, figure, fit_power_law, learning_curve
@@ -56,8 +56,8 @@ def calibrate(
     found = fit_intervals(
         StructuralModel.load(model),
         sha256_of(model),
-        labelled(data),
-        also=tuple(labelled([str(path)]) for path in also or ()),
+        labelled(data)[0],
+        also=tuple(labelled([str(path)])[0] for path in also or ()),
         augmentation=augmentation(scaled),
         spread="standard deviation" if deviation else "inter-quartile range",
         seed=seed,
@@ -103,7 +103,7 @@ def validate(
 
     Example: gnomon model validate structures.parquet --folds 5 --out folds
     """
-    rows = labelled(data, scheme)
+    rows, _ = labelled(data, scheme)
     found = cross_validate(rows, config, folds, out, listener)
     predicted = pa.array(found.predictions.median, from_pandas=True)
     table = pa.table(
@@ -152,7 +152,7 @@ def curve(
         parts = [float(share) for share in shares.split(",")]
     except ValueError as error:
         raise CommandError(f"--shares {shares!r}: numbers, as in 0.25,0.5,1") from error
-    points = learning_curve(labelled(data, scheme), config, parts, out, listener)
+    points = learning_curve(labelled(data, scheme)[0], config, parts, out, listener)
     law = fit_power_law(
         np.array([p.rows for p in points], float), np.array([p.mae for p in points])
     )

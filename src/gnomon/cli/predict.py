@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import BaseModel, Field
 
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import MaybeNewFile, Model, Strict, read_crystals, read_in_chunks
@@ -23,8 +23,7 @@ from gnomon.models.uncertainty.calibration import calibration_path
 SCALED = Section(names={"of": ("--scale",)}, without=("low", "high"), defaults={"scalings": 0})
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(BaseModel):
     """What is asked of a structural model beside energies.
 
     Attributes:
@@ -35,7 +34,7 @@ class Asked:
     """
 
     hull: Path | None = None
-    level: float = 0.8
+    level: float = Field(default=0.8, gt=0, lt=1)
     calibration: Path | None = None
     no_calibration: bool = False
 
@@ -43,7 +42,7 @@ class Asked:
 def predict(
     model: Model,
     inputs: list[str],
-    asked: Asked,
+    asked: Given[Asked],
     scaled: Annotated[Given[AugmentConfig], SCALED],
     *,
     out: MaybeNewFile = None,
@@ -61,24 +60,18 @@ def predict(
 
     Example: gnomon predict structural-1 candidates.parquet --out predictions.parquet
     """
-    if asked.calibration is not None and asked.no_calibration:
-        raise CommandError("--calibration and --no-calibration exclude each other")
-    if not 0 < asked.level < 1:
-        raise CommandError(f"--level {asked.level} must lie between 0 and 1, as in 0.8")
     loaded = load_model(model)
-    if isinstance(loaded, PropertyModel) or not isinstance(loaded, StructuralModel):
-        given = [one.name for one in fields(asked) if getattr(asked, one.name) != one.default]
-        if given or scaled.values:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in (*given, *scaled.values))
-            raise CommandError(
-                f"{names}: asked of structural models only, and {model} is {loaded.kind}"
-            )
-        if isinstance(loaded, CompositionModel):
-            return _of_formulas(loaded, inputs, out)
-        is_energy = not isinstance(loaded, PropertyModel)
-        column = "predicted_formation_energy_per_atom" if is_energy else "predicted"
-        return _of_any(loaded, column, inputs, out, strict)
-    return _of_crystals(loaded, model, inputs, asked, scaled, out, strict)
+    is_energy = not isinstance(loaded, PropertyModel)
+    if is_energy and isinstance(loaded, StructuralModel):
+        return _of_crystals(loaded, model, inputs, asked.over(), augmentation(scaled), out, strict)
+    if others := [one.options[name] for one in (asked, scaled) for name in one.values]:
+        raise CommandError(
+            f"{', '.join(others)}: asked of structural models only, and {model} is {loaded.kind}"
+        )
+    if isinstance(loaded, CompositionModel):
+        return _of_formulas(loaded, inputs, out)
+    column = "predicted_formation_energy_per_atom" if is_energy else "predicted"
+    return _of_any(loaded, column, inputs, out, strict)
 
 
 def augmentation(scaled: Given[AugmentConfig]) -> AugmentConfig | None:
@@ -93,16 +86,16 @@ def _of_crystals(
     model: Path,
     inputs: list[str],
     asked: Asked,
-    scaled: Given[AugmentConfig],
+    augmentation: AugmentConfig | None,
     out: Path | None,
     strict: bool,
 ) -> Output:
     calibration = asked.calibration
+    if calibration is not None and asked.no_calibration:
+        raise CommandError("--calibration and --no-calibration exclude each other")
     if calibration is None and not asked.no_calibration and calibration_path(model).exists():
         calibration = calibration_path(model)
-    predictor = load_predictor(
-        network, model, augmentation(scaled), calibration, asked.level, asked.hull
-    )
+    predictor = load_predictor(network, model, augmentation, calibration, asked.level, asked.hull)
     scheme, said = predictor.model.scheme, []
     if asked.hull is not None:
         said = [f"e_above_hull takes the phases of {asked.hull} to be of the scheme {scheme!r}"]

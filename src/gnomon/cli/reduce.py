@@ -104,7 +104,7 @@ def _read(sources: list[str], strict: bool) -> Given:
         for row in result.rows.select(["source_id", "source"]).to_pylist()
     ]
     column = next((c for c in ENERGIES if result.rows[c].null_count < len(names)), ENERGIES[0])
-    return Given(result.crystals, names, numbers(result, column), column)
+    return Given(result.crystals, names, numbers(result.rows, column), column)
 
 
 def _campaign(store: Store) -> Given:

@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, numbers, read_crystals
-from gnomon.cli.terminal import say
+from gnomon.cli.shared import MODEL, labelled, numbers
 from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
-from gnomon.models.card import Labelled
 from gnomon.models.composition.model import CompositionModel
 from gnomon.models.structural.model import StructuralModel
 from gnomon.models.structural.train import TrainConfig
@@ -79,11 +76,11 @@ def replay(
     if composition_model is not None and "composition" not in names:
         raise CommandError("--composition-model needs composition among the --strategies")
     if learn_until is not None:
-        hidden, year = _labelled(pool, known_scheme)
-        hidden, learned = split_by_year(hidden, year, learn_until)
+        hidden, rows = labelled([pool], known_scheme)
+        hidden, learned = split_by_year(hidden, numbers(rows, "year"), learn_until)
     else:
-        hidden, _ = _labelled(pool, pool_scheme)
-        learned, _ = _labelled(str(known), known_scheme)
+        hidden, _ = labelled([pool], pool_scheme)
+        learned, _ = labelled([str(known)], known_scheme)
     surface = None
     if phases is not None:
         surface = phases_from_table(read_table(phases), learned.scheme)
@@ -98,14 +95,14 @@ def replay(
     found = summary(replayed, runs, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
     write_atomically(out / "summary.json", json.dumps(found, indent=2).encode() + b"\n")
     write_atomically(out / "curves.html", page(found).encode())
-    rows = [
+    shares = [
         {"strategy": name, **acceleration}
         for name, strategy in found["strategies"].items()
         for acceleration in strategy["acceleration"]
     ]
     return Output(
         found,
-        (rows or "no share of the pool was reached: more --rounds or a larger --batch",),
+        (shares or "no share of the pool was reached: more --rounds or a larger --batch",),
         said=(
             f"{found['stable_against_known']} of {found['pool']} crystals are stable against the "
             f"known phases; {found['stable_if_pool_shifted']} if the whole pool were shifted, "
@@ -121,16 +118,6 @@ def _names(text: str) -> list[Any]:
     if unknown or len(set(names)) != len(names):
         raise CommandError(f"--strategies {text!r}: each once, of {', '.join(NAMES)}")
     return names
-
-
-def _labelled(source: str, scheme: str) -> tuple[Labelled, np.ndarray]:
-    """Crystals of a source with their energies, and their years (NaN without)."""
-    found = read_crystals([source])
-    energies, year = numbers(found, "formation_energy_per_atom"), numbers(found, "year")
-    there = np.isfinite(energies)
-    if not there.all():
-        say(f"{source}: {int((~there).sum())} crystals without an energy are left out")
-    return Labelled(found.crystals[there], energies[there], scheme=scheme), year[there]
 
 
 def _main(model: Path | None, retrain: tuple[Path, int] | None) -> Any:

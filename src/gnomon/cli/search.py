@@ -43,20 +43,14 @@ def search(
     found = [_facts(result) for result in results]
     return Output(
         {"scheme": verifier.scheme, "out": str(out), "found": found},
-        ([_flat(facts) for facts in found],),
+        ([facts | facts.pop("lowest") for facts in map(_facts, results)],),
         said=(f"scheme: {verifier.scheme}; results: {out}",),
     )
 
 
 def _facts(found: Any) -> dict[str, Any]:
     """Yields of one search and its lowest crystal."""
-    lowest: dict[str, Any] = {}
-    if len(found.crystals):
-        lowest = {
-            "prototype": prototype_labels(found.crystals[0], 0.1).tolist()[0],
-            "energy_per_atom": round(float(found.energy_per_atom[0]), 4),
-            "times_found": int(found.times[0]),
-        }
+    one = len(found.crystals) > 0
     converged = found.statuses.get("converged", 0)
     return {
         "composition": found.composition,
@@ -65,11 +59,9 @@ def _facts(found: Any) -> dict[str, Any]:
         "converged": converged,
         "failed": found.cells - converged,
         "distinct": len(found.crystals),
-        "lowest": lowest,
+        "lowest": {
+            "prototype": prototype_labels(found.crystals[0], 0.1).tolist()[0] if one else None,
+            "energy_per_atom": round(float(found.energy_per_atom[0]), 4) if one else None,
+            "times_found": int(found.times[0]) if one else None,
+        },
     }
-
-
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
-    nothing = dict.fromkeys(("prototype", "energy_per_atom", "times_found"))
-    outer = {name: value for name, value in facts.items() if name != "lowest"}
-    return {**outer, **nothing, **facts["lowest"]}

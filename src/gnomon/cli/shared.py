@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import typer
+from jaxtyping import Bool, Float64
 
 from gnomon.cli.options import Section
 from gnomon.cli.terminal import say
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import ReadResult, iter_read
 from gnomon.models.bundled import model_path
+
+if TYPE_CHECKING:
+    from gnomon.models.card import Labelled
 
 NAMED = 10
 """Rejects, and warnings, that are named on stderr; the others are counted."""
@@ -98,6 +103,35 @@ def _said(parts: Iterator[ReadResult]) -> Iterator[ReadResult]:
             say(f"{kind}: {count} records in all")
 
 
-def numbers(found: ReadResult, column: str) -> np.ndarray:
+def numbers(rows: pa.Table, column: str) -> Float64[np.ndarray, " n"]:
     """A column of facts, NaN where there is none."""
-    return np.asarray(found.rows[column].to_numpy(zero_copy_only=False), np.float64)
+    return np.asarray(rows[column].to_numpy(zero_copy_only=False), np.float64)
+
+
+def finite(values: Float64[np.ndarray, " n"], what: str) -> Bool[np.ndarray, " n"]:
+    """Which values there are; rows without are counted on stderr as lacking ``what``."""
+    there = np.isfinite(values)
+    if not there.all():
+        say(f"{int((~there).sum())} of {len(there)} rows have no {what} and are left out")
+    return there
+
+
+def labelled(sources: list[str], scheme: str = "as given") -> tuple[Labelled, pa.Table]:
+    """Crystals with formation energies, and what else is said of them.
+
+    Raises:
+        ValueError: if none has an energy.
+    """
+    found = read_crystals(sources)
+    energies = numbers(found.rows, "formation_energy_per_atom")
+    there = finite(energies, "formation_energy_per_atom")
+    if not there.any():
+        raise ValueError(
+            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
+            "training, calibration and replays need that column"
+        )
+    from gnomon.models.card import Labelled  # loads JAX
+
+    name = ", ".join(Path(source).name for source in sources)
+    rows = Labelled(found.crystals[there], energies[there], name, scheme)
+    return rows, found.rows.filter(pa.array(there))

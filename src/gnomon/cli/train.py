@@ -11,7 +11,7 @@ import pyarrow as pa
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, Model, Structures, numbers, read_crystals
+from gnomon.cli.shared import MODEL, NAMED, Model, Structures, finite, labelled
 from gnomon.cli.terminal import say
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow
@@ -70,7 +70,7 @@ def structural(
             raise CommandError(f"--from takes the shape of its model: leave {names} out")
         model = StructuralModel.load(start)
         config = given.over(going_on(model, sha256_of(start), fresh))
-    rows = labelled(data, scheme)
+    rows, _ = labelled(data, scheme)
     return _trained(train_into(out, partial(train, start=model), rows, config, listener), out)
 
 
@@ -112,7 +112,7 @@ def join(
     Example: gnomon model join a.gnomon b.gnomon --data structures.parquet --out mp.gnomon
     """
     parts = [StructuralModel.load(path) for path in models]
-    config, rows = join_config(parts), labelled([data], parts[0].scheme)
+    config, (rows, _) = join_config(parts), labelled([data], parts[0].scheme)
     return _trained(train_into(out, lambda found, *_: join_models(parts, found), rows, config), out)
 
 
@@ -146,25 +146,6 @@ def transfer(
     return _trained(train_into(out, taught, rows, config, listener), out, unit)
 
 
-def labelled(sources: list[str], scheme: str = "as given") -> Labelled:
-    """Crystals with formation energies; those without are left out, and counted on stderr."""
-    found = read_crystals(sources)
-    energies = numbers(found, "formation_energy_per_atom")
-    known = np.isfinite(energies)
-    if not known.any():
-        raise ValueError(
-            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
-            "training and calibration need that column"
-        )
-    if not known.all():
-        say(
-            f"{int((~known).sum())} of {len(known)} crystals have no "
-            "formation_energy_per_atom and are left out"
-        )
-    name = ", ".join(Path(source).name for source in sources)
-    return Labelled(found.crystals[known], energies[known], name, scheme)
-
-
 def _trained(model: Any, out: Path, unit: str = "eV/atom") -> Output:
     """The card of a trained model as JSON, or its errors as a row and where it lies."""
     card, held = model.card, model.card.validation
@@ -184,14 +165,12 @@ def _formulas(data: list[Path], scheme: str) -> LabelledFormulas:
     formulas = [text for texts, _ in parts for text in texts]
     energies = np.concatenate([values for _, values in parts])
     _, reasons = read_formulas(formulas)
-    usable = np.isfinite(energies) & (reasons == "")
-    for i in np.flatnonzero(reasons != "")[:10]:
-        say(f"left out: {reasons[i]}")
+    for reason in reasons[reasons != ""][:NAMED]:
+        say(f"left out: {reason}")
+    usable = finite(np.where(reasons == "", energies, np.nan), "formula and energy")
     names = ", ".join(path.name for path in data)
     if not usable.any():
         raise CommandError(f"no row of {names} has a formula and a formation energy")
-    if not usable.all():
-        say(f"left out: {int((~usable).sum())} of {len(usable)} rows without formula or energy")
     chosen = [formulas[i] for i in np.flatnonzero(usable)]
     return lowest_energies(chosen, energies[usable], names, scheme)
 
@@ -207,9 +186,7 @@ def _valued(data: list[Path], column: str, name: str) -> Labelled:
             values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path}: {column} must hold numbers: {error}") from error
-        there = np.isfinite(values)
-        if not there.all():
-            say(f"{int((~there).sum())} of {len(there)} rows of {path.name} have no {column}")
+        there = finite(values, column)
         parts.append((from_arrow(table.filter(pa.array(there))), values[there]))
     crystals = Crystals.concatenate([c for c, _ in parts])
     return Labelled(crystals, np.concatenate([v for _, v in parts]), name, name)

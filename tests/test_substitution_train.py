@@ -306,7 +306,7 @@ def test_the_table_in_the_package_knows_metals_and_salts():
 def test_the_table_in_the_package_says_that_it_is_better_on_formulas_held_out():
     from importlib import resources
 
-    file = resources.files("gnomon.generate").joinpath("data/substitution.json")
+    file = resources.files("gnomon.generate.substitution").joinpath("data/substitution.json")
     held = json.loads(file.read_text())["provenance"]["held out, per pair"]
     ours, theirs = (held[f"common ions, {which} table"] for which in ("this", "published"))
     assert ours["crystal_pairs"] == theirs["crystal_pairs"] > 1000

@@ -43,7 +43,7 @@ def label(
 
     Args:
         out: folder of the training set.
-        mover: weights that relax: those that label, or gnomon-1, unless told otherwise.
+        mover: weights that relax: those that label, or gnomon-2, unless told otherwise.
 
     Example: gnomon label structures.parquet --weights nequix-oam-1-pft --out frames
     """

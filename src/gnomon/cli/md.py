@@ -14,6 +14,7 @@ from gnomon.dynamics.nonsense import alone
 from gnomon.dynamics.result import Status
 from gnomon.io import to_ase
 from gnomon.potential.calculator import Calculator
+from gnomon.potential.weights import DEFAULT_WEIGHTS
 from gnomon.run.listener import Listener
 
 SECTION = Section(
@@ -27,7 +28,7 @@ def md(
     listener: Listener,
     *,
     out: Path,
-    weights: str = "gnomon-1",
+    weights: str = DEFAULT_WEIGHTS,
     supercell: str = "1",
     dtype: Literal["float32", "float64"] = "float32",
 ) -> Output:

@@ -120,7 +120,7 @@ class CampaignConfig(BaseModel):
 
     >>> config = CampaignConfig(system="Au-Cu", budget={"evaluations": 20})
     >>> config.name, config.budget.evaluations, config.evaluator.name
-    ('Au-Cu', 20, 'gnomon-1')
+    ('Au-Cu', 20, 'gnomon-2')
 
     Raises:
         ValueError: for a setting that does not exist, or a value out of range.

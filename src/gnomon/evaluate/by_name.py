@@ -101,7 +101,7 @@ def evaluator(
     'ase.calculators.emt.EMT'
 
     Args:
-        name: weights of a potential (``gnomon-1``, ``nequix-mp-1``, a file), ``gpaw``, or
+        name: weights of a potential (``gnomon-2``, ``nequix-mp-1``, a file), ``gpaw``, or
             ``ase:module.Class`` of any ASE calculator.
         options: arguments of the ASE calculator, or settings of GPAW.
         corrections: ``mp2020`` adds the Materials Project's corrections, as potentials do unless

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.corrections import Corrected
-from gnomon.potential.weights import BUNDLED, PUBLISHED
+from gnomon.potential.weights import BUNDLED, DEFAULT_WEIGHTS, PUBLISHED
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.registry import Registry, no_such
 
@@ -29,7 +29,7 @@ EVALUATORS = Registry(
 """By what stands before the colon.  A plug-in is a function like these, which takes the settings
 (``EvaluatorConfig``), a ``RelaxConfig`` and a ``Listener``, and returns an ``Evaluator``."""
 
-DEFAULT_EVALUATOR = "gnomon-1"
+DEFAULT_EVALUATOR = DEFAULT_WEIGHTS
 """The potential in the package: 89 elements, without a download."""
 
 

@@ -20,6 +20,7 @@ from gnomon.elements import SYMBOLS
 from gnomon.potential.batch import AtomBatch, Shape, needed, pack
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential, compiled, load_potential
+from gnomon.potential.weights import DEFAULT_WEIGHTS
 from gnomon.structure.neighbors import neighbors
 
 SKIN = 0.3
@@ -62,7 +63,7 @@ class Calculator(ase.calculators.calculator.Calculator):  # type: ignore[misc]  
 
     def __init__(
         self,
-        weights: str | Path | LoadedPotential = "gnomon-1",
+        weights: str | Path | LoadedPotential = DEFAULT_WEIGHTS,
         *,
         dtype: Literal["float32", "float64"] = "float32",
         skin: float = SKIN,
@@ -70,7 +71,7 @@ class Calculator(ase.calculators.calculator.Calculator):  # type: ignore[misc]  
         """Load the weights.
 
         Args:
-            weights: a name (``gnomon-1``, ``nequix-mp-1``, ...), a weight file, or what
+            weights: a name (``gnomon-2``, ``nequix-mp-1``, ...), a weight file, or what
                 ``load_potential`` returned.
             dtype: precision of the arithmetic; the weights are float32 in either case.
             skin: Å by which neighbours are looked for beyond the cutoff, so that the list serves

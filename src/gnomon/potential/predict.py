@@ -104,8 +104,8 @@ def load_potential(name_or_path: str, *, listener: Listener = SILENT) -> LoadedP
     (89, [-6.8], (2, 3))
 
     Args:
-        name_or_path: ``gnomon-1`` in the package, ``nequix-mp-1`` and others that their authors
-            publish, or a file.
+        name_or_path: ``gnomon-2`` and ``gnomon-1`` in the package, ``nequix-mp-1`` and others
+            that their authors publish, or a file.
         listener: hears how a download gets on.
 
     Returns:

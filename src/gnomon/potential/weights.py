@@ -96,10 +96,14 @@ PUBLISHED: Mapping[str, Published] = {
 """Published weights by name; data sets and theory as in the README of their repository."""
 
 BUNDLED: Mapping[str, str] = {
+    "gnomon-2": "3d1059e43636f941b5c6ae632c6f0e11c3242a021719292aae25b55f0ba71993",
     "gnomon-1": "b43519c65e90b25f8dadda736ae746d5f00d6d3105107d87c6cbade107003d93",
 }
 """Weights that come with gnomon, in ``data/NAME.gnomon`` beside this module, and the sha256 of the
 file in which they first came: it names their energy scheme, in whatever format they are kept."""
+
+DEFAULT_WEIGHTS = "gnomon-2"
+"""Taken where none are named: the better of those in the package."""
 
 
 def resolve(

@@ -1,5 +1,6 @@
 """The Materials Project: its own client, asked by us, answered by a server of the test."""
 
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -208,3 +209,35 @@ def test_without_the_package_nothing_is_asked(key, tmp_path, monkeypatch):
     ):
         ask(server, tmp_path, monkeypatch)
     assert server.asked == []
+
+
+@pytest.mark.usefixtures("client", "key")
+@pytest.mark.parametrize("address", ["http://169.254.169.254/x", "http://localhost:1/x"])
+def test_the_key_does_not_follow_a_redirection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def answer(path: str) -> Reply:
+        if urlsplit(path).path == "/heartbeat":
+            return summaries()(path)
+        return Reply(status=302, headers={"Location": address})
+
+    with serving(answer) as server:
+        monkeypatch.setenv(ENDPOINT, server.url)
+        with pytest.raises(HttpError, match="is not its host"):
+            MaterialsProject(QUICK).fetch([("Au", "Cu")], Answers(tmp_path, 0), SILENT)
+
+
+@pytest.mark.usefixtures("client", "key")
+def test_an_endless_answer_to_the_client_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(path: str) -> Reply:
+        if urlsplit(path).path == "/heartbeat":
+            return summaries()(path)
+        return Reply(gzip.compress(b" " * 20_000_000), headers={"Content-Encoding": "gzip"})
+
+    with serving(answer) as server:
+        monkeypatch.setenv(ENDPOINT, server.url)
+        bounded = Patience(attempts=1, pause=0.01, largest=1_000_000)
+        with pytest.raises(HttpError, match="sends more than 1000000 bytes"):
+            MaterialsProject(bounded).fetch([("Au", "Cu")], Answers(tmp_path, 0), SILENT)

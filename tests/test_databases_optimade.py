@@ -198,7 +198,7 @@ def test_a_cursor_that_expired_begins_the_query_anew(tmp_path):
         source, answers = Optimade(server.url, QUICK), Answers(tmp_path, 0)
         answers.begin(source._plans(SYSTEM)[0])
         stale = page([entry(AGAU, "stale")], f"{server.url}/v1/structures?page=old", total=3)
-        answers.keep(0, json.dumps(stale).encode())
+        answers.keep(0, 0, json.dumps(stale).encode())
         ask(server.url, tmp_path, listener=Listener(said.append, lambda *_: None))
     assert set(crystals_in(tmp_path, answers)) == INSIDE
     assert any("the cursor has expired" in line and "anew" in line for line in said)
@@ -235,7 +235,7 @@ def test_a_database_that_grew_while_we_paused_is_read_anew(total, tmp_path):
         answers = Answers(tmp_path, 0)
         answers.begin(Optimade(server.url, QUICK)._plans(SYSTEM)[0])
         stale = page([entry(AGAU, "stale")], f"{server.url}/v1/structures?page=1", total=total)
-        answers.keep(0, json.dumps(stale).encode())
+        answers.keep(0, 0, json.dumps(stale).encode())
         _, answers = ask(server.url, tmp_path)
     found = set(crystals_in(tmp_path, answers))
     assert found == (INSIDE if total else {"stale", *sorted(INSIDE)[1:]})
@@ -262,7 +262,7 @@ def test_a_kept_page_that_is_damaged_is_fetched_again(tmp_path):
     with serving(pages_of(*sorted(INSIDE))) as server:
         answers = Answers(tmp_path, 0)
         answers.begin(Optimade(server.url, QUICK)._plans(SYSTEM)[0])
-        answers.keep(0, b'{"data": [')
+        answers.keep(0, 0, b'{"data": [')
         _, answers = ask(server.url, tmp_path)
     assert set(crystals_in(tmp_path, answers)) == INSIDE
 

@@ -29,6 +29,7 @@ def databases(
     out: Path | None = None,
     config: Path | None = None,
     fetch_only: bool = False,
+    allow_host: list[str] | None = None,
 ) -> Output:
     """Fetch the known phases of chemical systems, sub-systems included, and evaluate them anew.
 
@@ -41,10 +42,11 @@ def databases(
         out: folder [reference-SYSTEM].
         config: TOML file of the campaign that the phases are for.
         fetch_only: evaluate later, by the same command without it.
+        allow_host: another host that a provider may send us to (repeatable).
 
     Example: gnomon databases Au-Cu --from https://optimade.materialsproject.org
     """
-    request = Request.of(systems, from_ or ["mp"])
+    request = Request.of(systems, from_ or ["mp"], allow_host or ())
     names = ["-".join(system) for system in request.systems]
     store = Store(out or Path(f"reference-{'_'.join(names)}"))
     if fetch_only:

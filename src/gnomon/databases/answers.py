@@ -122,13 +122,12 @@ class Answers:
         """The pages of a query that are there, in order."""
         return sorted((self.folder / f"query-{query:03d}").glob("page-*.json"))
 
-    def keep(self, query: int, raw: bytes) -> Path:
-        """Write the next page of a query.
+    def keep(self, query: int, number: int, raw: bytes) -> Path:
+        """Write a page of a query.
 
         Raises:
             StoreError: if the disk is full or the folder cannot be written.
         """
-        number = len(self.pages(query))
         return write_bytes(self.folder / f"query-{query:03d}" / f"page-{number:04d}.json", raw)
 
     def discard(self, query: int) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from gnomon.databases.answers import Answers, Fetched, Query, combined_sha256
 from gnomon.databases.systems import System, subsystems
 from gnomon.io import InputError
 from gnomon.run.http import PASSING, HttpError, Patience, get_json
 from gnomon.run.listener import Listener
+from gnomon.run.reach import Reach
 from gnomon.run.stamp import now
 
 NAME = "mp"
@@ -46,10 +48,12 @@ class MaterialsProject:
     Attributes:
         patience: with its server.
         name: on the command line.
+        allowed: hosts beside its own that it may send us to.
     """
 
     patience: Patience
     name: str = NAME
+    allowed: tuple[str, ...] = ()
 
     def fetch(self, systems: Sequence[System], answers: Answers, listener: Listener) -> Fetched:
         """Ask for the systems with all sub-systems; answers of this release are not asked again.
@@ -74,11 +78,11 @@ class MaterialsProject:
             for number, query in enumerate(queries):
                 documents = _kept(answers, number, release)
                 if documents is None:
-                    rester = rester or _connect(client, key, endpoint, self.patience)
+                    rester = rester or _connect(client, key, endpoint, self.patience, self.allowed)
                     documents = _ask(rester, query, key)
                     answers.discard(number)
                     kept = {"meta": {"db_version": release}, "data": documents}
-                    answers.keep(number, json.dumps(kept).encode())
+                    answers.keep(number, 0, json.dumps(kept).encode())
                 (page,) = answers.pages(number)
                 pages.append(answers.answer(page, query.url, len(documents)))
                 listener.tick("fetching", number + 1, len(queries))
@@ -153,8 +157,13 @@ def _kept(answers: Answers, number: int, release: str) -> list[Any] | None:
     return None
 
 
-def _connect(client: Any, key: str, endpoint: str, patience: Patience) -> Any:
-    """The client with retries that end (its own wait as long as a server asks it to)."""
+def _connect(
+    client: Any, key: str, endpoint: str, patience: Patience, allowed: tuple[str, ...]
+) -> Any:
+    """The client with retries that end (its own wait as long as a server asks it to).
+
+    It sends the key along wherever it is redirected to, and takes in all that comes: both end here.
+    """
     from urllib3.util.retry import Retry
 
     requests = importlib.import_module("requests")
@@ -164,7 +173,32 @@ def _connect(client: Any, key: str, endpoint: str, patience: Patience) -> Any:
         backoff_factor=patience.pause,
         retry_after_max=int(patience.longest_pause),
     )
-    session = requests.Session()
+    reach = Reach.of(endpoint, allowed)
+
+    class Bounded(requests.Session):  # type: ignore[misc, name-defined]
+        def get_redirect_target(self, resp: Any) -> Any:
+            target = super().get_redirect_target(resp)
+            if target and (refusal := reach.refusal(urljoin(resp.url, target))):
+                raise HttpError(f"{endpoint} redirects to {target}, and {refusal}")
+            if target:
+                resp._content, resp._content_consumed = b"", True  # which may be without an end
+            return target
+
+        def send(self, request: Any, **kwargs: Any) -> Any:
+            deadline = time.monotonic() + patience.seconds
+            kwargs |= {"stream": True, "timeout": kwargs.get("timeout") or patience.silence}
+            response = super().send(request, **kwargs)
+            content = bytearray()
+            for chunk in response.iter_content(1 << 16):
+                content += chunk
+                if len(content) > patience.largest:
+                    raise HttpError(f"{endpoint} sends more than {patience.largest} bytes")
+                if time.monotonic() > deadline:
+                    raise HttpError(f"the answer took more than {patience.seconds:g} s")
+            response._content = bytes(content)
+            return response
+
+    session = Bounded()
     session.headers["x-api-key"] = key
     for scheme in ("http://", "https://"):
         session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))

@@ -18,6 +18,7 @@ from gnomon.databases.answers import Answer, Answers, Fetched, Query, combined_s
 from gnomon.databases.systems import System, subsystems
 from gnomon.run.http import HttpError, Patience, get_json
 from gnomon.run.listener import Listener
+from gnomon.run.reach import Reach
 from gnomon.run.stamp import now
 
 FIELDS = (
@@ -38,8 +39,11 @@ NEWER = ("site_coordinate_span", "space_group_symbol_hall", "space_group_symmetr
 PAGE_LIMIT = 100
 """Structures a page, where the provider lets us choose."""
 
-MOST_PAGES = 10_000
-"""Pages of one query after which a provider is held to go round in circles."""
+MOST_PAGES = 2_000
+"""Pages of one fetch beside the first of each query: 200,000 structures where pages hold 100."""
+
+MOST_BYTES = 2_000_000_000
+"""Bytes of one fetch: about a million structures."""
 
 REFUSALS = frozenset({400, 403, 422, 501})
 """Statuses of a provider that does not know an optional part of the specification."""
@@ -56,6 +60,29 @@ class _ChangedError(Exception):
     """What was fetched before does not go on: the database was renewed, or a page is damaged."""
 
 
+@dataclass
+class _Spent:
+    """What a fetch has brought."""
+
+    pages: int = 0
+    bytes: int = 0
+
+    def take(self, url: str, size: int, *, first: bool) -> None:
+        """Count a page.
+
+        Raises:
+            HttpError: if it is too much.
+        """
+        self.bytes += size
+        self.pages += not first
+        for number, most, what in (
+            (self.pages, MOST_PAGES, "further pages"),
+            (self.bytes, MOST_BYTES, "bytes"),
+        ):
+            if number > most:
+                raise HttpError(f"{url}: over {most} {what} in one fetch: ask for smaller systems")
+
+
 @dataclass(frozen=True)
 class Optimade:
     """A provider by its base URL.
@@ -63,10 +90,17 @@ class Optimade:
     Attributes:
         name: the URL as given.
         patience: with the provider.
+        allowed: hosts beside its own that it may send us to.
     """
 
     name: str
     patience: Patience
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def reach(self) -> Reach:
+        """Where its pages may lie."""
+        return Reach.of(self.name, self.allowed)
 
     @property
     def endpoint(self) -> str:
@@ -116,8 +150,9 @@ class Optimade:
         found: list[Answer] = []
         announced: list[int | None] = []
         meta: Json = {}
+        spent = _Spent()
         for number in range(len(queries)):
-            pages, meta = self._pages(queries, number, answers, listener)
+            pages, meta = self._pages(queries, number, answers, listener, spent)
             found += pages
             announced.append(_announced(meta))
         return Fetched(
@@ -137,7 +172,12 @@ class Optimade:
         )
 
     def _pages(
-        self, queries: tuple[Query, ...], number: int, answers: Answers, listener: Listener
+        self,
+        queries: tuple[Query, ...],
+        number: int,
+        answers: Answers,
+        listener: Listener,
+        spent: _Spent,
     ) -> tuple[list[Answer], Json]:
         """All pages of a query, and what the first of them says of the provider.
 
@@ -146,7 +186,7 @@ class Optimade:
         """
         begun = bool(answers.pages(number))
         try:
-            return self._walk(queries, number, answers, listener)
+            return self._walk(queries, number, answers, listener, spent)
         except _ChangedError as error:
             reason = str(error)
         except HttpError as error:
@@ -156,36 +196,47 @@ class Optimade:
         listener.say(f"{reason}; asking for {queries[number].filter} anew")
         answers.discard(number)
         try:
-            return self._walk(queries, number, answers, listener)
+            return self._walk(queries, number, answers, listener, spent)
         except _ChangedError as error:
             raise HttpError(f"{self.name}: {error}, again: try later") from error
 
     def _walk(
-        self, queries: tuple[Query, ...], number: int, answers: Answers, listener: Listener
+        self,
+        queries: tuple[Query, ...],
+        number: int,
+        answers: Answers,
+        listener: Listener,
+        spent: _Spent,
     ) -> tuple[list[Answer], Json]:
         kept = answers.pages(number)
         pages: list[Answer] = []
         first: Json = {}
+        seen: set[str] = set()
+        done = 0
         url: str | None = queries[number].url
         while url is not None:
             if len(pages) < len(kept):
                 path = kept[len(pages)]
                 document = _checked(_kept(path), url)
             else:
-                raw, found = get_json(url, self.patience, listener)
+                raw, found = get_json(url, self.patience, listener, self.reach)
                 document = _checked(found, url)
                 path = None
             first = first or document["meta"]
             if _renewed(first, document["meta"], resumed=0 < len(pages) == len(kept)):
                 raise _ChangedError(f"{self.name} was renewed between two pages")
             following = _next(document, url)  # before the page is kept: what is kept goes on
-            if following in [url, *(page.url for page in pages)] or len(pages) == MOST_PAGES:
+            if refusal := following and self.reach.refusal(following):
+                raise HttpError(f"{url}: its next page is {following}, and {refusal}")
+            seen.add(url)
+            if following in seen:
                 raise HttpError(f"{url}: the pages of this query go round in circles")
+            spent.take(url, path.stat().st_size if path else len(raw), first=not pages)
             if not answers.queries:
                 answers.begin(queries)
-            path = path or answers.keep(number, raw)
+            path = path or answers.keep(number, len(pages), raw)
             pages.append(answers.answer(path, url, len(document["data"])))
-            done = sum(page.records or 0 for page in pages)
+            done += len(document["data"])
             listener.tick("fetching", done, max(done, _announced(first) or done))
             url = following
         return pages, first

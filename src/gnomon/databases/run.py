@@ -33,6 +33,9 @@ from gnomon.run.listener import Listener
 from gnomon.run.stamp import Stamp, stamp
 from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
 
+PAGE_SECONDS = 120.0
+"""That a page may take, however it drips: 256 MB at 2 MB/s."""
+
 PROVENANCE, RECORDS_FILE, PHASES_FILE = "reference.json", "records.parquet", "phases.parquet"
 
 
@@ -43,13 +46,17 @@ class Request:
     Attributes:
         systems: chemical systems; those inside of others are left out, as they come along.
         sources: ``mp``, base URLs of OPTIMADE providers, files.
+        allowed: hosts beside their own that providers may send us to.
     """
 
     systems: tuple[System, ...]
     sources: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, systems: Sequence[str], sources: Sequence[str]) -> Request:
+    def of(
+        cls, systems: Sequence[str], sources: Sequence[str], allowed: Sequence[str] = ()
+    ) -> Request:
         """From text, as in ``["Au-Cu"]`` and ``["mp"]``.
 
         Raises:
@@ -57,7 +64,8 @@ class Request:
         """
         if not systems or not sources:
             raise ValueError("name at least one chemical system, and one source of phases")
-        return cls(largest(map(parse_system, systems)), tuple(dict.fromkeys(sources)))
+        each = tuple(dict.fromkeys(sources))
+        return cls(largest(map(parse_system, systems)), each, tuple(allowed))
 
 
 class Evaluation(BaseModel):
@@ -182,7 +190,8 @@ def references(
 
 
 def _sources(request: Request, patience: Patience | None) -> list[Source]:
-    return [make_source(name, patience or Patience()) for name in request.sources]
+    patience = patience or Patience(seconds=PAGE_SECONDS)
+    return [make_source(name, patience, request.allowed) for name in request.sources]
 
 
 def _fetch(

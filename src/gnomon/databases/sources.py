@@ -15,16 +15,18 @@ Source = MaterialsProject | Optimade | Files
 """All of them have a ``name``, as asked for, and ``fetch(systems, answers, listener)``."""
 
 
-def make_source(name: str, patience: Patience) -> Source:
+def make_source(name: str, patience: Patience, allowed: tuple[str, ...] = ()) -> Source:
     """The source of this name: ``mp``, the base URL of an OPTIMADE provider, or files.
+
+    ``allowed``: hosts beside its own that a provider may send us to.
 
     Raises:
         InputError: if it is neither.
     """
     if name == NAME:
-        return MaterialsProject(patience)
+        return MaterialsProject(patience, allowed=allowed)
     if re.match(r"https?://[^/\s]", name):
-        return Optimade(name, patience)
+        return Optimade(name, patience, allowed)
     try:
         if name != STDIN:
             find(name, None)

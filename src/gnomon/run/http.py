@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message
@@ -22,6 +24,7 @@ from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 
 from gnomon.run.listener import SILENT, Listener
+from gnomon.run.reach import Reach
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may well succeed."""
@@ -80,8 +83,12 @@ class Answer:
     chunks: Iterator[bytes]
 
 
-def get_json(url: str, patience: Patience, listener: Listener = SILENT) -> tuple[bytes, Any]:
+def get_json(
+    url: str, patience: Patience, listener: Listener = SILENT, reach: Reach | None = None
+) -> tuple[bytes, Any]:
     """The answer to a GET request, as it came and as it reads.
+
+    ``reach``: where redirections may lead; unless given, to no other host.
 
     Raises:
         HttpError: if there is no server or network, it refuses, it fails or sends no JSON
@@ -90,7 +97,7 @@ def get_json(url: str, patience: Patience, listener: Listener = SILENT) -> tuple
 
     def once() -> tuple[bytes, Any]:
         accept = {"Accept": "application/vnd.api+json, application/json"}
-        with ask(url, patience, accept) as answer:
+        with ask(url, patience, accept, reach) as answer:
             raw = b"".join(answer.chunks)
         return raw, _parse(raw)
 
@@ -140,7 +147,9 @@ def persist(
 
 
 @contextmanager
-def ask(url: str, patience: Patience, headers: Mapping[str, str]) -> Iterator[Answer]:
+def ask(
+    url: str, patience: Patience, headers: Mapping[str, str], reach: Reach | None = None
+) -> Iterator[Answer]:
     """One GET request.  Errors of the connection, also while the body is read, are these:
 
     Raises:
@@ -149,24 +158,75 @@ def ask(url: str, patience: Patience, headers: Mapping[str, str]) -> Iterator[An
     """
     sent = {"User-Agent": "gnomon", "Accept-Encoding": "identity", **headers}
     deadline = time.monotonic() + patience.seconds
-    with _told(url, patience):
-        request = urllib.request.Request(url, headers=sent)
-        response = _opener().open(request, timeout=patience.silence)
-    with response:
-        chunks = _body(url, response, deadline, patience)
-        yield Answer(response.status, response.headers, chunks)
+    lines: list[socket.socket] = []
+    # headers may drip as well as a body, and each byte would begin the silence anew
+    watch = threading.Timer(patience.seconds, _hang_up, (lines,))
+    watch.daemon = True
+    watch.start()
+    try:
+        with _told(url, patience, deadline):
+            opener = _opener(reach or Reach.of(url), lines)
+            request = urllib.request.Request(url, headers=sent)
+            response = opener.open(request, timeout=patience.silence)
+        with response:
+            chunks = _body(url, response, deadline, patience)
+            yield Answer(response.status, response.headers, chunks)
+    finally:
+        watch.cancel()
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """HTTP and HTTPS only: an answer may name its next page, but not a file of ours."""
+def _hang_up(lines: list[socket.socket]) -> None:
+    for line in lines:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+
+def _opener(reach: Reach, lines: list[socket.socket]) -> urllib.request.OpenerDirector:
+    """HTTP and HTTPS only: an answer may name its next page, but not a file of ours.
+
+    ``lines`` takes in the connections that are made.
+    """
+    proxies = urllib.request.getproxies()
+
+    def connect(address: tuple[str, int], timeout: float, source: object = None) -> socket.socket:
+        if proxies and any(address[0] in proxy for proxy in proxies.values()):
+            line = socket.create_connection(address, timeout)  # the user's own choice
+        else:
+            line = reach.connect(address, timeout, source)
+        lines.append(line)
+        return line
+
+    def made(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
+        def make(*args: Any, **options: Any) -> http.client.HTTPConnection:
+            connection = kind(*args, **options)
+            connection._create_connection = connect  # type: ignore[attr-defined]
+            return connection
+
+        return make
+
+    class Plain(urllib.request.HTTPHandler):
+        def http_open(self, req: Any) -> Any:
+            return self.do_open(made(http.client.HTTPConnection), req)
+
+    class Encrypted(urllib.request.HTTPSHandler):
+        def https_open(self, req: Any) -> Any:
+            return self.do_open(made(http.client.HTTPSConnection), req)
+
+    class Redirection(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req: Any, fp: Any, *args: Any) -> Any:
+            if refusal := reach.refusal(args[-1]):
+                raise HttpError(f"{req.full_url} redirects to {args[-1]}, and {refusal}")
+            fp.close()  # urllib would read the body, which may be without an end
+            return super().redirect_request(req, fp, *args)
+
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
         urllib.request.UnknownHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
+        Plain,
+        Encrypted,
         urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
+        Redirection,
         urllib.request.HTTPErrorProcessor,
     ):
         opener.add_handler(handler())
@@ -174,25 +234,36 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 @contextmanager
-def _told(url: str, patience: Patience) -> Iterator[None]:
+def _told(url: str, patience: Patience, deadline: float) -> Iterator[None]:
     """What goes wrong with a connection, as one of our two errors."""
     try:
         yield
-    except HTTPError as error:
-        with error:
-            raise _refused(url, error) from error
-    except URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise PassingError(f"no answer within {patience.silence:g} s") from error
-        if isinstance(error.reason, (ConnectionResetError, BrokenPipeError)):
-            raise PassingError(f"the connection was lost ({error.reason})") from error
-        raise HttpError(f"{url} cannot be reached: {error.reason}") from error
-    except TimeoutError as error:
-        raise PassingError(f"silent for {patience.silence:g} s") from error
-    except ValueError as error:  # UnicodeError and more, from addresses that are none
-        raise HttpError(f"{url!r} leads to no web address: {error}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise PassingError(f"the connection was lost ({error or type(error).__name__})") from error
+    except HttpError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        late = time.monotonic() > deadline
+        raise _explained(url, patience, error, late=late) from error
+
+
+def _explained(url: str, patience: Patience, error: Exception, *, late: bool) -> Exception:
+    if isinstance(error, HTTPError):
+        try:
+            return _refused(url, error)
+        finally:
+            error.close()
+    reason = error.reason if isinstance(error, URLError) else error
+    lost = isinstance(reason, (OSError, http.client.HTTPException)) and reason is error
+    if late:
+        return PassingError(f"the answer took more than {patience.seconds:g} s")
+    if isinstance(reason, TimeoutError):
+        said = "silent for" if reason is error else "no answer within"
+        return PassingError(f"{said} {patience.silence:g} s")
+    if lost or isinstance(reason, ConnectionResetError | BrokenPipeError):
+        return PassingError(f"the connection was lost ({reason or type(reason).__name__})")
+    if isinstance(error, URLError):
+        return HttpError(f"{url} cannot be reached: {reason}")
+    # UnicodeError and more, from addresses that are none
+    return HttpError(f"{url!r} leads to no web address: {error}")
 
 
 def _body(
@@ -200,15 +271,15 @@ def _body(
 ) -> Iterator[bytes]:
     size = 0
     while True:
-        with _told(url, patience):
+        with _told(url, patience, deadline):
             chunk = response.read1(_CHUNK)
-        if not chunk:
-            break
         size += len(chunk)
         if size > patience.largest:
             raise HttpError(f"{response.url} sends more than {patience.largest} bytes")
         if time.monotonic() > deadline:
             raise PassingError(f"the answer took more than {patience.seconds:g} s")
+        if not chunk:
+            break
         yield chunk
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and size < int(length):

@@ -32,7 +32,7 @@ from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.io import to_arrow
 from gnomon.io.frames import Frames, read_frames
 from gnomon.learn.split import formula_hashes
-from gnomon.run.store import write_parquet
+from gnomon.run.writing import write_parquet
 
 MAX_RMS_FORCE = 3.0
 """eV/Å."""

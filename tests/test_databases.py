@@ -20,7 +20,8 @@ from gnomon.hull.convex import Hull
 from gnomon.hull.phases import phases_from_table
 from gnomon.io import InputError, read, write
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.store import Store, StoreError
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT, REPOSITORY
 from tests.database_servers import Reply, entry, page, scripted, serving
@@ -267,7 +268,7 @@ def test_a_folder_of_something_else_is_left_alone(known, tmp_path):
 def test_a_damaged_provenance_is_told(known, tmp_path):
     run(str(known), tmp_path / "r")
     (tmp_path / "r" / "reference.json").write_text("{")
-    with pytest.raises(StoreError, match=r"reference.json is damaged"):
+    with pytest.raises(StoreError, match=r"reference.json is not as it was written"):
         run(str(known), tmp_path / "r")
 
 

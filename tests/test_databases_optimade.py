@@ -18,7 +18,7 @@ from gnomon.databases.tables import read_records
 from gnomon.io import as_crystals, read
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.store import StoreError
+from gnomon.run.writing import StoreError
 from tests.database_servers import Reply, entry, optimade_server, page, scripted, serving
 from tests.strategies import seeds
 from tests.test_fuzz import damaged
@@ -181,6 +181,7 @@ def test_what_was_fetched_is_not_fetched_again(tmp_path):
             path.write_bytes(body)
         plan = tmp_path / "answers" / "source-0" / "queries.json"
         plan.write_text(plan.read_text().replace(server.url, again.url))
+        (tmp_path / "manifest.jsonl").unlink()
         _, answers = ask(again.url, tmp_path)
         assert asked == 4
         assert [path.partition("?")[2] for path in again.asked] == ["page=2"]

@@ -34,7 +34,8 @@ from gnomon.hull.phases import ON_HULL
 from gnomon.io import write
 from gnomon.report.build import build_report
 from gnomon.run.listener import SILENT
-from gnomon.run.store import SCHEMAS, Store, StoreError
+from gnomon.run.store import SCHEMAS, Store
+from gnomon.run.writing import StoreError
 from gnomon.verify.plan import plan
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT
@@ -225,7 +226,8 @@ def test_a_network_ranks_once_there_are_labels(
     store = Store(tmp_path)
     assert discover(config, store, evaluator, SILENT) == "ended: the budget of 2 rounds is used"
     assert_whole(tmp_path)
-    assert store.model_path(2).is_file()
+    assert store.has(store.model_name(2))
+    assert not (tmp_path / "work").exists()
     facts = [store.finished(number, "screen") for number in (1, 2)]
     assert facts[0] is not None
     assert facts[1] is not None

@@ -7,7 +7,7 @@ import pytest
 from gnomon.cli.campaigns import lineage
 from gnomon.cli.options import CommandError
 from gnomon.discover.shares import shares
-from gnomon.run.store import StoreError
+from gnomon.run.writing import StoreError
 from tests.test_report import PROTOTYPES, campaign, of_formula, written
 
 

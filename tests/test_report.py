@@ -24,7 +24,8 @@ from gnomon.hull.plot import formula_html, tie_lines
 from gnomon.report.build import build_report
 from gnomon.report.files import stable_table, write_report
 from gnomon.report.page import render_html
-from gnomon.run.store import SCHEMAS, Store, StoreError, write_json
+from gnomon.run.store import SCHEMAS, Store
+from gnomon.run.writing import StoreError, write_json
 
 HOSTILE = "<script>alert('x')</script>"
 """A text that must never reach the page as markup."""
@@ -161,7 +162,7 @@ def written(folder: Path, tables: Tables, system: str = "Au-Cu") -> Campaign:
         "versions": {"gnomon": "0.1.0", "ase": "3.26"},
         "config": {"generators": ["prototypes", HOSTILE]},
     }
-    write_json(folder / "provenance.json", provenance)
+    store.write_facts("provenance.json", provenance)
     return Campaign(folder)
 
 
@@ -392,7 +393,7 @@ def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", once_more)
     assert build_report(found).headline == "Au-Cu: 1 new stable phase, predicted by ASE EMT."
     (tmp_path / "verification" / "gpaw-1a2b" / "verification.json").write_text("[]")
-    with pytest.raises(StoreError, match="run `gnomon verify` again"):
+    with pytest.raises(StoreError, match="`gnomon verify` as before writes it anew"):
         build_report(found)
 
 

@@ -27,7 +27,8 @@ from gnomon.evaluate.corrections import SCHEME_SUFFIX
 from gnomon.evaluate.scheme import EnergyScheme, difference
 from gnomon.hull.phases import SchemeMismatch
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.store import Store, StoreError
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 from gnomon.structure.symmetry import space_groups
 from gnomon.verify.elements import ElementCache
 from gnomon.verify.output import facts, sentence, write_verification

@@ -163,7 +163,7 @@ def _explain(error: Any, hint: str) -> int:
     """Say what went wrong; an error that gnomon did not foresee keeps its traceback."""
     from gnomon.cli.options import CommandError
     from gnomon.discover.settings import ConfigError
-    from gnomon.run.store import StoreError
+    from gnomon.run.writing import StoreError
 
     if type(error).__name__ == "NoArgsIsHelpError":
         say(str(error))

@@ -18,7 +18,8 @@ from gnomon.io.tables import tables_of
 from gnomon.report.build import build_report
 from gnomon.report.files import stable_table, write_report
 from gnomon.run.listener import Listener
-from gnomon.run.store import Store, write_parquet
+from gnomon.run.store import Store
+from gnomon.run.writing import write_parquet
 
 Folder = Annotated[Path, typer.Argument(help="Campaign folder.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings.")]
@@ -105,6 +106,7 @@ def _reported(store: Store, facts: dict[str, Any]) -> Output:
     write_parquet(store.hull_path, campaign.hull_table())
     built = build_report(campaign)
     page = write_report(built, store.root / "report")
+    store.seal()
     stable = stable_table(built).to_pylist()
     brief = [
         {

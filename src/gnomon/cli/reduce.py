@@ -16,7 +16,8 @@ from gnomon.discover import Campaign
 from gnomon.io.reasons import ENERGIES
 from gnomon.io.tables import write_table
 from gnomon.run.listener import Listener
-from gnomon.run.store import Store, write_bytes
+from gnomon.run.store import Store
+from gnomon.run.writing import write_bytes
 from gnomon.structure.duplicates import Sameness
 from gnomon.structure.polymorphs import polymorph_table, polymorphs
 

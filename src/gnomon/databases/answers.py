@@ -10,7 +10,8 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnomon.run.files import sha256_of
-from gnomon.run.store import StoreError, write_bytes
+from gnomon.run.folder import Folder
+from gnomon.run.writing import StoreError
 
 MARKER, PLAN = "fetched.json", "queries.json"
 
@@ -114,13 +115,20 @@ class Answers:
     number: int
 
     @property
-    def folder(self) -> Path:
+    def _store(self) -> Folder:
+        return Folder(self.root)
+
+    @property
+    def _place(self) -> str:
         """Where the answers of this source lie."""
-        return self.root / "answers" / f"source-{self.number}"
+        return f"answers/source-{self.number}"
+
+    def _pages(self, query: int) -> list[str]:
+        return self._store.names(f"{self._place}/query-{query:03d}/page-*.json")
 
     def pages(self, query: int) -> list[Path]:
         """The pages of a query that are there, in order."""
-        return sorted((self.folder / f"query-{query:03d}").glob("page-*.json"))
+        return [self.root / name for name in self._pages(query)]
 
     def keep(self, query: int, number: int, raw: bytes) -> Path:
         """Write a page of a query.
@@ -128,12 +136,12 @@ class Answers:
         Raises:
             StoreError: if the disk is full or the folder cannot be written.
         """
-        return write_bytes(self.folder / f"query-{query:03d}" / f"page-{number:04d}.json", raw)
+        name = f"{self._place}/query-{query:03d}/page-{number:04d}.json"
+        return self._store.write(name, raw)
 
     def discard(self, query: int) -> None:
         """Remove the pages of a query, the last first, so that a kill leaves no gap."""
-        for page in reversed(self.pages(query)):
-            page.unlink()
+        self._store.remove(reversed(self._pages(query)))
 
     def answer(self, page: Path, url: str, records: int) -> Answer:
         """A page with its checksum."""
@@ -147,12 +155,12 @@ class Answers:
         Raises:
             StoreError: if the file that names them is damaged.
         """
-        path = self.folder / PLAN
-        return _load(_Plan, path).queries if path.is_file() else ()
+        plan = self._load(_Plan, PLAN)
+        return () if plan is None else plan.queries
 
     def begin(self, queries: tuple[Query, ...]) -> None:
         """Say what the pages will answer."""
-        write_bytes(self.folder / PLAN, _dump(_Plan(queries=queries)))
+        self._store.write(f"{self._place}/{PLAN}", _dump(_Plan(queries=queries)))
 
     @property
     def fetched(self) -> Fetched | None:
@@ -161,10 +169,8 @@ class Answers:
         Raises:
             StoreError: if the marker, or an answer that it names, is damaged or another one.
         """
-        path = self.folder / MARKER
-        if not path.is_file():
+        if (fetched := self._load(Fetched, MARKER)) is None:
             return None
-        fetched = _load(Fetched, path)
         for answer in fetched.answers:
             file = self.root / answer.path if fetched.kind != "file" else Path(answer.path)
             if not file.is_file() or sha256_of(file) != answer.sha256:
@@ -176,15 +182,20 @@ class Answers:
 
     def finish(self, fetched: Fetched) -> None:
         """Mark the source as fetched."""
-        write_bytes(self.folder / MARKER, _dump(fetched))
+        self._store.write(f"{self._place}/{MARKER}", _dump(fetched))
+
+    def _load(self, kind: type[Model], file: str) -> Model | None:
+        """What a file of the source says, None if it is not there."""
+        name = f"{self._place}/{file}"
+        if not self._store.has(name):
+            return None
+        try:
+            return kind.model_validate_json(self._store.read(name))
+        except ValidationError as error:
+            raise StoreError(
+                f"{self.root / name} is damaged ({error.error_count()} errors): delete it"
+            ) from error
 
 
 def _dump(model: BaseModel) -> bytes:
     return (model.model_dump_json(indent=2) + "\n").encode()
-
-
-def _load(kind: type[Model], path: Path) -> Model:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise StoreError(f"{path} is damaged ({error.error_count()} errors): delete it") from error

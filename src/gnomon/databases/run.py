@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -30,8 +29,10 @@ from gnomon.evaluate.table import evaluate_missing
 from gnomon.hull.phases import ON_HULL
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import Listener
+from gnomon.run.manifest import MANIFEST
 from gnomon.run.stamp import Stamp, stamp
-from gnomon.run.store import Store, StoreError, write_bytes, write_parquet
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 
 PAGE_SECONDS = 120.0
 """That a page may take, however it drips: 256 MB at 2 MB/s."""
@@ -142,7 +143,7 @@ def fetch(
     """
     sources = _sources(request, patience)  # first: what fails here begins nothing
     _refuse_strangers(store)
-    with store.locked():
+    with store.locked(listener):
         return _fetch(request, sources, store, listener)
 
 
@@ -170,7 +171,7 @@ def references(
     """
     sources = _sources(request, patience)
     _refuse_strangers(store)
-    with store.locked():
+    with store.locked(listener):
         provenance = _load(store)
         if provenance is not None:
             _check_same_evaluation(store, provenance.evaluation, evaluator.scheme, relax)
@@ -234,7 +235,7 @@ def _write(store: Store, provenance: Provenance, records: pa.Table, placed: Plac
     metadata = {"gnomon": provenance.model_dump_json()}
     phases = phase_table(records, placed)
     for name, table in ((RECORDS_FILE, records), (PHASES_FILE, phases)):
-        write_parquet(store.root / name, table.replace_schema_metadata(metadata))
+        store.write_table(name, table.replace_schema_metadata(metadata))
     _save(store, provenance)
     left_out = tuple(sorted(set(placed.left_out.relaxed.reduced_formulas)))
     return References(provenance, records, phases, left_out)
@@ -247,9 +248,9 @@ def _refuse_strangers(store: Store) -> None:
     """Keep out of a folder that holds something else."""
     if store.root.exists() and not store.root.is_dir():
         raise StoreError(f"{store.root} is a file: choose another folder with --out")
-    if not store.root.is_dir() or (store.root / PROVENANCE).is_file():
+    if not store.root.is_dir() or store.has(PROVENANCE):
         return
-    ours = (".lock", f".{PROVENANCE}.")
+    ours = (".lock", f".{PROVENANCE}.", f".{MANIFEST}.", MANIFEST)
     if strangers := [p.name for p in store.root.iterdir() if not p.name.startswith(ours)]:
         raise StoreError(
             f"{store.root} is not empty and holds no reference phases (it holds {strangers[0]}): "
@@ -297,18 +298,16 @@ def _check_same_evaluation(
 
 
 def _load(store: Store) -> Provenance | None:
-    path = store.root / PROVENANCE
-    if not path.is_file():
+    if not store.has(PROVENANCE):
         return None
     try:
-        return Provenance.model_validate_json(path.read_bytes())
+        return Provenance.model_validate_json(store.read(PROVENANCE))
     except ValidationError as error:
         raise StoreError(
-            f"{path} is damaged ({error.error_count()} errors): restore it, or choose another "
-            "folder with --out"
+            f"{store.root / PROVENANCE} is damaged ({error.error_count()} errors): restore it, or "
+            "choose another folder with --out"
         ) from error
 
 
 def _save(store: Store, provenance: Provenance) -> None:
-    facts = json.loads(provenance.model_dump_json())
-    write_bytes(store.root / PROVENANCE, (json.dumps(facts, indent=2) + "\n").encode())
+    store.write_facts(PROVENANCE, provenance.model_dump(mode="json"))

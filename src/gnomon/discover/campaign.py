@@ -18,7 +18,8 @@ from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.discover.settings import CampaignConfig
 from gnomon.hull.convex import Hull
-from gnomon.run.store import Store, StoreError
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +54,7 @@ class Campaign:
     >>> campaign = Campaign("nowhere")
     >>> campaign.scheme
     Traceback (most recent call last):
-    gnomon.run.store.StoreError: nowhere holds no campaign: `gnomon discover` begins one
+    gnomon.run.writing.StoreError: nowhere holds no campaign: `gnomon discover` begins one
 
     Attributes:
         store: the folder.
@@ -129,10 +130,7 @@ class Campaign:
     @cached_property
     def screened(self) -> dict[int, dict[str, Any]]:
         """Of each round that was screened: model, n_labels, message, ending."""
-        folders = (self.store.root / "stages").glob("round=*")
-        numbers = sorted(int(folder.name.removeprefix("round=")) for folder in folders)
-        facts = {number: self.store.finished(number, "screen") for number in numbers}
-        return {number: found for number, found in facts.items() if found is not None}
+        return self.store.rounds("screen")
 
     @cached_property
     def evaluations(self) -> pa.Table:

@@ -168,7 +168,7 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
     from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import TrainConfig, train
 
-    path, placed = campaign.store.model_path(number), campaign.placed
+    placed = campaign.placed
     labels = placed.formation_energy_per_atom
     at = pc.index_in(pa.array(placed.found.ids, pa.string()), campaign.crystals["id"])
     data = Labelled(
@@ -177,11 +177,13 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
         name=f"{config.name}, rounds 0 to {number - 1}",
         scheme=campaign.scheme,
     )
-    model = train_into(path, train, data, TrainConfig.small(seed=config.seed))
+    with campaign.store.making(campaign.store.model_name(number)) as path:
+        model = train_into(path, train, data, TrainConfig.small(seed=config.seed))
+        checksum = sha256_of(path)
     text = f"ensemble of {model.members} networks"
     if model.card is not None and model.card.validation is not None:
         text += f", validation MAE {1000 * model.card.validation.mae:.0f} meV/atom"
-    return f"{text} (sha256 {sha256_of(path)[:12]}...)", model
+    return f"{text} (sha256 {checksum[:12]}...)", model
 
 
 def _spent(campaign: Campaign) -> int:

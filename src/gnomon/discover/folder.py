@@ -11,8 +11,10 @@ import tomli_w
 
 from gnomon.discover.settings import CampaignConfig
 from gnomon.run.files import sha256_of
+from gnomon.run.manifest import MANIFEST
 from gnomon.run.stamp import stamp
-from gnomon.run.store import Store, StoreError, write_bytes, write_json
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 
 
 def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
@@ -28,13 +30,13 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
         _check_same(store, settings, inputs, scheme)
         _write_config(store, store.provenance["config"])  # a kill may have come between the two
         return
-    if strangers := [p.name for p in store.root.iterdir() if not _left_by_a_kill(p)]:
+    if strangers := [path.name for path in store.root.iterdir() if not _is_ours(path.name)]:
         raise StoreError(
             f"{store.root} is not empty and no campaign (it holds {strangers[0]}): "
             "choose another folder with --out"
         )
-    write_json(
-        store.root / "provenance.json",
+    store.write_facts(
+        "provenance.json",
         {
             "system": config.name,
             "scheme": scheme,
@@ -48,19 +50,17 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
     _write_config(store, settings)
 
 
-def _left_by_a_kill(path: Path) -> bool:
-    """Whether a campaign that had hardly begun leaves such a file: the lock, a half provenance."""
-    name = path.name
-    return name.startswith(".lock") or (name.startswith(".prov") and path.suffix == ".tmp")
+def _is_ours(name: str) -> bool:
+    """Whether a campaign that had hardly begun leaves such a file."""
+    return name.startswith(".lock") or name == MANIFEST
 
 
 def _write_config(store: Store, settings: Mapping[str, Any]) -> None:
-    """The settings as TOML for people, once."""
-    path = store.root / "config.toml"
-    if not path.exists():
+    """The settings as TOML for people, unless they are there."""
+    if not store.intact("config.toml"):
         config = CampaignConfig.model_validate(settings)
         toml = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-        write_bytes(path, toml.encode())
+        store.write("config.toml", toml.encode())
 
 
 def _check_same(
@@ -73,7 +73,7 @@ def _check_same(
         {k: v for k, v in old.items() if k != "budget"},
         {k: v for k, v in settings.items() if k != "budget"},
     )
-    if before["inputs"] != inputs:
+    if before.get("inputs") != inputs:
         changed.append("the contents of the input files")
     if before["scheme"] != scheme:
         changed.append(f"energy scheme: {before['scheme']} before, {scheme} now")

@@ -67,7 +67,7 @@ def discover(config: CampaignConfig, store: Store, evaluator: Evaluator, listene
         InputError: if a file of parents or known crystals cannot be read.
     """
     deadline = time.monotonic() + 60.0 * config.budget.minutes
-    with store.locked():
+    with store.locked(listener):
         inputs = read_inputs(config.generate, listener)  # first: what fails here begins nothing
         begin(store, config, evaluator.scheme)
         listener = _logging(store, listener)

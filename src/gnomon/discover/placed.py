@@ -18,7 +18,7 @@ from gnomon.evaluate import Status
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import ON_HULL, Phases, elemental_references, formation_energies
 from gnomon.io import from_arrow
-from gnomon.run.store import StoreError
+from gnomon.run.writing import StoreError
 from gnomon.structure.protostructures import protostructure
 
 RELAXED_SYMPREC = 0.1

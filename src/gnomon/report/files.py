@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +12,7 @@ from gnomon.discover.lineage import rows_with
 from gnomon.report.build import Report
 from gnomon.report.cifs import write_cifs
 from gnomon.report.page import render_html
+from gnomon.run.files import remove, renamed, temporary_name
 
 MARKER = ".gnomon-report"
 """Empty file that marks a folder as a report, which may be deleted and written anew."""
@@ -34,20 +33,17 @@ def write_report(report: Report, folder: Path) -> Path:
             f"{folder} is not empty and not a report: name another folder, or empty it yourself"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        new = work / "new"
+    with renamed(folder) as new:
         new.mkdir()
         (new / MARKER).touch()
         (new / "index.html").write_text(render_html(report), encoding="utf-8")
         csv.write_csv(stable_table(report), new / "stable.csv")
         csv.write_csv(phases_table(report), new / "phases.csv")
         write_cifs(report, new / "cifs")
+        before = temporary_name(folder)
         if folder.exists():
-            folder.rename(work / "old")
-        new.rename(folder)
-    finally:
-        shutil.rmtree(work)
+            folder.rename(before)
+    remove(before)
     return folder / "index.html"
 
 

@@ -1,7 +1,9 @@
 """Files that are whole or not there, written under a temporary name and renamed; the cache."""
 
+import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -10,23 +12,78 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.[0-9a-f]{8}\.tmp")
+"""Names of what is being written, and of what a process that was killed left of it."""
+
+_WRITING: set[str] = set()
+"""Those of this process."""
+
+
+def temporary_name(path: Path) -> Path:
+    """A new path beside this one, for a file or a folder that is being written."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
 
 @contextmanager
 def renamed(path: Path) -> Iterator[Path]:
     """A path beside this one to write to, a file or a folder, renamed to it in the end.
 
-    Readers and a kill see what was there before or all of the new; a failure leaves nothing behind.
+    Readers and a kill see what was there before or all of the new; a failure leaves nothing behind,
+    and what a kill left is removed by the next who writes the same file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    sweep(path.parent, path.name)
+    temporary = temporary_name(path)
+    _WRITING.add(temporary.name)
     try:
         yield temporary
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
         raise
+    finally:
+        _WRITING.discard(temporary.name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, name: str | None = None, *, alone: bool = False) -> list[Path]:
+    """Remove, and return, what processes that ended left in a folder under names of ``renamed``.
+
+    Args:
+        folder: itself, not those in it.
+        name: of the one file that it was to become; any by default.
+        alone: no other process writes here, so that those that seem to run are others by now.
+    """
+    left = []
+    for path in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
+        found = TEMPORARY.fullmatch(path.name)
+        if not found or path.name in _WRITING:
+            continue
+        if alone or not _runs(int(found["process"])):
+            with suppress(OSError):  # whoever else removed it meanwhile
+                remove(path)
+            left.append(path)
+    return left
+
+
+def _runs(process: int) -> bool:
+    """Whether another process of this number runs, as far as can be known."""
+    if process == os.getpid():
+        return False
+    try:
+        if os.name == "posix":
+            os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,28 +1,24 @@
-"""The campaign folder: append-only Parquet shards, markers of finished stages, provenance, a lock.
+"""The campaign folder: append-only Parquet shards, markers of finished stages, provenance.
 
-Every file is written under a temporary name and then renamed, so that a kill at any moment leaves
-whole files only and loses at most the one in work:
-
-    campaign/  config.toml  provenance.json  campaign.log  .lock
-      crystals/round=001/part-0000.parquet   lineage/...  screening/...  evaluations/...
-      models/round=002.gnomon                stages/round=001/generate.json
-      hull.parquet  report/index.html        derived: deleted freely, rebuilt by `gnomon report`
+campaign/  config.toml  provenance.json  manifest.jsonl  campaign.log  .lock
+  crystals/round=001/part-0000.parquet   lineage/...  screening/...  evaluations/...
+  models/round=002.gnomon                stages/round=001/generate.json
+  work/                                  a training that has not ended
+  hull.parquet  report/index.html        derived: deleted freely, rebuilt by `gnomon report`
+  derived.json                           their checksums
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.run.files import write_atomically
-from gnomon.run.lock import HeldError, locked
+from gnomon.run.folder import HULL, Folder
+from gnomon.run.writing import StoreError
 
 STRUCTURE_FIELDS = [
     pa.field("lattice", pa.list_(pa.float64(), 9)),  # Å, rows a, b, c
@@ -85,61 +81,13 @@ SCHEMAS: dict[str, pa.Schema] = {
 """Tables of a campaign and their columns."""
 
 
-class StoreError(RuntimeError):
-    """The campaign folder cannot be used as asked; the message says why and what to do."""
-
-
-class Store:
-    """One campaign folder.  Reading needs nothing else; writing wants ``locked()`` around it."""
-
-    def __init__(self, root: Path | str) -> None:
-        """Name the folder; nothing is read or made yet."""
-        self.root = Path(root)
-
-    # --- the folder -----------------------------------------------------------------------------
+class Store(Folder):
+    """One campaign folder: its tables, markers and models."""
 
     @property
     def exists(self) -> bool:
         """Whether a campaign was begun here."""
-        return (self.root / "provenance.json").is_file()
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder; the system lets go of it when the process ends, however it ends.
-
-        Raises:
-            StoreError: if another process holds it, or the folder cannot be written.
-        """
-        holder = self.root / ".lock.pid"
-        with ExitStack() as stack:
-            try:
-                self.root.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(self.root / ".lock"))
-                holder.write_text(str(os.getpid()), "utf-8")
-            except OSError as error:
-                raise _write_error(self.root, error) from error
-            except HeldError as error:
-                owner = holder.read_text("utf-8") if holder.is_file() else "unknown"
-                raise StoreError(
-                    f"another process (pid {owner}) works on {self.root}: "
-                    "wait for it, stop it, or choose another folder with --out"
-                ) from error
-            self._sweep()
-            yield
-
-    def _sweep(self) -> None:
-        """Remove what a process that was killed had not yet renamed."""
-        for folder in (*SCHEMAS, "stages"):
-            for path in (self.root / folder).glob("round=*/.*.tmp"):
-                path.unlink(missing_ok=True)
-
-    def log(self, message: str) -> None:
-        """Add a line to campaign.log."""
-        try:
-            with (self.root / "campaign.log").open("a", encoding="utf-8") as file:
-                file.write(message + "\n")
-        except OSError as error:
-            raise _write_error(self.root / "campaign.log", error) from error
+        return self.has("provenance.json")
 
     # --- tables ---------------------------------------------------------------------------------
 
@@ -151,34 +99,34 @@ class Store:
         """
         schema = SCHEMAS[table]
         rows = rows.append_column(ROUND, pa.array([round_number] * len(rows), pa.int64()))
-        folder = self.root / table / f"round={round_number:03d}"
-        part = len(list(folder.glob("part-*.parquet"))) if folder.is_dir() else 0
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows.select(schema.names).cast(schema), sink)
-        return write_bytes(folder / f"part-{part:04d}.parquet", sink.getvalue().to_pybytes())
+        rows = rows.select(schema.names).cast(schema)
+        before = self.names(_shards(table, round_number))
+        part = 1 + max((int(name[-12:-8].lstrip("-")) for name in before), default=-1)
+        return self.write_table(_shards(table, round_number).replace("*", f"{part:04d}"), rows)
 
     def table(self, name: str, round_number: int | None = None) -> pa.Table:
         """All rows of a table, or those of one round, in the order in which they were written.
 
         Raises:
-            StoreError: if a shard is damaged.
+            StoreError: if a shard is damaged, missing or of others.
         """
-        rounds = "round=*" if round_number is None else f"round={round_number:03d}"
         tables = [SCHEMAS[name].empty_table()]
-        for path in sorted((self.root / name).glob(f"{rounds}/part-*.parquet")):
+        for shard in self.names(_shards(name, round_number)):
+            data = pa.BufferReader(self.read(shard))
             try:
-                tables.append(pq.read_table(path, schema=SCHEMAS[name], partitioning=None))
+                tables.append(pq.read_table(data, schema=SCHEMAS[name]))
+                tables[-1].validate(full=True)
             except (pa.ArrowException, OSError) as error:
                 raise StoreError(
-                    f"{path} cannot be read ({error}): restore it, or delete it and its later "
-                    "shards and run the same command again"
+                    f"{self.root / shard} cannot be read ({error}): restore it, or delete it and "
+                    "its later shards and run the same command again"
                 ) from error
         return pa.concat_tables(tables)
 
     def discard(self, table: str, round_number: int) -> None:
         """Remove the shards of a round whose stage did not finish."""
-        for path in sorted((self.root / table).glob(f"round={round_number:03d}/part-*.parquet")):
-            path.unlink()
+        if shards := self.names(_shards(table, round_number)):
+            self.remove(shards)
 
     def query(self, sql: str) -> pa.Table:
         """Answer an SQL query (DuckDB) over the campaign's tables, each a view of its name."""
@@ -195,65 +143,47 @@ class Store:
 
     def finish(self, round_number: int, stage: str, facts: Mapping[str, Any]) -> None:
         """Mark a stage of a round as finished, with facts about it."""
-        write_json(self._marker(round_number, stage), facts)
+        self.write_facts(_marker(round_number, stage), facts)
 
     def finished(self, round_number: int, stage: str) -> dict[str, Any] | None:
         """Facts of a finished stage, None if it has not finished."""
-        path = self._marker(round_number, stage)
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        name = _marker(round_number, stage)
+        return self.facts(name) if self.has(name) else None
 
-    def _marker(self, round_number: int, stage: str) -> Path:
-        return self.root / "stages" / f"round={round_number:03d}" / f"{stage}.json"
+    def rounds(self, stage: str) -> dict[int, dict[str, Any]]:
+        """Facts of each round whose stage has finished."""
+        names = self.names(f"stages/round=*/{stage}.json")
+        return {int(name.split("/")[1].removeprefix("round=")): self.facts(name) for name in names}
 
-    def model_path(self, round_number: int) -> Path:
-        """Where the model that ranks a round lies."""
-        return self.root / "models" / f"round={round_number:03d}.gnomon"
+    def model_name(self, round_number: int) -> str:
+        """The file of the model that ranks a round."""
+        return f"models/round={round_number:03d}.gnomon"
 
     @property
     def hull_path(self) -> Path:
         """The derived table of phases on and above the hull."""
-        return self.root / "hull.parquet"
+        return self.root / HULL
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Versions, commit, seed, settings and checksums of inputs.
 
         Raises:
-            StoreError: if the folder holds no campaign.
+            StoreError: if the folder holds no campaign, or the file is damaged.
         """
         if not self.exists:
             raise StoreError(f"{self.root} holds no campaign: `gnomon discover` begins one")
-        loaded: dict[str, Any] = json.loads((self.root / "provenance.json").read_text("utf-8"))
-        return loaded
+        found = self.facts("provenance.json")
+        if missing := {"system", "scheme", "config"} - found.keys():
+            raise StoreError(f"{self.root / 'provenance.json'} is damaged: no {min(missing)} in it")
+        return found
 
 
-def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file under a temporary name, then rename it: whole or not at all.
-
-    Raises:
-        StoreError: if the disk is full or the folder cannot be written.
-    """
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise _write_error(path, error) from error
-    return path
+def _shards(table: str, round_number: int | None) -> str:
+    """The pattern of a table's shards, in all rounds or one."""
+    number = "*" if round_number is None else f"{round_number:03d}"
+    return f"{table}/round={number}/part-*.parquet"
 
 
-def write_json(path: Path, facts: Mapping[str, Any]) -> Path:
-    """Write facts as JSON, whole or not at all."""
-    return write_bytes(path, (json.dumps(facts, indent=2) + "\n").encode())
-
-
-def write_parquet(path: Path, table: pa.Table) -> Path:
-    """Write a table as Parquet, whole or not at all."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    return write_bytes(path, sink.getvalue().to_pybytes())
-
-
-def _write_error(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"cannot write {path}: {error.strerror or error}. What was written before is intact: "
-        "free space or mend the permissions, then run the same command again"
-    )
+def _marker(round_number: int, stage: str) -> str:
+    return f"stages/round={round_number:03d}/{stage}.json"

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from gnomon.evaluate import Status
 from gnomon.hull.phases import SchemeMismatch
-from gnomon.run.store import SCHEMAS, StoreError, write_parquet
+from gnomon.run.store import SCHEMAS
+from gnomon.run.writing import StoreError, write_parquet
 
 COLUMNS = pa.schema([field for field in SCHEMAS["evaluations"] if field.name != "round"])
 

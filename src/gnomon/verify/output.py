@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from gnomon.run.stamp import stamp
-from gnomon.run.store import Store, StoreError, write_json, write_parquet
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
 from gnomon.verify.verdicts import Verdict, Verification, outcome_rows
+
+SAID = "verification.json"
 
 ENERGIES = ("formation_energy_per_atom", "distance_to_rest", "shift", "e_above_hull")
 
@@ -47,9 +49,10 @@ def write_verification(verification: Verification, store: Store) -> None:
     Raises:
         StoreError: if the folder cannot be written.
     """
-    write_json(store.root / "verification.json", facts(verification))
     table = pa.Table.from_pylist(outcome_rows(verification), schema=OUTCOMES)
-    write_parquet(store.root / "verification.parquet", table)
+    with store.locked():
+        store.write_facts(SAID, facts(verification))
+        store.write_table("verification.parquet", table)
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,14 @@ def levels(campaign: Store) -> tuple[Level, ...]:
         StoreError: if a file is damaged.
     """
     found = []
-    for path in sorted(campaign.root.glob("verification/*/verification.json")):
+    for level in (level for level in campaign.inner if level.has(SAID)):
+        said = level.facts(SAID)
         try:
-            said = json.loads(path.read_text("utf-8"))
             verdicts = {find["candidate_id"]: find["verdict"] for find in said["finds"]}
             found.append(Level(said["scheme"], verdicts))
-        except (ValueError, LookupError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise StoreError(
-                f"{path} is damaged ({error}): delete it and run `gnomon verify` again"
+                f"{level.root / SAID} is damaged ({error}): run `gnomon verify` again"
             ) from error
     return tuple(found)
 

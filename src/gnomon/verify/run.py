@@ -55,7 +55,7 @@ def evaluate_plan(
         StoreError: if the folder is in use, cannot be written or is damaged.
     """
     elements = ElementCache(cache, evaluator.scheme)
-    with store.locked():
+    with store.locked(listener):
         _take_over(plan, store, elements.rows())
         done = _done(results(plan, store), again)
         total, came = len(plan.crystals), len(done)

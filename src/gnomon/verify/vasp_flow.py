@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.io import to_pymatgen
-from gnomon.run.store import write_bytes
+from gnomon.run.writing import write_bytes
 from gnomon.verify.plan import Plan
 from gnomon.verify.vasp_inputs import Protocol, folder_name
 

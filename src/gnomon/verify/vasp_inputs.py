@@ -20,7 +20,7 @@ from typing import Any
 from gnomon.crystals import Crystals
 from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.io import to_pymatgen
-from gnomon.run.store import write_bytes, write_json
+from gnomon.run.writing import write_bytes, write_json
 from gnomon.verify.plan import Plan
 
 MANIFEST = "verify.json"

@@ -24,6 +24,9 @@ COMMANDS = {
     "discover": "campaigns:discover",
     "report": "campaigns:report",
     "lineage": "campaigns:lineage",
+    "check": "folders:check",
+    "backup": "folders:backup",
+    "restore": "folders:restore",
     "verify": "verify:verify",
     "databases": "databases:databases",
     "hull": "hull:hull",
@@ -104,7 +107,7 @@ def program(words: Sequence[str] = ()) -> typer.Typer:
     return apps[""]
 
 
-def function_of(place: str) -> Callable[..., None]:
+def function_of(place: str) -> Callable[..., int]:
     """The command behind a place, with all its options."""
     from gnomon.cli.options import as_command
 

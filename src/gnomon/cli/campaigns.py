@@ -62,20 +62,17 @@ def discover(
     return _reported(store, {"system": settings.name, "ending": ending})
 
 
-def report(
-    campaign: Folder,
-) -> Output:
+def report(campaign: Folder, listener: Listener) -> Output:
     """Rebuild the hull and the report of a campaign from its shards.
 
     Example: gnomon report campaign-Au-Cu
     """
-    return _reported(Store(campaign), {})
+    store = Store(campaign)
+    store.sound(listener)
+    return _reported(store, {})
 
 
-def lineage(
-    campaign: Folder,
-    id: str | None = None,
-) -> Output:
+def lineage(campaign: Folder, listener: Listener, id: str | None = None) -> Output:
     """Show the history of one find, or the share of the finds that each generator has.
 
     Args:
@@ -84,6 +81,7 @@ def lineage(
     Example: gnomon lineage campaign-Au-Cu
     """
     opened = Campaign(campaign)
+    opened.store.sound(listener)
     if id is not None:
         return _history(opened, id)
     rows = [_row(share) for share in shares(opened)]

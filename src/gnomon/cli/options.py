@@ -42,11 +42,13 @@ class Output:
         data: printed as JSON with ``--json``.
         shown: the same for people, on stdout: rows of a table, texts; ``data`` if it is a list.
         said: lines on stderr.
+        code: exit code.
     """
 
     data: Any
     shown: tuple[Sequence[Mapping[str, Any]] | str, ...] = ()
     said: tuple[str, ...] = ()
+    code: int = 0
 
     def put(self, as_json: bool) -> None:
         """Print it."""
@@ -158,7 +160,7 @@ class _Option:
         return tuple(given) if kind is tuple and given is not None else given
 
 
-def as_command(function: Callable[..., Any]) -> Callable[..., None]:
+def as_command(function: Callable[..., Any]) -> Callable[..., int]:
     """The function as Typer takes it: all options in its signature, its output printed."""
     hints = hints_of(function, include_extras=True)
     sections: dict[str, tuple[Any, bool, list[_Option]]] = {}
@@ -179,7 +181,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
     names = [parameter.name for parameter in parameters]
     assert len(set(names)) == len(names), f"{function.__name__}: an option stands twice: {names}"
 
-    def command(context: Any, **values: Any) -> None:
+    def command(context: Any, **values: Any) -> int:
         as_json = shows and values.pop("json")
         for name, (model, raw, options) in sections.items():
             given = {}
@@ -194,8 +196,10 @@ def as_command(function: Callable[..., Any]) -> Callable[..., None]:
                 output = function(**values, listener=listener)
         else:
             output = function(**values)
-        if output is not None:
-            output.put(as_json)
+        if output is None:
+            return 0
+        output.put(as_json)
+        return int(output.code)
 
     command.__name__ = function.__name__
     command.__doc__ = re.sub(r"\n +Args:\n(?: {8,}.*\n|\n)*", "\n", function.__doc__ or "")

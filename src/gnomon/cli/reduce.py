@@ -62,7 +62,7 @@ def reduce(
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise CommandError(f"--out {out}: the name must end in .parquet or .csv")
-    given = _read(crystals, strict)
+    given = _read(crystals, strict, listener)
     found = polymorphs(
         given.crystals,
         given.energies,
@@ -90,7 +90,7 @@ def reduce(
     )
 
 
-def _read(sources: list[str], strict: bool) -> Given:
+def _read(sources: list[str], strict: bool, listener: Listener) -> Given:
     """Crystals and energies of files, or the converged phases of a campaign."""
     campaigns = [source for source in sources if source != "-" and Store(source).exists]
     if campaigns and len(sources) > 1:
@@ -98,7 +98,7 @@ def _read(sources: list[str], strict: bool) -> Given:
             f"{campaigns[0]} is a campaign: its energies are of its own scheme, so give it alone"
         )
     if campaigns:
-        return _campaign(Store(campaigns[0]))
+        return _campaign(Store(campaigns[0]), listener)
     result = read_crystals(sources, strict)
     names = [
         row["source_id"] or row["source"]
@@ -108,7 +108,8 @@ def _read(sources: list[str], strict: bool) -> Given:
     return Given(result.crystals, names, numbers(result.rows, column), column)
 
 
-def _campaign(store: Store) -> Given:
+def _campaign(store: Store, listener: Listener) -> Given:
+    store.sound(listener)
     placed = Campaign(store).placed
     if not len(placed.found.ids):
         raise ValueError(f"{store.root} has no converged phase to reduce")

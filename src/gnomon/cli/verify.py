@@ -63,6 +63,7 @@ def verify(
     if engine != VASP and (export is not None or import_ is not None):
         raise CommandError("--export and --import belong to --engine vasp")
     store = Store(campaign)
+    store.sound(listener)
     chosen = plan(Campaign(store), top, margin)
     if export is not None:
         return _export(chosen, export, protocol)

@@ -393,6 +393,23 @@ class Folder:
             found += [(place / name).as_posix() for name in files if not name.startswith(".")]
         return sorted({*found} - {MANIFEST, DERIVED, LOG})
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether gnomon wrote something here."""
+        return self._listed() is not None or bool(self._of_before())
+
+    def everything(self) -> list[str]:
+        """All files worth keeping, those of the folders in this one too: no locks, no work."""
+        own = [name for name in (MANIFEST, DERIVED, LOG) if (self.root / name).is_file()]
+        tables = sorted((self.root / "tables").glob("*.parquet"))
+        marks = [path for path in [self.root / REPORT / ".gnomon-report"] if path.is_file()]
+        found = [*own, *self._files()]
+        found += [path.relative_to(self.root).as_posix() for path in (*marks, *tables)]
+        for folder in self.inner:
+            place = folder.root.relative_to(self.root).as_posix()
+            found += [f"{place}/{name}" for name in folder.everything()]
+        return found
+
     def _of_before(self) -> list[str]:
         """The files of a folder of before there were manifests."""
         names = self._files()

@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, SYMBOLS, reduced_formula
+from gnomon.elements import MAX_Z, SYMBOLS, Counts, reduced_formula
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.saps.generator import SapsGenerator
-from gnomon.generate.substitution.generator import Counts, SubstitutionGenerator, reduced_counts
+from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.model import THRESHOLD, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import to_arrow, to_pymatgen
@@ -54,7 +54,7 @@ class Rest:
     @cached_property
     def counts(self) -> list[Counts]:
         """Reduced composition of each."""
-        return list(reduced_counts(self.crystals))
+        return self.crystals.reduced_counts
 
 
 @cache
@@ -231,7 +231,7 @@ def matching(hidden: Crystals, crystals: Crystals) -> np.ndarray:
 
 def generated(hidden: Crystals, rest: Rest) -> pa.Table:
     """Distinct candidates of every generator for one target; what led to them as metadata."""
-    [target], [formula] = list(reduced_counts(hidden)), hidden.reduced_formulas.tolist()
+    [target], [formula] = hidden.reduced_counts, hidden.reduced_formulas.tolist()
     tables, facts = [], {}
     for name in GENERATORS:
         began = time.process_time()

@@ -23,7 +23,7 @@ from gnomon.generate.random.generator import (
     whole_amounts,
 )
 from gnomon.generate.random.soft_spheres import TOLERATED, push_apart
-from gnomon.generate.random.symmetric_cells import draft, random_lattice, stacked
+from gnomon.generate.random.symmetric_cells import draft, random_lattice
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.neighbors import neighbors
@@ -62,7 +62,7 @@ def test_cells_have_the_symmetry_they_were_drawn_with(rng, number):
     """Or a supergroup of as many operations a primitive cell at least: chance adds symmetry."""
     general = space_group(number).positions[-1].multiplicity
     cell = draft({11: general}, 30.0 * general, [number], rng)
-    crystals = stacked([cell])
+    crystals = cell.crystal
     assert cell.space_group == number
     assert crystals.volumes[0] == pytest.approx(30.0 * general)
     assert crystals.n_atoms[0] == general
@@ -102,7 +102,8 @@ def test_cells_belong_to_their_family(rng, number):
 @settings(max_examples=10)
 @given(rngs)
 def test_pushing_apart_keeps_symmetry_and_distances(rng):
-    cells = stacked([draft({8: 4, 22: 2}, 70.0, range(1, 231), rng) for _ in range(6)])
+    drafts = [draft({8: 4, 22: 2}, 70.0, range(1, 231), rng) for _ in range(6)]
+    cells = Crystals.concatenate([one.crystal for one in drafts])
     radii = SEPARATION * COVALENT_RADII[cells.atomic_numbers]
     before = cells.frac_coords.copy()
     apart, good = push_apart(cells, radii)

@@ -12,7 +12,6 @@ from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.generate.saps.generator import SapsGenerator
-from gnomon.generate.substitution.generator import reduced_counts
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
 from gnomon.io import from_arrow, to_pymatgen
@@ -132,7 +131,7 @@ def burnside(group, sites):
 
 def xenon_for_everything(parents):
     """A model in which any ion of these gives way to Xe+ and to nothing else."""
-    species = ("Xe+", *sorted({ion for counts in reduced_counts(parents) for ion in ions(counts)}))
+    species = ("Xe+", *sorted({ion for counts in parents.reduced_counts for ion in ions(counts)}))
     weights = np.zeros((len(species),) * 2)
     weights[0] = weights[:, 0] = 50.0
     return SubstitutionModel(species, weights)
@@ -164,7 +163,7 @@ def test_candidates_of_fifty_real_crystals_are_as_many_as_burnside_says(shared_d
     columns = ["lattice", "atomic_numbers", "frac_coords"]
     table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
     crystals = from_arrow(table.take(np.arange(0, len(table), len(table) // 120)))
-    small = [c for c in crystals if c.n_atoms[0] <= 24 and ions(next(reduced_counts(c)))][:50]
+    small = [c for c in crystals if c.n_atoms[0] <= 24 and ions(c.reduced_counts[0])][:50]
     assert len(small) == 50
     assert check_counts(Crystals.concatenate(small), most=300) > 300
 

@@ -14,7 +14,7 @@ from gnomon.chemistry.oxidation import ions, nearest_ions
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.generate.substitution.generator import SubstitutionGenerator, reduced_counts
+from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model, read_table, write_table
 from gnomon.generate.substitution.training import (
@@ -174,7 +174,7 @@ def test_half_of_the_real_compounds_without_whole_states_have_nearest_ions(share
     """The figures of docs/concepts/substitution.md."""
     columns = ["lattice", "atomic_numbers", "frac_coords"]
     table = pq.read_table(shared_data / "materials_project/structures.parquet", columns=columns)
-    every = [c for c in reduced_counts(from_arrow(table)) if len(c) > 1]
+    every = [c for c in from_arrow(table).reduced_counts if len(c) > 1]
     without = [c for c in every if ions(c) is None]
     assert len(without) == 2112
     assert sum(nearest_ions(c) is not None for c in without) == 1200

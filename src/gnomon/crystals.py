@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64, Integer, Shaped, UInt8
 
-from gnomon.elements import MASSES, MAX_Z, SYMBOLS, atomic_number, reduced_formula
+from gnomon.elements import MASSES, MAX_Z, SYMBOLS, Counts, atomic_number, reduced_formula
 
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 """1 g/mol per Å^3 in g/cm^3: 1e24 / Avogadro's number (CODATA 2018, exact)."""
@@ -217,12 +217,12 @@ class Crystals:
     @cached_property
     def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
         """Reduced formulas, letter for letter as pymatgen writes them (array of str objects)."""
-        return np.array([reduced_formula(c) for c in self._reduced_counts()], dtype=object)
+        return np.array([reduced_formula(c) for c in self.reduced_counts], dtype=object)
 
     @cached_property
     def chemical_systems(self) -> Shaped[np.ndarray, " n"]:
         """Chemical systems such as ``Au-Cu``, symbols in alphabetical order (str objects)."""
-        names = ["-".join(sorted(SYMBOLS[z] for z, _ in c)) for c in self._reduced_counts()]
+        names = ["-".join(sorted(SYMBOLS[z] for z, _ in c)) for c in self.reduced_counts]
         return np.array(names, dtype=object)
 
     @cached_property
@@ -243,7 +243,9 @@ class Crystals:
         atoms = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
         return self.lattice[i], self.atomic_numbers[atoms], self.frac_coords[atoms]
 
-    def _reduced_counts(self) -> list[tuple[tuple[int, int], ...]]:
+    @cached_property
+    def reduced_counts(self) -> list[Counts]:
+        """Reduced composition of each crystal."""
         rows, columns = np.nonzero(self.composition)
         counts = self.composition[rows, columns]
         pairs: list[list[tuple[int, int]]] = [[] for _ in range(len(self))]
@@ -358,7 +360,7 @@ def _check(c: Crystals) -> None:
         raise ValueError(f"the cell of crystal {flat[0]} has no volume")
 
 
-def _reduce(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _reduce(pairs: Sequence[tuple[int, int]]) -> Counts:
     divisor = gcd(*(count for _, count in pairs))
     return tuple((z, count // divisor) for z, count in pairs)
 

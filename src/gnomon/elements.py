@@ -99,8 +99,12 @@ def electronegativities() -> Float64[np.ndarray, "119"]:
         return np.array([np.nan, *(float(Element(symbol).X) for symbol in SYMBOLS[1:])])
 
 
+Counts = tuple[tuple[int, int], ...]
+"""A composition: (atomic number, amount) of each element, ascending."""
+
+
 @lru_cache(maxsize=65_536)
-def reduced_formula(counts: tuple[tuple[int, int], ...]) -> str:
+def reduced_formula(counts: Counts) -> str:
     """Reduced formula as pymatgen writes it, from (atomic number, count) pairs.
 
     pymatgen's string is the field's key (``LiFePO4``, not ``LiFeO4P``; ``O2``, not ``O``), so it

@@ -6,12 +6,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.chemistry.oxidation import common_states, occurrence
+from gnomon.elements import Counts
 
 NEVER = -np.inf
 
 
 @lru_cache(maxsize=200_000)
-def mean_states(counts: tuple[tuple[int, int], ...]) -> tuple[float, ...] | None:
+def mean_states(counts: Counts) -> tuple[float, ...] | None:
     """Most likely mean state of each element, None where no states balance the charges.
 
     Each atom has one of its element's common states (ICSD), all charges are in balance, and of all

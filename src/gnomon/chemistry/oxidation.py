@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from gnomon.elements import SYMBOLS, atomic_number
+from gnomon.elements import SYMBOLS, Counts, atomic_number
 
 MAX_COMBINATIONS = 1_000_000
 """Sets of states tried for one compound; eight elements of five states each are 400,000."""
@@ -16,7 +16,7 @@ are mixed, and not that there are none."""
 
 
 @lru_cache(maxsize=200_000)
-def oxidation_states(counts: tuple[tuple[int, int], ...]) -> tuple[int, ...] | None:
+def oxidation_states(counts: Counts) -> tuple[int, ...] | None:
     """Most likely integer state of each element, None where none balances the charges.
 
     Of all sets of one common state (ICSD) for each element that are neutral, the one that the ICSD
@@ -43,7 +43,7 @@ def oxidation_states(counts: tuple[tuple[int, int], ...]) -> tuple[int, ...] | N
     return None if best is None else best[1]
 
 
-def ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
+def ions(counts: Counts) -> tuple[str, ...] | None:
     """Ion of each element, such as ``Na+``; neutral ones, such as ``Cu0``, in metals.
 
     Where no states balance, all atoms count as neutral unless one of ``IONIC`` is among them: so
@@ -64,7 +64,7 @@ def ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=200_000)
-def nearest_ions(counts: tuple[tuple[int, int], ...]) -> tuple[str, ...] | None:
+def nearest_ions(counts: Counts) -> tuple[str, ...] | None:
     """The same as ``ions``, and for compounds of mixed valence the nearest ion of one element.
 
     One element may have a mean state between two of its common ones, such as Fe of Fe3O4 (+8/3),

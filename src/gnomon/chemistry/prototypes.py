@@ -5,19 +5,18 @@ structures of one to five species, among them the elements' own (fcc, bcc, hcp, 
 """
 
 import gzip
-import importlib.util
 import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, atomic_number
+from gnomon.run.files import file_of_package
 from gnomon.structure.contacts import closest_distances, touching_scale
 from gnomon.structure.symmetry import canonical_ids, primitive
 
@@ -130,7 +129,8 @@ def aflow(n_species: int) -> tuple[Prototype, ...]:
     """The library's structures of so many species, each with all permutations of its species."""
     permutations = np.array(list(itertools.permutations(range(n_species))))
     found = []
-    for entry in json.loads(gzip.decompress(_library_file().read_bytes())):
+    library = file_of_package("pymatgen.analysis.prototypes", "aflow_prototypes.json.gz")
+    for entry in json.loads(gzip.decompress(library.read_bytes())):
         lattice, sites = entry["snl"]["lattice"]["matrix"], entry["snl"]["sites"]
         symbols = [site["species"][0]["element"] for site in sites]
         names = sorted(set(symbols))  # AFLOW's letters follow the alphabet of the symbols
@@ -145,11 +145,3 @@ def aflow(n_species: int) -> tuple[Prototype, ...]:
         label, formula = entry["tags"]["aflow"], str(compound.reduced_formulas[0])
         found.append(Prototype(label, formula, cell, distances, permutations, "AFLOW"))
     return tuple(found)
-
-
-def _library_file() -> Path:
-    # the folder is found without importing it: its __init__ parses every structure of the library
-    spec = importlib.util.find_spec("pymatgen.analysis.prototypes")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("pymatgen >= 2026.10 is needed for its AFLOW prototypes: reinstall it")
-    return Path(spec.submodule_search_locations[0]) / "aflow_prototypes.json.gz"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.chemistry.oxidation import oxidation_states
 from gnomon.crystals import Crystals
-from gnomon.elements import COVALENT_RADII, SYMBOLS, electronegativities
+from gnomon.elements import COVALENT_RADII, SYMBOLS, Counts, electronegativities
 from gnomon.structure.neighbors import neighbors
 
 
@@ -58,7 +58,7 @@ def insane(crystals: Crystals, config: SanityConfig) -> Shaped[np.ndarray, " n"]
         elif volume[i] > config.max_volume:
             reasons[i] = "volume too large"
         elif config.oxidation or config.electronegativity:
-            reasons[i] = _charges(crystals.composition[i], config)
+            reasons[i] = _charges(crystals.reduced_counts[i], config)
     return reasons
 
 
@@ -73,16 +73,14 @@ def _closest(
     return closest
 
 
-def _charges(composition: Int64[np.ndarray, " elements"], config: SanityConfig) -> str:
-    elements = np.flatnonzero(composition)
-    amounts = composition[elements] // np.gcd.reduce(composition[elements])
-    if len(elements) == 1:
+def _charges(counts: Counts, config: SanityConfig) -> str:
+    if len(counts) == 1:
         return ""  # an element has no charges
-    states = oxidation_states(tuple(zip(elements.tolist(), amounts.tolist(), strict=True)))
+    states = oxidation_states(counts)
     if states is None:
         return "no common oxidation states balance the charges" if config.oxidation else ""
     if config.electronegativity:
-        return _order(dict(zip(elements.tolist(), states, strict=True)))
+        return _order({z: state for (z, _), state in zip(counts, states, strict=True)})
     return ""
 
 

@@ -26,7 +26,7 @@ from jaxtyping import Float64, Shaped
 
 from gnomon.chemistry.mean_states import mean_states
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS, electronegativities
+from gnomon.elements import SYMBOLS, Counts, electronegativities
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_pymatgen
 
@@ -154,11 +154,8 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
     oxides = _types(crystals, composition[:, OXYGEN] > 0, _oxide_type)
     sulfides = _types(crystals, composition[:, SULFUR] > 0, _sulfide_type)
     found = []
-    for counts, oxide, sulfide in zip(composition, oxides, sulfides, strict=True):
-        elements = np.flatnonzero(counts)
-        reduced = counts[elements] // np.gcd.reduce(counts[elements])
-        key = tuple(zip(elements.tolist(), reduced.tolist(), strict=True))
-        found.append((*_adjustments(key, str(oxide), str(sulfide)), elements))
+    for counts, oxide, sulfide in zip(crystals.reduced_counts, oxides, sulfides, strict=True):
+        found.append((*_adjustments(counts, str(oxide), str(sulfide)), [z for z, _ in counts]))
     return Corrections(
         per_atom=np.array([sum(a.value for a in each) for each, _, _ in found], dtype=np.float64),
         adjustments=tuple(each for each, _, _ in found),
@@ -167,7 +164,7 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
     )
 
 
-def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, elements: np.ndarray) -> str:
+def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, elements: list[int]) -> str:
     """What is to be said of the rule, where another one would have another result."""
     if rule not in UNBALANCED or not any(SYMBOLS[z] in TOLD_BY_STATES for z in elements):
         return ""
@@ -177,7 +174,7 @@ def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, elements: np.nda
 
 @lru_cache(maxsize=200_000)
 def _adjustments(
-    counts: tuple[tuple[int, int], ...], oxide: str, sulfide: str
+    counts: Counts, oxide: str, sulfide: str
 ) -> tuple[tuple[Adjustment, ...], AnionRule]:
     """Of one reduced formula, as (atomic number, atoms), with its types of oxide and sulfide."""
     if len(counts) < 2:

@@ -71,9 +71,8 @@ class FileGenerator:
             kept[firsts] = True
             kept &= crystals.n_atoms <= self.max_atoms
             if self.elements is not None:
-                foreign = np.ones(crystals.composition.shape[1], bool)
-                foreign[[atomic_number(s) for s in self.elements]] = False
-                kept &= ~crystals.composition[:, foreign].any(axis=1)
+                own = [atomic_number(s) for s in self.elements]
+                kept &= crystals.composition[:, own].sum(axis=1) == crystals.n_atoms
             if kept.any():
                 yield self._candidates(crystals.take(kept), result.rows.filter(pa.array(kept)))
         if rejected:

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -109,3 +110,16 @@ def cache_folder() -> Path:
     """gnomon's cache: the folder of ``GNOMON_CACHE``, or one where the system keeps caches."""
     own = os.environ.get("GNOMON_CACHE")
     return Path(own).expanduser() if own else user_cache_path("gnomon", appauthor=False)
+
+
+def file_of_package(package: str, name: str) -> Path:
+    """A file in the folder of an installed package, which is not imported: that may take seconds.
+
+    Raises:
+        ValueError: if the package is not there.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        top = package.partition(".")[0]
+        raise ValueError(f"{name} of {package} is missing: reinstall {top} (pip install -U {top})")
+    return Path(spec.submodule_search_locations[0]) / name

@@ -5,12 +5,10 @@ parameters and cell lengths are left out (Goodall et al., Sci. Adv. 8, eabn4117 
 """
 
 import gzip
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import spglib
@@ -18,6 +16,7 @@ from jaxtyping import Bool, Int64, UInt64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.run.files import file_of_package
 from gnomon.structure.hashes import scramble
 from gnomon.structure.oblique import basis_changes
 from gnomon.structure.surroundings import surroundings
@@ -166,12 +165,9 @@ def _row(mapping: Mapping[str, str]) -> list[int]:
 
 def _tabulated(space_group: int) -> list[dict[str, str]]:
     """pymatgen's table: what letters become under shifts of the origin and changes of axes."""
-    spec = importlib.util.find_spec("pymatgen.analysis.prototypes")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("pymatgen >= 2026.10 is needed for its Wyckoff tables: reinstall it")
-    # the folder is found without importing it: its __init__ parses a library of structures
-    folder = Path(spec.submodule_search_locations[0])
-    packed = (folder / "wyckoff-position-relabelings.json.gz").read_bytes()
+    packed = file_of_package(
+        "pymatgen.analysis.prototypes", "wyckoff-position-relabelings.json.gz"
+    ).read_bytes()
     mappings = json.loads(gzip.decompress(packed))[str(space_group)]
     return [{chr(int(old)): new for old, new in mapping.items()} for mapping in mappings]
 

@@ -9,9 +9,9 @@ counted by their charges, and the amounts once for each multiset of charges.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
-from math import comb, gcd
+from math import comb, factorial, prod
 
 import numpy as np
 
@@ -49,12 +49,14 @@ class Counts:
     ordered: int
 
 
+@cache
 def coprime_amounts(n: int, largest: int) -> int:
     """Tuples of n amounts from 1 to ``largest`` without a common divisor.
 
-    sum over d of mu(d) floor(largest / d)^n, mu being the Moebius function.
+    All of them, less those of every common divisor d: as many as up to largest / d without one.
     """
-    return sum(_moebius(d) * (largest // d) ** n for d in range(1, largest + 1))
+    divided = sum(coprime_amounts(n, largest // d) for d in range(2, largest + 1))
+    return int(largest**n - divided)
 
 
 def unconstrained(species: int, n: int, largest: int = 8) -> int:
@@ -79,10 +81,9 @@ def count(
     if n < 2 or len(set(ions)) < len(ions) or any(ion.charge == 0 for ion in ions):
         raise ValueError("counting takes two or more species, each once, none without a charge")
     ways = _choices(_by_element(ions, distinct_elements), n)
-    everything = sum(w for charges, w in ways.items() if len(charges) == n)
-    neutral = sum(
-        w * balanced_amounts(charges, largest) for charges, w in ways.items() if len(charges) == n
-    )
+    whole = {charges: w for charges, w in ways.items() if len(charges) == n}
+    everything = sum(whole.values())
+    neutral = sum(w * balanced_amounts(charges, largest) for charges, w in whole.items())
     ordered = _ordered(ions, n, largest, distinct_elements)
     return Counts(everything * coprime_amounts(n, largest), neutral, ordered)
 
@@ -152,19 +153,4 @@ def _choices(groups: list[list[int]], most: int) -> dict[Charges, int]:
 
 def _arrangements(picked: Charges) -> int:
     """Orders of a multiset: which of the groups that are alike gives which charge."""
-    left, total = len(picked), 1
-    for times in Counter(picked).values():
-        total *= comb(left, times)
-        left -= times
-    return total
-
-
-def _moebius(d: int) -> int:
-    value, rest = 1, d
-    for p in range(2, d + 1):
-        if rest % p == 0:
-            rest //= p
-            if gcd(rest, p) > 1:
-                return 0
-            value = -value
-    return value
+    return factorial(len(picked)) // prod(map(factorial, Counter(picked).values()))

@@ -18,10 +18,10 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from gnomon.chemistry.oxidation import common_states
-from gnomon.elements import SYMBOLS, atomic_number, reduced_formula
+from gnomon.elements import SYMBOLS, atomic_number, electronegativities, reduced_formula
 from gnomon.generate import CHUNK
 from gnomon.generate.compositions.counting import Ion
-from gnomon.generate.substitution.generator import formula_key
+from gnomon.generate.substitution.limits import formula_key
 
 COMPOSITIONS = pa.schema(
     [
@@ -197,36 +197,23 @@ def smact_ions(states: str = "smact14") -> list[Ion]:
 
 def tabulated_ions() -> list[Ion]:
     """Species of the common states (``gnomon.chemistry.oxidation``) of elements 1 to 103."""
+    chi = electronegativities()
     return [
-        Ion(SYMBOLS[z], q, electronegativity(z))
+        Ion(SYMBOLS[z], q, None if np.isnan(chi[z]) else float(chi[z]))
         for z in range(1, 104)
         for q in common_states(z)
         if q
     ]
 
 
-@cache
-def electronegativity(z: int) -> float | None:
-    """Pauling's electronegativity (through pymatgen), None where there is none."""
-    from pymatgen.core import Element
-
-    value = Element(SYMBOLS[z]).data.get("X")
-    return float(value) if isinstance(value, (int, float)) else None
-
-
 def _less_electronegative(system: Sequence[int], row: Sequence[_Option]) -> bool:
     """Whether positive elements are below negative ones; an unknown value fails, as in SMACT."""
-    scale = [electronegativity(z) for z in system]
-    signs = [option.sign for option in row]
-    if not any(signs):
+    signs = np.array([option.sign for option in row])
+    if not signs.any():
         return True
-    pairs = zip(scale, signs, strict=True)
-    if any(value is None for value in scale):
-        return False
-    values = [(value or 0.0, sign) for value, sign in pairs]
-    positive = [value for value, sign in values if sign > 0]
-    negative = [value for value, sign in values if sign < 0]
-    return not positive or not negative or max(positive) < min(negative)
+    scale = electronegativities()[list(system)]
+    highest, lowest = scale[signs > 0].max(initial=0.0), scale[signs < 0].min(initial=np.inf)
+    return bool(np.isfinite(scale).all() and highest < lowest)
 
 
 @cache

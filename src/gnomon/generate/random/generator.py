@@ -8,7 +8,7 @@ radii.  Relaxation and ranking are left to an evaluator (``gnomon.discover.searc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from gnomon.generate import CHUNK, Candidates
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.random.soft_spheres import push_apart
-from gnomon.generate.random.symmetric_cells import Draft, draft, stacked
+from gnomon.generate.random.symmetric_cells import Draft, draft
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.structure.duplicates import FAST, group_duplicates
 
@@ -93,15 +93,15 @@ class RandomSearchGenerator:
     def cells(self, formula: str, seed: int) -> Candidates:
         """All cells of one composition, duplicates among them; one row for each success."""
         amounts = whole_amounts(formula)
-        own = int.from_bytes(hashlib.blake2b(_name(amounts).encode(), digest_size=8).digest())
-        found = [
-            self._batch(amounts, seed, own, range(start, min(start + BATCH, self.count)))
-            for start in range(0, self.count, BATCH)
-        ]
-        return Candidates(
-            Crystals.concatenate([part.crystals for part in found]),
-            pa.concat_tables([part.lineage for part in found]),
-        )
+        name = reduced_formula(tuple(amounts.items()))
+        own = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+        crystals, changes = [], []
+        for start in range(0, self.count, BATCH):
+            places = range(start, min(start + BATCH, self.count))
+            for crystal, change in self._batch(amounts, seed, own, places):
+                crystals.append(crystal)
+                changes.append(change)
+        return Candidates.of(Crystals.concatenate(crystals), self.name, changes)
 
     def distinct_cells(self, formula: str, seed: int) -> Candidates:
         """The cells of one composition, each once up to its size."""
@@ -110,24 +110,25 @@ class RandomSearchGenerator:
         _, firsts = np.unique(groups, return_index=True)
         return Candidates(found.crystals.take(firsts), found.lineage.take(pa.array(firsts)))
 
-    def _batch(self, amounts: Mapping[int, int], seed: int, own: int, places: range) -> Candidates:
+    def _batch(
+        self, amounts: Mapping[int, int], seed: int, own: int, places: range
+    ) -> list[tuple[Crystals, str]]:
         """Cells for these places; those that fail are drawn again from the same random numbers."""
         streams = [np.random.default_rng([seed, own, place]) for place in places]
         kept: dict[int, tuple[Crystals, str]] = {}
         waiting = list(range(len(places)))
         for _ in range(ROUNDS):
             drawn = [self._drawn(amounts, streams[k]) for k in waiting]
-            cells = stacked([d for d, _ in drawn])
+            cells = Crystals.concatenate([cell.crystal for cell, _ in drawn])
             shrink = np.repeat([scale for _, scale in drawn], cells.n_atoms)
             radii = SEPARATION * shrink * COVALENT_RADII[cells.atomic_numbers]
             apart, good = push_apart(cells, radii)
             for row in np.flatnonzero(good).tolist():
-                cell, _ = drawn[row]
-                kept[waiting[row]] = (apart[row], _change(cell, amounts))
+                kept[waiting[row]] = (apart[row], _change(drawn[row][0], amounts))
             waiting = [k for k in waiting if k not in kept]
             if not waiting:
                 break
-        return _candidates([kept[k] for k in sorted(kept)], self.name)
+        return [kept[k] for k in sorted(kept)]
 
     def _drawn(self, amounts: Mapping[int, int], rng: np.random.Generator) -> tuple[Draft, float]:
         """A draft, and the factor on lengths that goes with its volume (at most 1)."""
@@ -174,16 +175,7 @@ def whole_amounts(formula: str) -> dict[int, int]:
     return {z: int(n // divisor) for z, n in counts}
 
 
-def _name(amounts: Mapping[int, int]) -> str:
-    return reduced_formula(tuple(amounts.items()))
-
-
 def _change(cell: Draft, amounts: Mapping[int, int]) -> str:
-    units = len(cell.atomic_numbers) // sum(amounts.values())
+    units = int(cell.crystal.n_atoms[0]) // sum(amounts.values())
     plural = "s" if units > 1 else ""
     return f"space group {cell.space_group}, {units} formula unit{plural}"
-
-
-def _candidates(found: Sequence[tuple[Crystals, str]], name: str) -> Candidates:
-    crystals = Crystals.concatenate([crystal for crystal, _ in found])
-    return Candidates.of(crystals, name, [change for _, change in found])

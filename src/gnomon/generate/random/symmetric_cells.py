@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.structure.wyckoff import SpaceGroup, WyckoffPosition, space_group
@@ -27,15 +27,11 @@ class Draft:
 
     Attributes:
         space_group: international number.
-        lattice: of the primitive cell, Å.
-        atomic_numbers: of its atoms, orbit by orbit.
-        frac_coords: in the primitive cell.
+        crystal: its primitive cell, atoms orbit by orbit (a batch of one).
     """
 
     space_group: int
-    lattice: Float64[np.ndarray, "3 3"]
-    atomic_numbers: UInt8[np.ndarray, " atoms"]
-    frac_coords: Float64[np.ndarray, "atoms 3"]
+    crystal: Crystals
 
 
 def draft(
@@ -61,16 +57,6 @@ def draft(
     group = space_group(1)
     general = group.positions[-1]
     return _placed(group, [(z, general) for z, n in counts.items() for _ in range(n)], volume, rng)
-
-
-def stacked(drafts: Sequence[Draft]) -> Crystals:
-    """Drafts as one batch."""
-    return Crystals(
-        np.array([d.lattice for d in drafts]).reshape(-1, 3, 3),
-        np.concatenate([d.atomic_numbers for d in drafts]),
-        np.concatenate([d.frac_coords for d in drafts]),
-        np.cumsum([0, *(len(d.atomic_numbers) for d in drafts)]),
-    )
 
 
 def _filled(
@@ -112,7 +98,7 @@ def _placed(
     lattice = group.primitive @ random_lattice(group.number, rng)
     lattice *= np.cbrt(volume / abs(np.linalg.det(lattice)))
     frac = np.concatenate(coordinates) @ to_primitive
-    return Draft(group.number, lattice, np.array(numbers, np.uint8), frac - np.floor(frac))
+    return Draft(group.number, Crystals.single(lattice, numbers, frac - np.floor(frac)))
 
 
 def random_lattice(number: int, rng: np.random.Generator) -> Float64[np.ndarray, "3 3"]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
 from gnomon.generate.seen import SeenKeys
-from gnomon.generate.substitution.generator import firsts
+from gnomon.generate.substitution.limits import firsts
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.structure.hashes import mean, scramble
 from gnomon.structure.protostructures import distinct, mixture

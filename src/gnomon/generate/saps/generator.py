@@ -17,34 +17,22 @@ different parents whose atoms have the same surroundings the first is kept.
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Bool, Int64, UInt8, UInt64
 
 from gnomon.chemistry.oxidation import ions, nearest_ions, oxidation_states
 from gnomon.crystals import Crystals
-from gnomon.generate import CHUNK, Candidates
-from gnomon.generate.chunks import rechunk
+from gnomon.generate import Candidates
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.saps.exchanges import Exchanges, exchanges, shared_compositions, unseen
 from gnomon.generate.saps.occupations import occupations, occupied_crystals, repeats, within
 from gnomon.generate.saps.orbits import MAX_SITES, SubsetOrbits
 from gnomon.generate.saps.superlattices import Supercell, supercells
 from gnomon.generate.seen import SeenKeys
-from gnomon.generate.substitution.generator import (
-    NO_IONS,
-    SKIPPED,
-    Wanted,
-    allowed_elements,
-    reduced_counts,
-)
-from gnomon.generate.substitution.model import THRESHOLD, SubstitutionModel
-from gnomon.generate.substitution.tables import learned_model
-from gnomon.io.objects import as_crystals
+from gnomon.generate.substitution.limits import NO_IONS, Substituting
 from gnomon.run.pool import Lost, Pool
 from gnomon.structure.hashes import scramble
 from gnomon.structure.surroundings import surroundings
@@ -68,7 +56,7 @@ class _Family:
 
 
 @dataclass(frozen=True, eq=False)
-class SapsGenerator:
+class SapsGenerator(Substituting):
     """Candidates by replacing some or all atoms of one ion by another.
 
     Attributes:
@@ -94,56 +82,32 @@ class SapsGenerator:
         ValueError: for an unknown element, a text that is no formula, or a number out of range.
     """
 
-    model: SubstitutionModel = field(default_factory=learned_model)
-    threshold: float = THRESHOLD
-    elements: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] | None = None
-    known: frozenset[str] = frozenset()
-    formulas: frozenset[str] | None = None
-    charge_balanced: bool = False
     others: int = 1
     max_index: int = 2
     max_atoms: int = 40
     most: int = 100
-    chunk: int = CHUNK
     workers: int = 1
     name: ClassVar[str] = "saps"
 
     def __post_init__(self) -> None:
-        counts = {name: getattr(self, name) for name in ("chunk", "max_index", "most", "workers")}
-        for name, value in {"threshold": self.threshold, **counts}.items():
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        super().__post_init__()
+        for name in ("max_index", "most", "workers"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.others < 0:
             raise ValueError(f"others counts ions, from 0 on, got {self.others}")
         if not 1 <= self.max_atoms <= MAX_SITES:
             raise ValueError(f"max_atoms must be from 1 to {MAX_SITES}, got {self.max_atoms}")
-        _ = self._allowed, self._wanted  # refuse what is no element or no formula
 
-    def generate(self, parents: Any, *, seed: int = 0) -> Iterator[Candidates]:
-        """Yield candidates in the order of their parents; ``skipped`` lists those that yield none.
-
-        What is drawn depends on the parent and the seed alone.
-        """
-        yield from rechunk(self._unseen(as_crystals(parents), seed), self.chunk)
-
-    def skipped(self, parents: Crystals) -> pa.Table:
-        """The parents that cannot be used, and why (schema ``SKIPPED``)."""
+    def reasons(self, parents: Crystals) -> list[str]:
+        """Why a parent cannot be used, empty where it can."""
         prepared = (self._prepared(parent) for parent in parents)
-        reasons = [reason or (_asymmetry(cell) if ways else "") for reason, cell, ways in prepared]
-        rows = [i for i, reason in enumerate(reasons) if reason]
-        return pa.table(
-            {
-                "id": parents.ids[rows].tolist(),
-                "reduced_formula": parents.reduced_formulas[rows].tolist(),
-                "reason": [reasons[i] for i in rows],
-            },
-            schema=SKIPPED,
-        )
+        return [reason or (_asymmetry(cell) if ways else "") for reason, cell, ways in prepared]
 
     # --- which parents and ions -----------------------------------------------------------------
 
-    def _unseen(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
+    def parts(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
+        """The candidates of one exchange in one cell after the other, each once."""
         seen = SeenKeys()
         for part, keys in self._every(self._families(parents), seed):
             yield part.take(seen.add(keys))
@@ -175,14 +139,14 @@ class SapsGenerator:
 
         Symmetry is looked for only where something may be exchanged.
         """
-        [counts] = reduced_counts(parent)
+        [counts] = parent.reduced_counts
         found = nearest_ions(counts)
         if found is None:
             return NO_IONS, parent, []
         if all(ion not in self.model.index for ion in found):
             return f"the model has none of {', '.join(found)}", parent, []
         own = np.array([z for z, _ in counts])
-        ways = exchanges(own, found, self.model, self.threshold, self._allowed, self.others)
+        ways = exchanges(own, found, self.model, self.threshold, self.allowed, self.others)
         if not ways:
             return "", parent, []
         try:
@@ -236,7 +200,7 @@ class SapsGenerator:
         translations = within(cell.translations, sites)
         z = int(own[exchange.at])
         key = [seed, int(parent_id[:16], 16), z, *cell.form.ravel().tolist()]
-        fewest = 1 if self._allowed[z] else len(sites)  # none may stay that is not allowed
+        fewest = 1 if self.allowed[z] else len(sites)  # none may stay that is not allowed
         for size in range(fewest, len(sites) + 1):
             amounts = exchange.amounts(np.bincount(ion), size)
             ways = self._fitting(exchange, amounts)
@@ -269,22 +233,12 @@ class SapsGenerator:
     ) -> Int64[np.ndarray, " i"]:
         """Positions of the exchanges whose composition with these amounts is let through."""
         passed = exchange.counted(amounts).copy()
-        passed[passed] = self._wanted.passed(exchange.kinds[passed], amounts)
+        passed[passed] = self.wanted.passed(exchange.kinds[passed], amounts)
         if self.charge_balanced:
             passed[passed] = [
                 _balanced(row, amounts, exchange.ion) for row in exchange.kinds[passed]
             ]
         return np.flatnonzero(passed)
-
-    # --- what is let through --------------------------------------------------------------------
-
-    @cached_property
-    def _allowed(self) -> Bool[np.ndarray, "119"]:
-        return allowed_elements(self.elements, self.exclude, self.formulas)
-
-    @cached_property
-    def _wanted(self) -> Wanted:
-        return Wanted.of(self.known, self.formulas)
 
 
 def make(settings: GeneratorSettings) -> SapsGenerator:

@@ -5,49 +5,26 @@ Oxidation states of the parents come from their formulas, probabilities from
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals, ragged_take
-from gnomon.elements import (
-    COVALENT_RADII,
-    MAX_Z,
-    atomic_number,
-    excluded,
-    parse_formula,
-)
-from gnomon.generate import CHUNK, Candidates
-from gnomon.generate.chunks import rechunk
+from gnomon.elements import COVALENT_RADII, Counts
+from gnomon.generate import Candidates
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.generate.seen import SeenKeys
-from gnomon.generate.substitution.model import THRESHOLD, Replacements, SubstitutionModel
+from gnomon.generate.substitution.limits import NO_IONS, Substituting, firsts
+from gnomon.generate.substitution.model import Replacements, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
-from gnomon.io.objects import as_crystals
 from gnomon.structure.protostructures import distinct
 
-Counts = tuple[tuple[int, int], ...]
-"""A composition: (atomic number, amount) of each element, ascending."""
-
 _log = logging.getLogger(__name__)
-
-NO_IONS = "no common oxidation states balance the charges"
-"""Why a parent of unknown ions is not used."""
-
-SKIPPED = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("reduced_formula", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-    ]
-)
-"""Columns of the table of parents that cannot be substituted."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +39,7 @@ class _Family:
 
 
 @dataclass(frozen=True, eq=False)
-class SubstitutionGenerator:
+class SubstitutionGenerator(Substituting):
     """Candidates by ionic substitution of all atoms of an element at once.
 
     Each parent element gets one ion (see ``nearest_ions``).  Lengths scale with the
@@ -87,51 +64,17 @@ class SubstitutionGenerator:
     """
 
     model: SubstitutionModel = field(default_factory=SubstitutionModel.pymatgen)
-    threshold: float = THRESHOLD
-    elements: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] | None = None
-    known: frozenset[str] = frozenset()
-    formulas: frozenset[str] | None = None
-    charge_balanced: bool = False
-    chunk: int = CHUNK
     name: ClassVar[str] = "substitution"
-
-    def __post_init__(self) -> None:
-        if not self.threshold > 0 or self.chunk < 1:
-            raise ValueError(
-                "threshold and chunk must be positive, "
-                f"got threshold={self.threshold} and chunk={self.chunk}"
-            )
-        _ = self._allowed, self._wanted  # refuse what is no element or no formula
-
-    def generate(self, parents: Any, *, seed: int = 0) -> Iterator[Candidates]:
-        """Yield new candidates in the order of their parents; the seed has no influence.
-
-        Parents without oxidation states yield none: ``skipped`` lists them.
-        """
-        yield from rechunk(self._batches(as_crystals(parents)), self.chunk)
-
-    def skipped(self, parents: Crystals) -> pa.Table:
-        """The parents that cannot be substituted, and why (schema ``SKIPPED``)."""
-        reasons = [self._ions(counts) for counts in reduced_counts(parents)]
-        rows = [i for i, reason in enumerate(reasons) if isinstance(reason, str)]
-        return pa.table(
-            {
-                "id": parents.ids[rows].tolist(),
-                "reduced_formula": parents.reduced_formulas[rows].tolist(),
-                "reason": [reasons[i] for i in rows],
-            },
-            schema=SKIPPED,
-        )
 
     # --- which substitutions --------------------------------------------------------------------
 
-    def _batches(self, parents: Crystals) -> Iterator[Candidates]:
+    def parts(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
+        """Candidates, parents a few at a time; the seed has no influence."""
         seen = SeenKeys()
         replacements = lru_cache(maxsize=4096)(self._replacements)
         held: list[_Family] = []
         waiting = skipped = 0
-        for i, counts in enumerate(reduced_counts(parents)):
+        for i, counts in enumerate(parents.reduced_counts):
             ions = self._ions(counts)
             if isinstance(ions, str):
                 skipped += 1
@@ -149,6 +92,11 @@ class SubstitutionGenerator:
             yield self._build(parents, held)
         if skipped:
             _log.info("%d of %d parents have no usable ions", skipped, len(parents))
+
+    def reasons(self, parents: Crystals) -> list[str]:
+        """Why a parent cannot be substituted, empty where it can."""
+        found = map(self._ions, parents.reduced_counts)
+        return [ions if isinstance(ions, str) else "" for ions in found]
 
     def _ions(self, counts: Counts) -> tuple[str, ...] | str:
         """Ion of each element of a composition, or the reason why there is none."""
@@ -169,7 +117,7 @@ class SubstitutionGenerator:
         found = self.model.replacements(ions, self.threshold)
         elements = self.model.atomic_numbers[found.ions]
         own = self.model.atomic_numbers[[self.model.index[ion] for ion in ions]]
-        usable = np.all(self._allowed[elements], axis=1) & np.any(elements != own, axis=1)
+        usable = np.all(self.allowed[elements], axis=1) & np.any(elements != own, axis=1)
         if self.charge_balanced:
             return found.take(usable)  # which ions of an element are neutral depends on amounts
         return found.take(usable).take(firsts(elements[usable]))
@@ -179,21 +127,13 @@ class SubstitutionGenerator:
         if self.charge_balanced:
             found = found.take(self.model.charges[found.ions] @ amounts == 0)
             found = found.take(firsts(self.model.atomic_numbers[found.ions]))
-        return found.take(self._wanted.passed(self.model.atomic_numbers[found.ions], amounts))
+        return found.take(self.wanted.passed(self.model.atomic_numbers[found.ions], amounts))
 
     def _unseen(self, found: Replacements, parent: Crystals, seen: SeenKeys) -> Replacements:
         """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
         kept, keys = distinct(parent, self.model.atomic_numbers[found.ions])
         found, keys = found.take(kept), keys[kept]
         return found.take(seen.add(keys))
-
-    @cached_property
-    def _allowed(self) -> Bool[np.ndarray, "119"]:
-        return allowed_elements(self.elements, self.exclude, self.formulas)
-
-    @cached_property
-    def _wanted(self) -> "Wanted":
-        return Wanted.of(self.known, self.formulas)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -261,96 +201,3 @@ def length_ratio(
         amounts: atoms of each in the parent.
     """
     return (COVALENT_RADII[elements] @ amounts) / (COVALENT_RADII[parent] @ amounts)
-
-
-def allowed_elements(
-    elements: tuple[str, ...] | None,
-    exclude: tuple[str, ...] | None,
-    formulas: frozenset[str] | None,
-) -> Bool[np.ndarray, "119"]:
-    """By atomic number, whether candidates may hold an element: ``elements`` (None: all) but some.
-
-    Raises:
-        ValueError: for an unknown element, or one that is both wanted and not.
-    """
-    named = elements
-    if elements is None and formulas is not None:
-        named = tuple(symbol for formula in formulas for symbol in parse_formula(formula))
-    allowed = np.full(MAX_Z + 1, elements is None)
-    allowed[[atomic_number(s) for s in elements or ()]] = True
-    allowed[[atomic_number(s) for s in excluded(named, exclude)]] = False
-    return allowed
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """Which reduced compositions candidates may have.
-
-    Attributes:
-        known: keys of those that they may not have.
-        only: keys of those that they may have; None for all others.
-    """
-
-    known: frozenset[bytes]
-    only: frozenset[bytes] | None
-
-    @classmethod
-    def of(cls, known: Iterable[str], only: Iterable[str] | None) -> "Wanted":
-        """The same for formulas.
-
-        Raises:
-            ValueError: for a text that is no formula of whole numbers.
-        """
-        keys = frozenset(map(formula_key, known))
-        return cls(keys, None if only is None else frozenset(map(formula_key, only)))
-
-    def passed(
-        self, elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
-    ) -> Bool[np.ndarray, " k"]:
-        """Which of these elements may be combined in these amounts."""
-        if not self.known and self.only is None:
-            return np.ones(len(elements), bool)
-        keys = composition_keys(elements, amounts)
-        if self.only is not None:
-            return np.array([key in self.only and key not in self.known for key in keys], bool)
-        return np.array([key not in self.known for key in keys], bool)
-
-
-def reduced_counts(crystals: Crystals) -> Iterator[Counts]:
-    """Reduced composition of each crystal."""
-    for row in crystals.composition:
-        elements = np.flatnonzero(row)
-        amounts = row[elements] // np.gcd.reduce(row[elements])
-        yield tuple(zip(elements.tolist(), amounts.tolist(), strict=True))
-
-
-def firsts(rows: Int64[np.ndarray, "k m"]) -> Int64[np.ndarray, " u"]:
-    """Positions at which a row comes for the first time, in order."""
-    _, firsts = np.unique(rows, axis=0, return_index=True)
-    return np.sort(firsts)
-
-
-def composition_keys(
-    elements: Int64[np.ndarray, "k m"], amounts: Int64[np.ndarray, " m"]
-) -> list[bytes]:
-    """Exact keys of the reduced compositions with these amounts of these elements."""
-    rows = np.arange(len(elements))
-    counts = np.zeros((len(elements), MAX_Z + 1), np.uint32)
-    for column, amount in zip(elements.T, amounts, strict=True):
-        counts[rows, column] += np.uint32(amount)  # one element may stand in several columns
-    counts //= np.gcd.reduce(counts[rows[:, None], elements], axis=1)[:, None]
-    packed, width = counts.tobytes(), counts.shape[1] * counts.itemsize
-    return [packed[i * width : (i + 1) * width] for i in rows.tolist()]
-
-
-def formula_key(formula: str) -> bytes:
-    """Key of a formula's composition, as ``composition_keys`` gives it.
-
-    Raises:
-        ValueError: if the text is no formula or has fractional amounts.
-    """
-    amounts = parse_formula(formula)
-    if any(amount != int(amount) for amount in amounts.values()):
-        raise ValueError(f"the formula {formula!r} has fractional amounts")
-    elements = np.array([[atomic_number(symbol) for symbol in amounts]])
-    return composition_keys(elements, np.array([int(n) for n in amounts.values()]))[0]

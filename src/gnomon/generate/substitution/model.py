@@ -7,13 +7,11 @@ eq. 3).  For a given parent the lists of ions factorise: p(X | X') is the produc
 ions j of exp(lambda_ij) / Z_j, Z_j being the sum over i.
 """
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +19,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from gnomon.chemistry.oxidation import write_ion
 from gnomon.elements import atomic_number
+from gnomon.run.files import file_of_package
 
 Variant = Literal["hautier", "clamped", "gnome_with_identity", "gnome"]
 """How probabilities follow from lambda (see ``SubstitutionModel``)."""
@@ -240,10 +239,7 @@ def _parts(ion: str) -> tuple[str, int]:
 @cache
 def _pymatgen_model(variant: Variant) -> SubstitutionModel:
     # the file is read as it is: pymatgen's own class is a singleton that any user may mutate
-    spec = importlib.util.find_spec("pymatgen.core.structure_prediction")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("pymatgen >= 2026.10 is needed for its substitution table: reinstall it")
-    table = Path(spec.submodule_search_locations[0]) / "data" / "lambda.json"
+    table = file_of_package("pymatgen.core.structure_prediction", "data/lambda.json")
     rows = json.loads(table.read_text())
     pairs = [(a, b, float(weight)) for a, b, weight in rows if "D1+" not in (a, b)]
     return SubstitutionModel.from_pairs(pairs, variant)

@@ -21,9 +21,11 @@ DIGITS = 3
 """Decimals of lambda in a file: a thousandth of a probability."""
 
 
+@cache
 def learned_model(variant: Variant = "gnome") -> SubstitutionModel:
     """The table in the package, learned from the Materials Project, with neutral species."""
-    return _bundled(variant)
+    file = resources.files("gnomon.generate.substitution").joinpath("data/substitution.json")
+    return _parse(json.loads(file.read_text("utf-8")), variant)
 
 
 def write_table(path: Path, model: SubstitutionModel, provenance: dict[str, Any]) -> None:
@@ -76,9 +78,3 @@ def _parse(table: dict[str, Any], variant: Variant) -> SubstitutionModel:
         raise ValueError("a row of pairs is not two positions and a number")
     weights[first, second] = weights[second, first] = rows[:, 2]
     return SubstitutionModel(species, weights, variant)
-
-
-@cache
-def _bundled(variant: Variant) -> SubstitutionModel:
-    file = resources.files("gnomon.generate.substitution").joinpath("data/substitution.json")
-    return _parse(json.loads(file.read_text("utf-8")), variant)

@@ -21,7 +21,7 @@ from scipy.special import logsumexp, wrightomega
 from gnomon.chemistry.oxidation import ions
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.generate.substitution.generator import SKIPPED, reduced_counts
+from gnomon.generate.substitution.limits import skipped_table
 from gnomon.generate.substitution.model import SubstitutionModel, ion_charge
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.protostructures import (
@@ -100,8 +100,8 @@ class Likelihood:
 
 def label(crystals: Crystals, symprec: float = SYMPREC, listener: Listener = SILENT) -> Labelled:
     """Prototype and ions of each crystal: neutral in metals, see ``gnomon.chemistry.oxidation``."""
-    prototypes, found, reasons = [], [], {}
-    for i, (counts, crystal) in enumerate(zip(reduced_counts(crystals), crystals, strict=True)):
+    prototypes, found, reasons = [], [], [""] * len(crystals)
+    for i, (counts, crystal) in enumerate(zip(crystals.reduced_counts, crystals, strict=True)):
         listener.tick("finding prototypes", i, len(crystals))
         own = ions(counts)
         if own is None:
@@ -114,16 +114,7 @@ def label(crystals: Crystals, symprec: float = SYMPREC, listener: Listener = SIL
         key, order = _prototype(structure, own)
         prototypes.append(key)
         found.append(tuple(own[j] for j in order))
-    rows = list(reasons)
-    skipped = pa.table(
-        {
-            "id": crystals.ids[rows].tolist(),
-            "reduced_formula": crystals.reduced_formulas[rows].tolist(),
-            "reason": list(reasons.values()),
-        },
-        schema=SKIPPED,
-    )
-    return Labelled(prototypes, found, skipped)
+    return Labelled(prototypes, found, skipped_table(crystals, reasons))
 
 
 def ion_pairs(labelled: Labelled, species: Sequence[str] | None = None) -> IonPairs:

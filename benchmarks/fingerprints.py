@@ -70,8 +70,8 @@ def cause(group: frozenset[int], ours: dict[int, frozenset[int]], crystals: Crys
     first, *_ = sorted(group)
     other = next(i for i in sorted(group) if ours[i] != ours[first])
     pair = crystals.take([first, other])
-    found = fingerprints(pair)
-    if relative_distances(found.of(0)[None], found.of(1)[None])[0, 0] > AS_PYMATGEN.fingerprint:
+    one, two = fingerprints(pair)
+    if relative_distances(one[None], two[None])[0, 0] > AS_PYMATGEN.fingerprint:
         return "fingerprint"
     return "linkage" if Matcher().on(pair)(0, 1) else "matcher"
 

@@ -19,6 +19,7 @@ from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hash
+from gnomon.models.card import LabelledFormulas
 from gnomon.models.composition.formulas import WIDTHS, batches, read_formulas
 from gnomon.models.composition.model import CompositionModel, apply, initial_networks
 from gnomon.models.composition.network import (
@@ -31,7 +32,6 @@ from gnomon.models.composition.network import (
 from gnomon.models.composition.tables import energies_of_table, formulas_of_table
 from gnomon.models.composition.train import (
     CompositionTrainConfig,
-    LabelledFormulas,
     lowest_energies,
     train_composition,
 )

@@ -21,8 +21,8 @@ ROUNDING = 1e-7
 
 
 def distance(one, other):
-    found = fingerprints(Crystals.concatenate([one, other]))
-    return float(relative_distances(found.of(0)[None], found.of(1)[None])[0, 0])
+    first, second = fingerprints(Crystals.concatenate([one, other]))
+    return float(relative_distances(first[None], second[None])[0, 0])
 
 
 def noisy(crystal, angstrom, rng):
@@ -62,8 +62,8 @@ def test_a_batch_has_the_fingerprints_of_its_crystals(seed):
     rng = np.random.default_rng(seed)
     several = [random_crystal(rng) for _ in range(4)]
     together = fingerprints(Crystals.concatenate(several))
-    for i, one in enumerate(several):
-        np.testing.assert_allclose(together.of(i), fingerprints(one).values, atol=1e-12)
+    for found, one in zip(together, several, strict=True):
+        np.testing.assert_allclose(found, fingerprints(one)[0], atol=1e-12)
 
 
 @settings(max_examples=8)

@@ -392,10 +392,7 @@ def _lattice_points(transform: Int64[np.ndarray, "3 3"]) -> Float64[np.ndarray, 
     """Old lattice points inside the new cell, in units of the old cell."""
     corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ transform
     low, high = corners.min(axis=0), corners.max(axis=0)
-    grid = np.stack(
-        np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)), indexing="ij"),
-        axis=-1,
-    ).reshape(-1, 3)
+    grid = np.indices(high - low + 1).reshape(3, -1).T + low
     determinant = round(float(np.linalg.det(transform)))
     # exact integer arithmetic: inside means 0 <= grid @ adjugate / determinant < 1
     adjugate = np.rint(np.linalg.inv(transform) * determinant).astype(np.int64)

@@ -33,14 +33,15 @@ def oxidation_states(counts: Counts) -> tuple[int, ...] | None:
     size = int(np.prod([len(o) for o in options], dtype=float))
     if len(counts) < 2 or not 0 < size <= MAX_COMBINATIONS:
         return None
-    best: tuple[float, tuple[int, ...]] | None = None
-    for states in itertools.product(*options):
-        if sum(q * n for q, (_, n) in zip(states, counts, strict=True)):
-            continue
-        seen = sum(n * occurrence(z, q) for q, (z, n) in zip(states, counts, strict=True))
-        if best is None or seen > best[0]:
-            best = (seen, states)
-    return None if best is None else best[1]
+
+    def charge(states: tuple[int, ...]) -> int:
+        return sum(q * n for q, (_, n) in zip(states, counts, strict=True))
+
+    def seen(states: tuple[int, ...]) -> float:
+        return sum(n * occurrence(z, q) for q, (z, n) in zip(states, counts, strict=True))
+
+    balanced = (states for states in itertools.product(*options) if charge(states) == 0)
+    return max(balanced, key=seen, default=None)
 
 
 def ions(counts: Counts) -> tuple[str, ...] | None:

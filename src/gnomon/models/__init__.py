@@ -1,5 +1,6 @@
 """Energy models: crystals in, formation energies per atom with an uncertainty out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -26,6 +27,14 @@ class Predictions:
 
     members: Float64[np.ndarray, "m n"]
     reasons: Shaped[np.ndarray, " n"]
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Predictions]") -> "Predictions":
+        """Those of several batches by the same members, in order."""
+        return Predictions(
+            np.concatenate([p.members for p in parts], axis=1),
+            np.concatenate([p.reasons for p in parts]),
+        )
 
     def __len__(self) -> int:
         """Number of crystals."""

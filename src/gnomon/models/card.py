@@ -1,7 +1,6 @@
 """Data to learn from, and what a trained ensemble says of itself."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -11,43 +10,9 @@ from gnomon.crystals import Crystals
 from gnomon.learn.card import Card, run_key
 from gnomon.learn.split import Split, SplitConfig
 from gnomon.models import Predictions
+from gnomon.models.composition.formulas import Formulas
 from gnomon.models.target import Target
 from gnomon.run.stamp import stamp
-
-
-@runtime_checkable
-class Data(Protocol):
-    """Rows with one number each, of one energy scheme: what ensembles learn from."""
-
-    @property
-    def values(self) -> Float64[np.ndarray, " n"]:
-        """The numbers."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What the data is called."""
-        ...
-
-    @property
-    def scheme(self) -> str:
-        """Energy scheme of the numbers, or the property and its unit."""
-        ...
-
-    @property
-    def fractions(self) -> Float64[np.ndarray, "n 119"]:
-        """Atomic fractions by atomic number."""
-        ...
-
-    @property
-    def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
-        """What the rows are split by."""
-        ...
-
-    @property
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """All arrays that make the data."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +61,42 @@ class Labelled:
     def take(self, index: np.ndarray) -> "Labelled":
         """The rows at these indices, or of this mask."""
         return Labelled(self.crystals[index], self.values[index], self.name, self.scheme)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFormulas:
+    """One row a formula, by reduced formula: what a composition network can learn from.
+
+    Attributes:
+        formulas: the rows.
+        values: lowest formation energy per atom of each formula, eV/atom.
+        name: what the data is called.
+        scheme: name of the energy scheme.
+    """
+
+    formulas: Formulas
+    values: Float64[np.ndarray, " n"]
+    name: str = ""
+    scheme: str = "as given"
+
+    @property
+    def fractions(self) -> Float64[np.ndarray, "n 119"]:
+        """Atomic fractions by atomic number."""
+        return self.formulas.by_element
+
+    @property
+    def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
+        """As pymatgen writes them."""
+        return self.formulas.reduced_formulas
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All arrays that make the data."""
+        return self.formulas.atomic_numbers, self.formulas.counts, self.values
+
+
+Data = Labelled | LabelledFormulas
+"""What ensembles learn from."""
 
 
 def check_values(values: np.ndarray, rows: int) -> None:

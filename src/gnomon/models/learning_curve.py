@@ -58,19 +58,16 @@ def fit_power_law(rows: Float64[np.ndarray, " k"], errors: Float64[np.ndarray, "
     Raises:
         ValueError: for fewer than two different sizes, or values that have no logarithm.
     """
+    from scipy.stats import linregress
+
     if len(np.unique(rows)) < 2 or not (np.all(rows > 0) and np.all(errors > 0)):
         raise ValueError(
             f"a power law needs at least two sizes and errors above 0, not {rows.tolist()} and "
             f"{errors.tolist()}"
         )
-    x, y = np.log(rows / 1000), np.log(errors)
-    slope, intercept = np.polyfit(x, y, 1)
-    deviation = None
-    if len(x) > 2:
-        left = y - slope * x - intercept
-        variance = (left**2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()
-        deviation = float(np.sqrt(variance))
-    return PowerLaw(float(np.exp(intercept)), float(-slope), deviation)
+    line = linregress(np.log(rows / 1000), np.log(errors))
+    deviation = float(line.stderr) if len(rows) > 2 else None
+    return PowerLaw(float(np.exp(line.intercept)), float(-line.slope), deviation)
 
 
 def learning_curve(

@@ -14,13 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, Int64
 from pydantic import Field
 
 from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
-from gnomon.learn.split import MIN_ROWS, Split, SplitConfig
+from gnomon.learn.split import MIN_ROWS, SplitConfig
 from gnomon.models.card import Labelled, card_of
 from gnomon.models.structural.model import PropertyModel, StructuralModel, initial_networks
 from gnomon.models.structural.network import Structural
@@ -59,45 +59,31 @@ def transfer(
     target = fit_elements(data.fractions[split.train], data.values[split.train])
     fresh = initial_networks(start.networks.config, 1.0, start.members, config.seed)
     networks = eqx.tree_at(lambda n: n.readout, start.networks, fresh.readout)
-    fitted = _frozen if config.frozen else _whole
-    model, seconds = fitted(PropertyModel(networks, target), start, data, split, config, session)
+    begin = PropertyModel(networks, target)
+    if config.frozen:
+        model, seconds = _frozen(begin, start, data, split.train, config, session)
+    else:
+        same = ("optimizer", "train_below", "validate_below", "seed")
+        given = {name: getattr(config, name) for name in same}
+        settings = going_on(begin, config.started_from, **given)
+        model = train(data, settings, session, start=begin)
+        assert model.card is not None
+        seconds = model.card.wall_seconds
     predicted = model.predict(data.crystals)
     card = card_of(PropertyModel.kind, data, config, split, target, predicted, seconds)
     return PropertyModel(model.networks, model.target, card)
-
-
-def _whole(
-    fresh: PropertyModel,
-    start: StructuralModel,
-    data: Labelled,
-    split: Split,
-    config: TransferConfig,
-    session: Session,
-) -> tuple[StructuralModel, float]:
-    """Every weight goes on, from new readouts."""
-    settings = going_on(
-        fresh,
-        config.started_from,
-        optimizer=config.optimizer,
-        train_below=config.train_below,
-        validate_below=config.validate_below,
-        seed=config.seed,
-    )
-    trained = train(data, settings, session, start=fresh)
-    assert trained.card is not None
-    return trained, trained.card.wall_seconds
 
 
 def _frozen(
     fresh: PropertyModel,
     start: StructuralModel,
     data: Labelled,
-    split: Split,
+    rows: Int64[np.ndarray, " t"],
     config: TransferConfig,
     session: Session,
 ) -> tuple[StructuralModel, float]:
     """New readouts on embeddings that are made once; elements new to the body stay unknown."""
-    rows, target = split.train, fresh.target.shared()
+    target = fresh.target.shared()
     seen = start.embed(data.crystals[rows]).reshape(len(rows), start.members, -1)
     known = np.isfinite(seen).all(axis=(1, 2))
     if known.sum() < MIN_ROWS:

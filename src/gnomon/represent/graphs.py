@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, Int64, UInt8, UInt64
 
 from gnomon.crystals import Crystals, ragged_take
+from gnomon.structure.hashes import scramble
 from gnomon.structure.neighbors import TIE, Neighbors, chunks, neighbors
 
 CUTOFF = 4.0
@@ -200,10 +201,12 @@ def _merged(crystals: Crystals, found: Neighbors, merge: float) -> Graphs:
     Without a width of bins every atom and every pair is a class of its own.
     """
     if merge > 0:
-        bins = _mix(np.floor(found.distances / merge + _PHASE).astype(np.uint64))
+        bins = scramble(np.floor(found.distances / merge + _PHASE).astype(np.uint64))
         first, node, size = _classes(crystals, found, bins)
         receivers, senders = node[found.receivers], node[found.senders]
-        key = _mix(_mix(_mix(receivers.astype(np.uint64)) + senders.astype(np.uint64)) + bins)
+        key = scramble(
+            scramble(scramble(receivers.astype(np.uint64)) + senders.astype(np.uint64)) + bins
+        )
     else:
         first = np.arange(len(crystals.atomic_numbers))
         size, receivers, senders = np.ones_like(first), found.receivers, found.senders
@@ -240,14 +243,14 @@ def _classes(
     """
     atoms = len(crystals.atomic_numbers)
     ends = np.searchsorted(found.receivers, np.arange(atoms + 1))
-    color = _mix(crystals.crystal_index.astype(np.uint64) * 256 + crystals.atomic_numbers)
+    color = scramble(crystals.crystal_index.astype(np.uint64) * 256 + crystals.atomic_numbers)
     classes, before = len(np.unique(color)), 0
     while classes > before:
         # a sum of hashes is a hash of the multiset; differences of running sums are exact mod 2^64
         sums = np.append(
-            np.uint64(0), np.cumsum(_mix(color[found.senders] + bins), dtype=np.uint64)
+            np.uint64(0), np.cumsum(scramble(color[found.senders] + bins), dtype=np.uint64)
         )
-        color = _mix(_mix(color) + sums[ends[1:]] - sums[ends[:-1]])
+        color = scramble(scramble(color) + sums[ends[1:]] - sums[ends[:-1]])
         classes, before = len(np.unique(color)), classes
     _, first, node, size = np.unique(
         color, return_index=True, return_inverse=True, return_counts=True
@@ -256,14 +259,6 @@ def _classes(
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return first[order], rank[node], size[order]
-
-
-def _mix(x: UInt64[np.ndarray, " k"]) -> UInt64[np.ndarray, " k"]:
-    """A 64-bit hash: the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _concatenate(parts: Sequence[Graphs]) -> Graphs:

@@ -228,26 +228,12 @@ def _near_pairs(crystals: Crystals, same: Sameness, listener: Listener) -> Itera
         held.append(members)
         if sum(map(len, held)) < ROWS and k < len(buckets) - 1:
             continue
-        parts = [_of_formula(m, v, lengths, same) for m, v in _with_fingerprints(crystals, held)]
+        found = iter(fingerprints(crystals.take(np.concatenate(held))))
+        parts = [_of_formula(m, np.array([next(found) for _ in m]), lengths, same) for m in held]
         yield _Near(*map(np.concatenate, zip(*parts, strict=True)))
         done += sum(map(len, held))
         listener.tick("match", done, total)
         held = []
-
-
-def _with_fingerprints(
-    crystals: Crystals, buckets: list[Int64[np.ndarray, " _"]]
-) -> list[tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, "_ _"]]]:
-    found = fingerprints(crystals.take(np.concatenate(buckets)))
-    ends = np.cumsum([len(members) for members in buckets])
-    values = [
-        found.values[found.offsets[end - len(members)] : found.offsets[end]]
-        for members, end in zip(buckets, ends.tolist(), strict=True)
-    ]
-    return [
-        (members, rows.reshape(len(members), -1))
-        for members, rows in zip(buckets, values, strict=True)
-    ]
 
 
 def _formulas(crystals: Crystals) -> Iterator[Int64[np.ndarray, " k"]]:

@@ -18,9 +18,6 @@ rounded to a key, which would tell apart what lies on two sides of an edge.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -40,48 +37,17 @@ CHUNK = 256
 """Crystals in work at a time."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fingerprints:
-    """Fingerprints of n crystals; those of one formula have one length.
-
-    Attributes:
-        values: fingerprint after fingerprint.
-        offsets: (n + 1,); that of crystal i is ``values[offsets[i]:offsets[i + 1]]``.
-    """
-
-    values: Float64[np.ndarray, " values"]
-    offsets: Int64[np.ndarray, " n_plus_1"]
-
-    def __len__(self) -> int:
-        """Number of crystals."""
-        return len(self.offsets) - 1
-
-    def of(self, i: int) -> Float64[np.ndarray, " length"]:
-        """The fingerprint of crystal i, as a view."""
-        return self.values[self.offsets[i] : self.offsets[i + 1]]
-
-
-def fingerprints(crystals: Crystals) -> Fingerprints:
+def fingerprints(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
     """Fingerprints of crystals, 2 m^2 distributions for each of m elements.
 
     The length depends on the number of elements alone; elements follow atomic numbers.
     """
-    parts = list(_parts(crystals))
-    values = [part for part, _ in parts] or [np.zeros(0)]
-    lengths = [length for _, length in parts] or [np.zeros(0, np.int64)]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
-    return Fingerprints(np.concatenate(values), offsets)
+    starts = range(0, len(crystals), CHUNK)
+    return [one for start in starts for one in _of_chunk(crystals[start : start + CHUNK])]
 
 
-def _parts(
-    crystals: Crystals,
-) -> Iterator[tuple[Float64[np.ndarray, " v"], Int64[np.ndarray, " k"]]]:
-    for start in range(0, len(crystals), CHUNK):
-        yield _of_chunk(crystals[start : start + CHUNK])
-
-
-def _of_chunk(crystals: Crystals) -> tuple[Float64[np.ndarray, " v"], Int64[np.ndarray, " k"]]:
-    """Values and lengths of a chunk's fingerprints.
+def _of_chunk(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
+    """The fingerprints of a chunk.
 
     Rows are the kinds (crystal, element) of the chunk; an atom's distribution has one block for
     each kind of its own crystal, and the blocks of all atoms of a kind are averaged.
@@ -104,10 +70,8 @@ def _of_chunk(crystals: Crystals) -> tuple[Float64[np.ndarray, " v"], Int64[np.n
     within = kind[block_atom] - first_kind[own[block_atom]]
     row = row_start[own[block_atom]] + within * m[block_atom] + block_kind
     mean, deviation = _moments(atoms, row, int(row_start[-1]))
-    return (
-        np.concatenate([mean, deviation], axis=1).reshape(-1),
-        n_kinds**2 * 2 * CENTERS,
-    )
+    rows = np.split(np.concatenate([mean, deviation], axis=1), row_start[1:-1])
+    return [own_rows.ravel() for own_rows in rows]
 
 
 def _kinds(

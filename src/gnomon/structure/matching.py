@@ -130,8 +130,7 @@ def close_bases(one: Cell, other: Cell, length: float, angle: float) -> Int64[np
 @lru_cache(maxsize=256)
 def _grid(i: int, j: int, k: int) -> Int64[np.ndarray, "points 3"]:
     """Integer vectors but 0 with entries up to these, of either sign."""
-    axes = np.meshgrid(*(np.arange(-n, n + 1) for n in (i, j, k)), indexing="ij")
-    points = np.stack(axes, axis=-1).reshape(-1, 3)
+    points = np.indices((2 * i + 1, 2 * j + 1, 2 * k + 1)).reshape(3, -1).T - (i, j, k)
     return np.delete(points, len(points) // 2, axis=0)
 
 

@@ -77,20 +77,13 @@ def primitive(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     """
     cells = []
     for i in range(len(crystals)):
-        cell = _ask(
-            spglib.standardize_cell,
-            _cell(crystals, i),
-            to_primitive=True,
-            no_idealize=True,
-            symprec=symprec,
-        )
+        cell = _standard(crystals, i, symprec, no_idealize=True)
         if cell is None:
             raise SymmetryError(
                 f"no primitive cell of {crystals.reduced_formulas[i]} within {symprec} Å: "
                 "are two atoms on top of each other?"
             )
-        lattice, frac_coords, numbers = cell
-        cells.append(Crystals.single(lattice, numbers, frac_coords))
+        cells.append(cell)
     return Crystals.concatenate(cells)
 
 
@@ -101,15 +94,10 @@ def idealised(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     from codes with narrower tolerances, which then take every k-point for its own.  A crystal in
     which spglib finds no symmetry stays as it is.
     """
-    cells = []
-    for i, crystal in enumerate(crystals):
-        cell = _ask(spglib.standardize_cell, _cell(crystals, i), to_primitive=True, symprec=symprec)
-        if cell is None:
-            cells.append(crystal)
-            continue
-        lattice, frac_coords, numbers = cell
-        cells.append(Crystals.single(lattice, numbers, frac_coords))
-    return Crystals.concatenate(cells)
+    found = [_standard(crystals, i, symprec) for i in range(len(crystals))]
+    return Crystals.concatenate(
+        [crystals[i] if cell is None else cell for i, cell in enumerate(found)]
+    )
 
 
 def niggli(crystals: Crystals) -> Crystals:
@@ -172,6 +160,17 @@ def _ask(function: Callable[..., Any], subject: Any, **options: Any) -> Any:
             return function(subject, **options)
         except spglib.error.SpglibError:
             return None
+
+
+def _standard(crystals: Crystals, i: int, symprec: float, **options: bool) -> Crystals | None:
+    """spglib's primitive cell of crystal i, None where it finds none."""
+    cell = _ask(
+        spglib.standardize_cell, _cell(crystals, i), to_primitive=True, symprec=symprec, **options
+    )
+    if cell is None:
+        return None
+    lattice, frac_coords, numbers = cell
+    return Crystals.single(lattice, numbers, frac_coords)
 
 
 def _cell(

@@ -112,8 +112,7 @@ class _Group:
     ) -> None:
         self.grid, self.rotations, self.translations = grid, rotations, translations
         self.centring = centring
-        axis = np.arange(grid)
-        self.points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+        self.points = np.indices((grid, grid, grid)).reshape(3, -1).T
         images = np.einsum("kij,pj->kpi", rotations, self.points) + translations[:, None]
         self.images = self._codes(images)
         self.fixed = self._codes(images - self.points) == 0
@@ -162,10 +161,6 @@ class _Group:
 
     def _codes(self, points: Int64[np.ndarray, "... 3"]) -> Int64[np.ndarray, "..."]:
         """A number for each point, the same for points a lattice vector apart."""
-        least = None
-        for shift in self.centring:
-            x, y, z = np.moveaxis((points + shift) % self.grid, -1, 0)
-            code = (x * self.grid + y) * self.grid + z
-            least = code if least is None else np.minimum(least, code)
-        assert least is not None  # every lattice holds the zero vector
-        return least
+        place = np.array([self.grid**2, self.grid, 1])
+        codes = [(points + shift) % self.grid @ place for shift in self.centring]
+        return np.min(codes, axis=0)

@@ -1,10 +1,13 @@
 """Tables of formulas: Parquet or CSV, with formation energies where they are to be learned."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float64
+from pyarrow import csv
+
+from gnomon.io.tables import read_table
 
 FORMULA_COLUMNS = ("reduced_formula", "formula")
 """Names of the column of formulas, the first that is there."""
@@ -19,8 +22,7 @@ def formulas_of_table(path: Path) -> list[str]:
     Raises:
         ValueError: if the file is no such table.
     """
-    table = _read(path)
-    return [text or "" for text in table[_formula_column(path, table)].to_pylist()]
+    return _formulas(path, _read(path))
 
 
 def energies_of_table(path: Path) -> tuple[list[str], Float64[np.ndarray, " n"]]:
@@ -29,10 +31,8 @@ def energies_of_table(path: Path) -> tuple[list[str], Float64[np.ndarray, " n"]]
     Raises:
         ValueError: if the file is no such table.
     """
-    import pyarrow as pa
-
     table = _read(path)
-    formulas = [text or "" for text in table[_formula_column(path, table)].to_pylist()]
+    formulas = _formulas(path, table)
     if ENERGY_COLUMN not in table.column_names:
         raise ValueError(
             f"{path} has no column {ENERGY_COLUMN} (eV/atom) but {', '.join(table.column_names)}"
@@ -44,27 +44,22 @@ def energies_of_table(path: Path) -> tuple[list[str], Float64[np.ndarray, " n"]]
     return formulas, energies.to_numpy(zero_copy_only=False)
 
 
-def _formula_column(path: Path, table: Any) -> str:
-    for name in FORMULA_COLUMNS:
-        if name in table.column_names:
-            return name
-    raise ValueError(
-        f"{path} has no column {' or '.join(FORMULA_COLUMNS)} but {', '.join(table.column_names)}"
-    )
+def _formulas(path: Path, table: pa.Table) -> list[str]:
+    name = next((n for n in FORMULA_COLUMNS if n in table.column_names), None)
+    if name is None:
+        raise ValueError(
+            f"{path} has no column {' or '.join(FORMULA_COLUMNS)} but "
+            f"{', '.join(table.column_names)}"
+        )
+    return [text or "" for text in table[name].to_pylist()]
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> pa.Table:
     """The table; formulas are text, even where they read NaN (a sodium nitride) or 1e5."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file: give a Parquet or CSV table of formulas")
+    if path.suffix != ".csv":
+        return read_table(path)
+    text = dict.fromkeys(FORMULA_COLUMNS, pa.string())
     try:
-        if path.suffix != ".csv":
-            return parquet.read_table(path)
-        text = dict.fromkeys(FORMULA_COLUMNS, pa.string())
         return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=text))
     except (pa.ArrowException, OSError) as error:
-        kind = "CSV" if path.suffix == ".csv" else "Parquet"
-        raise ValueError(f"{path} cannot be read as {kind} ({error})") from error
+        raise ValueError(f"{path} cannot be read as CSV ({error})") from error

@@ -1,20 +1,19 @@
 """Training of the composition ensemble on the lowest energy of each formula."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Shaped
+from jaxtyping import Array, Bool, Float, Float64
 from pydantic import Field, model_validator
 
 from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import SplitConfig
-from gnomon.models.card import card_of, check_values
-from gnomon.models.composition.formulas import Formulas, batches, read_formulas
+from gnomon.models.card import LabelledFormulas, card_of, check_values
+from gnomon.models.composition.formulas import batches, read_formulas
 from gnomon.models.composition.model import CompositionModel, initial_networks
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
 from gnomon.models.target import fit_elements
@@ -45,38 +44,6 @@ class CompositionTrainConfig(SplitConfig):
                 "error with a Laplace density, which is 'l1'"
             )
         return self
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledFormulas:
-    """One row a formula, by reduced formula: what a composition network can learn from.
-
-    Attributes:
-        formulas: the rows.
-        values: lowest formation energy per atom of each formula, eV/atom.
-        name: what the data is called.
-        scheme: name of the energy scheme.
-    """
-
-    formulas: Formulas
-    values: Float64[np.ndarray, " n"]
-    name: str = ""
-    scheme: str = "as given"
-
-    @property
-    def fractions(self) -> Float64[np.ndarray, "n 119"]:
-        """Atomic fractions by atomic number."""
-        return self.formulas.by_element
-
-    @property
-    def reduced_formulas(self) -> Shaped[np.ndarray, " n"]:
-        """As pymatgen writes them."""
-        return self.formulas.reduced_formulas
-
-    @property
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """All arrays that make the data."""
-        return self.formulas.atomic_numbers, self.formulas.counts, self.values
 
 
 def lowest_energies(

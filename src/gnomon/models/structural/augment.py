@@ -101,10 +101,7 @@ def predict_augmented(
         for i in range(0, max(len(crystals), 1), CHUNK)
     ]
     return Augmented(
-        Predictions(
-            np.concatenate([p.predictions.members for p in parts], axis=1),
-            np.concatenate([p.predictions.reasons for p in parts]),
-        ),
+        Predictions.concatenate([p.predictions for p in parts]),
         np.concatenate([p.volume_factors for p in parts]),
     )
 

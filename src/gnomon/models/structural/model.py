@@ -1,6 +1,6 @@
 """The trained structural ensemble: crystals in, formation energies with an uncertainty out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -73,7 +73,7 @@ class StructuralModel(Ensemble[Structural]):
         if not len(lengths) or not np.all(lengths > 0):
             raise ValueError(f"lengths are scaled by positive factors, not by {lengths.tolist()}")
         parts = [self._predict(part, lengths) for part in _chunks(crystals)]
-        return [_joined([p for p, _ in same]) for same in zip(*parts, strict=True)]
+        return [Predictions.concatenate([p for p, _ in same]) for same in zip(*parts, strict=True)]
 
     def predict_and_embed(
         self, crystals: Crystals
@@ -85,7 +85,8 @@ class StructuralModel(Ensemble[Structural]):
         They are NaN where there is no prediction.
         """
         parts = [self._predict(part, np.ones(1), embed=True)[0] for part in _chunks(crystals)]
-        return _joined([p for p, _ in parts]), np.concatenate([seen for _, seen in parts])
+        predictions = Predictions.concatenate([p for p, _ in parts])
+        return predictions, np.concatenate([seen for _, seen in parts])
 
     def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
         """The embeddings of ``predict_and_embed``."""
@@ -181,13 +182,6 @@ def apply(
 def _chunks(crystals: Crystals) -> Iterator[Crystals]:
     """The crystals ``CHUNK`` at a time; one chunk of none for none."""
     return (crystals[i : i + CHUNK] for i in range(0, max(len(crystals), 1), CHUNK))
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    return Predictions(
-        np.concatenate([p.members for p in parts], axis=1),
-        np.concatenate([p.reasons for p in parts]),
-    )
 
 
 def _by_size(graphs: Graphs, index: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:

@@ -16,12 +16,11 @@ from gnomon.cli.terminal import say
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow
 from gnomon.io.tables import read_table
-from gnomon.models.card import Labelled
+from gnomon.models.card import Labelled, LabelledFormulas
 from gnomon.models.composition.formulas import read_formulas
 from gnomon.models.composition.tables import energies_of_table
 from gnomon.models.composition.train import (
     CompositionTrainConfig,
-    LabelledFormulas,
     lowest_energies,
     train_composition,
 )

@@ -72,24 +72,15 @@ class _Diagram:
         """New stable, known stable and the rest, with the markers that tell them apart."""
         found = ", found here" if self.new.any() else ""
         known = ", known" if self.new.any() else ""
+        disc = {"symbol": "circle", "size": 12, "color": NEW}
+        square = {"symbol": "square", "size": 10, "color": INK}
         hollow = {"symbol": "circle-open", "size": 9, "color": MUTED, "line": {"width": 1.5}}
-        return [
-            (name, np.flatnonzero(mask), marker)
-            for name, mask, marker in (
-                (
-                    f"on the hull{found}",
-                    self.stable & self.new,
-                    {"symbol": "circle", "size": 12, "color": NEW},
-                ),
-                (
-                    f"on the hull{known}",
-                    self.stable & ~self.new,
-                    {"symbol": "square", "size": 10, "color": INK},
-                ),
-                ("above the hull", ~self.stable, hollow),
-            )
-            if mask.any()
-        ]
+        every = (
+            (f"on the hull{found}", self.stable & self.new, disc),
+            (f"on the hull{known}", self.stable & ~self.new, square),
+            ("above the hull", ~self.stable, hollow),
+        )
+        return [(name, np.flatnonzero(mask), mark) for name, mask, mark in every if mask.any()]
 
     def style(self, rows: Int64[np.ndarray, " k"], position: str) -> dict[str, Any]:
         """What the marks of a group have in common in both diagrams."""

@@ -20,12 +20,7 @@ from gnomon.crystals import Crystals
 from gnomon.models import EnergyModel, Predictions
 from gnomon.models.card import Labelled
 from gnomon.replay.gaussian import condition, whitened
-from gnomon.replay.linear import (
-    OFFSET_NAMES,
-    composition_features,
-    fit,
-    offset_features,
-)
+from gnomon.replay.linear import OFFSET_NAMES, composition_features, fit, offset_features
 from gnomon.replay.pool import Pool
 
 if TYPE_CHECKING:
@@ -114,7 +109,7 @@ class RidgeLearner:
         model = fit(every, np.concatenate(targets), prior, RIDGE_NOISE, weights)
         asked = np.concatenate([inside, shifts], axis=1)
         spread = np.hypot(RIDGE_NOISE, model.spread(asked))
-        return forecast_of(pool, model.predict(asked), spread, named_offset(model.mean, k))
+        return forecast_of(pool, model.predict(asked), spread, model.mean)
 
 
 @runtime_checkable
@@ -164,7 +159,7 @@ class CorrectedLearner:
         # what the bootstrap of the members must not hide: how far all of them lie apart
         apart = predictions.iqr / IQR_OF_NORMAL
         spread = np.hypot(np.hypot(deviation, MODEL_NOISE), apart)
-        return forecast_of(pool, base + expected, spread, named_offset(weights, shifts.shape[1]))
+        return forecast_of(pool, base + expected, spread, weights)
 
     def _see(self, crystals: Crystals) -> tuple[Predictions, Float64[np.ndarray, "n k"] | None]:
         """Predictions of the pool, and whitened embeddings where the model has any."""
@@ -203,9 +198,7 @@ class StructuralLearner:
         labels = revealed.formation_energy_per_atom - shift[revealed.index]
         found = self._train(pool, revealed.index, labels, seed)
         spread = np.hypot(found.iqr / IQR_OF_NORMAL, MODEL_NOISE)
-        return forecast_of(
-            pool, found.median + shift, spread, named_offset(model.mean, shifts.shape[1])
-        )
+        return forecast_of(pool, found.median + shift, spread, model.mean)
 
     def _train(
         self, pool: Pool, rows: np.ndarray, labels: Float64[np.ndarray, " k"], seed: int
@@ -242,18 +235,16 @@ def scheme_shifts(pool: Pool) -> Float64[np.ndarray, "n k"]:
     return offset_features(pool.crystals.composition)
 
 
-def named_offset(weights: Float64[np.ndarray, " f"], k: int) -> dict[str, float]:
-    """The fitted offset by name: the last k weights."""
-    if not k:
-        return {}
-    return dict(zip(OFFSET_NAMES, weights[len(weights) - k :].tolist(), strict=True))
-
-
 def forecast_of(
     pool: Pool,
     energy: Float64[np.ndarray, " n"],
     spread: Float64[np.ndarray, " n"],
-    offset: dict[str, float],
+    weights: Float64[np.ndarray, " f"],
 ) -> Forecast:
-    """A forecast of energies with their distance from the known hull."""
-    return Forecast(energy, spread, energy - pool.hull_energy, offset)
+    """A forecast of energies with their distance from the known hull.
+
+    Where the scheme of the pool is another one, the last weights are those of the offset.
+    """
+    offset = weights[-len(OFFSET_NAMES) :].tolist() if pool.scheme != pool.known.scheme else []
+    named = dict(zip(OFFSET_NAMES, offset, strict=False))
+    return Forecast(energy, spread, energy - pool.hull_energy, named)

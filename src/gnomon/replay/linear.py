@@ -65,14 +65,14 @@ def offset_features(composition: Int64[np.ndarray, "n 119"]) -> Float64[np.ndarr
     fractions = atom_fractions(composition.astype(np.float64))
     chi = np.nan_to_num(electronegativities())
     anion = np.argmax(np.where(fractions > 0, chi, -1.0), axis=1)
-    columns = [np.ones(len(fractions))]
-    for symbol in ANIONS:
-        z = SYMBOLS.index(symbol)
-        columns.append(np.where(anion == z, fractions[:, z], 0.0))
+    anions, metals = (list(map(SYMBOLS.index, group)) for group in (ANIONS, CORRECTED_METALS))
     with_u = np.isin(anion, [SYMBOLS.index("O"), SYMBOLS.index("F")])
-    for symbol in CORRECTED_METALS:
-        columns.append(np.where(with_u, fractions[:, SYMBOLS.index(symbol)], 0.0))
-    return np.stack(columns, axis=1)
+    columns = (
+        np.ones((len(fractions), 1)),
+        np.where(anion[:, None] == anions, fractions[:, anions], 0.0),
+        np.where(with_u[:, None], fractions[:, metals], 0.0),
+    )
+    return np.concatenate(columns, axis=1)
 
 
 def composition_features(composition: Int64[np.ndarray, "n 119"]) -> Float64[np.ndarray, "n f"]:

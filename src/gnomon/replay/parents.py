@@ -14,10 +14,10 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float64
 
-from gnomon.chemistry.oxidation import oxidation_states
+from gnomon.chemistry.oxidation import oxidation_states, write_ion
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.generate.substitution.model import SubstitutionModel, ion_name
+from gnomon.elements import MAX_Z
+from gnomon.generate.substitution.model import SubstitutionModel
 
 MAX_ELEMENTS = 4
 """Crystals of more elements get probability 0: their oxidation states are dear to work out."""
@@ -73,10 +73,7 @@ def _ions(
     )
     if states is None or 0 in states:
         return None
-    names = [
-        ion_name(f"{SYMBOLS[z]}{abs(q)}{'+' if q > 0 else '-'}")
-        for z, q in zip(numbers, states, strict=True)
-    ]
-    if any(name not in model.index for name in names):
+    names = [write_ion(z, q) for z, q in zip(numbers, states, strict=True)]
+    if not model.index.keys() >= set(names):
         return None
     return tuple(model.index[name] for name in names)

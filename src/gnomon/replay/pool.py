@@ -7,7 +7,6 @@ the energies lie in ``Answers``, which hands them out index by index.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Bool, Float64, Int64
 from gnomon.crystals import Crystals
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import Phases, missing_elements
+from gnomon.learn.card import sha256_of_arrays
 from gnomon.models.card import Labelled
 
 MIN_POOL = 2
@@ -97,19 +97,10 @@ class Replay:
     @property
     def sha256(self) -> str:
         """Of everything that a run depends on: crystals, energies, hull."""
-        digest = hashlib.sha256()
-        known = self.pool.known
-        every = np.arange(len(self.pool))
-        for ids in (self.pool.crystals.ids, known.crystals.ids):
-            digest.update("\n".join(ids.tolist()).encode())
-        for values in (
-            self.answers.reveal(every),
-            known.values,
-            self.pool.hull_energy,
-        ):
-            digest.update(np.ascontiguousarray(values, np.float64).tobytes())
-        digest.update(f"{known.scheme}\n{self.pool.scheme}".encode())
-        return digest.hexdigest()
+        pool, known = self.pool, self.pool.known
+        ids = [np.array(crystals.ids.tolist()) for crystals in (pool.crystals, known.crystals)]
+        energies = self.answers.reveal(np.arange(len(pool))), known.values, pool.hull_energy
+        return sha256_of_arrays([*ids, *energies, np.array([known.scheme, pool.scheme])])
 
 
 def make_replay(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gnomon.crystals import Crystals
+from gnomon.io import to_pymatgen
 from gnomon.report.build import Report
 from gnomon.structure.symmetry import SYMPREC
 
@@ -29,9 +30,7 @@ def write_cifs(report: Report, folder: Path) -> None:
 
 def _cif(crystal: Crystals) -> str:
     """CIF text of one crystal with its symmetry, at ``gnomon.structure.symmetry``'s tolerance."""
-    from pymatgen.core import Lattice, Structure
     from pymatgen.io.cif import CifWriter
 
-    lattice, numbers, frac_coords = crystal.arrays(0)
-    structure = Structure(Lattice(lattice), numbers.tolist(), frac_coords)
+    (structure,) = to_pymatgen(crystal)
     return str(CifWriter(structure, symprec=SYMPREC))

@@ -30,6 +30,8 @@ OUTCAR_SETTINGS = {
     "LDAUU": r"^\s*U \(eV\)\s+for each species LDAUU =\s*([-\d. ]+)$",
 }
 
+OUTCAR_NUMBERS = ("ENCUT", "NELM", "NSW", "ISPIN")
+
 NO_FUNCTIONAL = {"", "--", "F", "NONE"}
 """What VASP writes for a METAGGA that is not used."""
 
@@ -73,10 +75,8 @@ class Run:
 
 def find_output(folder: Path) -> Path | None:
     """The output of the run in a folder: vasprun.xml before OUTCAR, packed or not; None: none."""
-    for name in ("vasprun.xml", "vasprun.xml.gz", "OUTCAR", "OUTCAR.gz"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
+    names = ("vasprun.xml", "vasprun.xml.gz", "OUTCAR", "OUTCAR.gz")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def read_run(folder: Path) -> Run | None:
@@ -180,14 +180,9 @@ def _moment(text: str) -> float | None:
 
 
 def _outcar_settings(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for tag, pattern in OUTCAR_SETTINGS.items():
-        if match := re.search(pattern, text, re.MULTILINE):
-            found[tag] = match[1]
-    for tag in ("ENCUT", "NELM", "NSW", "ISPIN"):
-        if tag in found:
-            found[tag] = float(found[tag])
-    return found
+    matches = {tag: re.search(p, text, re.MULTILINE) for tag, p in OUTCAR_SETTINGS.items()}
+    found = {tag: match[1] for tag, match in matches.items() if match}
+    return found | {tag: float(found[tag]) for tag in OUTCAR_NUMBERS if tag in found}
 
 
 def _in_use(settings: dict[str, Any], hubbard: list[float] | None) -> dict[str, Any]:

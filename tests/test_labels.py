@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from gnomon.chemistry import prototypes
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
-from gnomon.structure.labels import anonymous_label, labelled, pearson_symbol, prototype_labels
+from gnomon.structure.labels import (
+    anonymous_label,
+    pearson_symbol,
+    prototype_label,
+    prototype_labels,
+)
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.oblique import HALL, SPECIAL
-from gnomon.structure.protostructures import LETTERS, relabellings
+from gnomon.structure.protostructures import LETTERS, protostructure, relabellings
 from tests.strategies import rewritten, rngs
 
 NOT_AS_LABELLED = ["AB3_tI16_140_b_ah", "AB_oP8_33_a_a", "A2B_oC12_38_de_ab"]
@@ -66,8 +71,8 @@ def test_a_label_does_not_depend_on_the_elements(rng):
 
 
 def test_elements_follow_the_letters():
-    [fluorite] = labelled(_fluorite("Ca", "F"))
-    [anti] = labelled(_fluorite("O", "Na"))
+    fluorite = prototype_label(protostructure(_fluorite("Ca", "F")))
+    anti = prototype_label(protostructure(_fluorite("O", "Na")))
     assert fluorite.text == anti.text == "AB2_cF12_225_a_c"
     assert fluorite.elements.tolist() == [20, 9]
     assert anti.elements.tolist() == [8, 11]

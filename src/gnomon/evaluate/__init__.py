@@ -139,7 +139,6 @@ class Evaluator(Protocol):
     @property
     def scheme(self) -> str:
         """Name of the energy scheme: energies of two schemes never share a hull."""
-        ...
 
     def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
         """Yield results in the order of the crystals, in parts of any size, as they come in.
@@ -149,4 +148,3 @@ class Evaluator(Protocol):
         Args:
             crystals: n of them; evaluators of gnomon take what ``gnomon.io.as_crystals`` takes.
         """
-        ...

@@ -87,7 +87,6 @@ class Generator(Protocol):
     @property
     def name(self) -> str:
         """Name in configuration and lineage, such as ``prototypes``."""
-        ...
 
     def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield chunks of about ``CHUNK`` candidates.
@@ -99,4 +98,3 @@ class Generator(Protocol):
         Raises:
             ValueError: if the parents are no crystals.
         """
-        ...

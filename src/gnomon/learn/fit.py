@@ -260,7 +260,6 @@ class Trained(Protocol):
     @property
     def card(self) -> Card[Any] | None:
         """What it is."""
-        ...
 
 
 Model = TypeVar("Model", bound=Trained)

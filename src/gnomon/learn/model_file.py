@@ -6,7 +6,6 @@ checksum of itself and of them; a file that was cut short or altered is refused.
 
 import hashlib
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from gnomon.run.files import write_atomically
 
@@ -82,33 +81,27 @@ def read_model_file(path: Path) -> ModelFile:
         FileNotFoundError: if there is none.
         ModelFileError: if it is no model file of this version, or damaged.
     """
-    data = path.read_bytes()
-    if data.startswith(BEFORE):
+    with path.open("rb") as head:
+        if head.read(len(BEFORE)) == BEFORE:
+            raise ModelFileError(
+                f"{path} was written by an earlier gnomon, whose files are not read any more: "
+                "train the model again, or take one in the format of this version"
+            )
+    try:
+        with safe_open(path, framework="np") as file:
+            words = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
         raise ModelFileError(
-            f"{path} was written by an earlier gnomon, whose files are not read any more: train "
-            "the model again, or take one in the format of this version"
-        )
-    words = _metadata(data)
+            f"{path} is no gnomon model or damaged ({error}): copy it again or train again"
+        ) from None
     if words.pop("format", None) != FORMAT:
         raise ModelFileError(f"{path} is no gnomon model of this version ({FORMAT!r})")
-    try:
-        arrays = load(data)
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is damaged ({error}): copy it again or train again") from None
     if words.pop("sha256", None) != _checksum(words, arrays):
         raise ModelFileError(
             f"{path} is damaged: it does not match its checksum; copy it again or train again"
         )
     return ModelFile(path, {name: json.loads(text) for name, text in words.items()}, arrays)
-
-
-def _metadata(data: bytes) -> dict[str, Any]:
-    """The metadata of safetensors, empty where there is none."""
-    try:
-        (size,) = struct.unpack("<Q", data[:8])
-        return dict(json.loads(data[8 : 8 + size])["__metadata__"])
-    except (struct.error, ValueError, KeyError, TypeError):
-        return {}
 
 
 def _checksum(words: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:

@@ -72,7 +72,6 @@ class EnergyModel(Protocol):
     @property
     def scheme(self) -> str:
         """Name of the energy scheme."""
-        ...
 
     def predict(self, crystals: Crystals) -> Predictions:
         """Predictions for every crystal, in order: eV/atom, NaN with a reason where there is none.
@@ -80,4 +79,3 @@ class EnergyModel(Protocol):
         Args:
             crystals: n of them; models of gnomon take what ``gnomon.io.as_crystals`` takes.
         """
-        ...

@@ -1,9 +1,10 @@
 """Data to learn from, and what a trained ensemble says of itself."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float32, Float64, Shaped
 from pydantic import BaseModel, ConfigDict
 
 from gnomon.crystals import Crystals
@@ -11,7 +12,7 @@ from gnomon.learn.card import Card, run_key
 from gnomon.learn.split import Split, SplitConfig
 from gnomon.models import Predictions
 from gnomon.models.composition.formulas import Formulas
-from gnomon.models.target import Target
+from gnomon.models.target import Target, fit_elements
 from gnomon.run.stamp import stamp
 
 
@@ -137,56 +138,82 @@ class ModelCard(Card[EnergyErrors]):
     train_mae: float
 
 
-def card_of(
-    kind: str,
-    data: Data,
-    config: SplitConfig,
-    split: Split,
-    target: Target,
-    predicted: Predictions,
-    seconds: float,
-) -> ModelCard:
-    """The card of an ensemble.
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What an ensemble is to learn.
 
-    Args:
-        kind: of the model.
+    Attributes:
         data: all rows.
         config: settings of the training.
-        split: which rows trained, which validate.
-        target: what the elements alone say.
-        predicted: what the ensemble says of all rows.
-        seconds: that the training took.
+        split: which rows train, which validate.
+        target: what the elements alone say; networks learn the rest.
     """
-    return ModelCard(
-        kind=kind,
-        data=data.name,
-        rows=len(data.values),
-        train_rows=len(split.train),
-        split=config.rule,
-        members=len(predicted.members),
-        train_mae=float(np.nanmean(np.abs(predicted.median - data.values)[split.train])),
-        validation=_errors(data, split, target, predicted),
-        wall_seconds=round(seconds, 1),
-        stamp=stamp(),
-        **run_key(data.columns, config, data.scheme),
-    )
 
+    data: Data
+    config: SplitConfig
+    split: Split
+    target: Target
 
-def _errors(
-    data: Data, split: Split, target: Target, predicted: Predictions
-) -> EnergyErrors | None:
-    """On those of the validation rows that have a prediction, None if there are none."""
-    known = split.validation[predicted.predicted[split.validation]]
-    if not len(known):
-        return None
-    truth = data.values[known]
-    elements = target.of_fractions(data.fractions[known])
-    return EnergyErrors(
-        rows=len(split.validation),
-        unpredicted=len(split.validation) - len(known),
-        mae=float(np.abs(predicted.median[known] - truth).mean()),
-        mae_of_members=tuple(np.abs(predicted.members[:, known] - truth).mean(axis=1).tolist()),
-        median_iqr=float(np.median(predicted.iqr[known])),
-        mae_of_elements=float(np.abs(elements - truth).mean()),
-        mae_of_mean=float(np.abs(target.shift - truth).mean()),
-    )
+    @classmethod
+    def of(cls, data: Data, config: SplitConfig) -> "Task":
+        """The rows split as the settings say, elements fitted to those that train.
+
+        Raises:
+            ValueError: if too few rows train.
+        """
+        split = config.split(data.reduced_formulas)
+        fractions, values = data.fractions[split.train], data.values[split.train]
+        return cls(data, config, split, fit_elements(fractions, values))
+
+    @property
+    def labels(self) -> Float32[np.ndarray, " n"]:
+        """What the networks are to say of each row."""
+        said = self.target.of_fractions(self.data.fractions)
+        return ((self.data.values - said) / self.target.scale).astype(np.float32)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What makes the training the same (``run_key``)."""
+        return run_key(self.data.columns, self.config, self.data.scheme)
+
+    def card(self, kind: str, predicted: Predictions, seconds: float) -> ModelCard:
+        """The card of an ensemble that was trained so.
+
+        Args:
+            kind: of the model.
+            predicted: what the ensemble says of all rows.
+            seconds: that the training took.
+        """
+        values, train = self.data.values, self.split.train
+        return ModelCard(
+            kind=kind,
+            data=self.data.name,
+            rows=len(values),
+            train_rows=len(train),
+            split=self.config.rule,
+            members=len(predicted.members),
+            train_mae=float(np.nanmean(np.abs(predicted.median - values)[train])),
+            validation=self._errors(predicted),
+            wall_seconds=round(seconds, 1),
+            stamp=stamp(),
+            **self.key,
+        )
+
+    def _errors(self, predicted: Predictions) -> EnergyErrors | None:
+        """On those of the validation rows that have a prediction, None if there are none."""
+        rows = self.split.validation
+        known = rows[predicted.predicted[rows]]
+        if not len(known):
+            return None
+        truth = self.data.values[known]
+        elements = self.target.of_fractions(self.data.fractions[known])
+        of_members = np.abs(predicted.members[:, known] - truth).mean(axis=1)
+        return EnergyErrors(
+            rows=len(rows),
+            unpredicted=len(rows) - len(known),
+            mae=float(np.abs(predicted.median[known] - truth).mean()),
+            mae_of_members=tuple(of_members.tolist()),
+            median_iqr=float(np.median(predicted.iqr[known])),
+            mae_of_elements=float(np.abs(elements - truth).mean()),
+            mae_of_mean=float(np.abs(self.target.shift - truth).mean()),
+        )

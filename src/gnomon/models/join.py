@@ -14,7 +14,7 @@ import numpy as np
 
 from gnomon.learn.card import sha256_of_arrays
 from gnomon.learn.split import Split, SplitConfig
-from gnomon.models.card import Labelled, ModelCard, card_of
+from gnomon.models.card import Labelled, ModelCard, Task
 from gnomon.models.structural.model import StructuralModel
 from gnomon.models.target import JoinedTarget, fit_elements
 
@@ -71,9 +71,9 @@ def join(models: Sequence[StructuralModel], data: Labelled) -> StructuralModel:
         )
     elements = fit_elements(data.fractions[trained], data.values[trained])
     predicted = joined.predict(data.crystals)
-    split, seconds = Split(trained, held), sum(card.wall_seconds for card in cards)
     data = replace(data, scheme=cards[0].scheme)
-    card = card_of(StructuralModel.kind, data, config, split, elements, predicted, seconds)
+    task = Task(data, config, Split(trained, held), elements)
+    card = task.card(StructuralModel.kind, predicted, sum(card.wall_seconds for card in cards))
     return StructuralModel(joined.networks, joined.target, card)
 
 

@@ -14,18 +14,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int64
+from jaxtyping import Array, Float, Float32
 from pydantic import Field
 
-from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import MIN_ROWS, SplitConfig
-from gnomon.models.card import Labelled, card_of
+from gnomon.models.card import Labelled, Task
 from gnomon.models.structural.model import PropertyModel, StructuralModel, initial_networks
 from gnomon.models.structural.network import Structural
 from gnomon.models.structural.train import going_on, train
-from gnomon.models.target import fit_elements
 
 
 class TransferConfig(SplitConfig):
@@ -55,13 +53,12 @@ def transfer(
     Raises:
         ValueError: if too few rows train, or the unfinished work is that of another training.
     """
-    split = config.split(data.reduced_formulas)
-    target = fit_elements(data.fractions[split.train], data.values[split.train])
+    task = Task.of(data, config)
     fresh = initial_networks(start.networks.config, 1.0, start.members, config.seed)
     networks = eqx.tree_at(lambda n: n.readout, start.networks, fresh.readout)
-    begin = PropertyModel(networks, target)
+    begin = PropertyModel(networks, task.target)
     if config.frozen:
-        model, seconds = _frozen(begin, start, data, split.train, config, session)
+        model, seconds = _frozen(networks.readout, start, data, task, config, session)
     else:
         same = ("optimizer", "train_below", "validate_below", "seed")
         given = {name: getattr(config, name) for name in same}
@@ -70,20 +67,20 @@ def transfer(
         assert model.card is not None
         seconds = model.card.wall_seconds
     predicted = model.predict(data.crystals)
-    card = card_of(PropertyModel.kind, data, config, split, target, predicted, seconds)
+    card = task.card(PropertyModel.kind, predicted, seconds)
     return PropertyModel(model.networks, model.target, card)
 
 
 def _frozen(
-    fresh: PropertyModel,
+    readout: eqx.nn.MLP,
     start: StructuralModel,
     data: Labelled,
-    rows: Int64[np.ndarray, " t"],
+    task: Task,
     config: TransferConfig,
     session: Session,
 ) -> tuple[StructuralModel, float]:
     """New readouts on embeddings that are made once; elements new to the body stay unknown."""
-    target = fresh.target.shared()
+    target, rows = task.target, task.split.train
     seen = start.embed(data.crystals[rows]).reshape(len(rows), start.members, -1)
     known = np.isfinite(seen).all(axis=(1, 2))
     if known.sum() < MIN_ROWS:
@@ -92,9 +89,7 @@ def _frozen(
             f"{MIN_ROWS} must: do not freeze it, or give other data"
         )
     seen, rows = seen[known], rows[known]
-    wanted = ((data.values - target.of_fractions(data.fractions))[rows] / target.scale).astype(
-        np.float32
-    )
+    wanted = task.labels[rows]
     size = min(config.optimizer.batch, len(rows))
 
     def epoch(number: int) -> Iterator[tuple[float, Any, tuple[Any]]]:
@@ -104,12 +99,12 @@ def _frozen(
             yield (first + size) / len(rows), wanted[taken], (seen[taken].swapaxes(0, 1),)
 
     readouts, fitted = fit_members(
-        fresh.networks.readout,
+        readout,
         _readout_loss,
         epoch,
         config.optimizer,
         lambda loss: f"training error {target.scale * loss:.3g} ({data.scheme})",
-        run_key(data.columns, config, data.scheme),
+        task.key,
         session,
     )
     networks: Structural = eqx.tree_at(lambda n: n.readout, start.networks, readouts)

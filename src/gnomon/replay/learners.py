@@ -82,7 +82,6 @@ class Learner(Protocol):
 
     def forecast(self, pool: Pool, revealed: Revealed, *, seed: int) -> Forecast:
         """Learn from known and revealed rows; predict the whole pool."""
-        ...
 
 
 class RidgeLearner:
@@ -120,7 +119,6 @@ class EmbeddingModel(Protocol):
         self, crystals: Crystals
     ) -> tuple[Predictions, Float32[np.ndarray, "n features"]]:
         """Predictions, and vectors that lie near where crystals are alike to the model."""
-        ...
 
 
 class CorrectedLearner:

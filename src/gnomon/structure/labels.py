@@ -14,7 +14,7 @@ keep labels that differ.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +54,8 @@ def prototype_labels(crystals: Crystals, symprec: float = SYMPREC) -> Shaped[np.
         crystals: in any cells; supercells get the label of the primitive cell.
         symprec: tolerance of the symmetry search, Å.
     """
-    return np.array([one.text for one in labelled(crystals, symprec)], dtype=object)
-
-
-def labelled(crystals: Crystals, symprec: float = SYMPREC) -> Iterator[PrototypeLabel]:
-    """Labels of crystals one after the other, with the element that each letter stands for."""
-    return (prototype_label(protostructure(one, symprec)) for one in crystals)
+    texts = [prototype_label(protostructure(one, symprec)).text for one in crystals]
+    return np.array(texts, dtype=object)
 
 
 def prototype_label(structure: Protostructure) -> PrototypeLabel:

@@ -22,11 +22,7 @@ NO_IONS = "no common oxidation states balance the charges"
 """Why a parent of unknown ions is not used."""
 
 SKIPPED = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("reduced_formula", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-    ]
+    [pa.field(name, pa.string(), nullable=False) for name in ("id", "reduced_formula", "reason")]
 )
 """Columns of the table of parents that cannot be substituted."""
 

@@ -8,15 +8,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float64
 from pydantic import Field, model_validator
 
-from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import SplitConfig
-from gnomon.models.card import LabelledFormulas, card_of, check_values
+from gnomon.models.card import LabelledFormulas, Task, check_values
 from gnomon.models.composition.formulas import batches, read_formulas
 from gnomon.models.composition.model import CompositionModel, initial_networks
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
-from gnomon.models.target import fit_elements
 
 
 class CompositionTrainConfig(SplitConfig):
@@ -83,22 +81,20 @@ def train_composition(
     Raises:
         ValueError: if too few rows train, or the unfinished work is that of another training.
     """
-    key = run_key(data.columns, config, data.scheme)
-    split = config.split(data.reduced_formulas)
-    target = fit_elements(data.fractions[split.train], data.values[split.train])
-    labels = ((data.values - target.of_fractions(data.fractions)) / target.scale).astype(np.float32)
+    task = Task.of(data, config)
+    target, train, labels = task.target, task.split.train, task.labels
     size = config.optimizer.batch
 
     def epoch(number: int) -> Iterator[tuple[float, Any, tuple[()]]]:
         rng = np.random.default_rng([config.seed, number])
-        made = list(batches(data.formulas, rng.permutation(split.train), size))
+        made = list(batches(data.formulas, rng.permutation(train), size))
         done = 0
         for i in rng.permutation(len(made)):
             rows, batch = made[i]
             wanted = np.zeros(size, np.float32)
             wanted[: len(rows)] = labels[rows]
             done += len(rows)
-            yield done / len(split.train), (batch.atomic_numbers, batch.fractions, wanted), ()
+            yield done / len(train), (batch.atomic_numbers, batch.fractions, wanted), ()
 
     networks, fitted = fit_members(
         initial_networks(config.network, config.members, config.seed),
@@ -106,15 +102,13 @@ def train_composition(
         epoch,
         config.optimizer,
         lambda loss: f"typical error {1000 * target.scale * np.exp(loss - 1):.1f} meV/atom",
-        key,
+        task.key,
         session,
     )
     predicted = CompositionModel(networks, target).predict_formulas(
         data.formulas, np.full(len(data.formulas), "", dtype=object)
     )
-    card = card_of(
-        CompositionModel.kind, data, config, split, target, predicted, fitted.place.seconds
-    )
+    card = task.card(CompositionModel.kind, predicted, fitted.place.seconds)
     return CompositionModel(networks, target, card)
 
 

@@ -69,7 +69,6 @@ class ScalableModel(Protocol):
         self, crystals: Crystals, lengths: Float64[np.ndarray, " s"]
     ) -> list[Predictions]:
         """Predictions of the crystals with all lengths times each factor."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,12 @@ import optax
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import SplitConfig
-from gnomon.models.card import Labelled, card_of
+from gnomon.models.card import Labelled, Task
 from gnomon.models.structural.model import StructuralModel, initial_networks
 from gnomon.models.structural.network import Structural, StructuralConfig
-from gnomon.models.target import fit_elements
 from gnomon.represent.graphs import GraphBatch, batch_size, build_graphs, pack
 
 HUBER_DELTA = 0.1
@@ -95,15 +93,14 @@ def train(
             unfinished work is that of another training.
     """
     _check_start(config, start)
-    key = run_key(data.columns, config, data.scheme)
-    split = config.split(data.reduced_formulas)
-    target = fit_elements(data.fractions[split.train], data.values[split.train])
+    task = Task.of(data, config)
     if start is not None:
-        target = replace(start.target.shared(), seen=start.target.seen | target.seen)
-    labels = (data.values - target.of_fractions(data.fractions)) / target.scale
-    wanted = labels[split.train].astype(np.float32)
+        known = replace(start.target.shared(), seen=start.target.seen | task.target.seen)
+        task = replace(task, target=known)
+    target, rows = task.target, task.split.train
+    wanted = task.labels[rows]
     network = config.network
-    graphs = build_graphs(data.crystals[split.train], network.cutoff, network.max_neighbors)
+    graphs = build_graphs(data.crystals[rows], network.cutoff, network.max_neighbors)
     size = batch_size(graphs, config.optimizer.batch)
 
     def epoch(number: int) -> Iterator[tuple[float, Any, tuple[()]]]:
@@ -121,13 +118,11 @@ def train(
         epoch,
         config.optimizer,
         lambda loss: f"training error {1000 * target.scale * loss:.1f} meV/atom",
-        key,
+        task.key,
         session,
     )
     predicted = StructuralModel(networks, target).predict(data.crystals)
-    card = card_of(
-        StructuralModel.kind, data, config, split, target, predicted, fitted.place.seconds
-    )
+    card = task.card(StructuralModel.kind, predicted, fitted.place.seconds)
     return StructuralModel(networks, target, card)
 
 

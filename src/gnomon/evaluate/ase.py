@@ -84,13 +84,12 @@ def in_pool(
     each = list(as_crystals(crystals))
     with Pool[Crystals, Relaxation](function, shared, workers, limit) as pool:
         for crystal, answer in zip(each, pool.run(each), strict=True):
-            result = _lost(crystal, answer) if isinstance(answer, Lost) else answer
+            if isinstance(answer, Lost):
+                status = Status.TIMEOUT if answer.timed_out else Status.EXPLODED
+                result = Relaxation(crystal, status, answer.reason, seconds=answer.seconds)
+            else:
+                result = answer
             yield Evaluations.of([result], crystal.ids, scheme)
-
-
-def _lost(crystal: Crystals, lost: Lost) -> Relaxation:
-    status = Status.TIMEOUT if lost.timed_out else Status.EXPLODED
-    return Relaxation(crystal, status, lost.reason, seconds=lost.seconds)
 
 
 def relax_by_name(

@@ -150,9 +150,11 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
     Only O and S need the structure, by pymatgen's distances: oxide, hydroxide (corrected as an
     oxide), peroxide, superoxide, ozonide; sulfide, polysulfide (as a sulfide), sulfate (none).
     """
-    composition = crystals.composition
-    oxides = _types(crystals, composition[:, OXYGEN] > 0, _oxide_type)
-    sulfides = _types(crystals, composition[:, SULFUR] > 0, _sulfide_type)
+    from pymatgen.core.structure_analyzer import oxide_type, sulfide_type
+
+    oxides = _types(crystals, OXYGEN, lambda one: oxide_type(one, OXIDE_CUTOFF))
+    # pymatgen's None must not reach the entry: what is not said counts as a sulfide there
+    sulfides = _types(crystals, SULFUR, lambda one: sulfide_type(one) or "sulfate")
     found = []
     for counts, oxide, sulfide in zip(crystals.reduced_counts, oxides, sulfides, strict=True):
         found.append((*_adjustments(counts, str(oxide), str(sulfide)), [z for z, _ in counts]))
@@ -236,28 +238,13 @@ def _scheme() -> "MaterialsProject2020Compatibility":
     return MaterialsProject2020Compatibility(check_potcar=False)
 
 
-def _oxide_type(structure: object) -> str:
-    from pymatgen.core.structure_analyzer import oxide_type
-
-    return str(oxide_type(structure, OXIDE_CUTOFF))
-
-
-def _sulfide_type(structure: object) -> str:
-    from pymatgen.core.structure_analyzer import sulfide_type
-
-    # pymatgen's None must not reach the entry: what is not said counts as a sulfide there
-    return sulfide_type(structure) or "sulfate"
-
-
 def _types(
-    crystals: Crystals,
-    holding: Shaped[np.ndarray, " n"],
-    type_of: Callable[[object], str],
+    crystals: Crystals, anion: int, type_of: Callable[[object], str]
 ) -> Shaped[np.ndarray, " n"]:
     """Types of the compounds that hold the anion; elements and all others have none."""
     compound = (crystals.composition > 0).sum(axis=1) > 1
     types = np.full(len(crystals), "none", dtype=object)
-    for i in np.flatnonzero(holding & compound):
-        (structure,) = to_pymatgen(crystals.take(np.array([i])))
+    for i in np.flatnonzero((crystals.composition[:, anion] > 0) & compound).tolist():
+        (structure,) = to_pymatgen(crystals[i])
         types[i] = type_of(structure)
     return types

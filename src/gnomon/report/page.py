@@ -22,6 +22,7 @@ def render_html(report: Report) -> str:
     """The page of a report, as HTML: all styles and scripts are in it, every text is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
 
     environment = Environment(
         loader=PackageLoader("gnomon.report", "templates"),
@@ -39,7 +40,7 @@ def render_html(report: Report) -> str:
         report=report,
         campaign=report.campaign,
         figure=None if figure is None else Markup(_figure_html(figure)),
-        plotly=None if figure is None else Markup(_plotly_js()),
+        plotly=None if figure is None else Markup(get_plotlyjs()),
         cifs=cif_names(report),
         max_rows=MAX_ROWS,
         max_points=MAX_POINTS,
@@ -63,12 +64,6 @@ def _figure_html(figure: go.Figure) -> str:
             "plotlyServerURL": "",
         },
     )
-
-
-def _plotly_js() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
 
 
 def _signed(value: float, digits: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, UInt8
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
@@ -111,19 +111,14 @@ def _may_be_smaller(lattice: Lattice, numbers: Numbers, frac_coords: Coordinates
     tolerance = TOLERANCE / np.linalg.norm(lattice, axis=1)
     if tolerance.max() * units > 1:
         return True
-    return any(
-        _maps(frac_coords + vector, frac_coords, 2 * tolerance, numbers[:, None] != numbers)
-        for vector in _differences(numbers, counts, frac_coords)
-    )
-
-
-def _differences(
-    numbers: Numbers, counts: Int64[np.ndarray, " z"], frac_coords: Coordinates
-) -> Float64[np.ndarray, "k 3"]:
-    """Vectors from the first atom of the rarest element to its others; by name where some tie."""
+    # by name where some tie
     rarest = min(np.flatnonzero(counts).tolist(), key=lambda z: (counts[z], SYMBOLS[z]))
     atoms = frac_coords[numbers == rarest]
-    return atoms[1:] - atoms[0]
+    differ = numbers[:, None] != numbers
+    return any(
+        _maps(frac_coords + (atom - atoms[0]), frac_coords, 2 * tolerance, differ)
+        for atom in atoms[1:]
+    )
 
 
 def _maps(

@@ -33,6 +33,8 @@ HALL = {2: 2, 3: 3, 5: 9, 6: 18, 8: 30, 10: 57, 11: 60, 12: 63, 13: 72, 14: 81, 
 """spglib's numbers of these settings."""
 
 Position = tuple[int | None, ...]
+Operation = tuple[Int64[np.ndarray, "3 3"], Int64[np.ndarray, " 3"]]
+"""A rotation, and a translation in quarters."""
 Letters = dict[str, str]
 
 
@@ -45,16 +47,17 @@ def basis_changes(space_group: int) -> tuple[Letters, ...]:
     if space_group not in SPECIAL:
         return ({},)
     words = SPECIAL[space_group].split()
-    positions = dict(zip(words[::2], map(_read, words[1::2]), strict=True))
-    rotations, translations = _operations(space_group)
+    read = [tuple(int(c) if c.isdigit() else None for c in text) for text in words[1::2]]
+    positions: dict[str, Position] = dict(zip(words[::2], read, strict=True))
+    operations = _operations(space_group)
     letter_of = {
-        fixed: letter
+        _moved(position, rotation, translation): letter
         for letter, position in positions.items()
-        for fixed in _orbit(position, rotations, translations)
+        for rotation, translation in operations
     }
     found = {}
     for basis in _bases(space_group):
-        if not _kept(basis, rotations, translations):
+        if not _kept(basis, operations):
             continue
         images = {letter: _moved(p, basis) for letter, p in positions.items()}
         if all(image in letter_of for image in images.values()):
@@ -63,15 +66,11 @@ def basis_changes(space_group: int) -> tuple[Letters, ...]:
     return tuple(found.values())
 
 
-def _read(text: str) -> Position:
-    return tuple(int(c) if c.isdigit() else None for c in text)
-
-
-def _operations(space_group: int) -> tuple[Int64[np.ndarray, "k 3 3"], Int64[np.ndarray, "k 3"]]:
-    """Rotations, and translations in quarters."""
+def _operations(space_group: int) -> list[Operation]:
     found = spglib.get_symmetry_from_database(HALL[space_group])
+    rotations = np.asarray(found["rotations"], np.int64)
     translations = np.rint(np.asarray(found["translations"]) * 4).astype(np.int64)
-    return np.asarray(found["rotations"], np.int64), translations
+    return list(zip(rotations, translations, strict=True))
 
 
 def _bases(space_group: int) -> list[Int64[np.ndarray, "3 3"]]:
@@ -89,18 +88,12 @@ def _bases(space_group: int) -> list[Int64[np.ndarray, "3 3"]]:
     return bases
 
 
-def _kept(
-    basis: Int64[np.ndarray, "3 3"],
-    rotations: Int64[np.ndarray, "k 3 3"],
-    translations: Int64[np.ndarray, "k 3"],
-) -> bool:
+def _kept(basis: Int64[np.ndarray, "3 3"], operations: list[Operation]) -> bool:
     """Whether x → basis x takes the group to itself."""
     inverse = np.rint(np.linalg.inv(basis)).astype(np.int64)
-    own = {(r.tobytes(), (t % 4).tobytes()) for r, t in zip(rotations, translations, strict=True)}
-    return all(
-        ((basis @ r @ inverse).tobytes(), ((basis @ t) % 4).tobytes()) in own
-        for r, t in zip(rotations, translations, strict=True)
-    )
+    own = {(r.tobytes(), (t % 4).tobytes()) for r, t in operations}
+    moved = (((basis @ r @ inverse).tobytes(), ((basis @ t) % 4).tobytes()) for r, t in operations)
+    return all(operation in own for operation in moved)
 
 
 def _moved(
@@ -114,11 +107,3 @@ def _moved(
     return tuple(
         None if c is None else int(value) % 4 for c, value in zip(position, image, strict=True)
     )
-
-
-def _orbit(
-    position: Position,
-    rotations: Int64[np.ndarray, "k 3 3"],
-    translations: Int64[np.ndarray, "k 3"],
-) -> set[Position]:
-    return {_moved(position, r, t) for r, t in zip(rotations, translations, strict=True)}

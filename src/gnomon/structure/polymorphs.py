@@ -89,26 +89,25 @@ def polymorphs(
         rows_of.setdefault(formula, []).append(i)
     chosen = [_best(np.array(rows), energy_per_atom, best, window) for rows in rows_of.values()]
     considered = np.concatenate([np.zeros(0, np.int64), *chosen])
+    above = [energy_per_atom[rows] - energy_per_atom[rows[0]] for rows in chosen]
+    above_lowest = dict(
+        zip(considered.tolist(), np.concatenate([[], *above]).tolist(), strict=True)
+    )
     groups = group_duplicates(crystals.take(considered), same, listener=listener)
-    members: list[list[int]] = [[] for _ in range(len(set(groups.of.tolist())))]
+    members: list[list[int]] = [[] for _ in set(groups.of.tolist())]
     like: list[set[int]] = [set() for _ in members]
     for i, group in zip(considered.tolist(), groups.of.tolist(), strict=True):
         members[group].append(i)
     for i, j in groups.chained:
         like[groups.of[i]].add(int(considered[j]))
         like[groups.of[j]].add(int(considered[i]))
-    lowest = {
-        formula: float(energy_per_atom[rows[0]])
-        for formula, rows in zip(rows_of, chosen, strict=True)
-    }
     return [
         Polymorph(
             representative=rows[0],
             members=tuple(rows),
             also_like=tuple(sorted(others)),
             energy_per_atom=float(energy_per_atom[rows[0]]),
-            energy_above_lowest=float(energy_per_atom[rows[0]])
-            - lowest[crystals.reduced_formulas[rows[0]]],
+            energy_above_lowest=above_lowest[rows[0]],
         )
         for rows, others in zip(members, like, strict=True)
     ]

@@ -113,7 +113,7 @@ def _from_vasprun(path: Path) -> Run:
     if CALCULATION not in _text(path):
         raise OutputError(f"{path.name} holds no ionic step: {NO_STEP}")
     found = Vasprun(str(path), parse_dos=False, parse_eigen=False, parse_potcar_file=False)
-    forces = found.ionic_steps[-1].get("forces")
+    forces = np.asarray(found.ionic_steps[-1].get("forces", np.nan), np.float64)
     divisions = found.kpoints.kpts[0] if found.kpoints.kpts else ()
     outcar = next(iter(sorted(path.parent.glob("OUTCAR*"))), None)
     settings = {**found.parameters, **found.incar}
@@ -123,7 +123,7 @@ def _from_vasprun(path: Path) -> Run:
         final=found.final_structure,
         energy=float(found.final_energy),
         steps=len(found.ionic_steps),
-        fmax=float("nan") if forces is None else _largest(np.asarray(forces)),
+        fmax=float(np.linalg.norm(np.atleast_2d(forces), axis=1).max()),
         electronic=bool(found.converged_electronic),
         ionic=bool(found.converged_ionic),
         settings=_in_use(settings, found.incar.get("LDAUU") if found.is_hubbard else None),
@@ -199,7 +199,3 @@ def _mesh(divisions: Any) -> tuple[int, int, int] | None:
     mesh = tuple(int(n) for n in divisions) if len(divisions) == 3 else ()
     whole = len(mesh) == 3 and all(n >= 1 for n in mesh)
     return (mesh[0], mesh[1], mesh[2]) if whole else None
-
-
-def _largest(forces: np.ndarray) -> float:
-    return float(np.sqrt((forces**2).sum(axis=1).max()))

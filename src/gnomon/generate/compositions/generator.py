@@ -86,7 +86,7 @@ class CompositionGenerator:
 
     def generate(self) -> Iterator[pa.Table]:
         """Yield tables (schema ``COMPOSITIONS``): few elements first, few atoms first."""
-        numbers = sorted({atomic_number(s) for s in self.elements} - self._excluded)
+        numbers = sorted(atomic_number(s) for s in {*self.elements} - {*self.exclude})
         held: list[pa.Table] = []
         for n in range(2, min(self.max_elements, len(numbers)) + 1):
             amounts = coprime_compositions(n, self.max_atoms)
@@ -135,7 +135,8 @@ class CompositionGenerator:
         formulas = [
             reduced_formula(tuple(zip(system, row, strict=True))) for row in amounts.tolist()
         ]
-        keep = [i for i, f in enumerate(formulas) if not self._known or self._new(f)]
+        known = self._known
+        keep = [i for i, f in enumerate(formulas) if not known or formula_key(f) not in known]
         name = "-".join(sorted(SYMBOLS[z] for z in system))
         columns = {
             "reduced_formula": [formulas[i] for i in keep],
@@ -144,16 +145,9 @@ class CompositionGenerator:
         }
         return pa.table(columns, schema=COMPOSITIONS)
 
-    def _new(self, formula: str) -> bool:
-        return formula_key(formula) not in self._known
-
     @cached_property
     def _known(self) -> frozenset[bytes]:
         return frozenset(formula_key(formula) for formula in self.known)
-
-    @cached_property
-    def _excluded(self) -> set[int]:
-        return {atomic_number(symbol) for symbol in self.exclude}
 
 
 @cache

@@ -105,9 +105,14 @@ class SubstitutionModel:
         return cls(species, weights, variant)
 
     @classmethod
+    @cache
     def pymatgen(cls, variant: Variant = "gnome") -> "SubstitutionModel":
         """The table trained by Hautier et al. that pymatgen ships: 230 ions, 6,683 pairs."""
-        return _pymatgen_model(variant)
+        # the file is read as it is: pymatgen's own class is a singleton that any user may mutate
+        table = file_of_package("pymatgen.core.structure_prediction", "data/lambda.json")
+        rows = json.loads(table.read_text())
+        pairs = [(a, b, float(weight)) for a, b, weight in rows if "D1+" not in (a, b)]
+        return cls.from_pairs(pairs, variant)
 
     @cached_property
     def probabilities(self) -> Float64[np.ndarray, "n n"]:
@@ -234,12 +239,3 @@ def _parts(ion: str) -> tuple[str, int]:
     if sign is None:
         return symbol, 0
     return symbol, int(number or 1) * (1 if sign == "+" else -1)
-
-
-@cache
-def _pymatgen_model(variant: Variant) -> SubstitutionModel:
-    # the file is read as it is: pymatgen's own class is a singleton that any user may mutate
-    table = file_of_package("pymatgen.core.structure_prediction", "data/lambda.json")
-    rows = json.loads(table.read_text())
-    pairs = [(a, b, float(weight)) for a, b, weight in rows if "D1+" not in (a, b)]
-    return SubstitutionModel.from_pairs(pairs, variant)

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Float64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII
@@ -99,19 +99,20 @@ class StructuralModel(Ensemble[Structural]):
         refusals = [self._refusals(crystals, factor) for factor in lengths.tolist()]
         # one too dense at every factor would cost the memory that the refusal saves
         rows = np.flatnonzero(np.any([r == "" for r in refusals], axis=0))
-        smallest = float(min(1.0, lengths.min()))
-        graphs = self._graphs(crystals[rows], smallest)
+        config = self.networks.config
+        # every edge that crystals scaled by the smallest factor have
+        reach = config.cutoff / float(min(1.0, lengths.min()))
+        graphs = build_graphs(crystals[rows], reach, config.max_neighbors)
         fractions = crystals.fractions[rows]
         found = []
         for factor, reasons in zip(lengths.tolist(), refusals, strict=True):
-            scaled = graphs if factor == 1.0 else _scaled(graphs, factor)
-            connected = _shortest(scaled) < self.networks.config.cutoff
+            # edges may now reach beyond the cutoff, where they fade
+            scaled = replace(graphs, distances=graphs.distances * np.float32(factor))
+            connected = _shortest(scaled) < config.cutoff
             lone = np.flatnonzero(~connected)
             connected[lone] = _in_touch(crystals[rows[lone]].scale_volume(factor**3))
             asked = reasons[rows] == ""
-            reasons[rows[asked & ~connected]] = (
-                f"no two atoms within {self.networks.config.cutoff:g} Å"
-            )
+            reasons[rows[asked & ~connected]] = f"no two atoms within {config.cutoff:g} Å"
             index = np.flatnonzero(asked & connected)
             outputs, features = run(self.networks, scaled, index, embed=embed)
             energies = np.full((len(outputs), len(crystals)), np.nan)
@@ -120,11 +121,6 @@ class StructuralModel(Ensemble[Structural]):
             seen[rows] = features
             found.append((Predictions(energies, reasons), seen))
         return found
-
-    def _graphs(self, crystals: Crystals, smallest: float) -> Graphs:
-        """Graphs with every edge that crystals scaled by ``smallest`` or more have."""
-        config = self.networks.config
-        return build_graphs(crystals, config.cutoff / smallest, config.max_neighbors)
 
     def _refusals(self, crystals: Crystals, length: float) -> Shaped[np.ndarray, " n"]:
         """Why a crystal of lengths times a factor is not looked at, empty where it is."""
@@ -156,7 +152,9 @@ def run(
     members, features = networks.elements.shape[0], networks.config.features if embed else 0
     out = np.full((members, len(graphs)), np.nan)
     seen = np.full((len(graphs), members, features), np.nan, np.float32)
-    for chosen, batch in pack(graphs, _by_size(graphs, index), size):
+    # small graphs first: batches of equals waste little room
+    order = index[np.argsort(graphs.n_edges[index], kind="stable")]
+    for chosen, batch in pack(graphs, order, size):
         outputs, embeddings = apply(networks, batch, embed)
         out[:, chosen] = np.asarray(outputs)[:, : len(chosen)]
         seen[chosen] = np.asarray(embeddings)[:, : len(chosen)].swapaxes(0, 1)
@@ -182,16 +180,6 @@ def apply(
 def _chunks(crystals: Crystals) -> Iterator[Crystals]:
     """The crystals ``CHUNK`` at a time; one chunk of none for none."""
     return (crystals[i : i + CHUNK] for i in range(0, max(len(crystals), 1), CHUNK))
-
-
-def _by_size(graphs: Graphs, index: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
-    """Small graphs first: batches of equals waste little room."""
-    return index[np.argsort(graphs.n_edges[index], kind="stable")]
-
-
-def _scaled(graphs: Graphs, factor: float) -> Graphs:
-    """The same graphs with other distances; edges may reach beyond the cutoff, where they fade."""
-    return replace(graphs, distances=graphs.distances * np.float32(factor))
 
 
 def _shortest(graphs: Graphs) -> Float64[np.ndarray, " n"]:

@@ -21,7 +21,7 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.discover import Campaign, discover, finds, placed
+from gnomon.discover import Campaign, discover, finds, loop, placed
 from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.dynamics.settings import RelaxConfig
@@ -575,3 +575,38 @@ def test_generators_by_name() -> None:
         assert GENERATORS.get(name)(given).name == name
     with pytest.raises(ConfigError, match=r"there are prototypes, .*substitution"):
         settings(generate__generators=["mine"])
+
+
+@pytest.mark.usefixtures("few")
+def test_minutes_cut_a_generator_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "GRACE", 0.5)
+    slept: list[float] = []
+
+    def slow(*_: object) -> str:
+        slept.append(time.monotonic())
+        while time.monotonic() < slept[0] + 60:
+            time.sleep(0.01)
+        return ""
+
+    monkeypatch.setattr(loop, "propose", slow)
+    began = time.monotonic()
+    ending = run(tmp_path, FastEvaluator(), budget__minutes=0.01)
+    assert time.monotonic() - began < 20
+    assert ending == "ended in round 0: the minutes are used up (the same command goes on)"
+
+
+@pytest.mark.usefixtures("few")
+def test_what_was_evaluated_when_the_time_ran_out_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "GRACE", 0.5)
+    monkeypatch.setattr(table, "SHARD", 100)
+    left = iter((0.0, 0.0, 60.0))
+    stuck = FastEvaluator(before_chunk=lambda: time.sleep(next(left)))
+    began = time.monotonic()
+    ending = run(tmp_path, stuck, budget__minutes=0.1)
+    assert time.monotonic() - began < 20
+    assert "minutes are used up" in ending
+    assert len(Store(tmp_path).table("evaluations")) == 4

@@ -13,6 +13,8 @@ from gnomon.evaluate.table import evaluate_missing
 from gnomon.io import from_arrow
 from gnomon.run.listener import Listener
 
+OUT_OF_TIME = "ended in round {}: the minutes are used up (the same command goes on)"
+
 
 def selected(number: int, campaign: Campaign) -> pa.Table:
     """Rows of the candidates selected in a round, in the order of the screening."""
@@ -40,7 +42,7 @@ def evaluate(
     for part in evaluate_missing(crystals, done, evaluator, store, number, listener, what):
         left -= len(part)
         if left and time.monotonic() > deadline:
-            return f"ended in round {number}: the minutes are used up (the same command goes on)"
+            return OUT_OF_TIME.format(number)
     store.finish(number, "evaluate", {"evaluated": len(chosen)})
     return ""
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_arrow
+from gnomon.run.deadline import OutOfTimeError
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store
 
@@ -85,8 +86,8 @@ def evaluate_missing(
 ) -> Iterator[Evaluations]:
     """Evaluate the crystals without a result, shard by shard; yield each shard once it is kept.
 
-    A shard holds ``SHARD`` rows, or what has come in ``KEEP_SECONDS``.  Who stops taking shards
-    ends the evaluation.
+    A shard holds ``SHARD`` rows, or what has come in ``KEEP_SECONDS``, or before the end was
+    called for.  Who stops taking shards ends the evaluation.
 
     Args:
         crystals: all of them, with a result or not.
@@ -106,13 +107,18 @@ def evaluate_missing(
     listener.tick(what, came, total)
     waiting: list[Evaluations] = []
     kept = time.monotonic()
-    for part in evaluator.evaluate(left) if len(left) else ():
-        waiting.append(part)
-        came += len(part)
-        listener.tick(what, came, total)
-        full = sum(map(len, waiting)) >= SHARD or came == total
-        if full or time.monotonic() - kept > KEEP_SECONDS:
-            shard, waiting = Evaluations.concatenate(waiting), []
-            store.append("evaluations", number, rows_of(shard))
-            yield shard
-            kept = time.monotonic()
+    try:
+        for part in evaluator.evaluate(left) if len(left) else ():
+            waiting.append(part)
+            came += len(part)
+            listener.tick(what, came, total)
+            full = sum(map(len, waiting)) >= SHARD or came == total
+            if full or time.monotonic() - kept > KEEP_SECONDS:
+                shard, waiting = Evaluations.concatenate(waiting), []
+                store.append("evaluations", number, rows_of(shard))
+                yield shard
+                kept = time.monotonic()
+    except (OutOfTimeError, KeyboardInterrupt):
+        if waiting:
+            store.append("evaluations", number, rows_of(Evaluations.concatenate(waiting)))
+        raise

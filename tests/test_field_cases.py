@@ -575,6 +575,15 @@ def test_noise_makes_no_new_crystal(noise: float) -> None:
         assert group_duplicates(as_crystals(copies)).of.tolist() == [0, 0, 0]
 
 
+def test_mirror_images_are_one_crystal() -> None:
+    sites = [[0.47, 0, 1 / 3], [0.4135, 0.2669, 0.2144]]
+    left = Structure.from_spacegroup("P3_121", Lattice.hexagonal(4.91, 5.40), ["Si", "O"], sites)
+    right = Structure(left.lattice.matrix * [1, 1, -1], left.species, left.frac_coords)
+    both = as_crystals([left, right])
+    assert space_groups(both, 0.01).tolist() == [152, 154]
+    assert group_duplicates(both).of.tolist() == [0, 0]
+
+
 def test_crystals_of_other_sizes_are_others() -> None:
     """Lengths are scaled before they are compared, but not without bound."""
     copper = as_crystals(

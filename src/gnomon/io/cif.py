@@ -55,6 +55,8 @@ _NAMES = (
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _CODE = ("_space_group_it_coordinate_system_code",)
 _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
+_SUPERSPACE = re.compile("_space_group_(symop_)?(magn_)?ssg_")
+_MAGNETIC = re.compile("_space_group_magn_(name|number)")
 _MOLECULES = re.compile("OH|NO3|WAT", re.IGNORECASE)
 
 
@@ -146,9 +148,14 @@ def _one(tags: Tags, *names: str) -> str:
 
 
 def _number(tags: Tags, *names: str) -> float | None:
-    """The first number under one of these tags; None where there is none."""
-    value = float(gemmi.cif.as_number(_one(tags, *names) or "?"))
-    return value if np.isfinite(value) and value > 0 else None
+    """The first number under one of these tags; None where there is none above 0."""
+    given = _one(tags, *names)
+    value = float(gemmi.cif.as_number(given or "?"))
+    if np.isfinite(value) and value > 0:
+        return value
+    if given:
+        warnings.warn(f"{names[0]} is {given!r}, no number above 0", stacklevel=1)
+    return None
 
 
 def _lattice(tags: Tags) -> Float64[np.ndarray, "3 3"]:
@@ -162,7 +169,7 @@ def _lattice(tags: Tags) -> Float64[np.ndarray, "3 3"]:
     for name in names:
         given = _one(tags, name)
         value = float(gemmi.cif.as_number(given or ("90" if "angle" in name else "?")))
-        if not np.isfinite(value):
+        if not np.isfinite(value) or value < 0:
             raise UnusableError(Reason.unreadable, f"{name} is {given or 'not given'}")
         cell.append(value)
     matrix = np.array(Lattice.from_parameters(*cell).matrix, np.float64)
@@ -183,7 +190,9 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
         raise UnusableError(Reason.incomplete, f"{absent} coordinates are not given")
     if any(value not in ("", "0") for value in tags.get("_atom_site_attached_hydrogens", ())):
         raise UnusableError(Reason.incomplete, "hydrogen atoms are implied, without positions")
-    if _one(tags, "_cell_modulation_dimension") not in ("", "0"):
+    if any(_SUPERSPACE.match(tag) for tag in tags) or (
+        _one(tags, "_cell_modulation_dimension") not in ("", "0")
+    ):
         raise UnusableError(Reason.incomplete, "a modulated crystal: its average is none")
 
 
@@ -255,18 +264,31 @@ def _is_element(symbol: str) -> bool:
 
 
 def _statement(tags: Tags) -> Statement:
-    operations = [op for tag in _OPERATIONS for op in tags.get(tag, ()) if op]
-    if not operations:
-        operations = _magnetic(tags)
-    number = _number(tags, *_NUMBERS)
+    lists = [[op for op in tags.get(tag, ()) if op] for tag in _OPERATIONS]
+    if all(lists) and len({frozenset(map(_plain, one)) for one in lists}) > 1:
+        warnings.warn("two lists of operations that differ: all are taken", stacklevel=1)
+    operations = [*lists[0], *lists[1]] or _magnetic(tags)
+    # a name under the tag of the number is a name
+    stated = (_one(tags, tag).removesuffix(".0") for tag in (*_NAMES, *_NUMBERS))
+    names = list(dict.fromkeys(name for name in stated if name not in ("", "0")))
+    number = next((int(name[:9]) for name in names if name.isdecimal()), None)
+    names = [name for name in names if name != str(number)]
+    hall = _one(tags, *_HALL)
+    if not (operations or hall or names or number) and any(map(_MAGNETIC.match, tags)):
+        raise UnusableError(Reason.unreadable, "a magnetic group is named, its operations are not")
     return Statement(
         tuple(operations),
-        _one(tags, *_HALL),
-        _one(tags, *_NAMES),
-        None if number is None else int(number),
+        hall,
+        (names or [""])[0],
+        number,
         _one(tags, *_CODE),
         _one(tags, *_SYSTEM),
+        tuple(names[1:]),
     )
+
+
+def _plain(operation: str) -> str:
+    return "".join(operation.lower().split())
 
 
 def _magnetic(tags: Tags) -> list[str]:

@@ -45,8 +45,16 @@ _ORIGINS = {
 }
 """Origin choices and axes of R groups, as International Tables and as ICSD write them."""
 
+_SUBSCRIPT = re.compile(r"(?<=\d)(?:[_(~{$]|<sub>)+(\d)(?:[)~}$]|</sub>)*")
+"""Screw axes as SHELX, journals and TeX write them: ``P2(1)/c``, ``P 2~1~/c``, ``P2_{1}/c``."""
+
+_IN_WORDS = re.compile(r"\((?:origin|setting)\D*([12])\)|\(([hr])\w* axes\)", re.IGNORECASE)
+"""Settings as FINDSYM writes them, behind the name."""
+
 
 SYSTEMS = {
+    "triclinic": (1, 2),
+    "anorthic": (1, 2),
     "monoclinic": (3, 15),
     "orthorhombic": (16, 74),
     "tetragonal": (75, 142),
@@ -115,6 +123,7 @@ class Statement:
         number: international number.
         code: coordinate-system code (1, 2, h, r, b1, -cba, ...).
         system: crystal system, such as ``cubic``.
+        others: names and numbers that the record states besides.
     """
 
     operations: tuple[str, ...] = ()
@@ -123,6 +132,7 @@ class Statement:
     number: int | None = None
     code: str = ""
     system: str = ""
+    others: tuple[str, ...] = ()
 
     def settings(self, lattice: Any, odd: list[str]) -> list[Setting]:
         """The settings that may be meant, the likeliest first; what is odd goes into the list.
@@ -178,6 +188,10 @@ class Statement:
             ("the operations listed", listed),
             (f"the Hall symbol {self.hall!r}", by_hall),
             (f"the name {self.name!r}", named[0] if named else None),
+            *(
+                (f"also {name}", next(iter(_named(name, "", lattice)), None))
+                for name in self.others
+            ),
         ):
             number = None if one is None else one.number(lattice)
             if number is not None:
@@ -273,9 +287,13 @@ def _setting(name: str) -> Setting:
 
 def _suffix(name: str, code: str) -> tuple[str, str]:
     """A name without its setting, and the origin choice or the axes that it or the code states."""
+    name = _SUBSCRIPT.sub(r"\1", name)
+    words = _IN_WORDS.search(name)
     bare, colon, setting = name.replace("_", "").partition(":")
-    bare = " ".join(bare.split())
-    found = setting.split()[0].upper() if colon and setting.split() else ""
+    bare = " ".join(_IN_WORDS.sub("", bare).split())
+    found = "".join(filter(None, words.groups())).upper() if words else ""
+    if colon and setting.split():
+        found = setting.split()[0].upper()
     last = re.fullmatch(r"(.*\S)\s*(HR|RS|O1|O2|[SZHR])", bare)
     if not colon and last:
         bare, found = last[1], last[2]
@@ -290,16 +308,16 @@ def _named(name: str, code: str, lattice: Any) -> list[Setting]:
     bare, stated = _suffix(name, code)
     base = gemmi.find_spacegroup_by_name(bare)
     if base is None:
-        bare, stated = _suffix(re.sub(r"[(\[].*", "", name), code)
+        bare, stated = _suffix(re.sub(r"[(\[].*", "", _SUBSCRIPT.sub(r"\1", name)), code)
         base = gemmi.find_spacegroup_by_name(bare)
     if base is None:
         base = _full_symbols().get(_compact(bare))
     if base is None:
         return []
     table = [g for g in gemmi.spacegroup_table() if g.number == base.number]
-    if axes := _axes(code):
-        kin = [g for g in table if g.qualifier in axes] or [base]
-    else:  # a short symbol leaves the unique axis open: b, unless the cell says otherwise
+    axes = _axes(code) | _axes(name.partition(":")[2])
+    kin = [g for g in table if g.qualifier in axes]
+    if not kin:  # a short symbol leaves the unique axis open: b, unless the cell says otherwise
         kin = [g for g in table if g.hm == base.hm]
         if not Setting.of("", kin[0].operations()).fits(lattice):
             kin = [g for g in table if _short(g.hm) == _short(base.hm)]

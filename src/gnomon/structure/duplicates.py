@@ -33,6 +33,10 @@ STEADY = 3.0
 """A space group counts if it is the same at a tolerance so many times as tight: noise of about the
 tolerance leaves some operations and takes others."""
 
+MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171}
+MIRRORED |= {179: 178, 181: 180, 213: 212}
+"""Space groups that are mirror images of others: one of each pair stands for both."""
+
 ROWS = 512
 """Fingerprints compared with all others of their formula at a time."""
 
@@ -82,7 +86,7 @@ class Sameness:
                 return 0
             [found] = space_groups(crystals[i], self.symprec).tolist()
             steady = [found] == space_groups(crystals[i], self.symprec / STEADY).tolist()
-            return found if steady and found > TRICLINIC else 0
+            return MIRRORED.get(found, found) if steady and found > TRICLINIC else 0
 
         @cache
         def same(i: int, j: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -140,6 +141,19 @@ def _root(
         raise typer.Exit()
 
 
+def _named(given: Sequence[str]) -> str:
+    """The command that the words begin with, or the longest part of one."""
+    named = [n for n in (*GROUPS, *COMMANDS) if n.split() == list(given[: len(n.split())])]
+    return max(named, key=len)
+
+
+def how_to_go_on(given: Sequence[str]) -> str:
+    """What to do when the command that the words begin with was stopped, from its own help."""
+    module, _, name = COMMANDS.get(_named(given), "").partition(":")
+    goes_on = module and re.search(r"goes\s+on\s+where\s+it", _docstrings(module)[name] or "")
+    return f"the same command {'goes on where it stopped' if goes_on else 'begins anew'}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -154,11 +168,10 @@ def main(arguments: list[str] | None = None) -> int:
         say("error: stopped")
         return 1
     except KeyboardInterrupt:
-        say("error: interrupted\nhint: the same command goes on where it stopped")
-        return 1
+        say(f"error: stopped\nhint: {how_to_go_on(given)}")
+        return 130
     except Exception as error:
-        named = [n for n in (*GROUPS, *COMMANDS) if n.split() == given[: len(n.split())]]
-        verb = f"gnomon {max(named, key=len)}".strip()
+        verb = f"gnomon {_named(given)}".strip()
         return _explain(error, f"hint: `{verb} --help` shows options and an example")
 
 

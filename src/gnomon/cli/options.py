@@ -191,11 +191,9 @@ def as_command(function: Callable[..., Any]) -> Callable[..., int]:
                     given[option.path] = option.value(value)
             found = Given(model, given, {option.path: option.declared[0] for option in options})
             values[name] = found if raw else found.over()
-        if Listener in hints.values():
-            with listening() as listener:
-                output = function(**values, listener=listener)
-        else:
-            output = function(**values)
+        with listening() as listener:
+            heard = {"listener": listener} if Listener in hints.values() else {}
+            output = function(**values, **heard)
         if output is None:
             return 0
         output.put(as_json)

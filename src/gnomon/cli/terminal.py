@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from gnomon.run.listener import Listener
+
+SILENCE = 25.0
+"""Seconds after which a log has another line."""
+
+LONG = 2.0
+"""Seconds of compiling that are worth a word."""
+
+COMPILING = "/jax/core/compile/backend_compile_duration"
+"""What JAX calls the event: a scalar as it begins, a duration as it ends."""
+
+
+def quiet() -> None:
+    """Keep warnings and alarms of libraries off the terminal, here and in worker processes.
+
+    What gnomon itself has to say comes as it is.  To be called before libraries are loaded.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA: slow compilations, machine types
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    own = logging.StreamHandler()
+    own.setFormatter(logging.Formatter("warning: %(message)s"))
+    logging.getLogger("gnomon").addHandler(own)
 
 
 def say(message: str) -> None:
@@ -50,39 +79,104 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """A listener that prints lines and draws progress bars on stderr."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    """A listener of stderr: bars in a terminal; in a log a line where it would be silent long.
 
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    progress = Progress(*columns, console=console, transient=True)
-    tasks: dict[str, Any] = {}
-
-    def tick(what: str, done: int, total: int) -> None:
-        progress.start()
-        if what not in tasks:
-            for task in tasks.values():
-                progress.remove_task(task)
-            tasks.clear()
-            tasks[what] = progress.add_task(what, total=total)
-        progress.update(tasks[what], completed=done, total=total)
-
+    Both say when a program takes long to compile.
+    """
+    screen = (_Bars if sys.stderr.isatty() else _Lines)()
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(screen, over), daemon=True)
+    watch.start()
     try:
-        yield Listener(
-            say=lambda text: console.print(text, markup=False, soft_wrap=True), tick=tick
-        )
+        yield Listener(screen.say, screen.tick)
     finally:
-        if tasks:  # a bar that never started would leave an empty line
-            progress.stop()
+        over.set()
+        watch.join()
+        screen.close()
+
+
+class _Lines:
+    """Progress as lines, none where there is enough to read already."""
+
+    def __init__(self) -> None:
+        self._began = self._said = time.monotonic()
+        self._doing = "at work"
+
+    def say(self, text: str) -> None:
+        self._said = time.monotonic()
+        say(text)
+
+    def tick(self, what: str, done: int, total: int) -> None:
+        self._doing = f"{what}: {done} of {total}"
+
+    def beat(self) -> None:
+        """Called often: a line, if there was none for long."""
+        now = time.monotonic()
+        if now - self._said > SILENCE:
+            self.say(f"{self._doing} ({now - self._began:.0f} s)")
+
+    def close(self) -> None: ...
+
+
+class _Bars:
+    """Progress as bars, lines above them."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self._console = Console(stderr=True, highlight=False)
+        what = TextColumn("{task.description}")
+        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._tasks: dict[str, Any] = {}
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def tick(self, what: str, done: int, total: int) -> None:
+        self._progress.start()
+        if what not in self._tasks:
+            for task in self._tasks.values():
+                self._progress.remove_task(task)
+            self._tasks = {what: self._progress.add_task(what, total=total)}
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+    def beat(self) -> None: ...
+
+    def close(self) -> None:
+        if self._tasks:  # a bar that never started would leave an empty line
+            self._progress.stop()
+
+
+def _watch(screen: _Lines | _Bars, over: threading.Event) -> None:
+    """Tell of long silences, and of programs that take long to compile."""
+    since: list[float] = []  # when the compilation in work began
+    monitoring: Any = None
+
+    def begins(event: str, *_: object, **__: object) -> None:
+        if event == COMPILING:
+            since[:] = [time.monotonic()]
+
+    def ends(event: str, *_: object, **__: object) -> None:
+        if event == COMPILING:
+            since.clear()
+
+    while not over.wait(0.1):
+        if monitoring is None and getattr(sys.modules.get("jax"), "monitoring", None):
+            monitoring = sys.modules["jax.monitoring"]
+            monitoring.register_scalar_listener(begins)
+            monitoring.register_event_duration_secs_listener(ends)
+        if since and time.monotonic() - since[0] > LONG:
+            screen.say("compiling (once for this shape)...")
+            since.clear()
+        screen.beat()
+    if monitoring is not None:
+        monitoring.unregister_scalar_listener(begins)
+        monitoring.unregister_event_duration_listener(ends)

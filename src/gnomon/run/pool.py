@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
+from gnomon.run.interrupt import hear_again, starting_a_process
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables by which the common linear algebra libraries are told how many threads to take."""
 
@@ -140,7 +142,7 @@ class Pool(Generic[Task, Result]):
         process = self._context.Process(
             target=_serve, args=(theirs, self._function, self._shared), daemon=True
         )
-        with _single_threaded():
+        with _single_threaded(), starting_a_process():
             process.start()
         theirs.close()
         # imports can take seconds: they do not count against a task's limit
@@ -176,12 +178,13 @@ def _single_threaded() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
+    hear_again()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe.send("ready")
     while True:
         try:
             task = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         pipe.send(function(*shared, task))
 

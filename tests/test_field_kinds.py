@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gnomon.io.claims import Formula
 from tests.test_field_cases import SITES, accepted, cell, rejected, written
 
 CUBE = cell(5.64, 5.64, 5.64, 90, 90, 90)
@@ -89,3 +90,124 @@ def test_lengths_and_volumes_are_above_zero(tmp_path: Path) -> None:
     warning = str(accepted(written(tmp_path, "b.cif", text))[2])
     assert "_cell_volume" in warning
     assert "_cell_formula_units_z" in warning
+
+
+# --- sites and formulas ---------------------------------------------------------------------------
+
+BRUCITE = cell(3.142, 3.142, 4.766, 90, 90, 120) + f"{NAME} 'P -3 m 1'\n"
+TYPED = SITES.replace("_label\n", "_label\n_atom_site_type_symbol\n", 1)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "_chemical_formula_sum 'Mg (O H)2'",
+        "_chemical_formula_sum 'Mg O . H2 O'",
+        "_chemical_formula_moiety 'Mg 2+, 2(O H 1-)'",
+        "_chemical_formula_iupac 'Mg (O H)2'",
+    ],
+)
+def test_formulas_of_any_kind_are_held_against_the_sites(tmp_path: Path, formula: str) -> None:
+    sites = SITES + "Mg1 0 0 0\nO1 0.333333 0.666667 0.2203\n"
+    reason, detail = rejected(written(tmp_path, "a.cif", cif(BRUCITE + formula + "\n" + sites)))
+    assert reason == "incomplete"
+    assert "H" in detail
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("CuSO4.5H2O", {"Cu": 1, "S": 1, "O": 9, "H": 10}),
+        ("Ca(NO3)2 . 4(H2 O)", {"Ca": 1, "N": 2, "O": 10, "H": 8}),
+        ("((N H4)2 Fe) (S O4)2", {"N": 2, "H": 8, "Fe": 1, "S": 2, "O": 8}),
+        ("Na1-x Cl", None),
+        ("(C12 H12)n", None),
+    ],
+)
+def test_formulas_are_multiplied_out(text: str, amounts: dict[str, float] | None) -> None:
+    found = Formula.parse(text)
+    assert (found and dict(found.amounts)) == amounts
+
+
+@pytest.mark.parametrize("site", ["V1 Va", "V1 Vac", "N1 NH4", "S1 SO4", "O1 H2O", "X1 X"])
+def test_types_that_are_no_atoms_are_rejects(tmp_path: Path, site: str) -> None:
+    sites = TYPED + f"Na1 Na 0 0 0\n{site} 0.5 0.5 0.5\n"
+    reason, _ = rejected(written(tmp_path, "a.cif", cif(CUBE + f"{NAME} 'P 1'\n" + sites)))
+    assert reason in ("unknown_element", "incomplete")
+
+
+@pytest.mark.parametrize("label", ["Va1", "T1", "M1"])
+def test_labels_that_are_no_elements_are_rejects(tmp_path: Path, label: str) -> None:
+    sites = SITES + f"Na1 0 0 0\n{label} 0.5 0.5 0.5\n"
+    result = written(tmp_path, "a.cif", cif(CUBE + f"{NAME} 'P 1'\n" + sites))
+    assert rejected(result)[0] == "unknown_element"
+
+
+def test_capital_types_and_water_oxygen_stay_elements(tmp_path: Path) -> None:
+    sites = TYPED + "A1 CO3+ 0 0 0\nA2 OW 0.5 0.5 0.5\n"
+    text = cif(CUBE + f"{NAME} 'P 1'\n" + sites)
+    assert accepted(written(tmp_path, "a.cif", text))[0] == "CoO"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("_atom_site_disorder_group", "1 2", "partial_occupancy"),
+        ("_atom_site_disorder_group", ". -1", "partial_occupancy"),
+        ("_atom_site_calc_flag", "d dum", "unknown_element"),
+    ],
+)
+def test_sites_that_are_not_all_there_are_rejects(
+    tmp_path: Path, column: str, values: str, reason: str
+) -> None:
+    one, other = values.split()
+    sites = SITES + f"{column}\nNa1 0 0 0 {one}\nCl1 0.5 0.5 0.5 {other}\n"
+    text = cif(CUBE + f"{NAME} 'P 1'\n" + sites)
+    assert rejected(written(tmp_path, "a.cif", text))[0] == reason
+
+
+def test_wyckoff_positions_are_held_against_the_operations(tmp_path: Path) -> None:
+    sites = SITES + "_atom_site_Wyckoff_symbol\nNa1 0 0 0 4a\nCl1 0.5 0.5 0.5 8c\n"
+    text = cif(CUBE + f"{NAME} 'F m -3 m'\n" + sites)
+    assert "site 1" in str(accepted(written(tmp_path, "a.cif", text))[2])
+
+
+# --- POSCAR ---------------------------------------------------------------------------------------
+
+VECTORS = "5.64 0 0\n0 5.64 0\n0 0 5.64\n"
+PLACES = "Direct\n0 0 0\n0.5 0.5 0.5\n"
+
+
+def poscar(symbols: str, counts: str, rest: str = PLACES, scale: str = "1.0") -> str:
+    return f"x\n{scale}\n{VECTORS}{symbols}\n{counts}\n{rest}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (poscar("Na K Cl", "1 1"), "contradictory"),
+        (poscar("Na", "1 1"), "contradictory"),
+        (poscar("Na H.5", "1 1"), "unknown_element"),
+        (poscar("NA CL", "1 1"), "unknown_element"),
+        (poscar("Na Cl", "1 1", "Direct\n0 0 0 K\n0.5 0.5 0.5 Cl\n"), "contradictory"),
+        (poscar("Na Cl", "1 1", PLACES + "0.5 0.5 0\n"), "contradictory"),
+    ],
+)
+def test_symbols_counts_and_positions_of_a_poscar_agree(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    assert rejected(written(tmp_path, "POSCAR", text))[0] == reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        poscar("Na Cl", "1 1", scale="1.0d0 ! factor"),
+        poscar("Na_pv/ab12 Cl ! species", "1 1 # counts"),
+        poscar("Na Cl", "1 1", "Direct\n0.0d0 0 0\n5.0D-1 0.5 0.5\n"),
+        poscar("Na Cl", "1 1", "Selective\nDirect\n0 0 0 T T F Na1\n0.5 0.5 0.5 T T T Cl2\n"),
+        poscar("Na Cl", "1 1", PLACES + "\n0.1 0 0\n0 0 0\n"),
+    ],
+)
+def test_what_vasp_reads_is_read(tmp_path: Path, text: str) -> None:
+    assert accepted(written(tmp_path, "POSCAR", text)) == ("NaCl", 2, None)

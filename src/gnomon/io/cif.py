@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import BufferedReader
+from string import ascii_letters
 from typing import Any
 
 import gemmi
@@ -27,6 +28,9 @@ less than 0.001.  An atom moves by no more than that, to where symmetry puts it.
 
 SAME_PLACE = 2e-3
 """Fractional: sites that are this near are one place."""
+
+HEAVIEST = 103
+"""Atomic number beyond which a label names no element: ``Nh4`` is no nihonium."""
 
 ROOM = 4.0
 """Å beyond which a closest distance tells nothing of a setting."""
@@ -55,8 +59,14 @@ _NAMES = (
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _CODE = ("_space_group_it_coordinate_system_code",)
 _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
+_FORMULAS = tuple(f"_chemical_formula_{x}" for x in ("sum", "structural", "moiety", "iupac"))
+_MULTIPLICITIES = tuple(
+    f"_atom_site_{x}"
+    for x in ("symmetry_multiplicity", "site_symmetry_multiplicity", "wyckoff_symbol")
+)
 _SUPERSPACE = re.compile("_space_group_(symop_)?(magn_)?ssg_")
 _MAGNETIC = re.compile("_space_group_magn_(name|number)")
+_MOLECULAR = frozenset(("H", "C", "N", "O", "S", "P", "Cl"))
 _MOLECULES = re.compile("OH|NO3|WAT", re.IGNORECASE)
 
 
@@ -190,6 +200,12 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
         raise UnusableError(Reason.incomplete, f"{absent} coordinates are not given")
     if any(value not in ("", "0") for value in tags.get("_atom_site_attached_hydrogens", ())):
         raise UnusableError(Reason.incomplete, "hydrogen atoms are implied, without positions")
+    if "dum" in map(str.lower, tags.get("_atom_site_calc_flag", ())):
+        raise UnusableError(Reason.unknown_element, "a dummy site, which is no atom")
+    groups = set(tags.get("_atom_site_disorder_group", ())) - {"", "0"}
+    if len(groups) > 1 or any(group.startswith("-") for group in groups):
+        detail = f"sites that exclude each other (disorder groups {', '.join(sorted(groups))})"
+        raise UnusableError(Reason.partial_occupancy, detail)
     if any(_SUPERSPACE.match(tag) for tag in tags) or (
         _one(tags, "_cell_modulation_dimension") not in ("", "0")
     ):
@@ -197,10 +213,10 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
 
 
 def _formula(tags: Tags) -> Formula | None:
-    given = _one(tags, "_chemical_formula_sum", "_chemical_formula_structural")
-    found = Formula.parse(given) if given else None
+    given = [value for tag in _FORMULAS if (value := _one(tags, tag))]
+    found = next(filter(None, map(Formula.parse, given)), None)
     if given and found is None:
-        warnings.warn(f"the formula {given!r} is not understood", stacklevel=1)
+        warnings.warn(f"the formula {given[0]!r} is not understood", stacklevel=1)
     return found
 
 
@@ -225,8 +241,18 @@ def _occupancy(value: str) -> float:
 
 
 def _of_type(kind: str) -> str:
-    """The symbol in a type such as ``Al3+``; letters of either case, D and T included."""
+    """The symbol in a type such as ``Al3+``; letters of either case, D and T included.
+
+    Raises:
+        UnusableError: for a vacancy, several atoms (``NH4``) and what is no element.
+    """
     letters = re.match("[A-Za-z]*", kind)[0].capitalize()  # type: ignore[index]
+    one = _is_element(letters) and element_number(letters) <= HEAVIEST
+    several = Formula.parse(kind) if not one or re.search(r"\d[A-Z]", kind) else None
+    if several is not None and len(several.amounts) > 1 and several.amounts.keys() <= _MOLECULAR:
+        raise UnusableError(Reason.incomplete, f"the site {kind!r} stands for several atoms")
+    if _is_vacancy(letters):
+        raise UnusableError(Reason.unknown_element, f"the type {kind!r} is a vacancy")
     for symbol in (letters, letters[:2], letters[:1]):
         if _is_element(symbol):
             return symbol
@@ -237,8 +263,9 @@ def _of_label(label: str, formula: Formula | None) -> str:
     """The symbol in a label such as ``CA1``: one of the formula's elements, where it is given."""
     letters = re.match("[A-Za-z]*", label)[0]  # type: ignore[index]
     readings = [s for s in (letters[:2].capitalize(), letters[:1].upper()) if _is_element(s)]
-    readings = list(dict.fromkeys(readings))
-    if not readings:
+    # T is a tetrahedral site as often as tritium, and what is beyond lawrencium is none of both
+    readings = [r for r in dict.fromkeys(readings) if r != "T" and element_number(r) <= HEAVIEST]
+    if not readings or (_is_vacancy(letters) and not (formula and "V" in formula.amounts)):
         raise UnusableError(Reason.unknown_element, f"the site {label!r} names no element")
     plain = letters[1:2].islower() or len(readings) == 1
     if formula is None:
@@ -254,6 +281,10 @@ def _of_label(label: str, formula: Formula | None) -> str:
     if len(known) > 1 and not plain:
         warnings.warn(f"the site {label!r} may be {' or '.join(known)}", stacklevel=1)
     return known[0]
+
+
+def _is_vacancy(letters: str) -> bool:
+    return letters.lower() in ("va", "vac", "vacancy")
 
 
 def _is_element(symbol: str) -> bool:
@@ -402,8 +433,10 @@ def _multiplicities(
     Raises:
         UnusableError: if anything is, and ``strict``.
     """
-    for tag in ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity"):
-        stated = tags.get(tag, [])
+    for tag in _MULTIPLICITIES:
+        stated = [
+            value.rstrip(ascii_letters) for value in tags.get(tag, ())
+        ]  # 4a is a Wyckoff position
         if not stated or not all(value.isdecimal() for value in stated):
             continue
         said, built = np.array(stated, int), np.array(list(map(len, parts)))

@@ -20,7 +20,17 @@ VOLUME = (0.005, 0.02)
 DENSITY = (0.03, 0.10)
 """The same for a stated density."""
 
-_TERM = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
+MAX_FORMULA = 1000
+"""Characters of a formula that are read."""
+
+_NUMBER = r"(\d+\.?\d*|\.\d+)?"
+_TERM = re.compile(rf"([A-Z][a-z]?){_NUMBER}")
+_GROUP = re.compile(rf"[(\[{{]([^()\[\]{{}}]*)[)\]}}]{_NUMBER}")
+_PART = re.compile(rf"{_NUMBER}(.*)")
+_JOINTS = re.compile(r"\s\.\s*|[·•*,?]|\.\s|\.(?=\d*\(?H2O)")
+"""Between the parts of a formula: ``Ca S O4 . 2(H2 O)``."""
+_CHARGE = re.compile(r"(?<=[A-Za-z\d)\]}])(?:\s+\d*[+-]|(?<=[A-Za-z])\d*[+-]\d*)(?![\dA-Za-z])")
+"""Of an ion, with what may also be an amount: ``O2-``."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,14 @@ class Formula:
 
     @classmethod
     def parse(cls, text: str) -> "Formula | None":
-        """A plain formula such as ``Al2 Mg O4``; None for brackets, charges and anything else."""
+        """``Al2 Mg O4``, ``Ca (O H)2``, ``CuSO4.5H2O``; None for anything else.
+
+        Of a formula with charges the elements alone are kept: any amount is within rounding.
+        """
         amounts: dict[str, float] = {}
         rounding: dict[str, float] = {}
-        compact = "".join(text.split())
+        neutral, charges = _CHARGE.subn("", text[:MAX_FORMULA])
+        compact = "".join(map(_multiplied, _JOINTS.split(neutral)))
         if not compact or _TERM.sub("", compact):
             return None
         for symbol, number in _TERM.findall(compact):
@@ -45,8 +59,23 @@ class Formula:
                 return None
             amounts[element] = amounts.get(element, 0.0) + float(number or 1)
             rounding[element] = rounding.get(element, 0.0) + (10.0**-decimals if decimals else 0.0)
+            rounding[element] += np.inf if charges else 0.0
         amounts = {element: amount for element, amount in amounts.items() if amount > 0}
         return cls(amounts, rounding) if amounts else None
+
+
+def _multiplied(part: str) -> str:
+    """A part of a formula, ``2(H2 O)``, without factors in front and brackets."""
+
+    def times(content: str, factor: str | None) -> str:
+        if not factor:
+            return content
+        return _TERM.sub(lambda m: f"{m[1]}{float(m[2] or 1) * float(factor):g}", content)
+
+    part = _PART.sub(r"(\2)\1", "".join(part.split()), count=1)
+    while (outer := _GROUP.sub(lambda m: times(m[1], m[2]), part)) != part:
+        part = outer
+    return part
 
 
 @dataclass(frozen=True)

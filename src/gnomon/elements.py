@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
@@ -90,13 +91,19 @@ def _meant(text: str) -> str:
 
 
 @cache
-def electronegativities() -> Float64[np.ndarray, "119"]:
-    """Pauling's scale by atomic number (pymatgen); NaN, which compares with nothing, for none."""
+def element(z: int) -> Any:
+    """pymatgen's facts of an element."""
     from pymatgen.core import Element
 
+    return Element(SYMBOLS[z])
+
+
+@cache
+def electronegativities() -> Float64[np.ndarray, "119"]:
+    """Pauling's scale by atomic number (pymatgen); NaN, which compares with nothing, for none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No Pauling electronegativity")
-        return np.array([np.nan, *(float(Element(symbol).X) for symbol in SYMBOLS[1:])])
+        return np.array([np.nan, *(float(element(z).X) for z in range(1, MAX_Z + 1))])
 
 
 Counts = tuple[tuple[int, int], ...]

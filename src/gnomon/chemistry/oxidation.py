@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from gnomon.elements import SYMBOLS, Counts, atomic_number
+from gnomon.elements import SYMBOLS, Counts, atomic_number, element
 
 MAX_COMBINATIONS = 1_000_000
 """Sets of states tried for one compound; eight elements of five states each are 400,000."""
@@ -116,10 +116,7 @@ def write_ion(z: int, charge: int) -> str:
 @cache
 def common_states(z: int) -> tuple[int, ...]:
     """Oxidation states of an element that are common in the ICSD, through pymatgen."""
-    from pymatgen.core import Element
-
-    element = Element(SYMBOLS[z])
-    states = element.icsd_oxidation_states or element.common_oxidation_states
+    states = element(z).icsd_oxidation_states or element(z).common_oxidation_states
     return tuple(int(q) for q in states)
 
 

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from gnomon.elements import SYMBOLS, electronegativities
+from gnomon.elements import SYMBOLS, electronegativities, element
 from gnomon.hull.phases import atom_fractions
 
 ANIONS = ("H", "N", "O", "F", "Si", "S", "Cl", "Se", "Br", "Sb", "Te", "I")
@@ -90,11 +90,8 @@ def composition_features(composition: Int64[np.ndarray, "n 119"]) -> Float64[np.
 @cache
 def _groups() -> Float64[np.ndarray, "119 19"]:
     """One-hot group of the periodic table, lanthanoids and actinoids apart from group 3."""
-    from pymatgen.core import Element
-
     table = np.zeros((len(SYMBOLS), 19))
-    for z, symbol in enumerate(SYMBOLS[1:], start=1):
-        element = Element(symbol)
-        f_block = element.is_lanthanoid or element.is_actinoid
-        table[z, 18 if f_block else int(element.group) - 1] = 1.0
+    for z in range(1, len(SYMBOLS)):
+        f_block = element(z).is_lanthanoid or element(z).is_actinoid
+        table[z, 18 if f_block else int(element(z).group) - 1] = 1.0
     return table

@@ -54,8 +54,10 @@ def _of_chunk(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
     """
     per_atom = np.cbrt(crystals.volumes / crystals.n_atoms)
     unit = crystals.with_lattice(crystals.lattice / per_atom[:, None, None])
-    kind, first_kind, n_kinds = _kinds(unit)
     own = unit.crystal_index
+    kinds, kind = np.unique(own * 256 + unit.atomic_numbers, return_inverse=True)
+    n_kinds = np.bincount(kinds // 256, minlength=len(unit))
+    first_kind = np.cumsum(n_kinds) - n_kinds
     found = neighbors(unit, REACH)
 
     m = n_kinds[own]  # blocks of each atom
@@ -72,16 +74,6 @@ def _of_chunk(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
     mean, deviation = _moments(atoms, row, int(row_start[-1]))
     rows = np.split(np.concatenate([mean, deviation], axis=1), row_start[1:-1])
     return [own_rows.ravel() for own_rows in rows]
-
-
-def _kinds(
-    crystals: Crystals,
-) -> tuple[Int64[np.ndarray, " atoms"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """Kind (crystal, element) of each atom, the first kind of each crystal and how many it has."""
-    key = crystals.crystal_index * 256 + crystals.atomic_numbers
-    kinds, kind = np.unique(key, return_inverse=True)
-    n_kinds = np.bincount(kinds // 256, minlength=len(crystals))
-    return kind, np.cumsum(n_kinds) - n_kinds, n_kinds
 
 
 def _spread(

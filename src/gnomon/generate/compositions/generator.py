@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from gnomon.chemistry.oxidation import common_states
-from gnomon.elements import SYMBOLS, atomic_number, electronegativities, reduced_formula
+from gnomon.elements import SYMBOLS, atomic_number, electronegativities, element, reduced_formula
 from gnomon.generate import CHUNK
 from gnomon.generate.compositions.counting import Ion
 from gnomon.generate.substitution.limits import formula_key
@@ -118,7 +118,7 @@ class CompositionGenerator:
 
     def _options(self, z: int) -> list[_Option]:
         states = set(self.states.get(SYMBOLS[z], common_states(z)))
-        if self.zero_of_metals and _is_metal(z):
+        if self.zero_of_metals and element(z).is_metal:
             states.add(0)
         options = [_Option(q, q, int(np.sign(q)), False) for q in sorted(states)]
         if not states or not self.between:
@@ -208,10 +208,3 @@ def _less_electronegative(system: Sequence[int], row: Sequence[_Option]) -> bool
     scale = electronegativities()[list(system)]
     highest, lowest = scale[signs > 0].max(initial=0.0), scale[signs < 0].min(initial=np.inf)
     return bool(np.isfinite(scale).all() and highest < lowest)
-
-
-@cache
-def _is_metal(z: int) -> bool:
-    from pymatgen.core import Element
-
-    return bool(Element(SYMBOLS[z]).is_metal)

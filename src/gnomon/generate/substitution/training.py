@@ -10,7 +10,6 @@ pair of ions each, so Z factorises over positions, and the maximum is found exac
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from scipy.special import logsumexp, wrightomega
 
 from gnomon.chemistry.oxidation import ions
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
+from gnomon.elements import element
 from gnomon.generate.substitution.limits import skipped_table
 from gnomon.generate.substitution.model import SubstitutionModel, ion_charge
 from gnomon.run.listener import SILENT, Listener
@@ -243,7 +242,8 @@ def _prototype(structure: Protostructure, own: Iterable[str]) -> tuple[Prototype
     them: the ion of higher charge first, then by Pettifor's scale.
     """
     ranks = [
-        (-ion_charge(ion), _mendeleev_number(z))
+        # then Pettifor's scale of similarity (J. Phys. C 19, 285 (1986); noble gases first)
+        (-ion_charge(ion), float(element(z).mendeleev_no))
         for ion, z in zip(own, structure.elements.tolist(), strict=True)
     ]
     ways = []
@@ -254,11 +254,3 @@ def _prototype(structure: Protostructure, own: Iterable[str]) -> tuple[Prototype
     letters, _, order = min(ways)
     metal = all(charge == 0 for charge, _ in ranks)
     return (metal, structure.space_group, letters), order
-
-
-@cache
-def _mendeleev_number(z: int) -> float:
-    """Pettifor's scale of chemical similarity (J. Phys. C 19, 285 (1986); noble gases first)."""
-    from pymatgen.core import Element
-
-    return float(Element(SYMBOLS[z]).mendeleev_no)

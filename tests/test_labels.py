@@ -10,9 +10,10 @@ import spglib
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gnomon.chemistry import prototypes
+from gnomon.chemistry.prototypes import prototypes
 from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
+from gnomon.run.files import file_of_package
 from gnomon.structure.labels import (
     anonymous_label,
     pearson_symbol,
@@ -33,7 +34,7 @@ TOUCHING = 0.3
 
 
 def library(n_species):
-    return prototypes.prototypes(n_species, 14)
+    return prototypes(n_species, 14)
 
 
 def cubic(a, numbers, frac):
@@ -108,7 +109,8 @@ def test_a_crystal_without_symmetry_has_an_empty_label():
 
 def test_labels_agree_with_the_ones_that_aflow_gave():
     """Of all 288, up to the order of species and the choice of origin that AFLOW leaves open."""
-    entries = json.loads(gzip.decompress(prototypes._library_file().read_bytes()))
+    library = file_of_package("pymatgen.analysis.prototypes", "aflow_prototypes.json.gz")
+    entries = json.loads(gzip.decompress(library.read_bytes()))
     differ = []
     for entry in entries:
         lattice, sites = entry["snl"]["lattice"]["matrix"], entry["snl"]["sites"]

@@ -62,7 +62,7 @@ class Double:
     def labels(self, given: Crystals, shape: Shape = SHAPE) -> Labels:
         """Energies, forces and stresses."""
         with jax.enable_x64(True):
-            batch = pack(given, self.config.cutoff, shape=shape, dtype=np.float64)
+            batch = pack(given, neighbors(given, self.config.cutoff), shape=shape, dtype=np.float64)
             e, f, s = (np.asarray(x) for x in compiled(self.potential, batch))
         return Labels(e[: len(given)], f[: given.offsets[-1]], s[: len(given)])
 

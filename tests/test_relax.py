@@ -60,7 +60,7 @@ class Thin(Calculator):  # type: ignore[misc]  # ASE has no types
         super().calculate(atoms, properties, system_changes)
         a = self.atoms
         one = Crystals.single(a.cell[:], a.numbers, a.get_scaled_positions(wrap=False))
-        batch = pack(one, self.potential.cutoff, shape=Shape(8, 128, 1))
+        batch = pack(one, neighbors(one, self.potential.cutoff), shape=Shape(8, 128, 1))
         energy, forces, stress = (np.asarray(x) for x in compiled(self.potential.potential, batch))
         s = stress[0]
         self.results = {

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Shaped
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.io.labels import Labels
 from gnomon.io.objects import to_ase
 from gnomon.potential.predict import LoadedPotential
@@ -52,10 +52,8 @@ class PotentialLabeller:
         labels = Labels.none(len(crystals), int(crystals.offsets[-1]))
         if known.any():
             chosen = np.flatnonzero(known)
-            atoms, _ = ragged_take(crystals.offsets, chosen)
             found = self.potential.predict(crystals.take(chosen))
-            labels.energy[chosen], labels.stress[chosen] = found.energy, found.stress
-            labels.forces[atoms] = found.forces
+            labels.put(crystals.offsets, chosen, found)
         return labels, np.where(known, "", "an element that the potential lacks").astype(object)
 
 
@@ -76,12 +74,11 @@ class AseLabeller:
             atoms.calc = self.calculator
             try:
                 energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-                stress = atoms.get_stress(voigt=False)
+                found = [energy], forces, [atoms.get_stress(voigt=False)]
             except Exception as error:  # calculators raise anything; the row says what it was
                 reasons[i] = f"{type(error).__name__}: {error}"
                 continue
-            labels.energy[i], labels.stress[i] = energy, stress
-            labels.forces[slice(*crystals.offsets[i : i + 2])] = forces
+            labels.put(crystals.offsets, np.array([i]), found)
         return labels, reasons
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,30 +15,16 @@ from jaxtyping import Array, Bool, Float, Float64, Shaped
 from gnomon.crystals import Crystals
 from gnomon.dynamics.descent import HISTORY, Descent, Rows
 from gnomon.dynamics.invariance import Invariance
-from gnomon.potential.batch import ROW, AtomBatch, Shape, pack
+from gnomon.potential.batch import AtomBatch, Shape, pack, rows_of
 from gnomon.structure.neighbors import Neighbors, neighbors
 
 ATOMS, CELLS, VALUES = -2, -3, -1
 """Where arrays count atoms, cells (3, 3), and values one for each crystal."""
 
-_ROWS = Rows(ATOMS, CELLS)
-AXES = Descent(
-    positions=ATOMS,
-    lattice=CELLS,
-    energy=VALUES,
-    force=_ROWS,
-    stress=CELLS,
-    fmax=VALUES,
-    step=_ROWS,
-    steps=_ROWS,
-    changes=_ROWS,
-    weight=VALUES,
-    trust=VALUES,
-    haste=VALUES,
-    jacobian=VALUES,
-    calls=VALUES,
-    active=VALUES,
-)
+_AXES: dict[str, Any] = dict.fromkeys(Descent._fields, VALUES)
+_AXES |= dict.fromkeys(("lattice", "stress"), CELLS)
+_AXES |= dict.fromkeys(("force", "step", "steps", "changes"), Rows(ATOMS, CELLS))
+AXES = Descent(**_AXES | {"positions": ATOMS})
 """Along which axis the states of crystals are put together."""
 
 
@@ -185,8 +171,7 @@ def find_pairs(lanes: Sequence[Lane], reach: float) -> None:
             found.distances[a:b],
             found.shifts[a:b],
         )
-        degree = np.bincount(own.receivers, minlength=lane.n_atoms)
-        lane.pairs = Pairs(own, crystal, int((-(-degree // ROW)).sum()))
+        lane.pairs = Pairs(own, crystal, int(rows_of(own, lane.n_atoms).sum()))
 
 
 def shape_of(lanes: Sequence[Lane]) -> Shape:
@@ -198,7 +183,7 @@ def shape_of(lanes: Sequence[Lane]) -> Shape:
     )
 
 
-def to_device(lanes: Sequence[Lane], reach: float, shape: Shape) -> tuple[AtomBatch, Descent]:
+def to_device(lanes: Sequence[Lane], shape: Shape) -> tuple[AtomBatch, Descent]:
     """A batch with the lanes' neighbours, and where each lane stands; padding does not move."""
     pairs = [lane.pairs for lane in lanes if lane.pairs is not None]
     starts = np.cumsum([0, *(lane.n_atoms for lane in lanes[:-1])])
@@ -209,7 +194,7 @@ def to_device(lanes: Sequence[Lane], reach: float, shape: Shape) -> tuple[AtomBa
         np.concatenate([p.found.shifts for p in pairs]),
     )
     crystals = Crystals.concatenate([p.crystal for p in pairs])
-    batch = pack(crystals, reach, found=found, shape=shape)
+    batch = pack(crystals, found, shape=shape)
     spare_atoms, spare = shape.atoms - len(crystals.frac_coords), shape.crystals - len(lanes)
     padding = resting(np.zeros((spare_atoms, 3)), np.tile(np.eye(3), (spare, 1, 1)), np.ones(spare))
     states = [*(lane.state for lane in lanes), padding._replace(active=np.zeros(spare, bool))]

@@ -117,7 +117,7 @@ class _Work:
         began = time.monotonic()
         shares = np.array([lane.rows + 1 for lane in lanes], dtype=np.float64)
         shape = self.capacity.fitting(shape_of(lanes), octaves=OCTAVES)
-        batch, start = to_device(lanes, self.reach, shape)
+        batch, start = to_device(lanes, shape)
         state, serves = descend(self.potential.potential, batch, start, self._limits(lanes))
         from_device(lanes, state, serves)
         seconds = (time.monotonic() - began) * shares / shares.sum()

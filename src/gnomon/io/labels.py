@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,3 +35,11 @@ class Labels(NamedTuple):
         """Those of some of the crystals, whose atoms lie between these offsets."""
         atoms, _ = ragged_take(offsets, index)
         return Labels(self.energy[index], self.forces[atoms], self.stress[index])
+
+    def put(
+        self, offsets: Int[np.ndarray, " n_plus_1"], index: Int[np.ndarray, " k"], found: Any
+    ) -> None:
+        """Set those of some of the crystals; what comes behind theirs, as padding, is left out."""
+        atoms, _ = ragged_take(offsets, index)
+        for mine, rows, theirs in zip(self, (index, atoms, index), found, strict=True):
+            mine[rows] = theirs[: len(rows)]

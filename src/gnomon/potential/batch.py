@@ -84,15 +84,19 @@ class AtomBatch(eqx.Module):
 
 def needed(crystals: Crystals, found: Neighbors) -> Shape:
     """The smallest shape for these crystals."""
-    rows = -(-np.bincount(found.receivers, minlength=crystals.offsets[-1]) // ROW)
-    return Shape(int(crystals.offsets[-1]), int(rows.sum()), len(crystals))
+    atoms = int(crystals.offsets[-1])
+    return Shape(atoms, int(rows_of(found, atoms).sum()), len(crystals))
+
+
+def rows_of(found: Neighbors, n_atoms: int) -> Int64[np.ndarray, " atoms"]:
+    """Rows that the neighbours of each atom fill."""
+    return -(-np.bincount(found.receivers, minlength=n_atoms) // ROW)
 
 
 def pack(
     crystals: Crystals,
-    cutoff: float,
+    found: Neighbors,
     *,
-    found: Neighbors | None = None,
     shape: Shape | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> AtomBatch:
@@ -100,27 +104,24 @@ def pack(
 
     Args:
         crystals: at least one.
-        cutoff: Å; with a skin added where the batch is to serve while the atoms move.
-        found: their neighbours within the cutoff, where they are known already.
+        found: their neighbours within the cutoff; with a skin added to it where the batch is to
+            serve while the atoms move.
         shape: sizes with padding; the smallest of a few that fits, where none is given.
         dtype: of positions and lattice.
 
     Raises:
         ValueError: if the shape is too small.
     """
-    found = neighbors(crystals, cutoff) if found is None else found
     least = needed(crystals, found)
     shape = least.rounded() if shape is None else shape
     if not shape.covers(least):
         raise ValueError(f"a batch of {tuple(shape)} does not hold {tuple(least)}: give a larger")
     n = least.atoms
-    of_atom = np.repeat(np.arange(len(crystals)), crystals.n_atoms)
-    cart_coords = np.einsum("ni,nij->nj", crystals.frac_coords, crystals.lattice[of_atom])
     senders, shifts, mask, receivers = _in_rows(found, n, shape)
     return AtomBatch(
         atomic_numbers=padded(crystals.atomic_numbers.astype(np.int32), shape.atoms, 0),
-        crystal=padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
-        positions=padded(cart_coords.astype(dtype), shape.atoms, 0),
+        crystal=padded(crystals.crystal_index.astype(np.int32), shape.atoms, shape.crystals - 1),
+        positions=padded(crystals.cart_coords.astype(dtype), shape.atoms, 0),
         lattice=np.concatenate(
             [crystals.lattice, np.tile(np.eye(3), (shape.crystals - len(crystals), 1, 1))]
         ).astype(dtype),
@@ -148,7 +149,7 @@ def batches(
         chosen = order[start : start + count]
         part = crystals.take(chosen)
         found = neighbors(part, cutoff + skin)
-        rows = -(-np.bincount(found.receivers, minlength=part.offsets[-1]) // ROW)
+        rows = rows_of(found, int(part.offsets[-1]))
         used = np.cumsum(np.add.reduceat(rows, part.offsets[:-1]))
         fits = max(1, int(np.searchsorted(used, capacity.rows, side="right")))
         if fits < count:
@@ -158,7 +159,7 @@ def batches(
         least = needed(part, found)
         whole = start > 0 or len(chosen) < len(order)
         shape = capacity if whole and capacity.covers(least) else capacity.fitting(least)
-        yield chosen, pack(part, cutoff + skin, found=found, shape=shape)
+        yield chosen, pack(part, found, shape=shape)
         start += len(chosen)
 
 
@@ -172,8 +173,7 @@ def _in_rows(
     found: Neighbors, n_atoms: int, shape: Shape
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Neighbours, sorted by receiver, spread over rows."""
-    degree = np.bincount(found.receivers, minlength=n_atoms)
-    rows = -(-degree // ROW)
+    degree, rows = np.bincount(found.receivers, minlength=n_atoms), rows_of(found, n_atoms)
     first_row, first_pair = np.cumsum(rows) - rows, np.cumsum(degree) - degree
     place = np.arange(len(found.receivers)) - first_pair[found.receivers]
     at = first_row[found.receivers] * ROW + place

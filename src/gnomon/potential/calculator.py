@@ -201,7 +201,7 @@ class Listed:
         shape = least._replace(rows=math.ceil(HEADROOM * least.rows)).rounded()
         if before is not None and before.atoms == shape.atoms and before.covers(least):
             shape = before if before.rows <= SLACK * shape.rows else shape
-        batch = pack(crystal, reach, found=found, shape=shape)
+        batch = pack(crystal, found, shape=shape)
         return cls(jax.device_put(batch), atoms.copy(), lattice, images)
 
     def serves(self, atoms: ase.Atoms, cutoff: float, skin: float) -> bool:

@@ -1,7 +1,6 @@
 """Batches of one shape from labelled frames, assembled while the network computes.
 
-Neighbours are sought once a frame and kept in rows, as ``AtomBatch`` holds them, in few bytes: a
-batch is a few gathers of NumPy.
+Neighbours are sought once a frame and kept in few bytes.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int8, Int64, UInt8, UInt16
+from jaxtyping import Bool, Float32, Int8, Int64, UInt16
 
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.io.frames import Frames
-from gnomon.potential.batch import ROW, AtomBatch, Shape, needed, pack, padded
-from gnomon.structure.neighbors import neighbors
+from gnomon.potential.batch import AtomBatch, Shape, pack, padded, rows_of
+from gnomon.structure.neighbors import Neighbors, neighbors
 
 CHUNK = 256
 """Frames whose neighbours are sought at a time."""
@@ -49,33 +48,26 @@ class Targets(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Frames with their neighbours in rows; indices count from the first atom of each crystal.
+    """Frames with their neighbours; indices count from the first atom of each crystal.
 
     Attributes:
         frames: geometries and labels.
-        cart_coords: Å, of each atom.
-        row_offsets: where the rows of each crystal begin and end.
-        receivers, senders, shifts: of each row; see ``AtomBatch``.
-        degrees: places that a row fills.
+        pair_offsets: where the pairs of each crystal begin and end.
+        receivers, senders, shifts: of each pair; see ``Neighbors``.
+        n_rows: rows that the neighbours of each frame fill; see ``AtomBatch``.
     """
 
     frames: Frames
-    cart_coords: Float64[np.ndarray, "atoms 3"]
-    row_offsets: Int64[np.ndarray, " n_plus_1"]
-    receivers: UInt16[np.ndarray, " rows"]
-    senders: UInt16[np.ndarray, "rows width"]
-    shifts: Int8[np.ndarray, "rows width 3"]
-    degrees: UInt8[np.ndarray, " rows"]
-
-    @property
-    def n_rows(self) -> Int64[np.ndarray, " n"]:
-        """Rows of each frame."""
-        return np.diff(self.row_offsets)
+    pair_offsets: Int64[np.ndarray, " n_plus_1"]
+    receivers: UInt16[np.ndarray, " pairs"]
+    senders: UInt16[np.ndarray, " pairs"]
+    shifts: Int8[np.ndarray, "pairs 3"]
+    n_rows: Int64[np.ndarray, " n"]
 
     @property
     def avg_n_neighbors(self) -> float:
         """Neighbours of an atom, on average."""
-        return float(self.degrees.sum(dtype=np.int64) / max(1, len(self.cart_coords)))
+        return len(self.receivers) / max(1, int(self.frames.crystals.offsets[-1]))
 
 
 def prepare(frames: Frames, cutoff: float) -> Samples:
@@ -84,37 +76,37 @@ def prepare(frames: Frames, cutoff: float) -> Samples:
     Raises:
         ValueError: for a frame too large or too skewed for the small integers that keep it.
     """
-    parts = [_rows(frames.crystals[i : i + CHUNK], cutoff) for i in range(0, len(frames), CHUNK)]
-    counts, receivers, senders, shifts, degrees = (
+    parts = [_pairs(frames.crystals[i : i + CHUNK], cutoff) for i in range(0, len(frames), CHUNK)]
+    counts, receivers, senders, shifts, n_rows = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
-    row_offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    coords = frames.crystals.cart_coords
-    return Samples(frames, coords, row_offsets, receivers, senders, shifts, degrees)
+    pair_offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return Samples(frames, pair_offsets, receivers, senders, shifts, n_rows)
 
 
-def _rows(
+def _pairs(
     crystals: Crystals, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of each crystal, then receivers, senders, shifts and degrees of the rows."""
+    """How many pairs each crystal has; receivers, senders and shifts of them; rows of each."""
     found = neighbors(crystals, cutoff)
-    batch = pack(crystals, cutoff, found=found, shape=needed(crystals, found))
-    receivers, mask = np.asarray(batch.receivers), np.asarray(batch.mask)
-    of_row = crystals.crystal_index[receivers]
-    first = crystals.offsets[:-1][of_row]
-    senders = np.where(mask, np.asarray(batch.senders) - first[:, None], 0)
-    shifts = np.asarray(batch.shifts)
-    if senders.max(initial=0) > np.iinfo(np.uint16).max or np.abs(shifts).max(initial=0) > 127:
+    of_atom = crystals.crystal_index
+    of_pair = of_atom[found.receivers]
+    first = crystals.offsets[of_pair]
+    receivers, senders = found.receivers - first, found.senders - first
+    if (
+        senders.max(initial=0) > np.iinfo(np.uint16).max
+        or np.abs(found.shifts).max(initial=0) > 127
+    ):
         raise ValueError(
             "a frame has over 65,536 atoms, or neighbours over 127 cells away: train on the "
             "reduced cells of such frames, or leave them out"
         )
     return (
-        np.bincount(of_row, minlength=len(crystals)),
-        (receivers - first).astype(np.uint16),
+        np.bincount(of_pair, minlength=len(crystals)),
+        receivers.astype(np.uint16),
         senders.astype(np.uint16),
-        shifts.astype(np.int8),
-        mask.sum(axis=1).astype(np.uint8),
+        found.shifts.astype(np.int8),
+        np.add.reduceat(rows_of(found, len(of_atom)), crystals.offsets[:-1]),
     )
 
 
@@ -189,31 +181,20 @@ def assemble(
     samples: Samples, chosen: Int64[np.ndarray, " k"], shape: Shape
 ) -> tuple[AtomBatch, Targets]:
     """The batch of these frames, and their labels."""
-    frames, crystals = samples.frames, samples.frames.crystals
-    atoms, atom_offsets = ragged_take(crystals.offsets, chosen)
-    rows, row_offsets = ragged_take(samples.row_offsets, chosen)
-    r, k = len(rows), len(chosen)
-    of_row = np.repeat(atom_offsets[:-1], np.diff(row_offsets)).astype(np.int32)
-    mask = np.zeros((shape.rows, ROW), bool)
-    mask[:r] = np.arange(ROW) < samples.degrees[rows][:, None]
-    senders = np.full((shape.rows, ROW), shape.atoms - 1, np.int32)
-    senders[:r] = np.where(mask[:r], samples.senders[rows] + of_row[:, None], shape.atoms - 1)
-    of_atom = np.repeat(np.arange(k), np.diff(atom_offsets))
-    batch = AtomBatch(
-        atomic_numbers=padded(crystals.atomic_numbers[atoms].astype(np.int32), shape.atoms, 0),
-        crystal=padded(of_atom.astype(np.int32), shape.atoms, shape.crystals - 1),
-        positions=padded(samples.cart_coords[atoms].astype(np.float32), shape.atoms, 0),
-        lattice=np.concatenate(
-            [crystals.lattice[chosen], np.tile(np.eye(3), (shape.crystals - k, 1, 1))]
-        ).astype(np.float32),
-        senders=senders,
-        shifts=padded(samples.shifts[rows].astype(np.float32), shape.rows, 0),
-        mask=mask,
-        receivers=padded(samples.receivers[rows] + of_row, shape.rows, shape.atoms - 1),
+    frames, crystals = samples.frames, samples.frames.crystals.take(chosen)
+    atoms, _ = ragged_take(samples.frames.crystals.offsets, chosen)
+    pairs, pair_offsets = ragged_take(samples.pair_offsets, chosen)
+    first = np.repeat(crystals.offsets[:-1], np.diff(pair_offsets))
+    found = Neighbors(
+        samples.receivers[pairs] + first,
+        samples.senders[pairs] + first,
+        np.full(len(pairs), np.nan),  # no batch holds distances
+        samples.shifts[pairs],
     )
+    batch = pack(crystals, found, shape=shape)
     targets = Targets(
         padded(frames.energy[chosen].astype(np.float32), shape.crystals, np.nan),
-        padded(np.diff(atom_offsets).astype(np.float32), shape.crystals, 1),
+        padded(crystals.n_atoms.astype(np.float32), shape.crystals, 1),
         padded(frames.forces[atoms].astype(np.float32), shape.atoms, np.nan),
         padded(frames.stress[chosen].astype(np.float32), shape.crystals, np.nan),
     )

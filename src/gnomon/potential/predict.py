@@ -10,7 +10,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.io.labels import Labels
 from gnomon.io.objects import as_crystals
@@ -76,13 +76,8 @@ class LoadedPotential:
             )
         found = Labels.none(len(crystals), int(crystals.offsets[-1]))
         for chosen, batch in batches(crystals, self.cutoff, capacity):
-            energy, forces, stress = map(np.asarray, compiled(self.potential, batch))
-            found.energy[chosen], found.stress[chosen] = (
-                energy[: len(chosen)],
-                stress[: len(chosen)],
-            )
-            atoms, _ = ragged_take(crystals.offsets, chosen)
-            found.forces[atoms] = forces[: len(atoms)]
+            answer = map(np.asarray, compiled(self.potential, batch))
+            found.put(crystals.offsets, chosen, answer)
         return found
 
     @cached_property

@@ -131,8 +131,7 @@ class _Run:
     config: PotentialTrainConfig
     split: Split
     training: Samples
-    validation: Samples | None
-    glimpse: Samples | None
+    glimpse: Frames | None
     shape: Shape
 
 
@@ -191,7 +190,8 @@ def train_potential(
         report=tell,
     )
     potential = eqx.combine(fitted.state.average, static)
-    errors = None if run.validation is None else validate(potential, run.validation, run.shape)
+    held = run.split.validation
+    errors = None if held is None else validate(potential, held, run.shape)
     card = _card(run, potential, fitted.state, fitted.place, errors, finished=True)
     return Weighted(potential, card)
 
@@ -240,8 +240,7 @@ def _prepare(lessons: Lessons, config: PotentialTrainConfig) -> _Run:
         config=config,
         split=split,
         training=training,
-        validation=prepare(held, cutoff) if held else None,
-        glimpse=prepare(held.take(few), cutoff) if held else None,
+        glimpse=held.take(few) if held else None,
         shape=batch_shape(training, config.optimizer.batch),
     )
 

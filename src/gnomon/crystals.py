@@ -159,14 +159,7 @@ class Crystals:
         self, index: Sequence[int] | Int[np.ndarray, " k"] | Bool[np.ndarray, " n"]
     ) -> Crystals:
         """A batch of the crystals at these indices (or where a Boolean mask is true), in order."""
-        chosen = np.asarray(index)
-        if chosen.dtype == bool:
-            if chosen.shape != (len(self),):
-                raise IndexError(f"a mask of {chosen.shape} for a batch of {len(self)}")
-            chosen = np.flatnonzero(chosen)
-        if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
-            raise IndexError(f"crystals are taken by integers or a mask, not by {chosen.dtype}")
-        chosen = np.arange(len(self))[chosen.astype(np.int64)]
+        chosen = chosen_rows(index, len(self))
         atoms, offsets = ragged_take(self.offsets, chosen)
         return Crystals(
             self.lattice[chosen], self.atomic_numbers[atoms], self.frac_coords[atoms], offsets
@@ -314,6 +307,24 @@ class Crystals:
             frac_coords=old @ inverse,
             offsets=self.offsets * copies,
         ).wrap()
+
+
+def chosen_rows(
+    index: Sequence[int] | Int[np.ndarray, " k"] | Bool[np.ndarray, " n"], n: int
+) -> Int64[np.ndarray, " k"]:
+    """The indices into n crystals, counted from the start, of indices or of a Boolean mask.
+
+    Raises:
+        IndexError: for an index outside, a mask of another length, or no integers.
+    """
+    chosen = np.asarray(index)
+    if chosen.dtype == bool:
+        if chosen.shape != (n,):
+            raise IndexError(f"a mask of {chosen.shape} for a batch of {n}")
+        chosen = np.flatnonzero(chosen)
+    if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
+        raise IndexError(f"crystals are taken by integers or a mask, not by {chosen.dtype}")
+    return np.arange(n)[chosen.astype(np.int64)]
 
 
 def ragged_take(

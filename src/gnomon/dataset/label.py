@@ -10,7 +10,6 @@ A part is renamed when it is whole.  A kill costs the part in work; the same com
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -24,14 +23,15 @@ from jaxtyping import Int64
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
-from gnomon.dataset.labellers import Labeller, PotentialLabeller, Reasons, unusable
+from gnomon.dataset.labellers import Labeller, PotentialLabeller, unusable
 from gnomon.dataset.perturb import PerturbConfig, Variants, perturbations
 from gnomon.dataset.way import on_the_way
 from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.io.checks import screen
 from gnomon.io.frames import Frames, write_frames
 from gnomon.io.reading import MAX_ATOMS, MAX_BYTES
-from gnomon.io.records import LABELS, Limits, Parsed
+from gnomon.io.records import Limits, Parsed
+from gnomon.io.tables import write_table
 from gnomon.learn.split import formula_hashes
 from gnomon.potential.predict import LoadedPotential
 from gnomon.run.files import write_atomically
@@ -146,10 +146,7 @@ def label(
         )
     given = crystals.take(asked[firsts])
     given = given.take(np.lexsort((ids, given.n_atoms)))
-    left_out = {
-        "held_out": len(crystals) - len(asked),
-        "repeated": len(asked) - len(given),
-    }
+    left_out = {"held_out": len(crystals) - len(asked), "repeated": len(asked) - len(given)}
     moved_by = {"moved_by": mover.scheme} if relaxed and mover is not None else {}
     _claim(out, given, labeller.scheme, config, {**origin, **moved_by}, left_out)
     parts = range(0, len(given), config.chunk)
@@ -160,7 +157,8 @@ def label(
                 given[start : start + config.chunk], labeller, config, mover
             )
             # the frames come last: where they are, the part is whole
-            _write_table(out / "lineage" / part.name, lineage)
+            (out / "lineage").mkdir(exist_ok=True)
+            write_table(out / "lineage" / part.name, lineage)
             write_frames(part, frames)
         listener.tick("labelling", i + 1, len(parts))
     return summarise(out)
@@ -194,7 +192,10 @@ def label_part(
         made.append(relaxed(*substituted(given, config), "substituted"))
     variants = Variants.concatenate(made)
     labels, failures = labeller.label(variants.crystals)
-    reasons = _first(failures, unusable(variants.crystals, labels), _unreadable(variants.crystals))
+    unfit = unusable(variants.crystals, labels)
+    # what a reader would reject, such as atoms in one place
+    unread = screen(Parsed.of(variants.crystals), Limits(MAX_ATOMS, MAX_BYTES)).details
+    reasons = np.select([failures != "", unfit != ""], [failures, unfit], unread)
     columns = {
         "id": variants.crystals.ids.tolist(),
         "parent_id": given.ids[variants.parent].tolist(),
@@ -229,14 +230,10 @@ def substituted(given: Crystals, config: LabelConfig) -> tuple[Crystals, Int64[n
         ids = np.array(chunk.lineage["parent_id"].to_pylist(), object)[rows]
         parents.append(np.array([index[id] for id in ids], np.int64))
     children, parent = Crystals.concatenate(batches), np.concatenate(parents)
-    lots = [hashlib.blake2b(f"{config.seed} {id}".encode()).digest() for id in children.ids]
-    count: Counter[int] = Counter()
-    chosen = []
-    for i in sorted(range(len(lots)), key=lots.__getitem__):
-        count[int(parent[i])] += 1
-        if count[int(parent[i])] <= config.substitutes:
-            chosen.append(i)
-    kept = np.array(sorted(chosen), np.int64)
+    lots = [hashlib.blake2b(f"{config.seed} {id}".encode()).hexdigest() for id in children.ids]
+    drawn = np.lexsort((np.array(lots), parent))
+    rank = np.arange(len(drawn)) - np.searchsorted(parent[drawn], parent[drawn])
+    kept = np.sort(drawn[rank < config.substitutes])
     return children.take(kept), parent[kept]
 
 
@@ -255,32 +252,6 @@ def summarise(out: Path) -> LabelSummary:
         rejected=dict(reasons.most_common()),
         **request["left_out"],
     )
-
-
-def _first(*reasons: Reasons) -> Reasons:
-    """The first reason of each crystal, empty where there is none."""
-    found = reasons[-1]
-    for earlier in reversed(reasons[:-1]):
-        found = np.where(earlier == "", found, earlier)
-    return found
-
-
-def _unreadable(crystals: Crystals) -> Reasons:
-    """What a reader would reject of these crystals, such as atoms in one place; else empty."""
-    n = len(crystals)
-    checked = screen(
-        Parsed(
-            crystals.lattice,
-            crystals.atomic_numbers.astype(np.int64),
-            crystals.frac_coords,
-            crystals.offsets,
-            pa.table({f.name: pa.nulls(n, f.type) for f in LABELS}),
-            np.full(n, None, object),
-            np.full(n, "", object),
-        ),
-        Limits(MAX_ATOMS, MAX_BYTES),
-    )
-    return checked.details
 
 
 def _claim(
@@ -304,11 +275,7 @@ def _claim(
         # hidden files: what a kill leaves of a file that was being written
         if out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
             raise LabelError(f"{out} holds other files: choose another folder, or empty it first")
-        whole = {
-            "request": request,
-            "left_out": dict(left_out),
-            **stamp(),
-        }
+        whole = {"request": request, "left_out": dict(left_out), **stamp()}
         write_atomically(file, json.dumps(whole, indent=2).encode())
         return
     before = json.loads(file.read_text("utf-8")).get("request", {})
@@ -319,9 +286,3 @@ def _claim(
             f"{out} was made with {key} {json.dumps(before.get(key))}, not "
             f"{json.dumps(request[key])}: choose another folder, or ask for the same"
         )
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())

@@ -6,7 +6,7 @@ import io
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int
 
-from gnomon.io import documents, extxyz
-from gnomon.io.arrow import Geometry
+from gnomon.io import documents, extxyz, parquet
 from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.reasons import InputError, Reason
-from gnomon.io.records import LABELS, Content, Limits, Parsed, Record, record, rejected, stack
+from gnomon.io.records import Content, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, content, find, stream
 
 READERS = {"extxyz": extxyz.records, "json": documents.records}
@@ -102,24 +101,14 @@ def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
 
 
 def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> Columns:
-    geometry = Geometry.of(table)
-    n, counts = len(geometry.lattice), np.diff(geometry.offsets)
+    parsed = parquet.columns(table, source, row)
+    n, counts = len(parsed.lattice), np.diff(parsed.offsets)
     forces, odd_forces = _lists(table, "forces", 3 * counts)
     stress, odd_stress = _lists(table, "stress", np.full(n, 9))
     first = table["first"].to_numpy() if "first" in table.column_names else np.zeros(n, bool)
-    bad = odd_forces | odd_stress
-    bad[geometry.misshapen] = True
-    columns = {f.name: pa.nulls(n, f.type) for f in LABELS}
-    columns["source"] = pa.array([f"{source}#{i}" for i in range(row, row + n)], pa.string())
-    parsed = Parsed(
-        geometry.lattice,
-        geometry.atomic_numbers,
-        geometry.frac_coords,
-        geometry.offsets,
-        pa.table(columns),
-        np.array([Reason.unreadable if b else None for b in bad], object),
-        np.where(bad, "null, or lists that do not hold 9, n, 3 n, 3 n and 9 numbers", ""),
-    )
+    bad = (odd_forces | odd_stress) & (parsed.reasons == None)  # noqa: E711  (elementwise)
+    parsed.reasons[bad] = Reason.unreadable
+    parsed.details[bad] = "lists of forces and stress that do not hold 3 n and 9 numbers"
     energy = np.asarray(table["energy"].cast(pa.float64()).to_numpy(), np.float64)
     labels = Labels(energy, forces.reshape(-1, 3), stress.reshape(-1, 3, 3))
     # a null is not the start of a relaxation
@@ -143,13 +132,10 @@ def _lists(
 # --- extended XYZ and JSON --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Label:
+class _Label(NamedTuple):
     """What a document says of its crystal."""
 
-    energy: float
-    forces: Float64[np.ndarray, "atoms 3"]
-    stress: Float64[np.ndarray, "3 3"]
+    labels: Labels
     first: bool
     scheme: str | None
 
@@ -161,20 +147,18 @@ class _Label:
         """
         energy, forces, stress = (facts.get(name) for name in ("energy", "forces", "stress"))
         virial = next((facts[name] for name in VIRIALS if facts.get(name) is not None), None)
-        if stress is None and virial is not None:
+        if stress is not None:
+            stress = matrix(stress)
+        elif virial is not None:
             stress = -matrix(virial) / volume
         if unread := sorted(map(str, filter(_is_label, facts))):
             warnings.warn(f"labels that are not read: {', '.join(unread)}", stacklevel=1)
+        labels = Labels.none(1, n_atoms)
+        for column, given in zip(labels, (energy, forces, stress), strict=True):
+            if given is not None:
+                column[...] = np.asarray(given, np.float64).reshape(column.shape)
         scheme = facts.get(SCHEME_KEY)
-        return cls(
-            np.nan if energy is None else float(energy),
-            np.full((n_atoms, 3), np.nan)
-            if forces is None
-            else np.asarray(forces, np.float64).reshape(n_atoms, 3),
-            np.full((3, 3), np.nan) if stress is None else matrix(stress),
-            bool(facts.get("first", False)),
-            None if scheme is None else str(scheme),
-        )
+        return cls(labels, bool(facts.get("first", False)), None if scheme is None else str(scheme))
 
 
 def _is_label(name: object) -> bool:
@@ -237,11 +221,7 @@ def _columns(items: Sequence[tuple[Record, _Label | None]]) -> Columns:
         raise InputError(f"{items[0][0].source} and later frames are of several schemes: {schemes}")
     return Columns(
         parsed,
-        Labels(
-            np.array([label.energy for label in labels], np.float64),
-            np.concatenate([label.forces for label in labels]),
-            np.stack([label.stress for label in labels]),
-        ),
+        Labels(*map(np.concatenate, zip(*(label.labels for label in labels), strict=True))),
         np.array([label.first for label in labels], bool),
         schemes[0] if schemes else None,
     )

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Float64, Int, Shaped
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals, chosen_rows, ragged_take
 from gnomon.io.arrow import to_arrow
 from gnomon.io.checks import screen
 from gnomon.io.frame_readers import Columns, files, parsed
@@ -117,15 +117,10 @@ class Frames:
                 if schemes
                 else "no frames to concatenate"
             )
-        return Frames(
-            Crystals.concatenate([b.crystals for b in batches]),
-            np.concatenate([b.energy for b in batches]),
-            np.concatenate([b.forces for b in batches]),
-            np.concatenate([b.stress for b in batches]),
-            np.concatenate([b.first for b in batches]),
-            np.concatenate([b.group for b in batches]),
-            schemes[0],
-        )
+        columns = ("energy", "forces", "stress", "first", "group")
+        joined = {name: np.concatenate([getattr(b, name) for b in batches]) for name in columns}
+        crystals = Crystals.concatenate([b.crystals for b in batches])
+        return Frames(crystals, scheme=schemes[0], **joined)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -133,12 +128,9 @@ class Frames:
 
     def take(self, index: Sequence[int] | Int[np.ndarray, " k"] | Bool[np.ndarray, " n"]) -> Frames:
         """The frames at these indices, or where a Boolean mask is true, in order."""
-        crystals = self.crystals.take(index)  # checks the index
-        chosen = np.asarray(index)
-        if chosen.dtype == bool:
-            chosen = np.flatnonzero(chosen)
-        chosen = np.arange(len(self))[chosen.astype(np.int64)]
+        chosen = chosen_rows(index, len(self))
         labels = Labels(self.energy, self.forces, self.stress).take(self.crystals.offsets, chosen)
+        crystals = self.crystals.take(chosen)
         return Frames(crystals, *labels, self.first[chosen], self.group[chosen], self.scheme)
 
     @property
@@ -306,9 +298,9 @@ def _parquet(frames: Frames) -> bytes:
     }.items():
         table = table.append_column(name, column)
     table = table.replace_schema_metadata({SCHEME_KEY: frames.scheme})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def _text(frames: Frames) -> bytes:
@@ -326,11 +318,8 @@ def _text(frames: Frames) -> bytes:
         if has_stress[i]:
             labels["stress"] = frames.stress[i][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
         atoms.calc = SinglePointCalculator(atoms, **labels)
-        atoms.info |= {
-            "id": frames.crystals.ids[i],
-            "first": bool(frames.first[i]),
-            SCHEME_KEY: frames.scheme,
-        }
+        facts = {"id": frames.crystals.ids[i], "first": bool(frames.first[i])}
+        atoms.info |= {**facts, SCHEME_KEY: frames.scheme}
         write_xyz(file, [atoms])
     return file.getvalue().encode()
 

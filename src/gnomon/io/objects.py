@@ -22,12 +22,10 @@ def to_pymatgen(crystals: Crystals) -> list[Any]:
     """A ``pymatgen.core.Structure`` for each crystal, with its numbers unchanged."""
     from pymatgen.core import Structure
 
-    structures = []
-    for i in range(len(crystals)):
-        lattice, numbers, frac_coords = crystals.arrays(i)
-        symbols = [SYMBOLS[z] for z in numbers]
-        structures.append(Structure(lattice, symbols, frac_coords))
-    return structures
+    return [
+        Structure(lattice, [SYMBOLS[z] for z in numbers], frac_coords)
+        for lattice, numbers, frac_coords in map(crystals.arrays, range(len(crystals)))
+    ]
 
 
 def as_crystals(given: Any) -> Crystals:
@@ -80,11 +78,10 @@ def to_ase(crystals: Crystals) -> list[Any]:
     """An ``ase.Atoms``, periodic along a, b and c, for each crystal."""
     from ase import Atoms
 
-    atoms = []
-    for i in range(len(crystals)):
-        lattice, numbers, frac_coords = crystals.arrays(i)
-        atoms.append(Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True))
-    return atoms
+    return [
+        Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True)
+        for lattice, numbers, frac_coords in map(crystals.arrays, range(len(crystals)))
+    ]
 
 
 def structure_content(

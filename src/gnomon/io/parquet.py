@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any
 
@@ -40,7 +41,7 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
     while True:
         try:
             batch = next(batches, None)
-            found = None if batch is None else _columns(pa.table(batch), source, row)
+            found = None if batch is None else columns(pa.table(batch), source, row)
         except InputError:
             raise
         except Exception as error:  # see records.record: a damaged page raises anything
@@ -55,7 +56,7 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
         yield stack([rejected(source, Reason.empty, "a table of no rows")])
 
 
-def _batches(file: pq.ParquetFile, chunk: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, chunk: int, wanted: list[str]) -> Iterator[pa.RecordBatch]:
     """About ``chunk`` rows at a time, from as many row groups as make so many.
 
     One iterator over a whole file keeps memory of the row groups that it has passed: 80 MB after
@@ -68,7 +69,7 @@ def _batches(file: pq.ParquetFile, chunk: int, columns: list[str]) -> Iterator[p
         rows += file.metadata.row_group(group).num_rows
         if rows >= chunk or group == file.num_row_groups - 1:
             yield from file.iter_batches(
-                batch_size=chunk, row_groups=groups, columns=columns, use_threads=False
+                batch_size=chunk, row_groups=groups, columns=wanted, use_threads=False
             )
             groups, rows = [], 0
 
@@ -100,12 +101,10 @@ def _check_size(metadata: Any, limits: Limits) -> None:
             )
 
 
-def _columns(table: pa.Table, source: str, first: int) -> Parsed:
+def columns(table: pa.Table, source: str, first: int) -> Parsed:
+    """Rows of a table of crystals, named ``source#row`` from ``first`` on."""
     geometry = Geometry.of(table)
     n = len(geometry.lattice)
-    reasons, details = np.full(n, None, object), np.full(n, "", object)
-    reasons[geometry.misshapen] = Reason.unreadable
-    details[geometry.misshapen] = "null, or lists that do not hold 9, n and 3 n numbers"
     labels: dict[str, Any] = {
         "source": pa.array([f"{source}#{i}" for i in range(first, first + n)], pa.string()),
         "source_id": _first(table, ID_COLUMNS, pa.string()),
@@ -114,6 +113,10 @@ def _columns(table: pa.Table, source: str, first: int) -> Parsed:
     }
     for name in ENERGIES:
         labels[name] = _numbers(table, ALIASES.get(name, (name,)))
+    found = Parsed.of(geometry)
+    reasons, details = found.reasons, found.details
+    reasons[geometry.misshapen] = Reason.unreadable
+    details[geometry.misshapen] = "null, or lists that do not hold 9, n and 3 n numbers"
     infinite = np.zeros(n, bool)
     for name in (*ENERGIES, "year"):
         infinite |= np.isinf(labels[name].to_numpy(zero_copy_only=False).astype(np.float64))
@@ -125,15 +128,7 @@ def _columns(table: pa.Table, source: str, first: int) -> Parsed:
     labels["year"] = pa.array(np.where(absurd, np.nan, year), from_pandas=True).cast(
         pa.int32(), safe=False
     )
-    return Parsed(
-        geometry.lattice,
-        geometry.atomic_numbers,
-        geometry.frac_coords,
-        geometry.offsets,
-        pa.table(labels).select(LABELS.names).cast(LABELS),
-        reasons,
-        details,
-    )
+    return replace(found, labels=pa.table(labels).select(LABELS.names).cast(LABELS))
 
 
 def _numbers(table: pa.Table, names: tuple[str, ...]) -> pa.Array:

@@ -98,6 +98,20 @@ class Parsed:
     reasons: Shaped[np.ndarray, " n"]  # Reason or None
     details: Shaped[np.ndarray, " n"]  # str
 
+    @classmethod
+    def of(cls, given: Any) -> "Parsed":
+        """The geometries of anything in columns, such as ``Crystals``; none rejected yet."""
+        n = len(given.lattice)
+        return cls(
+            given.lattice,
+            given.atomic_numbers.astype(np.int64),
+            given.frac_coords,
+            given.offsets,
+            pa.table({f.name: pa.nulls(n, f.type) for f in LABELS}),
+            np.full(n, None, object),
+            np.full(n, "", object),
+        )
+
     def rejects(self) -> pa.Table:
         """The rejected records, in order (schema ``REJECTS``)."""
         where = np.flatnonzero(self.reasons != None)  # noqa: E711  (elementwise)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gnomon import __version__
 from gnomon.run.files import sha256_of
 from gnomon.run.folder import Folder
+from gnomon.run.stamp import now
 from gnomon.run.writing import StoreError
 
 MARKER, PLAN = "fetched.json", "queries.json"
@@ -85,15 +88,26 @@ class Fetched(BaseModel):
     received: int | None = None
     fetched: str
 
+    @classmethod
+    def now(
+        cls, answers: Sequence[Answer], *, queries: Sequence[Query] = (), **said: Any
+    ) -> Fetched:
+        """These answers, of which the last has just come; ``said`` are the other attributes."""
+        hashes = "".join(f"{answer.sha256}\n" for answer in answers)
+        counts = [answer.records for answer in answers if answer.records is not None]
+        return cls(
+            queries=tuple(query.filter for query in queries),
+            answers=tuple(answers),
+            sha256=hashlib.sha256(hashes.encode()).hexdigest(),
+            received=sum(counts) if len(counts) == len(answers) else None,
+            fetched=now(),
+            **{"client": f"gnomon {__version__}"} | said,
+        )
+
     @property
     def complete(self) -> bool:
         """Whether at least as many records came as were announced."""
         return self.announced is None or (self.received or 0) >= self.announced
-
-
-def combined_sha256(answers: tuple[Answer, ...]) -> str:
-    """The checksum of several: that of their checksums, one a line."""
-    return hashlib.sha256("".join(f"{a.sha256}\n" for a in answers).encode()).hexdigest()
 
 
 class _Plan(BaseModel):
@@ -160,7 +174,7 @@ class Answers:
 
     def begin(self, queries: tuple[Query, ...]) -> None:
         """Say what the pages will answer."""
-        self._store.write(f"{self._place}/{PLAN}", _dump(_Plan(queries=queries)))
+        self._save(PLAN, _Plan(queries=queries))
 
     @property
     def fetched(self) -> Fetched | None:
@@ -182,20 +196,27 @@ class Answers:
 
     def finish(self, fetched: Fetched) -> None:
         """Mark the source as fetched."""
-        self._store.write(f"{self._place}/{MARKER}", _dump(fetched))
+        self._save(MARKER, fetched)
 
     def _load(self, kind: type[Model], file: str) -> Model | None:
-        """What a file of the source says, None if it is not there."""
-        name = f"{self._place}/{file}"
-        if not self._store.has(name):
-            return None
-        try:
-            return kind.model_validate_json(self._store.read(name))
-        except ValidationError as error:
-            raise StoreError(
-                f"{self.root / name} is damaged ({error.error_count()} errors): delete it"
-            ) from error
+        return load(kind, self._store, f"{self._place}/{file}")
+
+    def _save(self, file: str, model: BaseModel) -> None:
+        self._store.write_facts(f"{self._place}/{file}", model.model_dump(mode="json"))
 
 
-def _dump(model: BaseModel) -> bytes:
-    return (model.model_dump_json(indent=2) + "\n").encode()
+def load(kind: type[Model], folder: Folder, name: str) -> Model | None:
+    """What a file of a folder says, None if it is not there.
+
+    Raises:
+        StoreError: if the file is damaged.
+    """
+    if not folder.has(name):
+        return None
+    try:
+        return kind.model_validate_json(folder.read(name))
+    except ValidationError as error:
+        raise StoreError(
+            f"{folder.root / name} is damaged ({error.error_count()} errors): restore it, or "
+            "choose another folder with --out"
+        ) from error

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gnomon import __version__
-from gnomon.databases.answers import Answer, Answers, Fetched, combined_sha256
+from gnomon.databases.answers import Answer, Answers, Fetched
 from gnomon.databases.systems import System
 from gnomon.io.sources import find
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
-from gnomon.run.stamp import now
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,5 @@ class Files:
             InputError: if there is no such file.
         """
         paths = [Path(source.name).resolve() for source in find(self.name, None)]
-        found = tuple(Answer(path=str(path), sha256=sha256_of(path)) for path in paths)
-        return Fetched(
-            source=self.name,
-            kind="file",
-            provider=self.name,
-            client=f"gnomon {__version__}",
-            answers=found,
-            sha256=combined_sha256(found),
-            fetched=now(),
-        )
+        found = [Answer(path=str(path), sha256=sha256_of(path)) for path in paths]
+        return Fetched.now(found, source=self.name, kind="file", provider=self.name)

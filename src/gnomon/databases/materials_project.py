@@ -16,13 +16,12 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from gnomon.databases.answers import Answers, Fetched, Query, combined_sha256
+from gnomon.databases.answers import Answers, Fetched, Query
 from gnomon.databases.systems import System, subsystems
 from gnomon.io import InputError
 from gnomon.run.http import PASSING, HttpError, Patience, get_json
 from gnomon.run.listener import Listener
 from gnomon.run.reach import Reach
-from gnomon.run.stamp import now
 
 NAME = "mp"
 """What the Materials Project is called on the command line."""
@@ -88,17 +87,14 @@ class MaterialsProject:
                 listener.tick("fetching", number + 1, len(queries))
         for text in dict.fromkeys(str(warning.message) for warning in caught):
             listener.say(f"mp-api: {text}")
-        return Fetched(
+        return Fetched.now(
+            pages,
+            queries=queries,
             source=self.name,
             kind="Materials Project",
             provider=f"Materials Project ({endpoint})",
             release=release,
             client=f"mp-api {version('mp-api')}",
-            queries=tuple(query.filter for query in queries),
-            answers=tuple(pages),
-            sha256=combined_sha256(tuple(pages)),
-            received=sum(page.records or 0 for page in pages),
-            fetched=now(),
         )
 
 
@@ -202,16 +198,8 @@ def _connect(
     session.headers["x-api-key"] = key
     for scheme in ("http://", "https://"):
         session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
-    return _bravely(
-        lambda: client(
-            key,
-            endpoint=endpoint,
-            session=session,
-            use_document_model=False,
-            mute_progress_bars=True,
-        ),
-        key,
-    )
+    quiet = {"use_document_model": False, "mute_progress_bars": True}
+    return _bravely(lambda: client(key, endpoint=endpoint, session=session, **quiet), key)
 
 
 def _ask(rester: Any, query: Query, key: str) -> list[Any]:

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from gnomon import __version__
-from gnomon.databases.answers import Answer, Answers, Fetched, Query, combined_sha256
+from gnomon.databases.answers import Answer, Answers, Fetched, Query
 from gnomon.databases.systems import System, subsystems
 from gnomon.run.http import HttpError, Patience, get_json
 from gnomon.run.listener import Listener
 from gnomon.run.reach import Reach
-from gnomon.run.stamp import now
 
 FIELDS = (
     "lattice_vectors",
@@ -155,20 +153,16 @@ class Optimade:
             pages, meta = self._pages(queries, number, answers, listener, spent)
             found += pages
             announced.append(_announced(meta))
-        return Fetched(
+        return Fetched.now(
+            found,
+            queries=queries,
             source=self.name,
             kind="OPTIMADE",
             provider=_named(meta, "provider") or self.name,
             release=_text(meta, "database", "version"),
             api_version=_clean(meta["api_version"]),
             server=_named(meta, "implementation"),
-            client=f"gnomon {__version__}",
-            queries=tuple(query.filter for query in queries),
-            answers=tuple(found),
-            sha256=combined_sha256(tuple(found)),
             announced=None if None in announced else sum(n for n in announced if n is not None),
-            received=sum(answer.records or 0 for answer in found),
-            fetched=now(),
         )
 
     def _pages(

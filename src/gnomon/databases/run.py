@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from gnomon.databases.answers import Answers, Fetched
+from gnomon.databases.answers import Answers, Fetched, load
 from gnomon.databases.sources import Source, make_source
 from gnomon.databases.systems import System, largest
 from gnomon.databases.tables import (
@@ -172,7 +172,7 @@ def references(
     sources = _sources(request, patience)
     _refuse_strangers(store)
     with store.locked(listener):
-        provenance = _load(store)
+        provenance = load(Provenance, store, PROVENANCE)
         if provenance is not None:
             _check_same_evaluation(store, provenance.evaluation, evaluator.scheme, relax)
         provenance = _fetch(request, sources, store, listener)
@@ -261,7 +261,7 @@ def _refuse_strangers(store: Store) -> None:
 def _begin(request: Request, store: Store) -> Provenance:
     """Begin, or check that what lies in the folder was asked for in the same way."""
     systems = tuple("-".join(system) for system in request.systems)
-    before = _load(store)
+    before = load(Provenance, store, PROVENANCE)
     if before is not None:
         if (before.systems, before.sources) == (systems, request.sources):
             return before
@@ -295,18 +295,6 @@ def _check_same_evaluation(
         f"the phases in {store.root} were evaluated {what}: choose another folder with --out, "
         f"where --from {store.root / RECORDS_FILE} takes the same crystals"
     )
-
-
-def _load(store: Store) -> Provenance | None:
-    if not store.has(PROVENANCE):
-        return None
-    try:
-        return Provenance.model_validate_json(store.read(PROVENANCE))
-    except ValidationError as error:
-        raise StoreError(
-            f"{store.root / PROVENANCE} is damaged ({error.error_count()} errors): restore it, or "
-            "choose another folder with --out"
-        ) from error
 
 
 def _save(store: Store, provenance: Provenance) -> None:

@@ -21,7 +21,6 @@ from gnomon.dynamics.lanes import Lane, find_pairs, from_device, shape_of, to_de
 from gnomon.dynamics.nonsense import MAX_VOLUME_FACTOR, alone, nonsense
 from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.elements import SYMBOLS
 from gnomon.potential.batch import ROW, Shape
 from gnomon.potential.predict import CAPACITY, LoadedPotential
 from gnomon.structure.neighbors import neighbors
@@ -104,7 +103,6 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(len(self.crystals)))
-        self.known = self.potential.knows(self.crystals)
         self.reach = self.potential.cutoff + self.skin
 
     def advance(self) -> None:
@@ -151,7 +149,7 @@ class _Work:
     def _opened(self, index: int) -> Lane | None:
         """A lane for the crystal, or none, and a result that says why."""
         crystal = self.crystals[index]
-        wrong = self._unfit(index, crystal)
+        wrong = self._unfit(crystal)
         invariance = None
         if not wrong and self.config.symmetry and self.config.max_steps > 0:
             try:
@@ -163,13 +161,11 @@ class _Work:
             return None
         return Lane.at(index, crystal, invariance)
 
-    def _unfit(self, index: int, crystal: Crystals) -> str:
+    def _unfit(self, crystal: Crystals) -> str:
         """Why a crystal cannot be relaxed, or empty."""
         potential = self.potential
-        if not self.known[index]:
-            foreign = {int(z) for z in crystal.atomic_numbers} - potential.elements
-            symbols = ", ".join(SYMBOLS[z] for z in sorted(foreign))
-            return f"{potential.name} does not know {symbols}"
+        if foreign := potential.foreign(crystal.atomic_numbers):
+            return f"{potential.name} does not know {foreign}"
         longest = float(np.linalg.norm(crystal.lattice[0], axis=1).max())
         if longest > MAX_LENGTH:
             return f"a lattice vector of {longest:.0f} Å, more than {MAX_LENGTH:.0f}"

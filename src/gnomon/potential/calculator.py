@@ -16,7 +16,6 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from jaxtyping import Array, Bool, Float, Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
 from gnomon.potential.batch import AtomBatch, Shape, needed, pack
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential, compiled, load_potential
@@ -147,11 +146,9 @@ class Calculator(ase.calculators.calculator.Calculator):  # type: ignore[misc]  
     def _check(self, atoms: ase.Atoms) -> None:
         if not len(atoms):
             raise ValueError("there are no atoms to calculate")
-        unknown = set(atoms.numbers.tolist()) - self.loaded.elements
-        if unknown:
-            names = ", ".join(sorted(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown))
+        if foreign := self.loaded.foreign(atoms.numbers):
             raise ValueError(
-                f"{self.loaded.name} does not know {names}: take a potential that was trained on "
+                f"{self.loaded.name} does not know {foreign}: take a potential that was trained on "
                 "such atoms"
             )
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -55,6 +56,11 @@ class LoadedPotential:
         table[list(self.elements)] = True
         return np.logical_and.reduceat(table[crystals.atomic_numbers], crystals.offsets[:-1])
 
+    def foreign(self, atomic_numbers: Iterable[int]) -> str:
+        """Symbols of those among these elements that it does not know, or empty."""
+        unknown = sorted({int(z) for z in atomic_numbers} - self.elements)
+        return ", ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)
+
     def predict(self, crystals: Any, *, capacity: Shape = CAPACITY) -> Labels:
         """Labels of all crystals in the potential's own scheme, in order.
 
@@ -69,20 +75,15 @@ class LoadedPotential:
         known = self.knows(crystals)
         if not known.all():
             i = int(np.flatnonzero(~known)[0])
-            foreign = sorted({SYMBOLS[z] for z in crystals.arrays(i)[1]} - self._symbols)
             raise ValueError(
-                f"{self.name} does not know {', '.join(foreign)} (crystal {i}): leave such "
-                "crystals out, or take a potential that was trained on them"
+                f"{self.name} does not know {self.foreign(crystals.arrays(i)[1])} (crystal {i}): "
+                "leave such crystals out, or take a potential that was trained on them"
             )
         found = Labels.none(len(crystals), int(crystals.offsets[-1]))
         for chosen, batch in batches(crystals, self.cutoff, capacity):
             answer = map(np.asarray, compiled(self.potential, batch))
             found.put(crystals.offsets, chosen, answer)
         return found
-
-    @cached_property
-    def _symbols(self) -> set[str]:
-        return {SYMBOLS[z] for z in self.elements}
 
 
 compiled = eqx.filter_jit(energy_forces_stress)

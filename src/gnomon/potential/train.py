@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int64
 from pydantic import Field
 
-from gnomon.elements import SYMBOLS
 from gnomon.io.frames import Frames
 from gnomon.learn.card import run_key
 from gnomon.learn.fit import QUIET, Place, Report, Session, fit, keep
@@ -275,10 +274,9 @@ def split_frames(lessons: Lessons, config: PotentialTrainConfig) -> Split:
     )
     known = set(np.unique(train.crystals.atomic_numbers).tolist())
     if start is not None:
-        if foreign := known - start.elements:
-            names = ", ".join(SYMBOLS[z] for z in sorted(foreign))
+        if foreign := start.foreign(known):
             raise ValueError(
-                f"{start.name} does not know {names}: leave such frames out, or train afresh"
+                f"{start.name} does not know {foreign}: leave such frames out, or train afresh"
             )
         known = set(start.elements)
     foreign_atoms = ~np.isin(held.crystals.atomic_numbers, sorted(known))

@@ -174,14 +174,9 @@ def label_part(
 
     def relaxed(starts: Crystals, parents: Int64[np.ndarray, " n"], kind: str) -> Variants:
         assert mover is not None
+        steps, frames = config.relax_steps, config.relax_frames
         return on_the_way(
-            starts,
-            parents,
-            kind,
-            mover,
-            steps=config.relax_steps,
-            frames=config.relax_frames,
-            fmax=config.fmax,
+            starts, parents, kind, mover, steps=steps, frames=frames, fmax=config.fmax
         )
 
     if config.unrelaxed:

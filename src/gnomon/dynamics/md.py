@@ -178,14 +178,13 @@ def run(
         ValueError: if the ensemble does not suit the atoms.
     """
     about = _about(atoms, config, origin or {})
-    calculator, done, moments = atoms.calc, 0, list[Moment]()
+    calculator = atoms.calc
     if out.exists():
         atoms, done, moments = _continued(out, about, config)
-        atoms.calc = calculator
         listener.say(f"going on with {out} from step {done}")
     else:
-        atoms = atoms.copy()
-        atoms.calc = calculator
+        atoms, done, moments = atoms.copy(), 0, []
+    atoms.calc = calculator
     rng = np.random.default_rng([config.seed, done])
     if not atoms.get_momenta().any():
         thermalize_momenta(atoms, config.temperature, rng=rng)
@@ -216,16 +215,13 @@ def drift(times: Float[np.ndarray, " n"], energies: Float[np.ndarray, " n"]) -> 
 def _summary(moments: list[Moment], ensemble: Ensemble, ms_per_step: float) -> MDSummary:
     late = moments[len(moments) // 2 :]
     volumes = [moment.volume for moment in late if moment.volume is not None]
+    energies = np.array([moment.total_energy for moment in moments])
+    slope = drift(np.array([moment.time for moment in moments]), energies)
     return MDSummary(
         frames=len(moments),
         temperature=float(np.mean([moment.temperature for moment in late])),
         volume=float(np.mean(volumes)) if volumes else None,
-        energy_drift=drift(
-            np.array([moment.time for moment in moments]),
-            np.array([moment.total_energy for moment in moments]),
-        )
-        if ensemble is Ensemble.NVE
-        else None,
+        energy_drift=slope if ensemble is Ensemble.NVE else None,
         ms_per_step=ms_per_step,
     )
 
@@ -255,11 +251,8 @@ def _write(file: BinaryIO, atoms: ase.Atoms, about: dict[str, Any], step: int) -
     """Append one frame at once."""
     frame = atoms.copy()
     atoms.get_forces()
-    known = {
-        name: atoms.calc.results[name]
-        for name in ("energy", "forces", "stress")
-        if name in atoms.calc.results
-    }
+    found = atoms.calc.results
+    known = {name: found[name] for name in ("energy", "forces", "stress") if name in found}
     frame.calc = SinglePointCalculator(frame, **known)
     moment = Moment.of(frame, step * about["timestep"])
     frame.info = {"step": step, "time": moment.time, "md": about}

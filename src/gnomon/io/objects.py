@@ -69,9 +69,17 @@ def like(crystals: Crystals, given: Any) -> Any:
     """
     if isinstance(given, Crystals):
         return crystals
-    if _content_of(given) is not None:
-        return _like_each(crystals, [given])[0]
-    return _like_each(crystals, list(given))
+    one = _content_of(given) is not None
+    each = [given] if one else list(given)
+    sizes = [len(part) if isinstance(part, Crystals) else 1 for part in each]
+    if sum(sizes) != len(crystals):
+        raise InputError(f"{len(crystals)} crystals for the {sum(sizes)} that were given")
+    ends = np.cumsum(sizes).tolist()
+    parts = [
+        _like(crystals[end - size : end], part)
+        for part, end, size in zip(each, ends, sizes, strict=True)
+    ]
+    return parts[0] if one else parts
 
 
 def to_ase(crystals: Crystals) -> list[Any]:
@@ -166,16 +174,7 @@ def _crystals(one: Any, name: str) -> Crystals:
         ) from error
 
 
-def _like_each(crystals: Crystals, given: Sequence[Any]) -> list[Any]:
-    sizes = [len(one) if isinstance(one, Crystals) else 1 for one in given]
-    if sum(sizes) != len(crystals):
-        raise InputError(f"{len(crystals)} crystals for the {sum(sizes)} that were given")
-    parts = []
-    for one, end, size in zip(given, np.cumsum(sizes).tolist(), sizes, strict=True):
-        part = crystals[end - size : end]
-        if isinstance(one, Crystals):
-            parts.append(part)
-        else:
-            back = to_pymatgen if _content_of(one) is structure_content else to_ase
-            parts.append(back(part)[0])
-    return parts
+def _like(crystals: Crystals, given: Any) -> Any:
+    if isinstance(given, Crystals):
+        return crystals
+    return (to_pymatgen if _content_of(given) is structure_content else to_ase)(crystals)[0]

@@ -461,7 +461,7 @@ def test_neighbours_that_are_said_to_serve_are_all_there(
         reach=np.float32(CUTOFF + skin),
         relax_cell=np.float32(1),
     )
-    batch, state = to_device([lane], CUTOFF + skin, Shape(9, 512, 2))
+    batch, state = to_device([lane], Shape(9, 512, 2))
     if not bool(jax.jit(within_reach)(batch, state, limits)[0]):
         return
     assert lane.pairs is not None

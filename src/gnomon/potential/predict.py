@@ -56,7 +56,7 @@ class LoadedPotential:
         table[list(self.elements)] = True
         return np.logical_and.reduceat(table[crystals.atomic_numbers], crystals.offsets[:-1])
 
-    def foreign(self, atomic_numbers: Iterable[int]) -> str:
+    def foreign(self, atomic_numbers: Iterable[Any]) -> str:
         """Symbols of those among these elements that it does not know, or empty."""
         unknown = sorted({int(z) for z in atomic_numbers} - self.elements)
         return ", ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)

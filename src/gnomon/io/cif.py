@@ -15,8 +15,9 @@ from jaxtyping import Float64, Int64
 
 from gnomon.crystals import AMU_PER_A3_IN_G_PER_CM3
 from gnomon.io.checks import MIN_VOLUME
+from gnomon.io.cif_sites import of_label, of_type
 from gnomon.io.claims import Claims, Formula
-from gnomon.io.objects import element_number, site_number
+from gnomon.io.objects import site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Record, record
 from gnomon.io.settings import MOST, Setting, Statement, images
@@ -28,9 +29,6 @@ less than 0.001.  An atom moves by no more than that, to where symmetry puts it.
 
 SAME_PLACE = 2e-3
 """Fractional: sites that are this near are one place."""
-
-HEAVIEST = 103
-"""Atomic number beyond which a label names no element: ``Nh4`` is no nihonium."""
 
 ROOM = 4.0
 """Å beyond which a closest distance tells nothing of a setting."""
@@ -66,7 +64,6 @@ _MULTIPLICITIES = tuple(
 )
 _SUPERSPACE = re.compile("_space_group_(symop_)?(magn_)?ssg_")
 _MAGNETIC = re.compile("_space_group_magn_(name|number)")
-_MOLECULAR = frozenset(("H", "C", "N", "O", "S", "P", "Cl"))
 _MOLECULES = re.compile("OH|NO3|WAT", re.IGNORECASE)
 
 
@@ -230,7 +227,7 @@ def _elements(tags: Tags, formula: Formula | None) -> Int64[np.ndarray, " sites"
         if _MOLECULES.match(kind or label):
             detail = f"the site {kind or label!r} stands for several atoms"
             raise UnusableError(Reason.incomplete, detail)
-        symbol = _of_type(kind) if kind else _of_label(label, formula)
+        symbol = of_type(kind) if kind else of_label(label, formula)
         numbers.append(site_number([(symbol, _occupancy(share))]))
     return np.array(numbers, np.int64)
 
@@ -238,60 +235,6 @@ def _elements(tags: Tags, formula: Formula | None) -> Int64[np.ndarray, " sites"
 def _occupancy(value: str) -> float:
     share = float(gemmi.cif.as_number(value or "1"))
     return share if np.isfinite(share) else 0.0
-
-
-def _of_type(kind: str) -> str:
-    """The symbol in a type such as ``Al3+``; letters of either case, D and T included.
-
-    Raises:
-        UnusableError: for a vacancy, several atoms (``NH4``) and what is no element.
-    """
-    letters = re.match("[A-Za-z]*", kind)[0].capitalize()  # type: ignore[index]
-    one = _is_element(letters) and element_number(letters) <= HEAVIEST
-    several = Formula.parse(kind) if not one or re.search(r"\d[A-Z]", kind) else None
-    if several is not None and len(several.amounts) > 1 and several.amounts.keys() <= _MOLECULAR:
-        raise UnusableError(Reason.incomplete, f"the site {kind!r} stands for several atoms")
-    if _is_vacancy(letters):
-        raise UnusableError(Reason.unknown_element, f"the type {kind!r} is a vacancy")
-    for symbol in (letters, letters[:2], letters[:1]):
-        if _is_element(symbol):
-            return symbol
-    raise UnusableError(Reason.unknown_element, f"the type {kind!r} names no element")
-
-
-def _of_label(label: str, formula: Formula | None) -> str:
-    """The symbol in a label such as ``CA1``: one of the formula's elements, where it is given."""
-    letters = re.match("[A-Za-z]*", label)[0]  # type: ignore[index]
-    readings = [s for s in (letters[:2].capitalize(), letters[:1].upper()) if _is_element(s)]
-    # T is a tetrahedral site as often as tritium, and what is beyond lawrencium is none of both
-    readings = [r for r in dict.fromkeys(readings) if r != "T" and element_number(r) <= HEAVIEST]
-    if not readings or (_is_vacancy(letters) and not (formula and "V" in formula.amounts)):
-        raise UnusableError(Reason.unknown_element, f"the site {label!r} names no element")
-    plain = letters[1:2].islower() or len(readings) == 1
-    if formula is None:
-        if plain:
-            return readings[0]
-        raise UnusableError(
-            Reason.unknown_element,
-            f"the site {label!r} may be {' or '.join(readings)}: neither types nor a formula tell",
-        )
-    known = [s for s in readings if s in formula.amounts or (s in "DT" and "H" in formula.amounts)]
-    if not known:
-        raise contradiction(f"the site {label!r} is none of {', '.join(formula.amounts)}")
-    if len(known) > 1 and not plain:
-        warnings.warn(f"the site {label!r} may be {' or '.join(known)}", stacklevel=1)
-    return known[0]
-
-
-def _is_vacancy(letters: str) -> bool:
-    return letters.lower() in ("va", "vac", "vacancy")
-
-
-def _is_element(symbol: str) -> bool:
-    try:
-        return bool(element_number(symbol))
-    except UnusableError:
-        return False
 
 
 def _statement(tags: Tags) -> Statement:

@@ -8,6 +8,8 @@ import random
 import re
 import resource
 import signal
+import subprocess
+import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -476,3 +478,60 @@ def test_bombs_are_rejects_and_take_no_time(name: str, data: bytes, tmp_path: Pa
         result = io.read(tmp_path / name, max_bytes=10_000_000)
     check_law(result)
     assert len(result.crystals) == 0
+
+
+def table(n: int, atoms: int = 1, name: str = "a", **options: object) -> bytes:
+    """Parquet of n equal crystals."""
+    columns = {
+        "id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([name])),
+        "lattice": pa.array([np.eye(3).ravel() * 50] * n, pa.list_(pa.float64())),
+        "atomic_numbers": pa.array([[11] * atoms] * n, pa.list_(pa.int64())),
+        "frac_coords": pa.array([np.zeros(3 * atoms)] * n, pa.list_(pa.float64())),
+    }
+    sink = bytes_io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd", **options)
+    return sink.getvalue()
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "many rows.parquet": lambda: table(1_000_000),
+    "many atoms.parquet": lambda: table(20_000, 200),
+    "one wide row.parquet": lambda: table(1, 5_000_000),
+    "long name.parquet": lambda: table(10_000, name="x" * 20_000_000),
+    "empty documents.json": lambda: b"[" + b"{}," * 3_000_000 + b"{}]",
+    "lists.json": lambda: b"[" + b"[]," * 3_000_000 + b"[]]",
+    "blocks.cif": lambda: b"data_x _cell_length_a 1\n" * 300_000,
+    "lines.cif": lambda: b"data_x\n_cell_length_a 1\n" + b"\n" * 90_000_000,
+    "POSCAR": lambda: b"\n" * 50_000_000,
+    "POSCAR.gz": lambda: gzip.compress(b"1 1 1\n" * 50_000_000, 1),
+    "zeros.json.gz": lambda: gzip.compress(b" " * 300_000_000, 1),
+    "frames.extxyz": lambda: b"1\n\nX 0 0 0\n" * 1_000_000,
+    "species.json": lambda: json.dumps(
+        {"attributes": {"species_at_sites": ["X"] * 2_000_000, "lattice_vectors": [[1, 0, 0]] * 3}}
+    ).encode(),
+}
+"""Small files that would take gigabytes or minutes, by name."""
+
+LIMITED = """
+import re, sys, time
+from gnomon import io
+start = time.process_time()
+result = io.read(sys.argv[1])
+# not ru_maxrss, which a process takes over from the one that starts it
+peak = int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+print(len(result.crystals), len(result.rejects), time.process_time() - start, peak / 1e6)
+print(result.rejects.slice(0, 1).to_pylist())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_take_neither_gigabytes_nor_minutes(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BOMBS[name]())
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / name)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    crystals, rejects, seconds, peak = map(float, found.stdout.splitlines()[0].split())
+    print(name, (tmp_path / name).stat().st_size, found.stdout)
+    assert crystals + rejects > 0
+    assert peak < 1.5
+    assert seconds < TIME_LIMIT

@@ -33,6 +33,9 @@ SAME_PLACE = 2e-3
 ROOM = 4.0
 """Å beyond which a closest distance tells nothing of a setting."""
 
+SHARE = 20
+"""CIF may have one in so many of ``max_bytes``: lines and tags take up to 20 times their text."""
+
 Tags = Mapping[str, list[str]]
 """Values by lower-case tag, null values empty; single ones are lists of one."""
 
@@ -73,7 +76,7 @@ def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Recor
     Blocks without cell and atoms (journals put authors into them) are no records, unless there is
     nothing else.  Deuterium and tritium are read as hydrogen.
     """
-    blocks = _blocks(text(data, limits))
+    blocks = _blocks(text(data, limits, SHARE))
     crystals = [b for b in blocks if re.search(r"(?im)^\s*_(cell_length|atom_site)[_.]", b)]
     chosen = crystals or [""]
     for i, block in enumerate(chosen):

@@ -26,6 +26,9 @@ from gnomon.io.sources import content
 ID_KEYS = ("source_id", "material_id", "mp_id", "entry_id", "id")
 """Keys that name a document, the best first."""
 
+SHARE = 10
+"""JSON may have one in so many of ``max_bytes``: its objects take ten times their text."""
+
 PRECISION = 1e-4
 """Fractional: what the positions of sites in an asymmetric unit may be off."""
 
@@ -38,7 +41,7 @@ WRAPPERS = ("data", "structures", "entries")
 
 def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Record]:
     """A record for each document: a list, a response ``{"data": ...}``, or one document."""
-    raw = content(data, limits)
+    raw = content(data, limits, SHARE)
     try:
         documents = _documents(json.loads(raw))
     except (ValueError, RecursionError, MemoryError) as error:

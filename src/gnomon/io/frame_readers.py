@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64, Int
 from gnomon.io import documents, extxyz, parquet
 from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
-from gnomon.io.reasons import InputError, Reason
+from gnomon.io.reasons import InputError, Reason, UnusableError
 from gnomon.io.records import Content, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, content, find, stream
 
@@ -94,8 +94,13 @@ def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
         if "energy" not in file.schema_arrow.names:
             raise InputError(f"{source.name}: no frames: it lacks the column energy (eV a cell)")
         scheme = (file.schema_arrow.metadata or {}).get(SCHEME_KEY.encode(), b"").decode()
+        size = seekable.seek(0, io.SEEK_END)
+        try:
+            rows = parquet.check_size(file.metadata, limits, size, file.schema_arrow.names)
+        except UnusableError as error:
+            raise InputError(f"{source.name}: {error.detail}") from error
         row = 0
-        for batch in file.iter_batches(batch_size=chunk, use_threads=False):
+        for batch in file.iter_batches(batch_size=min(chunk, rows), use_threads=False):
             yield _table(pa.table(batch), source.name, row, scheme or None)
             row += batch.num_rows
 

@@ -1,7 +1,7 @@
 """Parquet tables of crystals, a batch of rows at a time: columns in, columns out."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from io import BufferedReader
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from gnomon.io.arrow import GEOMETRY, Geometry, check_columns
 from gnomon.io.reasons import ENERGIES, InputError, Reason, UnusableError
-from gnomon.io.records import LABELS, MAX_YEAR, Limits, Parsed, rejected, stack
+from gnomon.io.records import LABELS, MAX_TEXT, MAX_YEAR, Limits, Parsed, rejected, stack
 from gnomon.io.sources import content
 
 ID_COLUMNS = ("source_id", "material_id", "id")
@@ -21,6 +21,15 @@ ID_COLUMNS = ("source_id", "material_id", "id")
 
 ALIASES = {"e_above_hull": ("e_above_hull", "energy_above_hull")}
 """Other names of the energy columns."""
+
+MAX_ROWS = 50_000_000
+"""Rows of a table, more than any collection of crystals has: a footer may claim anything."""
+
+EXPANSION = 100
+"""Times its size that a file may expand to: crystals compress to a tenth, rarely to a thirtieth."""
+
+ALLOWED = 64_000_000
+"""Bytes that any file may expand to, and about those that are held of a batch of rows."""
 
 _LARGEST_METADATA = 100_000_000  # bytes, and entries, of a footer: a damaged one may claim anything
 
@@ -30,12 +39,13 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
 
     Raises:
         InputError: if the table has no columns of crystals, before the first row.
-        UnusableError: if the file is damaged, or claims more atoms than ``max_atoms`` a row.
+        UnusableError: if the file is damaged, claims more atoms than ``max_atoms`` a row, or would
+            expand to very many times its size.
     """
-    file = _open(data, limits)
+    file, size = _open(data, limits)
     check_columns(file.schema_arrow)
-    _check_size(file.metadata, limits)
     wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
+    chunk = min(chunk, check_size(file.metadata, limits, size, _COLUMNS))
     row = 0
     batches = _batches(file, chunk, wanted)
     while True:
@@ -77,28 +87,56 @@ def _batches(file: pq.ParquetFile, chunk: int, wanted: list[str]) -> Iterator[pa
 _COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])
 
 
-def _open(data: BufferedReader, limits: Limits) -> pq.ParquetFile:
+def _open(data: BufferedReader, limits: Limits) -> tuple[pq.ParquetFile, int]:
+    """The file and its bytes."""
     seekable = data if data.seekable() else io.BytesIO(content(data, limits))
+    size = seekable.seek(0, io.SEEK_END)
+    seekable.seek(0)
     try:
-        return pq.ParquetFile(
+        plain = pq.ParquetFile(
             seekable,
             thrift_string_size_limit=_LARGEST_METADATA,
             thrift_container_size_limit=_LARGEST_METADATA,
         )
+        # one long name in many rows is held once
+        names = [name for name in ID_COLUMNS if name in plain.schema_arrow.names]
+        return pq.ParquetFile(seekable, metadata=plain.metadata, read_dictionary=names), size
     except Exception as error:  # see records.record: a damaged footer raises anything
         raise UnusableError(Reason.unreadable, f"{type(error).__name__}: {error}") from error
 
 
-def _check_size(metadata: Any, limits: Limits) -> None:
-    """Refuse a file with more values than its rows may hold: a page can expand to gigabytes."""
+def check_size(metadata: Any, limits: Limits, size: int, names: Collection[str]) -> int:
+    """Refuse a file that would expand beyond measure, by what its footer says of each column.
+
+    A page of a kilobyte can expand to gigabytes, and a dictionary holds a value once for many rows.
+
+    Returns:
+        Rows that may be held at a time.
+    """
+    if metadata.num_rows > MAX_ROWS:
+        detail = f"{metadata.num_rows} rows, more than {MAX_ROWS}: split the file"
+        raise UnusableError(Reason.too_large, detail)
+    expanded, widest = 0, 1
     for i in range(metadata.num_row_groups):
         group = metadata.row_group(i)
-        values = max((group.column(j).num_values for j in range(group.num_columns)), default=0)
+        every = [group.column(j) for j in range(group.num_columns)]
+        read = [c for c in every if c.path_in_schema.partition(".")[0] in names]
+        values = max((c.num_values for c in read), default=0)
         if values > max(group.num_rows, 0) * 3 * limits.max_atoms:
             raise UnusableError(
                 Reason.too_large,
                 f"{values} values in {group.num_rows} rows (raise max_atoms to read it)",
             )
+        held = sum(max(c.total_uncompressed_size, 8 * c.num_values) for c in read)
+        expanded += held
+        widest = max(widest, held // max(group.num_rows, 1))
+    if expanded > max(ALLOWED, EXPANSION * size):
+        raise UnusableError(
+            Reason.too_large,
+            f"{size} bytes that would expand to {expanded}, more than {EXPANSION} times as many: "
+            "write the file anew without compression and dictionaries",
+        )
+    return max(1, ALLOWED // widest)
 
 
 def columns(table: pa.Table, source: str, first: int) -> Parsed:
@@ -147,5 +185,9 @@ def _numbers(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
 def _first(table: pa.Table, names: tuple[str, ...], kind: pa.DataType) -> pa.Array:
     for name in names:
         if table.schema.get_field_index(name) >= 0:
-            return table[name].combine_chunks().cast(kind)
+            values = table[name].combine_chunks()
+            if pa.types.is_dictionary(values.type):
+                short = pc.utf8_slice_codeunits(values.dictionary.cast(pa.string()), 0, MAX_TEXT)
+                values = short.take(values.indices)
+            return values.cast(kind)
     return pa.nulls(table.num_rows, kind)

@@ -20,13 +20,16 @@ from gnomon.io.sources import text
 _EXPONENT = re.compile(r"(?<=[\d.])[dD](?=[-+]?\d)")
 """Of numbers as Fortran writes them."""
 
+SHARE = 100
+"""A POSCAR may have one in so many of ``max_bytes``: it is one crystal."""
+
 
 def records(source: str, data: BufferedReader, limits: Limits) -> Iterator[Record]:
     """The one record of the file.  Velocities and selective dynamics are not read.
 
     A file without symbols (VASP 4) is rejected: pymatgen would make up elements for it.
     """
-    document = text(data, limits)
+    document = text(data, limits, SHARE)
     yield record(source, partial(_parse, document, limits))
 
 

@@ -24,6 +24,10 @@ MAX_ATOMS = 2_000
 MAX_BYTES = 1_000_000_000
 """Bytes of the largest document that is parsed as a whole, and of any decompressed file."""
 
+GIVE_UP = 10_000
+"""Records without a crystal in a row after which the rest of a file is left: it is something else,
+and each reject takes memory."""
+
 READERS = {
     "cif": cif.records,
     "poscar": poscar.records,
@@ -150,7 +154,14 @@ def _parsed(sources: list[Source], limits: Limits, chunk: int) -> Iterator[Parse
 def _records(source: Source, limits: Limits) -> Iterator[Record]:
     try:
         with stream(source, limits) as data:
-            yield from READERS[source.format](source.name, data, limits)
+            lost = 0
+            for found in READERS[source.format](source.name, data, limits):
+                lost = lost + 1 if found.content is None else 0
+                if lost > GIVE_UP:
+                    detail = f"{GIVE_UP} records without a crystal in a row: the rest is not read"
+                    yield rejected(found.source, Reason.unreadable, detail)
+                    return
+                yield found
     except (OSError, EOFError, zlib.error, UnusableError) as error:
         yield _lost(source, error)
 

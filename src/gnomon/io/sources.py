@@ -82,21 +82,30 @@ def stream(source: Source, limits: Limits) -> Iterator[io.BufferedReader]:
             raw.close()
 
 
-def content(data: io.BufferedReader, limits: Limits) -> bytes:
+def content(data: io.BufferedReader, limits: Limits, share: int = 1) -> bytes:
     """All bytes of a stream, for the formats that are parsed as a whole.
 
+    Args:
+        data: the stream.
+        limits: with ``max_bytes``.
+        share: one in so many of these bytes is allowed, where parsing takes more memory than text.
+
     Raises:
-        UnusableError: if there are more than ``max_bytes``.
+        UnusableError: if there are more.
     """
-    everything = data.read(limits.max_bytes + 1)
-    if len(everything) > limits.max_bytes:
-        raise _too_many_bytes(limits.max_bytes)
+    most = max(1, limits.max_bytes // share)
+    everything = data.read(most + 1)
+    if len(everything) > most:
+        of = "" if share == 1 else f", one in {share} of max_bytes"
+        raise UnusableError(
+            Reason.too_large, f"over {most} bytes{of}: split the file, or raise max_bytes"
+        )
     return everything
 
 
-def text(data: io.BufferedReader, limits: Limits) -> str:
+def text(data: io.BufferedReader, limits: Limits, share: int) -> str:
     """All text of a stream.  Bytes that are not UTF-8 stand in comments, as a rule: replaced."""
-    return content(data, limits).decode("utf-8-sig", errors="replace")
+    return content(data, limits, share).decode("utf-8-sig", errors="replace")
 
 
 def sniff(head: bytes) -> str | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-AGAIN = 5.0
-"""Seconds after which the end is called for again, where a library has kept it to itself."""
+AGAIN = 2.0
+"""Seconds after which the end is called for again: Python drops what callbacks of the garbage
+collector raise."""
 
 
 class OutOfTimeError(BaseException):
@@ -34,6 +37,11 @@ def until(deadline: float) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise OutOfTimeError
 
+    def unraisable(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, OutOfTimeError):
+            hook(dropped)
+
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     before = signal.signal(signal.SIGALRM, end)
     try:
         signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-3), AGAIN)
@@ -41,3 +49,4 @@ def until(deadline: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook

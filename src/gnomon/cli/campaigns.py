@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import OF_EVALUATOR
+from gnomon.cli.shared import OF_EVALUATOR, MaybeFolder
 from gnomon.discover import Campaign
 from gnomon.discover import discover as run
 from gnomon.discover.settings import CampaignConfig, load_config
@@ -40,7 +40,7 @@ def discover(
     system: str | None = None,
     *,
     config: Config = None,
-    out: Path | None = None,
+    out: MaybeFolder = None,
 ) -> Output:
     """Find new stable compounds of a chemical system, and write the report.
 

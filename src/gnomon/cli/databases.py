@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import OF_EVALUATOR
+from gnomon.cli.shared import OF_EVALUATOR, MaybeFolder
 from gnomon.databases import References, Request, fetch, references
 from gnomon.databases.run import PHASES_FILE, RECORDS_FILE
 from gnomon.discover.settings import CampaignConfig, load_config
@@ -26,7 +26,7 @@ def databases(
     listener: Listener,
     *,
     from_: list[str] | None = None,
-    out: Path | None = None,
+    out: MaybeFolder = None,
     config: Path | None = None,
     fetch_only: bool = False,
     allow_host: list[str] | None = None,

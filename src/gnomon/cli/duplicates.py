@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import MaybeNewFile, Strict, Structures, read_crystals
+from gnomon.cli.shared import Strict, Structures, place, read_crystals
 from gnomon.io import write
 from gnomon.structure.duplicates import FAST, Sameness, find_known, group_duplicates
 
@@ -19,7 +20,7 @@ def duplicates(
     crystals: Structures,
     sameness: Annotated[Given[Sameness], SAME],
     *,
-    out: MaybeNewFile = None,
+    out: Annotated[Path | None, place(".parquet", ".extxyz", ".json", ".cif", ".vasp")] = None,
     against: list[str] | None = None,
     fast: bool = False,
     strict: Strict = False,

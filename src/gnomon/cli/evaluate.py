@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from gnomon.cli.options import Output
-from gnomon.cli.shared import Evaluator, NewFile, Strict, Structures, read_crystals
+from gnomon.cli.shared import Evaluator, NewTable, Strict, Structures, read_crystals
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.evaluate.table import evaluation_rows
@@ -19,7 +19,7 @@ def evaluate(
     relax: RelaxConfig,
     listener: Listener,
     *,
-    out: NewFile,
+    out: NewTable,
     strict: Strict = False,
     forces: bool = False,
 ) -> Output:

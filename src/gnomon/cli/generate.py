@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow.parquet as pq
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MaybeNewFile, Strict, Structures, read_crystals, refuse_existing
+from gnomon.cli.shared import MaybeNewTable, Strict, Structures, place, read_crystals
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED, parse_system
 from gnomon.generate import Generator
@@ -29,15 +28,10 @@ from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model, read_table
-from gnomon.io.tables import write_table
+from gnomon.io import tables
 from gnomon.run.pool import processes
 
-Out = Annotated[
-    Path,
-    typer.Option(
-        help="Candidates (*.parquet, *.extxyz; *.cif is a folder).", callback=refuse_existing
-    ),
-]
+Out = Annotated[Path, place(".parquet", ".extxyz", ".cif")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 RANDOM = Section(without=("compositions", "space_groups"))
 
@@ -163,7 +157,7 @@ def compositions(
     ],
     system: str | None = None,
     *,
-    out: MaybeNewFile = None,
+    out: MaybeNewTable = None,
     known: Path | None = None,
     count: str | None = None,
 ) -> Output:
@@ -183,7 +177,7 @@ def compositions(
     if system is None or out is None:
         raise CommandError("name a system and a file, as in: Li-Si --out formulas.parquet")
     made = generator.over(elements=parse_system(system), known=_formulas(known))
-    total = write_table(out, made.generate(), schema=COMPOSITIONS)
+    total = tables.write_table(out, made.generate(), schema=COMPOSITIONS)
     return Output({"compositions": total, "file": str(out)}, said=(f"{total} compositions: {out}",))
 
 
@@ -216,9 +210,10 @@ def _written(
 def _formulas(known: Path | None) -> frozenset[str]:
     if known is None:
         return frozenset()
-    if "reduced_formula" not in pq.read_schema(known).names:
+    table = tables.read_table(known)
+    if "reduced_formula" not in table.column_names:
         raise ValueError(f"{known} has no column reduced_formula")
-    return frozenset(pq.read_table(known, columns=["reduced_formula"])[0].to_pylist())
+    return frozenset(table["reduced_formula"].to_pylist())
 
 
 def _counted(states: str) -> list[dict[str, Any]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 from gnomon.cli.options import CommandError, Output, Section
-from gnomon.cli.shared import OF_EVALUATOR, Strict, Structures, read_crystals
+from gnomon.cli.shared import OF_EVALUATOR, Folder, Strict, Structures, read_crystals
 from gnomon.dataset.label import LabelConfig
 from gnomon.dataset.label import label as build
 from gnomon.dataset.labellers import AseLabeller, Labeller, PotentialLabeller
@@ -32,7 +31,7 @@ def label(
     config: Annotated[LabelConfig, Section(without=("perturb.volumes", "fmax"))],
     listener: Listener,
     *,
-    out: Path,
+    out: Folder,
     mover: str | None = None,
     strict: Strict = False,
 ) -> Output:

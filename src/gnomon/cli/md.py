@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gnomon.cli.options import CommandError, Output, Section
-from gnomon.cli.shared import read_crystals
+from gnomon.cli.shared import place, read_crystals
 from gnomon.crystals import Crystals
 from gnomon.dynamics.md import Ensemble, MDConfig, run
 from gnomon.dynamics.nonsense import alone
@@ -27,7 +27,7 @@ def md(
     config: Annotated[MDConfig, SECTION],
     listener: Listener,
     *,
-    out: Path,
+    out: Annotated[Path, place(".extxyz", ".xyz", goes_on=True)],
     weights: str = DEFAULT_WEIGHTS,
     supercell: str = "1",
     dtype: Literal["float32", "float64"] = "float32",
@@ -45,10 +45,6 @@ def md(
 
     Example: gnomon md NaCl.cif --supercell 2 --temperature 600 --steps 5000 --out nacl.extxyz
     """
-    if not out.parent.is_dir():
-        raise FileNotFoundError(
-            f"{out.parent} is no folder: make it first, or choose another --out"
-        )
     crystal = _crystal(structure, supercell)
     calculator = Calculator(weights, dtype=dtype)
     scheme = calculator.scheme

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.predict import SCALED, augmentation
-from gnomon.cli.shared import Model, Structures, labelled, refuse_existing
+from gnomon.cli.shared import Folder, Model, Structures, labelled, place, refuse_existing
 from gnomon.cli.train import Scheme
 from gnomon.io.tables import write_table
 from gnomon.models.folds import cross_validate
@@ -32,7 +32,7 @@ def calibrate(
     data: Structures,
     scaled: Annotated[Given[AugmentConfig], SCALED],
     *,
-    out: Path | None = None,
+    out: Annotated[Path | None, place()] = None,
     also: list[Path] | None = None,
     deviation: bool = False,
     seed: int = 0,
@@ -89,7 +89,7 @@ def validate(
     config: Annotated[TrainConfig, AFRESH],
     listener: Listener,
     *,
-    out: Path,
+    out: Folder,
     folds: int = 5,
     scheme: Scheme = "as given",
 ) -> Output:
@@ -134,7 +134,7 @@ def curve(
     config: Annotated[TrainConfig, AFRESH],
     listener: Listener,
     *,
-    out: Path,
+    out: Folder,
     shares: str = "0.125,0.25,0.5,1",
     scheme: Scheme = "as given",
 ) -> Output:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
+from gnomon.cli.shared import ModelFile
 from gnomon.cli.terminal import say
 from gnomon.io.frames import read_frames
 from gnomon.learn.compilation import cache_compilations
@@ -33,7 +34,7 @@ def train(
     given: Annotated[Given[PotentialTrainConfig], SETTINGS],
     listener: Listener,
     *,
-    out: Path = Path("potential.gnomon"),
+    out: ModelFile = Path("potential.gnomon"),
     validation: list[str] | None = None,
     scheme: str | None = None,
     start: Annotated[str | None, typer.Option("--from")] = None,

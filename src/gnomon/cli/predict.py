@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MaybeNewFile, Model, Strict, read_crystals, read_in_chunks
+from gnomon.cli.shared import MaybeNewTable, Model, Strict, read_crystals, read_in_chunks
 from gnomon.io.tables import write_table
 from gnomon.models import EnergyModel
 from gnomon.models.composition.model import CompositionModel
@@ -45,7 +45,7 @@ def predict(
     asked: Given[Asked],
     scaled: Annotated[Given[AugmentConfig], SCALED],
     *,
-    out: MaybeNewFile = None,
+    out: MaybeNewTable = None,
     strict: Strict = False,
 ) -> Output:
     """Predict what a model has learned: energies (eV/atom) or a property, with an uncertainty.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
 from gnomon.cli.options import CommandError, Output
-from gnomon.cli.shared import MaybeNewFile, Strict, numbers, read_crystals
+from gnomon.cli.shared import Strict, numbers, place, read_crystals
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign
 from gnomon.io.reasons import ENERGIES
@@ -42,7 +42,7 @@ def reduce(
     window: float | None = None,
     symprec: float = 0.1,
     tolerance: float = 0.03,
-    out: MaybeNewFile = None,
+    out: Annotated[Path | None, place(".parquet", ".csv")] = None,
     strict: Strict = False,
 ) -> Output:
     """Reduce crystals to their distinct polymorphs, the lowest in energy of each, and name them.
@@ -60,8 +60,6 @@ def reduce(
 
     Example: gnomon reduce campaign-Au-Cu --window 0.1 --out polymorphs.parquet
     """
-    if out is not None and out.suffix not in (".parquet", ".csv"):
-        raise CommandError(f"--out {out}: the name must end in .parquet or .csv")
     given = _read(crystals, strict, listener)
     found = polymorphs(
         given.crystals,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, labelled, numbers
+from gnomon.cli.shared import MODEL, Folder, labelled, numbers
 from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
 from gnomon.models.composition.model import CompositionModel
@@ -33,7 +33,7 @@ def replay(
     settings: Settings,
     listener: Listener,
     *,
-    out: Path,
+    out: Folder,
     known: str | None = None,
     phases: Path | None = None,
     learn_until: int | None = None,

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gnomon.cli.generate import RANDOM, Seed
 from gnomon.cli.options import Given, Output, Section
-from gnomon.cli.shared import Evaluator, NewFile
+from gnomon.cli.shared import Evaluator, NewTable
 from gnomon.discover.search import search as run
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import make_evaluator
@@ -25,7 +25,7 @@ def search(
     relax: Annotated[RelaxConfig, Section(defaults={"fmax": 0.05})],
     listener: Listener,
     *,
-    out: NewFile,
+    out: NewTable,
     seed: Seed = 0,
 ) -> Output:
     """Search the structures of compositions: random cells, relaxed and ranked by energy.

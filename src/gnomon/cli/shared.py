@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +13,12 @@ import pyarrow.compute as pc
 import typer
 from jaxtyping import Bool, Float64
 
-from gnomon.cli.options import Section
+from gnomon.cli.options import CommandError, Section
 from gnomon.cli.terminal import say
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import ReadResult, iter_read
-from gnomon.models.bundled import model_path
+from gnomon.models.bundled import BUNDLED, model_path
+from gnomon.run.registry import no_such
 
 if TYPE_CHECKING:
     from gnomon.models.card import Labelled
@@ -25,19 +27,46 @@ NAMED = 10
 """Rejects, and warnings, that are named on stderr; the others are counted."""
 
 
-def refuse_existing(out: Path | None) -> Path | None:
-    """Overwrite nothing, and find out before the work that there is a place for its result."""
-    if out is not None and out.exists():
+def refuse_existing(out: Path) -> None:
+    """Overwrite nothing."""
+    if out.exists():
         raise FileExistsError(f"{out} exists: choose another --out, or delete it first")
-    if out is not None and not out.parent.is_dir():
-        raise FileNotFoundError(
-            f"{out.parent} is no folder: make it first, or choose another --out"
-        )
-    return out
 
 
-NewFile = Annotated[Path, typer.Option(callback=refuse_existing)]
-MaybeNewFile = Annotated[Path | None, typer.Option(callback=refuse_existing)]
+def place(*suffixes: str, goes_on: bool = False, folder: bool = False) -> Any:
+    """An option that says where the result goes, held before the work against what is there.
+
+    Args:
+        suffixes: which a name may end in; any where none is given.
+        goes_on: the work goes on where there is something already.
+        folder: the place is a folder that is made, with those above it.
+    """
+
+    def check(out: Path | None) -> Path | None:
+        if out is None:
+            return None
+        if suffixes and out.suffix not in suffixes:
+            raise CommandError(f"--out {out}: the name must end in {' or '.join(suffixes)}")
+        if not goes_on:
+            refuse_existing(out)
+        above = out.parent if not folder else next(p for p in (out, *out.parents) if p.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(
+                f"{above} is no folder: {'' if above.exists() else 'make it first, or '}"
+                "choose another --out"
+            )
+        if not os.access(above, os.W_OK):
+            raise PermissionError(f"nothing can be written in {above}: choose another --out")
+        return out
+
+    return typer.Option(callback=check)
+
+
+NewTable = Annotated[Path, place(".parquet")]
+MaybeNewTable = Annotated[Path | None, place(".parquet")]
+Folder = Annotated[Path, place(goes_on=True, folder=True)]
+MaybeFolder = Annotated[Path | None, place(goes_on=True, folder=True)]
+ModelFile = Annotated[Path, place(goes_on=True)]
 Structures = Annotated[
     list[str],
     typer.Argument(
@@ -46,7 +75,18 @@ Structures = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
-MODEL: Any = {"parser": model_path, "metavar": "MODEL"}
+
+
+def model_file(name_or_path: str) -> Path:
+    """The file that is meant, held against what is there."""
+    path = model_path(name_or_path)
+    if not path.is_file():
+        names = no_such("model", name_or_path, BUNDLED)
+        raise FileNotFoundError(f"{names}, or give the path of a file")
+    return path
+
+
+MODEL: Any = {"parser": model_file, "metavar": "MODEL"}
 """How an argument becomes a file: a name stands for that of a model in the package."""
 Model = Annotated[
     Path,

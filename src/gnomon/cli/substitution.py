@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 from gnomon.cli.options import Output
-from gnomon.cli.shared import NewFile, Strict, Structures, read_crystals
+from gnomon.cli.shared import Strict, Structures, place, read_crystals
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import write_table
 from gnomon.generate.substitution.training import compare, ion_pairs, label, log_likelihood
@@ -21,7 +22,7 @@ def train(
     data: Structures,
     listener: Listener,
     *,
-    out: NewFile = Path("substitution.json"),
+    out: Annotated[Path, place(".json")] = Path("substitution.json"),
     l2: float = 1.0,
     source: str | None = None,
     strict: Strict = False,

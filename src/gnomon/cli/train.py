@@ -11,7 +11,7 @@ import pyarrow as pa
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, NAMED, Model, Structures, finite, labelled
+from gnomon.cli.shared import MODEL, NAMED, Model, ModelFile, Structures, finite, labelled
 from gnomon.cli.terminal import say
 from gnomon.crystals import Crystals
 from gnomon.io import from_arrow
@@ -34,7 +34,6 @@ from gnomon.models.transfer import transfer as teach
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
 
-Out = Annotated[Path, typer.Option(help="Model file.")]
 Scheme = Annotated[str, typer.Option(help="Energy scheme of the data.")]
 
 
@@ -43,7 +42,7 @@ def structural(
     given: Annotated[Given[TrainConfig], Section(without=("started_from",))],
     listener: Listener,
     *,
-    out: Out = Path("structural.gnomon"),
+    out: ModelFile = Path("structural.gnomon"),
     scheme: Scheme = "as given",
     start: Annotated[Path | None, typer.Option("--from", **MODEL)] = None,
 ) -> Output:
@@ -78,7 +77,7 @@ def composition(
     config: Annotated[CompositionTrainConfig, Section(without=("optimizer.loss",))],
     listener: Listener,
     *,
-    out: Out = Path("composition.gnomon"),
+    out: ModelFile = Path("composition.gnomon"),
     scheme: Scheme = "as given",
 ) -> Output:
     """Train the composition ensemble on the lowest formation energy of each formula.
@@ -100,7 +99,7 @@ def join(
     models: Annotated[list[Path], typer.Argument(**MODEL)],
     *,
     data: str,
-    out: Out = Path("joined.gnomon"),
+    out: ModelFile = Path("joined.gnomon"),
 ) -> Output:
     """Join structural ensembles that were trained apart: what errs differently tells of doubt.
 
@@ -126,7 +125,7 @@ def transfer(
     *,
     target: str,
     unit: str = "as given",
-    out: Out = Path("property.gnomon"),
+    out: ModelFile = Path("property.gnomon"),
 ) -> Output:
     """Teach a trained ensemble another property of crystals: a band gap, a modulus.
 

@@ -15,7 +15,7 @@ from gnomon.crystals import Crystals
 from gnomon.databases.answers import Fetched
 from gnomon.databases.systems import System, inside
 from gnomon.discover.placed import Evaluated, Placed, place
-from gnomon.io import ReadResult, from_arrow, read, to_arrow
+from gnomon.io import InputError, ReadResult, from_arrow, read, to_arrow
 from gnomon.run.store import STRUCTURE_FIELDS
 
 REJECTED, OUTSIDE, PENDING = "rejected", "outside", "pending"
@@ -65,6 +65,9 @@ def read_records(root: Path, fetched: Sequence[Fetched], systems: Sequence[Syste
     """All records as given (schema ``RECORDS``), the measured ground states of the elements first.
 
     Of files only the crystals of these systems are records: they may hold anything.
+
+    Raises:
+        InputError: if a file holds no crystal at all.
     """
     tables = [_ground_states(systems)]
     for source in fetched:
@@ -72,6 +75,10 @@ def read_records(root: Path, fetched: Sequence[Fetched], systems: Sequence[Syste
         paths = [base / answer.path for answer in source.answers if answer.records != 0]
         if paths:
             found = read(paths)
+            if source.kind == "file" and not len(found.crystals):
+                first = found.rejects.slice(0, 1).to_pylist()
+                why = "".join(f" ({row['reason']}: {row['detail']})" for row in first)
+                raise InputError(f"no usable crystal in {source.source}{why}")
             tables += [_accepted(source, found, systems), _rejected(source, found)]
     return pa.concat_tables(tables)
 

@@ -167,7 +167,9 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> CampaignConf
     if path is not None:
         try:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}: give a TOML file of settings") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     for key, value in overrides.items():
         if value is not None:

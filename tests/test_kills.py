@@ -1,0 +1,105 @@
+"""SIGKILL at random moments, again and again: the same answers in the end, and nothing left over.
+
+The long form, ``-m slow``, kills 200 times in 20 campaigns, and in all other long work;
+``GNOMON_KILL_CAMPAIGNS`` and ``GNOMON_KILL_EVALUATIONS`` make it shorter or longer.
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from tests import killable
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and fork servers")
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Processes that begin with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.killable_warm"])
+    return context
+
+
+def undisturbed(processes: ForkServerContext, name: str, home: Path) -> float:
+    """Seconds that the work takes."""
+    seconds = 0.0
+    for _ in range(2):  # the first time begins the server, and fills caches
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        began = time.monotonic()
+        work = processes.Process(target=killable.run, args=(name, home))
+        work.start()
+        work.join()
+        assert work.exitcode == 0
+        seconds = time.monotonic() - began
+    return seconds
+
+
+def killed(processes: ForkServerContext, name: str, home: Path, moments: Iterator[float]) -> int:
+    """Do the work, killed after each of these seconds unless it ends before; the kills."""
+    home.mkdir(exist_ok=True)
+    count = 0
+    for moment in moments:
+        work = processes.Process(target=killable.run, args=(name, home))
+        work.start()
+        work.join(moment)
+        if work.exitcode is not None:
+            assert work.exitcode == 0
+            break
+        work.kill()
+        work.join()
+        count += 1
+    work = processes.Process(target=killable.run, args=(name, home))
+    work.start()
+    work.join()
+    assert work.exitcode == 0
+    return count
+
+
+def hold(
+    processes: ForkServerContext, name: str, home: Path, kills: int, each: int, seed: int
+) -> tuple[int, int]:
+    """Kill work so often in all, ``each`` times until it may end; kills and how often it ended."""
+    rng = random.Random(seed)
+    seconds = undisturbed(processes, name, home / "undisturbed")
+    expected, done, ends = killable.answer(home / "undisturbed"), 0, 0
+    while done < kills:
+        place = home / f"{name}-{ends}"
+        moments = (rng.uniform(0, seconds) for _ in range(min(each, kills - done)))
+        done += killed(processes, name, place, moments)
+        ends += 1
+        assert killable.answer(place) == expected, f"{place}, seed {seed}"
+        shutil.rmtree(place)
+    return done, ends
+
+
+def test_ten_kills_change_nothing(processes: ForkServerContext, tmp_path: Path) -> None:
+    done, _ = hold(processes, "campaign", tmp_path, 10, 5, 0)
+    assert done == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "kills", "each"),
+    [
+        ("campaign", 10, 10),
+        ("emt", 1, 5),
+        ("generation", 1, 5),
+        ("labelling", 1, 5),
+        ("training", 1, 5),
+    ],
+)
+def test_many_kills_change_nothing(
+    processes: ForkServerContext, tmp_path: Path, name: str, kills: int, each: int
+) -> None:
+    campaigns = int(os.environ.get("GNOMON_KILL_CAMPAIGNS", "20"))
+    done, ends = hold(processes, name, tmp_path, kills * campaigns, each, campaigns)
+    print(f"{name}: {done} kills, {ends} of {ends} ended with the same answers")

@@ -377,7 +377,8 @@ def test_sites_that_do_not_fill_the_cell_are_expanded_or_rejected(tmp_path: Path
 
 
 def test_formula_and_counts_are_held_against_the_sites(tmp_path: Path) -> None:
-    whole = {"site_coordinate_span": "unit_cell", "chemical_formula_descriptive": "NaCl"}
+    whole: dict[str, object] = {"site_coordinate_span": "unit_cell"}
+    whole |= {"chemical_formula_descriptive": "NaCl", "space_group_it_number": 123}
     assert accepted(optimade(tmp_path, **whole)) == ("NaCl", 2, None)
     assert rejected(optimade(tmp_path, **whole, nsites=8))[0] == "contradictory"
     assert rejected(optimade(tmp_path, **whole, elements=["Cl", "K"]))[0] == "contradictory"

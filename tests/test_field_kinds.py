@@ -1,11 +1,16 @@
 """Records that mislead as people of this field report, kind by kind, in small inputs of ours."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
+from gnomon.io import InputError
 from gnomon.io.claims import Formula
-from tests.test_field_cases import SITES, accepted, cell, rejected, written
+from gnomon.io.frames import read_frames
+from tests.test_field_cases import SITES, accepted, cell, optimade, rejected, written
 
 CUBE = cell(5.64, 5.64, 5.64, 90, 90, 90)
 ORTHORHOMBIC = cell(5.4, 5.5, 7.7, 90, 90, 90)
@@ -211,3 +216,86 @@ def test_symbols_counts_and_positions_of_a_poscar_agree(
 )
 def test_what_vasp_reads_is_read(tmp_path: Path, text: str) -> None:
     assert accepted(written(tmp_path, "POSCAR", text)) == ("NaCl", 2, None)
+
+
+# --- documents ------------------------------------------------------------------------------------
+
+
+PAIR: dict[str, object] = {
+    "cartesian_site_positions": [[0, 0, 0], [2.82, 2.82, 2.82]],
+    "site_coordinate_span": "unit_cell",
+    "chemical_formula_descriptive": "NaCl",
+    "space_group_it_number": 221,
+    "space_group_symbol_hall": ...,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"nperiodic_dimensions": 2}, "missing_lattice"),
+        ({"structure_features": ["disorder"]}, "contradictory"),
+        ({"species_at_sites": ["Na", "Br"]}, "contradictory"),
+        ({"nelements": 3}, "contradictory"),
+        ({"elements": ["Cl", "Na"], "elements_ratios": [0.75, 0.25]}, "contradictory"),
+        ({"chemical_formula_hill": "ClK"}, "incomplete"),
+        ({"chemical_formula_descriptive": "NaCl(H2O)2"}, "incomplete"),
+    ],
+)
+def test_answers_of_optimade_are_held_against_their_sites(
+    tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    assert rejected(optimade(tmp_path, **(PAIR | changed)))[0] == reason
+
+
+def test_features_and_groups_that_are_not_of_the_sites_are_told(tmp_path: Path) -> None:
+    changed = {"structure_features": ["unheard_of"], "space_group_it_number": 229}
+    warning = str(accepted(optimade(tmp_path, **(PAIR | changed)))[2])
+    assert "unheard_of" in warning
+    assert "229" in warning
+
+
+SALT_JSON = Structure(Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]).as_dict()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"elements": ["K", "Cl"]},
+        {"chemsys": "Cl-K"},
+        {"nelements": 3},
+        {"composition": {"Na": 1, "Cl": 2}},
+        {"composition_reduced": {"Na": 2, "Cl": 1}},
+    ],
+)
+def test_documents_are_held_against_their_structures(
+    tmp_path: Path, said: dict[str, object]
+) -> None:
+    text = json.dumps({"structure": SALT_JSON, **said})
+    assert rejected(written(tmp_path, "a.json", text))[0] == "contradictory"
+
+
+def test_group_charge_and_cell_of_a_document_are_looked_at(tmp_path: Path) -> None:
+    charged = {"structure": {**SALT_JSON, "charge": 1}, "symmetry": {"number": 225}}
+    warning = str(accepted(written(tmp_path, "a.json", json.dumps(charged)))[2])
+    assert "225" in warning
+    assert "charge" in warning
+    longer = {**SALT_JSON, "lattice": {**SALT_JSON["lattice"], "a": 6.5}}
+    assert rejected(written(tmp_path, "b.json", json.dumps(longer)))[0] == "contradictory"
+
+
+@pytest.mark.parametrize(("virial", "accepts"), [(-1.0, True), (1.0, False)])
+def test_a_stress_and_a_virial_agree(tmp_path: Path, virial: float, accepts: bool) -> None:
+    numbers = " ".join(str(v) for v in (virial * 27 * np.eye(3)).ravel())
+    text = f"""1
+Lattice="3 0 0 0 3 0 0 0 3" energy=-1 stress="1 1 1 0 0 0" virial="{numbers}"
+Cu 0 0 0
+"""
+    (tmp_path / "a.extxyz").write_text(text)
+    if accepts:
+        assert np.allclose(
+            read_frames(tmp_path / "a.extxyz", scheme="EMT").frames.stress, np.eye(3)
+        )
+    else:
+        with pytest.raises(InputError, match="virial"):
+            read_frames(tmp_path / "a.extxyz", scheme="EMT")

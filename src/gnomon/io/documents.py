@@ -20,7 +20,7 @@ from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected
-from gnomon.io.settings import Statement, images
+from gnomon.io.settings import METRIC, Statement, found_groups, images
 from gnomon.io.sources import content
 
 ID_KEYS = ("source_id", "material_id", "mp_id", "entry_id", "id")
@@ -29,8 +29,14 @@ ID_KEYS = ("source_id", "material_id", "mp_id", "entry_id", "id")
 SHARE = 10
 """JSON may have one in so many of ``max_bytes``: its objects take ten times their text."""
 
+FEATURES = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
+"""Of structures, that the specification knows."""
+
 PRECISION = 1e-4
 """Fractional: what the positions of sites in an asymmetric unit may be off."""
+
+RATIO = 2e-3
+"""What a share of the atoms may be off by rounding."""
 
 SAME_POSITION = 0.05
 """Å: coordinates of two kinds that differ by more are of two crystals."""
@@ -111,6 +117,14 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
     frac = fractional(lattice, xyz) if abc is None else np.array(abc, np.float64).reshape(-1, 3)
     if abc is not None and xyz is not None and np.linalg.det(lattice):
         _check_agreement(frac, fractional(lattice, xyz), lattice)
+    if "a" in cell and "matrix" in cell:
+        _check_cell(lattice, np.array(_matrix(cell), np.float64))
+    if structure.get("charge"):
+        warnings.warn(f"a charge of {structure['charge']} is not read", stacklevel=1)
+    _check_composition(document, numbers)
+    symmetry = document.get("symmetry")
+    stated = symmetry.get("number") if isinstance(symmetry, dict) else None
+    _check_group(stated, lattice, numbers, frac)
     claims = Claims(
         Formula.parse(str(document.get("formula_pretty") or "")),
         volume=_known(document, "volume") or _known(cell, "volume"),
@@ -147,8 +161,11 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     """
     vectors = attributes.get("lattice_vectors")
     periodic = attributes.get("dimension_types", [1, 1, 1])
+    along = attributes.get("nperiodic_dimensions")
     if vectors is None or periodic != [1, 1, 1] or any(None in v for v in vectors):
         raise UnusableError(Reason.missing_lattice, f"dimension_types {periodic}")
+    if along not in (None, 3):
+        raise UnusableError(Reason.missing_lattice, f"periodic along {along} directions")
     names, frac = attributes.get("species_at_sites"), _positions(attributes, vectors)
     if names is None or frac is None or not attributes.get("species"):
         raise UnusableError(
@@ -163,7 +180,13 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
         for species in attributes["species"]
     }
     of_name = {name: _species_number(occupants) for name, occupants in elements.items()}
+    if unknown := sorted(set(names) - of_name.keys()):
+        raise contradiction(
+            f"sites hold {', '.join(unknown)}, which are no species of the document"
+        )
     numbers = np.array([of_name[name] for name in names], np.int64)
+    if "disorder" in (attributes.get("structure_features") or ()):
+        raise contradiction("disorder is stated, every site holds one element")
     lattice = np.array(vectors, np.float64)
     n_sites = attributes.get("nsites")
     if n_sites is not None and n_sites != len(names):
@@ -172,17 +195,68 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     span = attributes.get("site_coordinate_span") or "unit_cell"
     if span != "unit_cell" and len(numbers) == len(frac):
         numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
-    stated = {
-        symbol for symbol in attributes.get("elements") or () if symbol not in ("X", "vacancy")
-    }
-    present = {SYMBOLS[z] for z in numbers.tolist()}
-    if stated and stated != present:
-        raise contradiction(f"the elements are {sorted(stated)}, sites hold {sorted(present)}")
-    for key in ("chemical_formula_reduced", "chemical_formula_descriptive"):
+    _check_composition(attributes, numbers)
+    for key in (
+        "chemical_formula_reduced",
+        "chemical_formula_descriptive",
+        "chemical_formula_hill",
+    ):
         formula = Formula.parse(str(attributes.get(key) or ""))
         # a descriptive formula is often that of the cell, and as often reduced
         Claims(formula).check(lattice, numbers)
+    _check_group(attributes.get("space_group_it_number"), lattice, numbers, frac)
     return Content(lattice, numbers, frac)
+
+
+def _check_composition(document: Any, numbers: Int64[np.ndarray, " atoms"]) -> None:
+    """Refuse atoms that are not of the elements, their number and their ratios that are stated.
+
+    Raises:
+        UnusableError: ``contradictory``.
+    """
+    found, counts = np.unique(numbers, return_counts=True)
+    present = dict(
+        sorted(zip([SYMBOLS[z] for z in found], (counts / counts.sum()).tolist(), strict=True))
+    )
+    elements = set(document.get("elements") or str(document.get("chemsys") or "").split("-"))
+    elements -= {"", "X", "vacancy"}
+    if elements and elements != present.keys():
+        raise contradiction(f"the elements are {sorted(elements)}, sites hold {list(present)}")
+    if document.get("nelements") not in (None, len(present)):
+        raise contradiction(
+            f"{document['nelements']} elements are stated, there are {len(present)}"
+        )
+    stated = [document.get(key) for key in ("composition", "composition_reduced")]
+    if ratios := document.get("elements_ratios"):
+        stated.append(dict(zip(document.get("elements") or (), ratios, strict=False)))
+    for amounts in filter(None, stated):
+        total = sum(amounts.values())
+        shares = [amounts.get(symbol, 0.0) / total for symbol in present]
+        if not np.allclose(shares, list(present.values()), atol=RATIO):
+            raise contradiction(f"a composition of {amounts} is stated, sites hold {present}")
+
+
+def _check_group(
+    stated: Any,
+    lattice: Float64[np.ndarray, "3 3"],
+    numbers: Int64[np.ndarray, " atoms"],
+    frac: Float64[np.ndarray, "atoms 3"],
+) -> None:
+    """Warn of a space group that the atoms do not have at any tolerance."""
+    if not isinstance(stated, int) or stated == 1:
+        return
+    found = found_groups(lattice, numbers, frac)
+    if found and stated not in found:
+        detail = f"the space group {stated} is stated, the atoms have {found[-1]}"
+        warnings.warn(detail, stacklevel=1)
+
+
+def _check_cell(one: Float64[np.ndarray, "3 3"], other: Float64[np.ndarray, "3 3"]) -> None:
+    """Refuse lengths and angles that are not those of the vectors."""
+    metric = one @ one.T
+    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    if not (np.abs(other @ other.T - metric) <= METRIC * scale).all():
+        raise contradiction("lengths and angles of the cell are not those of its vectors")
 
 
 def _positions(attributes: Any, vectors: Any) -> Float64[np.ndarray, "sites 3"] | None:
@@ -246,6 +320,8 @@ def _check_features(attributes: Any) -> None:
         features.add("site_attachments")
     if absent := sorted(features & {"implicit_atoms", "site_attachments"}):
         raise UnusableError(Reason.incomplete, f"atoms without a position ({', '.join(absent)})")
+    if unknown := sorted(features - FEATURES):
+        warnings.warn(f"features that are not known: {', '.join(unknown)}", stacklevel=1)
     if attributes.get("assemblies") or "assemblies" in features:
         raise UnusableError(Reason.partial_occupancy, "sites that exclude each other (assemblies)")
 

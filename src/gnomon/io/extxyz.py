@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -129,6 +130,8 @@ def _keys(comment: str) -> dict[str, Any]:
         values = found["numbers"].split()
         if len(values) == 6:
             values = list(map(repr, matrix(values).ravel().tolist()))
+        elif len(values) == 9 and not np.allclose(given := matrix(values), given.T, 0.01, 1e-3):
+            warnings.warn(f"the {found['key']} is not symmetric", stacklevel=1)
         return f'{found["key"]}="{" ".join(values)}"'
 
     values: dict[str, Any] = key_val_str_to_dict(_SIX.sub(nine, comment))

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64, Int
 from gnomon.io import documents, extxyz, parquet
 from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
-from gnomon.io.reasons import InputError, Reason, UnusableError
+from gnomon.io.reasons import InputError, Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, content, find, stream
 
@@ -152,10 +152,12 @@ class _Label(NamedTuple):
         """
         energy, forces, stress = (facts.get(name) for name in ("energy", "forces", "stress"))
         virial = next((facts[name] for name in VIRIALS if facts.get(name) is not None), None)
-        if stress is not None:
-            stress = matrix(stress)
-        elif virial is not None:
-            stress = -matrix(virial) / volume
+        stress = None if stress is None else matrix(stress)
+        if virial is not None:
+            of_virial = -matrix(virial) / volume
+            if stress is not None and not np.allclose(of_virial, stress, 0.01, 1e-3):
+                raise contradiction("the stress is not -virial / volume")
+            stress = of_virial
         if unread := sorted(map(str, filter(_is_label, facts))):
             warnings.warn(f"labels that are not read: {', '.join(unread)}", stacklevel=1)
         labels = Labels.none(1, n_atoms)

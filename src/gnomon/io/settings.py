@@ -246,6 +246,21 @@ def images(
     return atoms
 
 
+def found_groups(lattice: Any, numbers: Any, frac: Any) -> list[int]:
+    """Numbers of the space groups of a crystal at several tolerances, the tightest first."""
+    import spglib
+
+    found = []
+    with _quiet():
+        for tolerance in (1e-3, 1e-2, 0.1):
+            try:
+                of = spglib.get_symmetry_dataset((lattice, frac, numbers), symprec=tolerance)
+            except spglib.error.SpglibError:
+                continue
+            found += [] if of is None else [int(of.number)]
+    return found
+
+
 def _listed(triplets: Sequence[str]) -> Setting:
     if len(triplets) > MOST:
         raise UnusableError(Reason.too_large, f"{len(triplets)} symmetry operations")

@@ -126,7 +126,9 @@ def test_options_of_a_calculator_are_given_one_by_one(tmp_path, capsys):
     out = ["--out", str(tmp_path / "a.parquet")]
     assert main([*command, *out, "--calculator-option", "energy=-2.5"]) == 0
     assert 'Quick{"energy": -2.5}' in capsys.readouterr().err
-    assert main([*command, "--out", str(tmp_path / "b"), "--calculator-option", "energy"]) != 0
+    assert (
+        main([*command, "--out", str(tmp_path / "b.parquet"), "--calculator-option", "energy"]) != 0
+    )
     assert "give NAME=VALUE" in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ import pytest
 from gnomon.cli.campaigns import lineage
 from gnomon.cli.options import CommandError
 from gnomon.discover.shares import shares
+from gnomon.run.listener import SILENT
 from gnomon.run.writing import StoreError
 from tests.test_report import PROTOTYPES, campaign, of_formula, written
 
@@ -63,7 +64,7 @@ def test_a_find_counts_for_the_root_of_its_line_too(tables, tmp_path):
 
 
 def test_the_command_prints_shares(found, capsys):
-    lineage(found.store.root).put(as_json=True)
+    lineage(found.store.root, SILENT).put(as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert len(printed["finds"]) == 1
     [row] = printed["generators"]
@@ -73,16 +74,16 @@ def test_the_command_prints_shares(found, capsys):
 
 def test_the_command_prints_the_history_of_one_find(found, capsys):
     [find] = found.finds
-    lineage(found.store.root, find.id[:12]).put(as_json=True)
+    lineage(found.store.root, SILENT, find.id[:12]).put(as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed["id"] == find.id
     assert [step["generator"] for step in printed["steps"]] == ["prototypes"]
-    lineage(found.store.root, find.id).put(as_json=False)
+    lineage(found.store.root, SILENT, find.id).put(as_json=False)
     assert "above the hull" in capsys.readouterr().err
 
 
 def test_an_unknown_id_and_a_folder_without_a_campaign_are_refused(found, tmp_path):
     with pytest.raises(CommandError, match="no evaluated phase"):
-        lineage(found.store.root, "zzz")
+        lineage(found.store.root, SILENT, "zzz")
     with pytest.raises(StoreError, match="no campaign"):
-        lineage(tmp_path / "nothing", None)
+        lineage(tmp_path / "nothing", SILENT, None)

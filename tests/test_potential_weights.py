@@ -409,8 +409,8 @@ def test_an_unknown_name_lists_those_that_there_are(tmp_path):
             assert name in str(caught.value)
 
 
-def test_bundled_weights_are_found_or_missed_in_words(tmp_path):
-    (name,) = BUNDLED
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_weights_are_found_or_missed_in_words(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name} does not come with this installation .*missing"):
         resolve(name, bundled=tmp_path)
     path = tmp_path / f"{name}.gnomon"

@@ -321,5 +321,5 @@ def test_the_command_refuses_what_contradicts_itself(capsys):
     assert "--known or --learn-until" in capsys.readouterr().err
     assert main(["replay", "x.parquet", "--out", "y", "--strategies", "luck"]) == 2
     command = ["replay", "x.parquet", "--known", "k.parquet", "--out", "y"]
-    assert main([*command, "--composition-model", "c", "--strategies", "greedy"]) == 2
+    assert main([*command, "--composition-model", "composition-1", "--strategies", "greedy"]) == 2
     assert "needs composition" in capsys.readouterr().err

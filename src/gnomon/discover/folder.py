@@ -69,10 +69,7 @@ def _check_same(
     before = store.provenance
     # a setting that did not exist yet had the value that is its default now
     old = CampaignConfig.model_validate(before["config"]).model_dump(mode="json")
-    changed = _differences(
-        {k: v for k, v in old.items() if k != "budget"},
-        {k: v for k, v in settings.items() if k != "budget"},
-    )
+    changed = _differences(_deciding(old), _deciding(settings))
     if before.get("inputs") != inputs:
         changed.append("the contents of the input files")
     if before["scheme"] != scheme:
@@ -82,6 +79,13 @@ def _check_same(
             f"{store.root} holds a campaign of other settings ({'; '.join(changed)}): "
             "choose another folder with --out, or repeat its settings (only [budget] may change)"
         )
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that may change or that change nothing in this system."""
+    exclude = [symbol for symbol in settings["screen"]["exclude"] if symbol in settings["system"]]
+    kept = {key: value for key, value in settings.items() if key != "budget"}
+    return kept | {"screen": settings["screen"] | {"exclude": exclude}}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

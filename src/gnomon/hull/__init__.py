@@ -13,6 +13,8 @@ Around it: ``chemical_potential_limits``, hulls that grow (``Hull.with_phases``)
 contact with gases and metals (``reactions``, ``open_to``, ``element_potentials``).
 
     >>> import numpy as np
+    >>> from gnomon.hull.convex import Hull
+    >>> from gnomon.hull.phases import Phases, compositions
     >>> formulas = ["Au", "Cu", "AuCu", "AuCu3"]
     >>> energies = np.array([0.0, 0.0, -0.05, -0.02])
     >>> phases = Phases(np.array(formulas, object), compositions(formulas), energies, "demo")

@@ -1,6 +1,8 @@
 """Shared fixtures.  Every test runs with shapes and types enforced (jaxtyping with beartype)."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,22 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # compiled programs are kept between runs, and not in the user's cache
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cache" / "jax"))
+
+MANY_MAPS = 20_000
+"""Memory maps of a process that has compiled enough: Linux allows 65,530 (vm.max_map_count)."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_memory_maps() -> Iterator[None]:
+    """Let go of compiled programs now and then.
+
+    Each holds some memory maps, and a run of all tests in one process compiles so many that LLVM
+    aborts it where the system allows no more.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if "jax" in sys.modules and maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -104,21 +104,30 @@ def fractions(crystals: Crystals) -> np.ndarray:
     return np.asarray(crystals.composition / crystals.n_atoms[:, None])
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
-    pool, other = drawn(given.data, given.rows, given.seed), fitted_on(given.data)
-    hull, on_hull = known_hull(given.data)
+def judged_rows(
+    pool: Set, other: Set, hull: Hull, on_hull: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of the pool are judged, and how far above the hull they are by DFT (eV/atom)."""
     judged = on_hull & (other.crystals.composition > 0).any(axis=0)
     counted = ~pool.crystals.composition[:, ~judged].any(axis=1)
     truth = np.full(len(counted), np.nan)
     truth[counted] = hull.e_above_hull(pool.crystals.composition[counted], pool.formation[counted])
+    return counted, truth
 
-    def formation(potential: LoadedPotential, energy: np.ndarray) -> np.ndarray:
-        single = potential.predict(other.crystals).energy / other.crystals.n_atoms
-        wanted = single + other.corrections - other.formation
-        zero = np.linalg.lstsq(fractions(other.crystals), wanted, rcond=None)[0]
-        n = len(energy)
-        return np.asarray(energy + pool.corrections[:n] - fractions(pool.crystals)[:n] @ zero)
 
+def formed(potential: LoadedPotential, energy: np.ndarray, pool: Set, other: Set) -> np.ndarray:
+    """Formation energies of the first rows of the pool, elements fitted on the other set."""
+    single = potential.predict(other.crystals).energy / other.crystals.n_atoms
+    wanted = single + other.corrections - other.formation
+    zero = np.linalg.lstsq(fractions(other.crystals), wanted, rcond=None)[0]
+    n = len(energy)
+    return np.asarray(energy + pool.corrections[:n] - fractions(pool.crystals)[:n] @ zero)
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    pool, other = drawn(given.data, given.rows, given.seed), fitted_on(given.data)
+    hull, on_hull = known_hull(given.data)
+    counted, truth = judged_rows(pool, other, hull, on_hull)
     teacher = load_potential(given.reference) if given.reference else None
     first = min(given.rows, given.reference_rows)
     found, energies = {}, {}
@@ -126,7 +135,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         n = first if potential is teacher else given.rows
         energy = relaxed_energies(potential, pool.crystals[:n], given.work, "wbm", RELAX)
         energies[potential.scheme] = energy
-        placed = formation(potential, energy)
+        placed = formed(potential, energy, pool, other)
         row: dict[str, Any] = {"failed": int(np.isnan(energy).sum())}
         for count in sorted({first, n}):
             use = np.flatnonzero(counted[:count] & np.isfinite(placed[:count]))

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from gnomon.chemistry.reactions import balanced
 from gnomon.crystals import Crystals
-from gnomon.discover import Campaign
+from gnomon.discover import Campaign, flags
 from gnomon.discover.propose import structure_table
 from gnomon.discover.rates import HitRate, comparison, wilson
 from gnomon.discover.shares import shares
+from gnomon.evaluate.measured import LevelError
 from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import formula_html, tie_lines
+from gnomon.report import build
 from gnomon.report.build import build_report
-from gnomon.report.files import stable_table, write_report
+from gnomon.report.files import doubts_table, phases_table, stable_table, write_report
 from gnomon.report.page import render_html
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError, write_json
@@ -376,18 +378,20 @@ def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
     found = written(tmp_path, binary)
     (find,) = found.finds
     said = {"scheme": "PBE", "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
-    assert "verified at" not in text_of(render_html(build_report(found))).lower().split("stable")[0]
+    assert (
+        "confirmed at" not in text_of(render_html(build_report(found))).lower().split("stable")[0]
+    )
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
     report = build_report(found)
     assert report.headline == (
-        "Au-Cu: 1 new stable phase, predicted by ASE EMT. Verified at PBE: 1 of 1 stay stable."
+        "Au-Cu: 1 new stable phase, predicted by ASE EMT. Confirmed at PBE: 1 of 1."
     )
-    assert stable_table(report)["verified_at"].to_pylist() == ["PBE"]
+    assert stable_table(report)["confirmed_at"].to_pylist() == ["PBE"]
     said["finds"] = [{"candidate_id": find.id, "verdict": "above_hull"}]
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
     report = build_report(found)
-    assert report.headline.endswith("Verified at PBE: 0 of 1 stay stable.")
-    assert stable_table(report)["verified_at"].to_pylist() == [""]
+    assert report.headline.endswith("Confirmed at PBE: 0 of 1.")
+    assert stable_table(report)["confirmed_at"].to_pylist() == [""]
     assert "at PBE: above hull" in text_of(render_html(report))
     once_more = {"scheme": SCHEME, "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", once_more)
@@ -429,6 +433,65 @@ def test_schemes_never_mix_on_a_page(binary: Tables, tmp_path: Path) -> None:
     mixed = written(tmp_path, binary | {"evaluations": [{**first, "scheme": "PBE"}, *rest]})
     with pytest.raises(StoreError, match="ASE EMT and PBE"):
         build_report(mixed)
+
+
+def test_a_find_has_its_name_and_its_flags_in_page_and_tables(
+    binary: Tables, tmp_path: Path
+) -> None:
+    report = build_report(written(tmp_path, binary))
+    (row,) = stable_table(report).to_pylist()
+    assert row["structure_type"].startswith("Cu3Au type (L1_2")
+    assert row["flags"] == "known phase: Cu3Au L1_2; scarce: Au"
+    assert row["probability_stable"] is None  # nobody measured the error of this level
+    text = text_of(render_html(report))
+    assert "The error of this level has not been measured" in text
+    assert "known phase Cu3Au L1_2 scarce Au" in text
+    phases = {r["id"]: r for r in phases_table(report).to_pylist()}
+    assert phases[row["id"]]["flags"] == row["flags"]
+
+
+def test_error_and_probability_are_the_same_wherever_they_stand(
+    binary: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = LevelError(
+        scheme=SCHEME, rows=400, stable=60, f1=0.78, mean_absolute_error=0.041, bias=-0.02,
+        source="by hand",
+    )  # fmt: skip
+    for room in (flags, build):
+        monkeypatch.setattr(room, "measured", {SCHEME: error}.get)
+    report = build_report(written(tmp_path, binary))
+    (find,) = report.finds
+    (row,) = stable_table(report).to_pylist()
+    assert row["probability_stable"] == error.probability_stable(find.distance_to_rest)
+    assert row["error_of_the_level"] == 0.041
+    assert "within the error of the level: 41 meV/atom" in row["flags"]
+    text = text_of(render_html(report))
+    assert "errs by 41 meV/atom in the distance to the hull (bias −20.0; F1 0.78 on 400" in text
+    assert f"{1000 * find.distance_to_rest:.1f} ± 41".replace("-", "−") in text
+    assert f"{100 * row['probability_stable']:.0f} %" in text
+    # a phase above the hull has the probability of its distance, and never more than a find
+    others = [report.about[p.id] for p in report.near if p.e_above_hull > ON_HULL]
+    assert others
+    assert all(other.probability < row["probability_stable"] for other in others)
+
+
+def test_doubts_about_what_was_given_follow_it_to_the_finds(binary: Tables, tmp_path: Path) -> None:
+    found = written(tmp_path, binary)
+    find, gold = of_formula(binary, "Cu3Au"), of_formula(binary, "Au")
+    doubts = [
+        {"id": gold, "source": "known.cif", "text": HOSTILE},
+        {"id": "", "source": "odd.cif", "text": "left out: no_atoms: none"},
+    ]
+    found.store.finish(0, "generate", {"candidates": {}, "notes": [], "doubts": doubts})
+    report = build_report(found)
+    (row,) = stable_table(report).to_pylist()
+    assert row["id"] == find
+    assert row["flags"].endswith(f"doubtful input: known.cif: {HOSTILE} (competes)")
+    page = render_html(report)
+    assert "Doubts about what was given" in text_of(page)
+    assert HOSTILE not in page
+    assert doubts_table(report).to_pylist() == doubts
+    assert {r["id"]: r["doubts"] for r in phases_table(report).to_pylist()}[gold] == HOSTILE
 
 
 # --- figures and page ---------------------------------------------------------------------------

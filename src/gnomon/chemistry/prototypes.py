@@ -7,7 +7,8 @@ structures of one to five species, among them the elements' own (fcc, bcc, hcp, 
 import gzip
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -37,6 +38,7 @@ class Prototype:
         decorations: rows of the species' permutations that give different crystals, from this and
             from all simpler prototypes: letter i takes element ``row[i]`` of a sorted choice.
         library: where it comes from, empty for a crystal of one's own.
+        names: what else the library calls it, such as ``B1, Halite, Rock Salt``.
     """
 
     label: str
@@ -45,6 +47,12 @@ class Prototype:
     distances: Float64[np.ndarray, "m m"]
     decorations: Int64[np.ndarray, "d m"]
     library: str = ""
+    names: str = ""
+
+    @property
+    def type_name(self) -> str:
+        """The structure type for people: ``NaCl type (B1, Halite, Rock Salt)``."""
+        return f"{self.compound} type" + (f" ({self.names})" if self.names else "")
 
     @property
     def origin(self) -> str:
@@ -133,15 +141,23 @@ def aflow(n_species: int) -> tuple[Prototype, ...]:
     for entry in json.loads(gzip.decompress(library.read_bytes())):
         lattice, sites = entry["snl"]["lattice"]["matrix"], entry["snl"]["sites"]
         symbols = [site["species"][0]["element"] for site in sites]
-        names = sorted(set(symbols))  # AFLOW's letters follow the alphabet of the symbols
-        if len(names) != n_species:
+        letters = sorted(set(symbols))  # AFLOW's letters follow the alphabet of the symbols
+        if len(letters) != n_species:
             continue
         frac_coords = [site["abc"] for site in sites]
         compound = Crystals.single(lattice, [atomic_number(s) for s in symbols], frac_coords)
         cell = primitive(
-            compound.with_atomic_numbers(np.array([names.index(s) + 1 for s in symbols]))
+            compound.with_atomic_numbers(np.array([letters.index(s) + 1 for s in symbols]))
         )
         _, distances = closest_distances(cell)
         label, formula = entry["tags"]["aflow"], str(compound.reduced_formulas[0])
-        found.append(Prototype(label, formula, cell, distances, permutations, "AFLOW"))
+        names = _names(entry["tags"])
+        found.append(Prototype(label, formula, cell, distances, permutations, "AFLOW", names))
     return tuple(found)
+
+
+def _names(tags: Mapping[str, str]) -> str:
+    """Strukturbericht symbol and mineral, as plain text, where there are any."""
+    given = (tags["strukturbericht"], tags["mineral"])
+    plain = (re.sub(r'[\\$"{}]', "", text) for text in given)
+    return ", ".join(text for text in plain if text not in ("", "None"))

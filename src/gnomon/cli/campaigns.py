@@ -112,6 +112,8 @@ def _reported(store: Store, facts: dict[str, Any]) -> Output:
             "space group": f"{row['space_group_symbol']} ({row['space_group']})",
             "formation energy (eV/atom)": row["formation_energy_per_atom"],
             "distance to the rest": row["distance_to_rest"],
+            "probability": row["probability_stable"],
+            "flags": ", ".join(flag.kind for flag in built.about[row["id"]].flags) or "-",
             "origin": row["lineage"],
         }
         for row in stable

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from gnomon.discover.finds import Find, Phase, finds_of, phases_of
+from gnomon.discover.inputs import Doubt
 from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.discover.settings import CampaignConfig
@@ -131,6 +132,12 @@ class Campaign:
     def screened(self) -> dict[int, dict[str, Any]]:
         """Of each round that was screened: model, n_labels, message, ending."""
         return self.store.rounds("screen")
+
+    @cached_property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What readers found odd about the crystals that were given."""
+        said = (self.store.finished(0, "generate") or {}).get("doubts", ())
+        return tuple(Doubt(**doubt) for doubt in said)
 
     @cached_property
     def evaluations(self) -> pa.Table:

@@ -15,12 +15,37 @@ from gnomon.io import InputError, read
 from gnomon.run.listener import Listener
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What a reader found odd about a crystal that was given, though it took it.
+
+    Attributes:
+        id: of the crystal; empty for records that gave none.
+        source: the file, and where in it.
+        text: what is odd, or why there is no crystal.
+    """
+
+    id: str
+    source: str
+    text: str
+
+    def __str__(self) -> str:
+        """Both, in a line."""
+        return f"{self.source}: {self.text}"
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Crystals that the user gave, read once."""
+    """Crystals that the user gave, read once.
+
+    Attributes:
+        parents, known: the crystals.
+        doubts: of both, and the records that gave no crystal.
+    """
 
     parents: Crystals
     known: Crystals
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def known_formulas(self) -> frozenset[str]:
@@ -34,21 +59,29 @@ def read_inputs(config: GenerateConfig, listener: Listener) -> Inputs:
     Raises:
         InputError: if a file is not there or holds no crystals at all.
     """
-    return Inputs(_read(config.parents, listener), _read(config.known, listener))
+    parents, of_parents = _read(config.parents, listener)
+    known, of_known = _read(config.known, listener)
+    return Inputs(parents, known, (*of_parents, *of_known))
 
 
-def _read(paths: Sequence[Path], listener: Listener) -> Crystals:
+def _read(paths: Sequence[Path], listener: Listener) -> tuple[Crystals, list[Doubt]]:
     if not paths:
-        return Crystals.empty()
+        return Crystals.empty(), []
     result = read(list(paths))
     if len(result.rejects):
         listener.say(f"{len(result.rejects)} records left out, {_first(result.rejects)}")
-    for row in result.rows.filter(pc.is_valid(result.rows["warnings"])).to_pylist():
-        listener.say(f"warning: {row['source']}: {row['warnings']}")
+    rows = result.rows.filter(pc.is_valid(result.rows["warnings"])).to_pylist()
+    doubts = [Doubt(row["id"], row["source"], row["warnings"]) for row in rows]
+    for doubt in doubts:
+        listener.say(f"warning: {doubt}")
+    doubts += [
+        Doubt("", row["source"], f"left out: {row['reason']}: {row['detail']}")
+        for row in result.rejects.to_pylist()
+    ]
     if not len(result.crystals):
         names = ", ".join(map(str, paths))
         raise InputError(f"no crystal of {names} can be used: {_first(result.rejects)}")
-    return result.crystals
+    return result.crystals, doubts
 
 
 def _first(rejects: pa.Table) -> str:

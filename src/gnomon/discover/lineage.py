@@ -15,11 +15,16 @@ KNOWN = "known"
 
 @dataclass(frozen=True)
 class Step:
-    """One generator's work on one parent; generator is empty for a crystal that was given."""
+    """One generator's work on one parent; generator is empty for a crystal that was given.
+
+    Attributes:
+        id: of the crystal that it made, or of the given one.
+    """
 
     generator: str
     change: str
     round: int | None
+    id: str = ""
 
 
 def traces(
@@ -57,10 +62,10 @@ def _chain(
     while name is not None and name in found and name not in seen:
         seen.add(name)
         row = found[name]
-        steps.append(Step(row["generator"], row["change"], row["round"]))
+        steps.append(Step(row["generator"], row["change"], row["round"], name))
         name = row["parent_id"]
     if steps and name is not None and name not in seen:
-        steps.append(Step("", known.get(name, f"crystal {name}"), None))
+        steps.append(Step("", known.get(name, f"crystal {name}"), None, name))
     return tuple(steps)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +46,10 @@ def propose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inp
             table = table.append_column("canonical_id", pa.array(keys[new], pa.string()))
             store.append("crystals", number, table)
             store.append("lineage", number, part.lineage)
-    store.finish(number, "generate", {"candidates": counts, "notes": notes})
+    facts: dict[str, Any] = {"candidates": counts, "notes": notes}
+    if number == 0:
+        facts["doubts"] = [asdict(doubt) for doubt in inputs.doubts]
+    store.finish(number, "generate", facts)
     total = ", ".join(f"{n} from {name}" for name, n in counts.items()) or "none"
     what = "reference phases" if number == 0 else "new candidates"
     return "; ".join([f"round {number}: {what}: {total}", *notes])

@@ -188,15 +188,10 @@ def _adjustments(
     with warnings.catch_warnings():
         # some elements (He, Ne, ...) have no electronegativity; a lack of states is returned
         warnings.simplefilter("ignore", UserWarning)
-        # pymatgen's own sort leaves a list in order as it is, but would be spoilt by the nan of
-        # these elements, and at ties (CuSi, PdH) go by the order of the atoms: here the anion wins
-        chi = np.nan_to_num(electronegativities())
-        rank = {z: (chi[z], SYMBOLS[z] in scheme.comp_correction) for z, _ in counts}
-        ordered = sorted(counts, key=lambda count: rank[count[0]])
+        ordered = _by_electronegativity(counts)
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
         states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])
-        settings = scheme.u_settings.get(SYMBOLS[ordered[-1][0]], {})
-        hubbards = {SYMBOLS[z]: settings[SYMBOLS[z]] for z, _ in counts if SYMBOLS[z] in settings}
+        hubbards = hubbard_u(counts)
         entry = ComputedEntry(
             composition,
             0.0,
@@ -207,6 +202,29 @@ def _adjustments(
     n_atoms = sum(n for _, n in counts)
     found = tuple(Adjustment(part.name, float(part.value) / n_atoms) for part in parts)
     return found, rule
+
+
+def hubbard_u(counts: Counts) -> dict[str, float]:
+    """U (eV) that the Materials Project puts on elements of a compound, in oxides and fluorides.
+
+    >>> hubbard_u(((26, 2), (8, 3))), hubbard_u(((26, 1), (16, 1)))
+    ({'Fe': 5.3}, {})
+
+    Args:
+        counts: (atomic number, atoms) of each element.
+    """
+    settings = _scheme().u_settings.get(SYMBOLS[_by_electronegativity(counts)[-1][0]], {})
+    return {SYMBOLS[z]: settings[SYMBOLS[z]] for z, _ in counts if SYMBOLS[z] in settings}
+
+
+def _by_electronegativity(counts: Counts) -> list[tuple[int, int]]:
+    """The elements, the anion last.
+
+    pymatgen's own sort leaves a list in order as it is, but would be spoilt by the nan of noble
+    gases, and at ties (CuSi, PdH) go by the order of the atoms: here the anion wins.
+    """
+    chi, fitted = np.nan_to_num(electronegativities()), _scheme().comp_correction
+    return sorted(counts, key=lambda count: (chi[count[0]], SYMBOLS[count[0]] in fitted))
 
 
 def _states_and_rule(

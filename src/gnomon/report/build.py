@@ -10,7 +10,9 @@ import pyarrow.compute as pc
 
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.finds import Find, Phase, lowest_phases, near_hull_phases
+from gnomon.discover.flags import Described, described
 from gnomon.discover.rates import HitRate, comparison, hit_rates
+from gnomon.evaluate.measured import LevelError, measured
 from gnomon.report.rows import (
     ElementRow,
     Failure,
@@ -40,6 +42,8 @@ class Report:
         levels: verifications of finds at higher levels.
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
+        about: of finds and near compounds, by id: structure type, probability, flags.
+        error: measured, of the level that the energies are of; None where it was not measured.
         comparison: what the hit rates say about the ranking.
     """
 
@@ -54,6 +58,8 @@ class Report:
     levels: tuple[Level, ...]
     lowest: tuple[Phase, ...]
     near: tuple[Phase, ...]
+    about: Mapping[str, Described]
+    error: LevelError | None
     elements: tuple[ElementRow, ...]
     hits: tuple[HitRate, ...]
     comparison: str
@@ -81,6 +87,7 @@ def build_report(campaign: Campaign) -> Report:
     columns = [chosen[name].to_pylist() for name in ("id", "round", "selection")]
     above = {phase.id: phase.e_above_hull for phase in campaign.phases}
     hits = hit_rates(zip(*columns, strict=True), evaluated, above, campaign.hits)
+    near = tuple(near_hull_phases(campaign.phases))
     return Report(
         campaign=campaign,
         headline=_headline(campaign, len(evaluated), verified),
@@ -92,7 +99,9 @@ def build_report(campaign: Campaign) -> Report:
         finds=campaign.finds,
         levels=verified,
         lowest=tuple(lowest_phases(campaign.phases)),
-        near=tuple(near_hull_phases(campaign.phases)),
+        near=near,
+        about=_about(campaign, near),
+        error=measured(campaign.scheme),
         elements=tuple(element_rows(campaign)),
         hits=tuple(hits),
         comparison=comparison(hits),
@@ -102,6 +111,13 @@ def build_report(campaign: Campaign) -> Report:
         rounds=tuple(round_rows(campaign)),
         provenance=tuple(_flat(campaign.provenance)),
     )
+
+
+def _about(campaign: Campaign, near: Sequence[Phase]) -> dict[str, Described]:
+    """What is said of finds and near compounds; a near one that is a find is as the find is."""
+    found = described(campaign, [*near, *campaign.finds])
+    find_of = {key: find.id for find in campaign.finds for key in (find.id, *find.copies)}
+    return {key: found[find_of.get(key, key)] for key in found}
 
 
 def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -> str:
@@ -116,7 +132,7 @@ def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -
             verdicts = [level.verdicts[find.id] for find in finds if find.id in level.verdicts]
             if verdicts:
                 k = verdicts.count("stable")
-                text += f" Verified at {level.scheme}: {k} of {len(verdicts)} stay stable."
+                text += f" Confirmed at {level.scheme}: {k} of {len(verdicts)}."
         return text
     candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
     above = [phase for phase in campaign.phases if not phase.known and not phase.stable]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
 from gnomon.discover.campaign import HULL
+from gnomon.discover.flags import Described
 from gnomon.discover.lineage import rows_with
 from gnomon.report.build import Report
 from gnomon.report.cifs import write_cifs
@@ -19,7 +21,7 @@ MARKER = ".gnomon-report"
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Write index.html, stable.csv, phases.csv and cifs/ into a folder; returns the page.
+    """Write page, tables (stable, phases, doubts) and cifs/ into a folder; returns the page.
 
     The files are written beside the folder and moved into place, so that a reader never meets half
     a report.  An older report in the folder is replaced.
@@ -39,6 +41,7 @@ def write_report(report: Report, folder: Path) -> Path:
         (new / "index.html").write_text(render_html(report), encoding="utf-8")
         csv.write_csv(stable_table(report), new / "stable.csv")
         csv.write_csv(phases_table(report), new / "phases.csv")
+        csv.write_csv(doubts_table(report), new / "doubts.csv")
         write_cifs(report, new / "cifs")
         before = temporary_name(folder)
         if folder.exists():
@@ -51,14 +54,19 @@ def stable_table(report: Report) -> pa.Table:
     """The new stable phases, energies in eV/atom."""
     names = "id relaxed_id reduced_formula chemical_system space_group space_group_symbol"
     energies = "formation_energy_per_atom e_above_hull distance_to_rest"
+    about = [report.about[find.id] for find in report.finds]
     told = {
+        "structure_type": [each.structure_type for each in about],
+        "probability_stable": [each.probability for each in about],
+        "error_of_the_level": [report.error and report.error.mean_absolute_error] * len(about),
+        "flags": ["; ".join(map(str, each.flags)) for each in about],
         "competing_reaction": [str(find.reaction or "") for find in report.finds],
         "lineage": [
             " <- ".join(f"{s.generator}: {s.change}".removeprefix(": ") for s in find.lineage)
             for find in report.finds
         ],
         "scheme": [report.campaign.scheme] * len(report.finds),
-        "verified_at": [
+        "confirmed_at": [
             "; ".join(x.scheme for x in report.levels if x.verdicts.get(find.id) == "stable")
             for find in report.finds
         ],
@@ -71,8 +79,40 @@ def stable_table(report: Report) -> pa.Table:
     return pa.table(columns | told)
 
 
+def doubts_table(report: Report) -> pa.Table:
+    """What readers found odd about the crystals that were given, and what they left out."""
+    doubts = report.campaign.doubts
+    return pa.table(
+        {
+            name: pa.array([getattr(doubt, name) for doubt in doubts], pa.string())
+            for name in ("id", "source", "text")
+        }
+    )
+
+
 RESULTS = ("id", "round", "status", "message", "energy_per_atom", "steps", "fmax", "seconds")
 """Columns of the evaluations in phases.csv."""
+
+
+ABOUT = pa.schema(
+    [
+        ("structure_type", pa.string()),
+        ("probability_stable", pa.float64()),
+        ("flags", pa.string()),
+        ("doubts", pa.string()),
+    ]
+)
+"""Columns of phases.csv that are null for what lies far from the hull."""
+
+
+def _about(said: Described | None) -> dict[str, Any]:
+    if said is None:
+        return {}
+    return {
+        "structure_type": said.structure_type,
+        "probability_stable": said.probability,
+        "flags": "; ".join(map(str, said.flags)),
+    }
 
 
 def phases_table(report: Report) -> pa.Table:
@@ -83,13 +123,16 @@ def phases_table(report: Report) -> pa.Table:
     named = campaign.crystals.select(["id", "reduced_formula", "chemical_system"])
     proposed = {row["id"]: row for row in rows_with(named, "id", [row["id"] for row in rows])}
     hull = {row["id"]: row for row in campaign.hull_table().to_pylist()}
-    fields = {field.name: field for field in (*HULL, *results.schema)}
+    fields = {field.name: field for field in (*HULL, *results.schema, *ABOUT)}
+    doubts = {doubt.id: doubt.text for doubt in campaign.doubts}
     return pa.Table.from_pylist(
         [
             {
                 **proposed[row["id"]],
                 **hull.get(row["id"], {}),
                 **row,
+                **_about(report.about.get(row["id"])),
+                "doubts": doubts.get(row["id"]),
                 "is_reference": row["round"] == 0,
                 "scheme": campaign.scheme,
             }

@@ -1,0 +1,180 @@
+"""Flags of phases: what to know before one believes a find, or makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from ase.units import kB
+
+from gnomon.chemistry.cautions import magnetic, radioactive, scarce, unbalanced
+from gnomon.chemistry.prototypes import Prototype
+from gnomon.chemistry.structure_types import structure_types
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.finds import Phase, distinct
+from gnomon.discover.inputs import Doubt
+from gnomon.elements import Counts
+from gnomon.evaluate.corrections import hubbard_u
+from gnomon.evaluate.measured import LevelError, measured
+from gnomon.structure.orders import orders_of_one_lattice
+
+DISORDERING = 1000.0
+"""K at which other orders of the same atoms are counted: about where solids are made."""
+
+THERMAL = kB * DISORDERING
+"""kT there, eV an atom: 0.0862."""
+
+
+class FlagKind(StrEnum):
+    """What a flag says; the value is its name in tables and on the page."""
+
+    KNOWN = "known phase"
+    WITHIN_ERROR = "within the error of the level"
+    DISORDERED = "likely disordered"
+    UNBALANCED = "not charge-balanced"
+    HUBBARD = "+U"
+    MAGNETIC = "magnetic"
+    SCARCE = "scarce"
+    RADIOACTIVE = "radioactive"
+    DOUBTFUL = "doubtful input"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag, and what it is raised for."""
+
+    kind: FlagKind
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """Both, as tables have it."""
+        return f"{self.kind.value}: {self.detail}" if self.detail else self.kind.value
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is said of a phase beside its energies.
+
+    Attributes:
+        structure_type: of the AFLOW library; empty where it has none like it.
+        distance: eV/atom to the hull of the other phases: of a find without the finds of its
+            composition, of what lies above the hull its e_above_hull; None where neither is known.
+        probability: of being stable, from the measured error of the level; None without one.
+        flags: in the order of ``FlagKind``.
+    """
+
+    structure_type: str
+    distance: float | None
+    probability: float | None
+    flags: tuple[Flag, ...]
+
+
+def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Described]:
+    """What is said of phases of a campaign, by id."""
+    placed, error = campaign.placed, measured(campaign.scheme)
+    crystals = placed.found.relaxed[[placed.row_of[phase.id] for phase in phases]]
+    orders = _other_orders(campaign, phases)
+    doubts = {doubt.id: doubt for doubt in campaign.doubts if doubt.id}
+    found = {}
+    for i, (phase, kind) in enumerate(zip(phases, structure_types(crystals), strict=True)):
+        distance = distance_of(phase)
+        chance = None
+        if error is not None and distance is not None:
+            chance = error.probability_stable(distance)
+        found[phase.id] = Described(
+            structure_type="" if kind is None else kind.type_name,
+            distance=distance,
+            probability=chance,
+            flags=(
+                *_known(phase, kind),
+                *_within(distance, error, campaign.scheme),
+                *_disordered(orders.get(phase.id, ())),
+                *of_composition(crystals.reduced_counts[i]),
+                *_doubtful(phase, doubts),
+            ),
+        )
+    return found
+
+
+def distance_of(phase: Phase) -> float | None:
+    """Signed distance (eV/atom) to the hull of the other phases, None of stable known ones."""
+    if (rest := getattr(phase, "distance_to_rest", None)) is not None:
+        return float(rest)
+    return None if phase.stable else phase.e_above_hull
+
+
+def of_composition(counts: Counts) -> tuple[Flag, ...]:
+    """The flags that a composition alone raises.
+
+    >>> [str(flag) for flag in of_composition(((26, 2), (8, 3)))]
+    ['+U: Fe', 'magnetic: Fe']
+
+    Args:
+        counts: (atomic number, atoms) of each element.
+    """
+    raised = {
+        FlagKind.HUBBARD: tuple(hubbard_u(counts)),
+        FlagKind.MAGNETIC: magnetic(counts),
+        FlagKind.SCARCE: scarce(counts),
+        FlagKind.RADIOACTIVE: radioactive(counts),
+    }
+    charges = (Flag(FlagKind.UNBALANCED),) if unbalanced(counts) else ()
+    return charges + tuple(Flag(kind, ", ".join(who)) for kind, who in raised.items() if who)
+
+
+def _known(phase: Phase, kind: Prototype | None) -> Iterable[Flag]:
+    if phase.known and len(phase.elements) > 1:
+        yield Flag(FlagKind.KNOWN, "given")
+    elif kind is not None and kind.compound == phase.reduced_formula:
+        yield Flag(FlagKind.KNOWN, f"{kind.compound} {kind.names}".strip())
+
+
+def _within(distance: float | None, error: LevelError | None, scheme: str) -> Iterable[Flag]:
+    if error is not None and distance is not None and abs(distance) < error.mean_absolute_error:
+        yield Flag(FlagKind.WITHIN_ERROR, f"{1000 * error.mean_absolute_error:.0f} meV/atom")
+
+
+def _disordered(above: Sequence[float]) -> Iterable[Flag]:
+    if above:
+        orders = f"{len(above)} other order{'' if len(above) == 1 else 's'}"
+        text = f"{orders} of the same atoms within {1000 * THERMAL:.0f} meV/atom, the nearest "
+        yield Flag(FlagKind.DISORDERED, f"{text}{1000 * min(above, key=abs):+.1f}")
+
+
+def _doubtful(phase: Phase, doubts: Mapping[str, Doubt]) -> Iterable[Flag]:
+    """Whether it is, comes from, or competes with a crystal that its reader doubted."""
+    involved = {phase.id: "given", **{step.id: "made from it" for step in phase.lineage}}
+    involved |= {other.id: "competes" for other in phase.competing}
+    for key, how in involved.items():
+        if key in doubts:
+            role = "" if key == phase.id else f" ({how})"
+            yield Flag(FlagKind.DOUBTFUL, f"{doubts[key]}{role}")
+
+
+def _other_orders(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list[float]]:
+    """Of each phase the energies (eV/atom above its own) of other orders within ``THERMAL``."""
+    groups: dict[str, list[Phase]] = {
+        phase.reduced_formula: [] for phase in phases if len(phase.elements) > 1
+    }
+    for same in distinct(p for p in campaign.phases if p.reduced_formula in groups):
+        groups[same[0].reduced_formula].append(same[0])
+    found: dict[str, list[float]] = {}
+    for phase in phases:
+        own = {phase.id, *phase.copies}
+        near = [
+            other
+            for other in groups.get(phase.reduced_formula, [])
+            if other.id not in own and abs(_gap(other, phase)) <= THERMAL
+        ]
+        if near:
+            rows = [campaign.placed.row_of[each.id] for each in (phase, *near)]
+            ordered = orders_of_one_lattice(campaign.placed.found.relaxed[np.array(rows)])
+            gaps = [_gap(other, phase) for i, other in enumerate(near, 1) if ordered(0, i)]
+            found[phase.id] = gaps
+    return found
+
+
+def _gap(other: Phase, phase: Phase) -> float:
+    return other.formation_energy_per_atom - phase.formation_energy_per_atom

@@ -22,6 +22,9 @@ MIN_VOLUME = 1e-3
 MAX_EDGE = 1e4
 """Longest cell vector in Å; beyond it a file is damaged, or in another unit."""
 
+MAX_ROOM = 1e6
+"""Å^3 an atom beyond which the same holds: an atom alone in a box of 100 Å."""
+
 MAX_FRAC = 1e4
 """Largest fractional coordinate: beyond it, wrapping into the cell costs digits."""
 
@@ -73,6 +76,8 @@ def screen(parsed: Parsed, limits: Limits) -> Parsed:
     sane = np.flatnonzero(reasons == None)  # noqa: E711
     volumes[sane] = np.abs(np.linalg.det(lattice[sane]))
     reject(volumes <= MIN_VOLUME, Reason.zero_volume, f"cell volume at most {MIN_VOLUME} Å^3")
+    detail = f"over {MAX_ROOM:g} Å^3 an atom: lengths in another unit than Å?"
+    reject(volumes > MAX_ROOM * np.maximum(counts, 1), Reason.too_large, detail)
     too_close = f"two atoms within {MIN_DISTANCE} Å of each other, periodic images included"
     reject(volumes < CLOSEST_PACKING * counts, Reason.atoms_too_close, too_close)
     sane = np.flatnonzero(reasons == None)  # noqa: E711

@@ -19,7 +19,7 @@ from gnomon.elements import SYMBOLS
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
-from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected
+from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected, shaped
 from gnomon.io.settings import METRIC, Statement, found_groups, images
 from gnomon.io.sources import content
 
@@ -115,6 +115,8 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
         for key in ("abc", "xyz")
     )
     frac = fractional(lattice, xyz) if abc is None else np.array(abc, np.float64).reshape(-1, 3)
+    found = shaped(Content(lattice, numbers, frac, facts=Facts.of(document), labels=document))
+    lattice, numbers, frac = found.lattice, found.atomic_numbers, found.frac_coords
     if abc is not None and xyz is not None and np.linalg.det(lattice):
         _check_agreement(frac, fractional(lattice, xyz), lattice)
     if "a" in cell and "matrix" in cell:
@@ -133,7 +135,7 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
     )
     for note in claims.check(lattice, numbers):
         warnings.warn(note, stacklevel=1)
-    return Content(lattice, numbers, frac, facts=Facts.of(document), labels=document)
+    return found
 
 
 def _known(document: Any, key: str) -> float | None:
@@ -195,6 +197,8 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
     span = attributes.get("site_coordinate_span") or "unit_cell"
     if span != "unit_cell" and len(numbers) == len(frac):
         numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
+    found = shaped(Content(lattice, numbers, frac))
+    lattice, numbers, frac = found.lattice, found.atomic_numbers, found.frac_coords
     _check_composition(attributes, numbers)
     for key in (
         "chemical_formula_reduced",
@@ -205,7 +209,7 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
         # a descriptive formula is often that of the cell, and as often reduced
         Claims(formula).check(lattice, numbers)
     _check_group(attributes.get("space_group_it_number"), lattice, numbers, frac)
-    return Content(lattice, numbers, frac)
+    return found
 
 
 def _check_composition(document: Any, numbers: Int64[np.ndarray, " atoms"]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.reasons import InputError, Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Parsed, Record, record, rejected, stack
-from gnomon.io.sources import Source, content, find, stream
+from gnomon.io.sources import Source, find, stream
 
 READERS = {"extxyz": extxyz.records, "json": documents.records}
 """Readers of files of frames, which hand over one by one; Parquet goes in columns."""
@@ -86,7 +85,7 @@ def files(sources: str | Path | Sequence[str | Path]) -> Iterator[Source]:
 def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
     """Frames of a Parquet file, columns as they are."""
     with stream(source, limits) as data:
-        seekable = data if data.seekable() else io.BytesIO(content(data, limits))
+        seekable = parquet.seekable_of(data, limits)
         try:
             file = pq.ParquetFile(seekable)
         except (pa.ArrowException, OSError) as error:
@@ -94,9 +93,8 @@ def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
         if "energy" not in file.schema_arrow.names:
             raise InputError(f"{source.name}: no frames: it lacks the column energy (eV a cell)")
         scheme = (file.schema_arrow.metadata or {}).get(SCHEME_KEY.encode(), b"").decode()
-        size = seekable.seek(0, io.SEEK_END)
         try:
-            rows = parquet.check_size(file.metadata, limits, size, file.schema_arrow.names)
+            rows = parquet.check_size(seekable, limits, file.schema_arrow.names)
         except UnusableError as error:
             raise InputError(f"{source.name}: {error.detail}") from error
         row = 0

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.io.arrow import GEOMETRY, Geometry, check_columns
+from gnomon.io.parquet_footer import FooterError, row_groups
 from gnomon.io.reasons import ENERGIES, InputError, Reason, UnusableError
 from gnomon.io.records import LABELS, MAX_TEXT, MAX_YEAR, Limits, Parsed, rejected, stack
 from gnomon.io.sources import content
@@ -42,10 +43,11 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
         UnusableError: if the file is damaged, claims more atoms than ``max_atoms`` a row, or would
             expand to very many times its size.
     """
-    file, size = _open(data, limits)
+    seekable = seekable_of(data, limits)
+    file = _open(seekable)
     check_columns(file.schema_arrow)
     wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
-    chunk = min(chunk, check_size(file.metadata, limits, size, _COLUMNS))
+    chunk = min(chunk, check_size(seekable, limits, _COLUMNS))
     row = 0
     batches = _batches(file, chunk, wanted)
     while True:
@@ -87,11 +89,12 @@ def _batches(file: pq.ParquetFile, chunk: int, wanted: list[str]) -> Iterator[pa
 _COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])
 
 
-def _open(data: BufferedReader, limits: Limits) -> tuple[pq.ParquetFile, int]:
-    """The file and its bytes."""
-    seekable = data if data.seekable() else io.BytesIO(content(data, limits))
-    size = seekable.seek(0, io.SEEK_END)
-    seekable.seek(0)
+def seekable_of(data: BufferedReader, limits: Limits) -> BufferedReader:
+    """The same stream, or what it holds."""
+    return data if data.seekable() else io.BufferedReader(io.BytesIO(content(data, limits)))
+
+
+def _open(seekable: BufferedReader) -> pq.ParquetFile:
     try:
         plain = pq.ParquetFile(
             seekable,
@@ -100,36 +103,42 @@ def _open(data: BufferedReader, limits: Limits) -> tuple[pq.ParquetFile, int]:
         )
         # one long name in many rows is held once
         names = [name for name in ID_COLUMNS if name in plain.schema_arrow.names]
-        return pq.ParquetFile(seekable, metadata=plain.metadata, read_dictionary=names), size
+        return pq.ParquetFile(seekable, metadata=plain.metadata, read_dictionary=names)
     except Exception as error:  # see records.record: a damaged footer raises anything
         raise UnusableError(Reason.unreadable, f"{type(error).__name__}: {error}") from error
 
 
-def check_size(metadata: Any, limits: Limits, size: int, names: Collection[str]) -> int:
+def check_size(file: BufferedReader, limits: Limits, names: Collection[str]) -> int:
     """Refuse a file that would expand beyond measure, by what its footer says of each column.
 
     A page of a kilobyte can expand to gigabytes, and a dictionary holds a value once for many rows.
 
     Returns:
         Rows that may be held at a time.
+
+    Raises:
+        UnusableError: if it would, or if the footer is damaged.
     """
-    if metadata.num_rows > MAX_ROWS:
-        detail = f"{metadata.num_rows} rows, more than {MAX_ROWS}: split the file"
+    try:
+        groups = row_groups(file, _LARGEST_METADATA)
+    except FooterError as error:
+        raise UnusableError(Reason.unreadable, str(error)) from error
+    size = file.seek(0, io.SEEK_END)
+    if (rows := sum(group.rows for group in groups)) > MAX_ROWS:
+        detail = f"{rows} rows, more than {MAX_ROWS}: split the file"
         raise UnusableError(Reason.too_large, detail)
     expanded, widest = 0, 1
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        every = [group.column(j) for j in range(group.num_columns)]
-        read = [c for c in every if c.path_in_schema.partition(".")[0] in names]
-        values = max((c.num_values for c in read), default=0)
-        if values > max(group.num_rows, 0) * 3 * limits.max_atoms:
+    for group in groups:
+        read = [column for column in group.columns if column.name in names]
+        values = max((column.values for column in read), default=0)
+        if values > max(group.rows, 0) * 3 * limits.max_atoms:
             raise UnusableError(
                 Reason.too_large,
-                f"{values} values in {group.num_rows} rows (raise max_atoms to read it)",
+                f"{values} values in {group.rows} rows (raise max_atoms to read it)",
             )
-        held = sum(max(c.total_uncompressed_size, 8 * c.num_values) for c in read)
+        held = sum(max(column.size, 8 * column.values) for column in read)
         expanded += held
-        widest = max(widest, held // max(group.num_rows, 1))
+        widest = max(widest, held // max(group.rows, 1))
     if expanded > max(ALLOWED, EXPANSION * size):
         raise UnusableError(
             Reason.too_large,

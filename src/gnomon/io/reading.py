@@ -11,6 +11,7 @@ import pyarrow as pa
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.io import cif, documents, extxyz, parquet, poscar
 from gnomon.io.checks import screen
+from gnomon.io.plausible import looked_at
 from gnomon.io.reasons import REJECTS, ROWS, InputError, Reason, UnusableError
 from gnomon.io.records import Limits, Parsed, Record, rejected, stack
 from gnomon.io.sources import Source, find, stream
@@ -129,26 +130,30 @@ def iter_read(
         raise InputError("chunk, max_atoms and max_bytes must be at least 1")
     found = find(sources, format)
     limits = Limits(max_atoms, max_bytes)
-    return (_accept(screen(p, limits), strict) for p in _parsed(found, limits, chunk))
+    return (_accept(parsed, strict) for parsed in _parsed(found, limits, chunk))
 
 
 def _parsed(sources: list[Source], limits: Limits, chunk: int) -> Iterator[Parsed]:
-    """Records of all sources in columns; those of small files are gathered into chunks."""
+    """Records of all sources in columns, checked; those of small files are gathered into chunks."""
     waiting: list[Record] = []
+
+    def gathered() -> Parsed:
+        return looked_at(screen(stack(waiting), limits))
+
     for source in sources:
         if source.format == "parquet":
             if waiting:
-                yield stack(waiting)
+                yield gathered()
                 waiting = []
-            yield from _tables(source, limits, chunk)
+            yield from (screen(part, limits) for part in _tables(source, limits, chunk))
             continue
         for record in _records(source, limits):
             waiting.append(record)
             if len(waiting) >= chunk:
-                yield stack(waiting)
+                yield gathered()
                 waiting = []
     if waiting:
-        yield stack(waiting)
+        yield gathered()
 
 
 def _records(source: Source, limits: Limits) -> Iterator[Record]:

@@ -147,7 +147,7 @@ def record(source: str, parse: Callable[[], Content], source_id: str | None = No
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            content = _shaped(parse())
+            content = shaped(parse())
         except UnusableError as error:
             reason, detail = error.reason, error.detail
         except Exception as error:  # see above
@@ -208,7 +208,12 @@ def fractional(lattice: Any, cart_coords: Any) -> Float64[np.ndarray, "atoms 3"]
         raise UnusableError(Reason.zero_volume, f"the cell {rows.tolist()} is flat") from error
 
 
-def _shaped(content: Content) -> Content:
+def shaped(content: Content) -> Content:
+    """The same with arrays of their shapes and types.
+
+    Raises:
+        UnusableError: if they cannot have them.
+    """
     numbers = np.asarray(content.atomic_numbers)
     if not np.issubdtype(numbers.dtype, np.integer) and numbers.size:
         raise UnusableError(Reason.unknown_element, f"atomic numbers of type {numbers.dtype}")

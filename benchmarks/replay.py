@@ -1,6 +1,7 @@
 """Draw the discovery curves of replays, and keep their figures.
 
-    gnomon replay wbm_pool.parquet --known structures.parquet --phases ground_states.parquet \\
+    gnomon replay wbm_pool.parquet --energies formation_energy_per_atom_mp2020 \\
+        --known structures.parquet --phases ground_states.parquet \\
         --model structural-1 --composition-model composition-1 --batch 50 --rounds 20 --out sim
     python benchmarks/replay.py sim
 

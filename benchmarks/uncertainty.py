@@ -10,14 +10,14 @@ From a checkpoint of ``gnomon model train structural`` that trained on formula h
 - errors on unrelaxed crystals, 600 of hashes 75 to 84, rattled by 0.1 Å and with volumes off by up
   to 15 %, with and without the minimum over 20 volumes (test-time augmentation).
 
-Energies of the WBM pool hold no MP2020 corrections.  Three readings of it are shown: as given; less
-one constant; less an offset by anion and +U metal (``gnomon.replay.linear``), both fitted on one
-half of the pool and measured on the other.  The fitted offset also takes up errors that the
-ensemble makes on all compounds of an anion.
+Energies of the WBM pool are those with the MP2020 corrections
+(``formation_energy_per_atom_mp2020``): no offset is fitted.  Its errors are shown by how far above
+the hull of ``materials_project/ground_states.parquet`` a crystal truly lies, too.
 """
 
 import argparse
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.uncertainty.domain import SAMPLE, fit_domain
 from gnomon.models.uncertainty.reliability import measure
-from gnomon.replay.linear import fit, offset_features
 from record import RESULTS, quiet, save
 from samples import rattled
+from wbm import known_hull
 
 RESULT = RESULTS / "uncertainty.json"
 RATTLE = 0.1
@@ -46,18 +46,23 @@ AUGMENTATIONS = {
     "minimum over 20 volumes, 90 to 110 %": AugmentConfig(low=0.9, high=1.1),
     "minimum of the median, 80 to 120 %": AugmentConfig(order="median, minimum"),
 }
-OFFSET_PRIOR, NOISE = 0.5, 0.05
-"""eV/atom for an atom fraction of 1, and what the offset leaves unexplained."""
+MP2020 = "formation_energy_per_atom_mp2020"
+ABOVE = (-np.inf, 0.0, 0.05, 0.1, 0.2, 0.4, np.inf)
+"""eV/atom above the hull, between which errors are told apart."""
 SPREADS: tuple[Spread, ...] = ("inter-quartile range", "standard deviation")
 
 
-def load(path: Path, hashes: tuple[int, int] | None = None) -> Labelled:
+def load(
+    path: Path,
+    hashes: tuple[int, int] | None = None,
+    column: str = "formation_energy_per_atom",
+) -> Labelled:
     """Crystals of a file with their energies, of formula hashes from the first to the last."""
     table = pq.read_table(path)
     if hashes is not None:
         found = table["formula_hash"].to_numpy()
         table = table.filter((found >= hashes[0]) & (found <= hashes[1]))
-    energies = table["formation_energy_per_atom"].to_numpy()
+    energies = table[column].to_numpy()
     return Labelled(from_arrow(table), energies, path.name)
 
 
@@ -102,24 +107,19 @@ def sharpness(predictions: Predictions, energies: np.ndarray) -> dict[str, float
     }
 
 
-def offsets(
-    pool: Labelled, predictions: Predictions, seed: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rows that are measured, and what is added to the predictions of all by each reading."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(pool.values))
-    fitted, rest = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
-    wrong = pool.values - predictions.median
-    told = fitted[np.isfinite(wrong[fitted])]
-    features = offset_features(pool.crystals.composition)
-    prior = np.full(features.shape[1], OFFSET_PRIOR)
-    by_anion = fit(features[told], wrong[told], prior, NOISE).predict(features)
-    n = len(pool.values)
-    return rest, {
-        "as given": np.zeros(n),
-        "less one constant": np.full(n, np.median(wrong[told])),
-        "less an offset by anion and +U metal": by_anion,
-    }
+def by_distance(data: Path, pool: Labelled, predictions: Predictions) -> list[dict[str, Any]]:
+    """Errors (meV/atom) of the pool's crystals by their true distance to the known hull."""
+    hull, on_hull = known_hull(data)
+    composition = pool.crystals.composition
+    counted = ~composition[:, ~on_hull].any(axis=1) & predictions.predicted
+    signed = (predictions.median - pool.values)[counted]
+    above = hull.e_above_hull(composition[counted], pool.values[counted])
+    rows = []
+    for low, high in pairwise(ABOVE):
+        here = signed[(above > low) & (above <= high)]
+        facts = {"rows": len(here), "mae_meV": milli(np.abs(here).mean())}
+        rows.append({"above": f"{low:g} to {high:g}", **facts, "bias_meV": milli(here.mean())})
+    return rows
 
 
 def held(data: Labelled, predictions: Predictions, conformals: dict[str, Conformal]) -> Any:
@@ -128,10 +128,6 @@ def held(data: Labelled, predictions: Predictions, conformals: dict[str, Conform
         name: measure(data, predictions, conformal).model_dump(mode="json", exclude={"data"})
         for name, conformal in conformals.items()
     }
-
-
-def shifted(predictions: Predictions, shift: np.ndarray, rows: np.ndarray) -> Predictions:
-    return Predictions((predictions.members + shift)[:, rows], predictions.reasons[rows])
 
 
 def unrelaxed(model: StructuralModel, data: Labelled, seed: int) -> dict[str, Any]:
@@ -193,7 +189,7 @@ def main() -> None:
     structures = given.data / "materials_project" / "structures.parquet"
     training = few(load(structures, (0, 74)))
     fitting, checked = few(load(structures, (75, 79))), few(load(structures, (80, 84)))
-    pool = few(load(given.data / "wbm" / "wbm_pool.parquet"))
+    pool = few(load(given.data / "wbm" / "wbm_pool.parquet", column=MP2020))
     of_fitting, seen = model.predict_and_embed(fitting.crystals)
     chosen = np.random.default_rng(given.seed).permutation(len(training.values))[:SAMPLE]
     domain = fit_domain(model.embed(training.crystals.take(chosen)), seen)
@@ -220,19 +216,13 @@ def main() -> None:
     }
     said, seen = model.predict_and_embed(pool.crystals)
     distances = domain.distances(seen)
-    rest, readings = offsets(pool, said, given.seed)
-    part = Labelled(pool.crystals.take(rest), pool.values[rest], pool.name)
-    doubts = {name: v[rest] for name, v in measures(said, distances).items()}
+    errors = np.abs(said.median - pool.values)
     result["wbm_pool"] = {
         "flagged": round(float(domain.outside(distances).mean()), 4),
-        "readings": {
-            name: {
-                "spearman": correlations(doubts, np.abs(p.median - part.energies)),
-                "mae_meV": sharpness(p, part.energies),
-                "intervals": held(part, p, conformals),
-            }
-            for name, p in ((n, shifted(said, s, rest)) for n, s in readings.items())
-        },
+        "spearman": correlations(measures(said, distances), errors),
+        "mae_meV": sharpness(said, pool.values),
+        "intervals": held(pool, said, conformals),
+        "by_distance_to_the_hull": by_distance(given.data, pool, said),
     }
     crystals = Crystals.concatenate([fitting.crystals, checked.crystals])
     energies = np.concatenate([fitting.values, checked.values])

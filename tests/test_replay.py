@@ -3,13 +3,16 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
 from gnomon.cli import main
+from gnomon.cli.shared import ENERGIES
 from gnomon.crystals import Crystals
+from gnomon.io import to_arrow
 from gnomon.models import Predictions
 from gnomon.models.card import Labelled
 from gnomon.models.composition.model import CompositionModel, initial_networks
@@ -24,6 +27,7 @@ from gnomon.replay.parents import substitution_probability
 from gnomon.replay.plot import page, summary
 from gnomon.replay.pool import Answers, Replay, make_replay, split_by_year
 from gnomon.replay.strategies import NAMES, log_expected_improvement
+from gnomon.run.writing import write_parquet
 from tests.strategies import random_crystal
 
 N_POOL, N_KNOWN = 120, 60
@@ -323,3 +327,22 @@ def test_the_command_refuses_what_contradicts_itself(capsys):
     command = ["replay", "x.parquet", "--known", "k.parquet", "--out", "y"]
     assert main([*command, "--composition-model", "composition-1", "--strategies", "greedy"]) == 2
     assert "needs composition" in capsys.readouterr().err
+
+
+def test_the_command_hides_the_column_that_is_named(tmp_path, capsys):
+    """Stable is what the named energies say; a file without the column is refused by its name."""
+    pool, known = labelled(20, 1, "b"), labelled(20, 2, "a")
+    low = np.arange(20) < 7
+    table = to_arrow(pool.crystals).append_column(ENERGIES, pa.array(np.full(20, 9.0)))
+    table = table.append_column("other", pa.array(np.where(low, -9.0, 9.0)))
+    write_parquet(tmp_path / "pool.parquet", table)
+    known_table = to_arrow(known.crystals).append_column(ENERGIES, pa.array(known.values))
+    write_parquet(tmp_path / "known.parquet", known_table)
+    command = ["replay", str(tmp_path / "pool.parquet"), "--out", str(tmp_path / "out")]
+    command += ["--known", str(tmp_path / "known.parquet"), "--strategies", "random"]
+    command += ["--batch", "5", "--rounds", "2", "--seeds", "1", "--json"]
+    assert main([*command, "--energies", "other"]) == 0
+    assert json.loads(capsys.readouterr().out)["stable_against_known"] == low.sum()
+    assert main([*command, "--energies", "missing"]) != 0
+    assert "no column missing" in capsys.readouterr().err
+    assert main(["replay", "p", "--out", "y", "--learn-until", "2000", "--energies", "x"]) == 2

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, Folder, labelled, numbers
+from gnomon.cli.shared import ENERGIES, MODEL, Folder, labelled, numbers, valued
 from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
 from gnomon.models.composition.model import CompositionModel
@@ -36,6 +36,7 @@ def replay(
     out: Folder,
     known: str | None = None,
     phases: Path | None = None,
+    energies: str = ENERGIES,
     learn_until: int | None = None,
     strategies: str = STRATEGIES,
     model: Annotated[Path | None, typer.Option(**MODEL)] = None,
@@ -51,10 +52,11 @@ def replay(
     difference is fitted in every round and reported.
 
     Args:
-        pool: crystals with formation_energy_per_atom (eV/atom).
+        pool: crystals with formation energies (eV/atom).
         out: folder of rounds, summary.json and curves.html.
         known: labelled crystals to learn from.
         phases: Parquet of the known hull.
+        energies: column of the pool, a Parquet file, that holds its energies.
         learn_until: learn from the pool up to this year, find what came after.
         strategies: names, separated by commas.
         model: structural model, which learns where it errs: a file, or structural-1.
@@ -69,6 +71,8 @@ def replay(
     names: Any = _names(strategies)
     if (learn_until is None) == (known is None):
         raise CommandError("give either --known or --learn-until: one of them says what is known")
+    if learn_until is not None and energies != ENERGIES:
+        raise CommandError("--energies names a column of a pool beside --known, not of its years")
     if learn_until is not None and phases is not None:
         raise CommandError("--phases carries no years and would know the future: leave it out")
     if model is not None and retrain:
@@ -79,7 +83,10 @@ def replay(
         hidden, rows = labelled([pool], known_scheme)
         hidden, learned = split_by_year(hidden, numbers(rows, "year"), learn_until)
     else:
-        hidden, _ = labelled([pool], pool_scheme)
+        if energies == ENERGIES:
+            hidden, _ = labelled([pool], pool_scheme)
+        else:
+            hidden = valued([Path(pool)], energies, pool_scheme)
         learned, _ = labelled([str(known)], known_scheme)
     surface = None
     if phases is not None:

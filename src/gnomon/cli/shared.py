@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +15,18 @@ from jaxtyping import Bool, Float64
 
 from gnomon.cli.options import CommandError, Section
 from gnomon.cli.terminal import say
+from gnomon.crystals import Crystals
 from gnomon.evaluate.registry import EvaluatorConfig
-from gnomon.io import ReadResult, iter_read
+from gnomon.io import ReadResult, from_arrow, iter_read
+from gnomon.io.tables import read_table
 from gnomon.models.bundled import BUNDLED, model_path
 from gnomon.run.registry import no_such
 
 if TYPE_CHECKING:
     from gnomon.models.card import Labelled
+
+ENERGIES = "formation_energy_per_atom"
+"""Column of what networks learn and replays hide, eV/atom."""
 
 NAMED = 10
 """Rejects, and warnings, that are named on stderr; the others are counted."""
@@ -163,11 +168,11 @@ def labelled(sources: list[str], scheme: str = "as given") -> tuple[Labelled, pa
         ValueError: if none has an energy.
     """
     found = read_crystals(sources)
-    energies = numbers(found.rows, "formation_energy_per_atom")
-    there = finite(energies, "formation_energy_per_atom")
+    energies = numbers(found.rows, ENERGIES)
+    there = finite(energies, ENERGIES)
     if not there.any():
         raise ValueError(
-            f"no crystal in {', '.join(sources)} has a formation_energy_per_atom (eV/atom): "
+            f"no crystal in {', '.join(sources)} has a {ENERGIES} (eV/atom): "
             "training, calibration and replays need that column"
         )
     from gnomon.models.card import Labelled  # loads JAX
@@ -175,3 +180,26 @@ def labelled(sources: list[str], scheme: str = "as given") -> tuple[Labelled, pa
     name = ", ".join(Path(source).name for source in sources)
     rows = Labelled(found.crystals[there], energies[there], name, scheme)
     return rows, found.rows.filter(pa.array(there))
+
+
+def valued(data: Sequence[Path], column: str, scheme: str) -> Labelled:
+    """Crystals of Parquet files with a number each from any column; those without are counted.
+
+    Raises:
+        ValueError: if a file lacks the column, or it holds anything but numbers.
+    """
+    from gnomon.models.card import Labelled  # loads JAX
+
+    parts = []
+    for path in data:
+        table = read_table(path)
+        if column not in table.column_names:
+            raise ValueError(f"{path} has no column {column} but {', '.join(table.column_names)}")
+        try:
+            values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path}: {column} must hold numbers: {error}") from error
+        there = finite(values, column)
+        parts.append((from_arrow(table.filter(pa.array(there))), values[there]))
+    crystals = Crystals.concatenate([c for c, _ in parts])
+    return Labelled(crystals, np.concatenate([v for _, v in parts]), scheme, scheme)

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MODEL, NAMED, Model, ModelFile, Structures, finite, labelled
+from gnomon.cli.shared import MODEL, NAMED, Model, ModelFile, Structures, finite, labelled, valued
 from gnomon.cli.terminal import say
-from gnomon.crystals import Crystals
-from gnomon.io import from_arrow
-from gnomon.io.tables import read_table
-from gnomon.models.card import Labelled, LabelledFormulas
+from gnomon.models.card import LabelledFormulas
 from gnomon.models.composition.formulas import read_formulas
 from gnomon.models.composition.tables import energies_of_table
 from gnomon.models.composition.train import (
@@ -138,7 +134,7 @@ def transfer(
 
     Example: gnomon model transfer mp.gnomon wbm.parquet --target band_gap --unit eV --freeze
     """
-    rows = _valued(data, target, f"{target} ({unit})")
+    rows = valued(data, target, f"{target} ({unit})")
     config = given.over(TransferConfig(started_from=sha256_of(start)))
     taught = partial(teach, start=StructuralModel.load(start))
     return _trained(train_into(out, taught, rows, config, listener), out, unit)
@@ -171,20 +167,3 @@ def _formulas(data: list[Path], scheme: str) -> LabelledFormulas:
         raise CommandError(f"no row of {names} has a formula and a formation energy")
     chosen = [formulas[i] for i in np.flatnonzero(usable)]
     return lowest_energies(chosen, energies[usable], names, scheme)
-
-
-def _valued(data: list[Path], column: str, name: str) -> Labelled:
-    """Crystals that have the property, and it; the others are counted on stderr."""
-    parts = []
-    for path in data:
-        table = read_table(path)
-        if column not in table.column_names:
-            raise ValueError(f"{path} has no column {column} but {', '.join(table.column_names)}")
-        try:
-            values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path}: {column} must hold numbers: {error}") from error
-        there = finite(values, column)
-        parts.append((from_arrow(table.filter(pa.array(there))), values[there]))
-    crystals = Crystals.concatenate([c for c, _ in parts])
-    return Labelled(crystals, np.concatenate([v for _, v in parts]), name, name)

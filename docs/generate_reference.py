@@ -175,8 +175,9 @@ def _annotation(kind: Any) -> str:
         TypeError: if no words for it are known.
     """
     names = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
-    if kind in names:
-        return names[kind]
+    table = isinstance(kind, type) and issubclass(kind, BaseModel)
+    if table or kind in names:
+        return "table" if table else names[kind]
     inner = get_args(kind)
     match get_origin(kind):
         case typing.Literal:

@@ -24,7 +24,7 @@ from gnomon.dynamics.result import Relaxation
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations, Status, table
 from gnomon.evaluate.ase import AseEvaluator, relax_by_name
-from gnomon.evaluate.table import evaluate_all, evaluate_missing, evaluation_rows, rows_of
+from gnomon.evaluate.table import Marks, evaluate_all, evaluate_missing, evaluation_rows, rows_of
 from gnomon.hull.phases import MissingElementError
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool
@@ -417,13 +417,13 @@ def test_only_what_is_missing_is_evaluated_and_kept_in_shards(tmp_path: Path) ->
     done = batch.ids[:3].tolist()
     sizes = [
         len(part)
-        for part in evaluate_missing(batch, done, evaluator, store, 2, listener, "relaxing")
+        for part in evaluate_missing(batch, done, evaluator, store, Marks(2), listener, "relaxing")
     ]
     assert sizes == [16, 2]
     assert evaluator.asked == batch.ids[3:].tolist()
     assert store.table("evaluations", 2)["id"].to_pylist() == batch.ids[3:].tolist()
     assert heard == [("relaxing", k, 21) for k in range(3, 22, 2)]
-    assert not list(evaluate_missing(batch, batch.ids.tolist(), evaluator, store, 3, SILENT))
+    assert not list(evaluate_missing(batch, batch.ids.tolist(), evaluator, store, Marks(3), SILENT))
 
 
 def test_what_was_yielded_is_kept_when_nobody_wants_more(
@@ -432,7 +432,7 @@ def test_what_was_yielded_is_kept_when_nobody_wants_more(
     monkeypatch.setattr(table, "KEEP_SECONDS", 0.0)
     batch = Crystals.concatenate([fcc(CU, 3.6 + 0.01 * i) for i in range(6)])
     store, evaluator = Store(tmp_path), FastEvaluator()
-    for part in evaluate_missing(batch, (), evaluator, store, 0, SILENT):
+    for part in evaluate_missing(batch, (), evaluator, store, Marks(), SILENT):
         assert store.table("evaluations")["id"].to_pylist() == part.ids.tolist()
         break
     assert len(store.table("evaluations")) == 2

@@ -11,6 +11,7 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR, MaybeFolder
 from gnomon.discover import Campaign
 from gnomon.discover import discover as run
+from gnomon.discover.auto import deciding, settled
 from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.discover.shares import shares
 from gnomon.evaluate.registry import make_evaluator
@@ -26,11 +27,12 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings.")]
 OFTEN_SET = Section(
     only=(
         *("seed", "evaluator.name", "evaluator.options", "evaluator.workers"),
-        "evaluator.trust_factory",
-        *("budget.evaluations", "budget.minutes", "budget.rounds"),
+        *("evaluator.trust_factory", "decide.levels"),
+        *("budget.evaluations", "budget.decisions", "budget.minutes", "budget.rounds"),
         *("generate.parents", "generate.known", "generate.candidates", "generate.label"),
     ),
-    names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()},
+    names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()}
+    | {"decide.levels": ("--decide",)},
 )
 
 
@@ -56,9 +58,9 @@ def discover(
         raise CommandError("name a chemical system, as in `gnomon discover Au-Cu`, or a --config")
     settings = load_config(config, {"system": system, **given.values})
     store = Store(out or Path(f"campaign-{settings.name}"))
-    ending = run(
-        settings, store, make_evaluator(settings.evaluator, settings.relax, listener), listener
-    )
+    settings = settled(settings, store, listener)
+    evaluator = make_evaluator(settings.evaluator, settings.relax, listener)
+    ending = run(settings, store, evaluator, listener, deciding=deciding(settings, listener))
     return _reported(store, {"system": settings.name, "ending": ending})
 
 

@@ -140,7 +140,8 @@ class _Option:
         kind: Any = _plain(self.annotation)
         default = self.default
         if get_origin(kind) is tuple and get_args(kind)[1:] == (...,):
-            kind = GenericAlias(list, (_plain(get_args(kind)[0]),))
+            one = _plain(get_args(kind)[0])
+            kind = GenericAlias(list, (str if _is_model(one) else one,))
             default = list(default) if isinstance(default, tuple) else default and [default]
             default = default or None
         elif get_origin(kind) is dict:

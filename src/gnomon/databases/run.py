@@ -25,7 +25,7 @@ from gnomon.discover.placed import Placed
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import parse_system
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.table import evaluate_missing
+from gnomon.evaluate.table import Marks, evaluate_missing
 from gnomon.hull.phases import ON_HULL
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import Listener
@@ -182,7 +182,7 @@ def references(
         _save(store, provenance)
         records = read_records(store.root, provenance.fetched, request.systems)
         crystals, done = crystals_of(records), store.table("evaluations")["id"].to_pylist()
-        for _ in evaluate_missing(crystals, done, evaluator, store, 0, listener):
+        for _ in evaluate_missing(crystals, done, evaluator, store, Marks(), listener):
             pass
         evaluations = store.table("evaluations")
         placed = placed_phases(records, evaluations, evaluator.scheme)

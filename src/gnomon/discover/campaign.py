@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gnomon.discover.finds import Find, Phase, finds_of, phases_of
+from gnomon.discover.closure import Closure, MarginConfig, Undecided, closure
+from gnomon.discover.finds import Find, Phase
 from gnomon.discover.inputs import Doubt
-from gnomon.discover.lineage import traces
-from gnomon.discover.placed import Evaluated, Placed, place
-from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.level import Level
+from gnomon.discover.placed import Placed
+from gnomon.discover.settings import CampaignConfig, settings_of
 from gnomon.hull.convex import Hull
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
@@ -38,19 +41,24 @@ HULL = pa.schema(
         ("decomposition", pa.string()),
         ("round", pa.int64()),
         ("is_reference", pa.bool_()),
+        ("level", pa.int64()),
         ("scheme", pa.string()),
     ]
 )
-"""Columns of hull.parquet: every converged phase and its place on the hull."""
+"""Columns of hull.parquet: every converged phase of each level and its place on that one's hull."""
 
-PLACES = ("evaluations", "placed", "phases", "finds")
-"""What follows from the evaluations."""
+FOLLOWING = {
+    "evaluations": ("all_evaluations", "levels", "closures"),
+    "lineage": ("levels", "closures"),
+}
+"""What follows from a table."""
 
 
 class Campaign:
     """A campaign's folder: tables, hull, phases and finds, each made once, when first asked for.
 
-    A campaign that goes on meanwhile is another value: open the folder again.
+    Hull, phases and finds are those of the last level that has decided (``answers``); ``level``
+    gives those of any.  A campaign that goes on meanwhile is another value: open the folder again.
 
     >>> campaign = Campaign("nowhere")
     >>> campaign.scheme
@@ -71,6 +79,7 @@ class Campaign:
             StoreError: when asked, if the folder holds no campaign.
         """
         self.store = folder if isinstance(folder, Store) else Store(folder)
+        self._made: dict[tuple[int, ...], Level] = {}
 
     def __repr__(self) -> str:
         """The folder."""
@@ -79,7 +88,7 @@ class Campaign:
     def after(self, *grown: str) -> Campaign:
         """The campaign now that these tables have grown; what does not follow from them is kept."""
         new = Campaign(self.store)
-        stale = {*grown, *(PLACES if "evaluations" in grown else ())}
+        stale = {*grown, *(name for table in grown for name in FOLLOWING.get(table, ()))}
         new.__dict__.update({k: v for k, v in self.__dict__.items() if k not in stale})
         return new
 
@@ -106,12 +115,17 @@ class Campaign:
     @cached_property
     def config(self) -> CampaignConfig:
         """The settings."""
-        return CampaignConfig.model_validate(self.provenance["config"])
+        return CampaignConfig.model_validate(settings_of(self.provenance))
 
     @property
     def scheme(self) -> str:
-        """The energy scheme of all energies."""
-        return str(self.provenance["scheme"])
+        """The energy scheme of the answers."""
+        return str(self.provenance["scheme"] if not self.schemes[1:] else self.answers.scheme)
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The energy scheme of each level, screening first."""
+        return (self.provenance["scheme"], *self.provenance.get("deciding_schemes", ()))
 
     @cached_property
     def crystals(self) -> pa.Table:
@@ -140,65 +154,115 @@ class Campaign:
         return tuple(Doubt(**doubt) for doubt in said)
 
     @cached_property
-    def evaluations(self) -> pa.Table:
-        """All evaluations, failed ones too.
-
-        Raises:
-            StoreError: if one is of another energy scheme than the campaign.
-        """
-        rows = self.store.table("evaluations")
-        schemes = sorted({self.scheme, *rows["scheme"].unique().to_pylist()})
-        if len(schemes) > 1:
-            raise StoreError(
-                f"{self.store.root} mixes the energy schemes {' and '.join(schemes)}: "
-                "their energies cannot share a hull"
-            )
-        return rows
+    def decisions(self) -> pa.Table:
+        """What was chosen for each deciding level, and why."""
+        return self.store.table("decisions")
 
     @cached_property
+    def all_evaluations(self) -> pa.Table:
+        """The evaluations of all levels, failed ones too.
+
+        Raises:
+            StoreError: if one is of another energy scheme than its level.
+        """
+        rows = self.store.table("evaluations")
+        numbers = pc.fill_null(rows["level"], 0)
+        rows = rows.set_column(rows.column_names.index("level"), "level", numbers)
+        for number in numbers.unique().to_pylist():
+            named = self.schemes[number : number + 1]
+            found = rows["scheme"].filter(pc.equal(numbers, number)).unique().to_pylist()
+            if len(schemes := sorted({*named, *found})) > 1 or not named:
+                raise StoreError(
+                    f"{self.store.root} mixes the energy schemes {' and '.join(schemes)}: "
+                    "their energies cannot share a hull"
+                )
+        return rows
+
+    @property
+    def evaluations(self) -> pa.Table:
+        """The evaluations of candidates and references as proposed, failed ones too."""
+        return self.levels[0].evaluations
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Screening, and the levels that decide, those too that have not begun."""
+        found: list[Level] = []
+        key = [len(self.lineage)]
+        for number, scheme in enumerate(self.schemes):
+            rows = self.all_evaluations
+            rows = rows.filter(pc.equal(rows["level"], number))
+            key.append(len(rows))
+            if tuple(key) not in self._made:
+                below = found[-1] if found else None
+                self._made[tuple(key)] = Level(number, scheme, rows, self.lineage, below)
+            found.append(self._made[tuple(key)])
+        return tuple(found)
+
+    def level(self, number: int) -> Level:
+        """The evaluations of one level, and what follows from them: 0 screens, 1 decides, ..."""
+        return self.levels[number]
+
+    @property
+    def answers(self) -> Level:
+        """The last level that holds a compound: its answers are the campaign's."""
+        holding = (one for one in reversed(self.levels) if one.placed.compound.any())
+        return next(holding, self.levels[0])
+
+    def teacher(self, min_labels: int) -> Level:
+        """The last level with so many compounds: networks learn from its labels, never from two."""
+        taught = (one for one in reversed(self.levels) if one.placed.compound.sum() >= min_labels)
+        return next(taught, self.levels[0])
+
+    @cached_property
+    def closures(self) -> tuple[Closure, ...]:
+        """How far each deciding level has decided what the level below it holds."""
+        given = {**settings_of(self.provenance)["decide"]}
+        config = MarginConfig(**{k: v for k, v in given.items() if k in MarginConfig.model_fields})
+        elements = sorted(self.name.split("-"))
+        return tuple(closure(a, b, elements, config) for a, b in pairwise(self.levels))
+
+    @property
+    def undecided(self) -> tuple[Undecided, ...]:
+        """What could change the hull of the last level, and is not decided there."""
+        return self.closures[-1].left if self.closures else ()
+
+    @property
     def placed(self) -> Placed:
         """The converged evaluations on their hull."""
-        return place(Evaluated.of(self.evaluations), self.scheme)
+        return self.answers.placed
 
     @property
     def hull(self) -> Hull:
         """Of all converged evaluations, by the ids of what was proposed."""
-        return self.placed.hull
+        return self.answers.hull
 
-    @cached_property
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """All converged evaluations that have a place on the hull, by formula and energy."""
-        placed = self.placed
-        candidate_of = dict(
-            zip(placed.found.relaxed.ids.tolist(), placed.found.ids.tolist(), strict=True)
-        )
-        given = placed.found.rounds == 0
-        known = dict(
-            zip(placed.found.ids[given], placed.found.relaxed[given].reduced_formulas, strict=True)
-        )
-        steps = traces(self.lineage, placed.found.ids.tolist(), candidate_of, known)
-        return phases_of(placed, steps)
+        return self.answers.phases
 
-    @cached_property
+    @property
     def finds(self) -> tuple[Find, ...]:
         """The new stable phases, each once, the furthest below the rest of the hull first."""
-        return finds_of(self.phases, self.placed)
+        return self.answers.finds
 
-    @cached_property
+    @property
     def hits(self) -> frozenset[str]:
         """The candidates that ended in a new stable phase, those that repeat another one too."""
-        return frozenset(key for find in self.finds for key in (find.id, *find.copies))
+        return self.answers.hits
 
     def hull_table(self) -> pa.Table:
-        """The phases as rows (schema ``HULL``); ``decomposition`` is JSON text."""
+        """The phases of all levels as rows (schema ``HULL``); ``decomposition`` is JSON text."""
         rows = [
             {
                 **{name: getattr(phase, name, None) for name in HULL.names},
                 "decomposition": json.dumps({k: round(v, 6) for k, v in phase.shares.items()}),
                 "is_reference": phase.known,
-                "scheme": self.scheme,
+                "level": level.number,
+                "scheme": level.scheme,
             }
-            for phase in self.phases
+            for level in self.levels
+            for phase in level.phases
         ]
         return pa.Table.from_pylist(rows, schema=HULL)
 

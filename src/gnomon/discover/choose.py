@@ -132,7 +132,7 @@ def _rank(
     left: int,
 ) -> Ranking:
     """Train on all labels and predict; before there are enough, by networks of other data."""
-    placed = campaign.placed
+    placed = campaign.teacher(config.learn.min_labels).placed
     n_labels = int(placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
@@ -168,14 +168,15 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
     from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import TrainConfig, train
 
-    placed = campaign.placed
+    level = campaign.teacher(config.learn.min_labels)
+    placed = level.placed
     labels = placed.formation_energy_per_atom
     at = pc.index_in(pa.array(placed.found.ids, pa.string()), campaign.crystals["id"])
     data = Labelled(
         Crystals.concatenate([from_arrow(campaign.crystals.take(at)), placed.found.relaxed]),
         np.concatenate([labels, labels]),
         name=f"{config.name}, rounds 0 to {number - 1}",
-        scheme=campaign.scheme,
+        scheme=level.scheme,
     )
     with campaign.store.making(campaign.store.model_name(number)) as path:
         model = train_into(path, train, data, TrainConfig.small(seed=config.seed))

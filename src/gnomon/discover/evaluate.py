@@ -7,13 +7,13 @@ import time
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.evaluate import Evaluator, Status
-from gnomon.evaluate.table import evaluate_missing
+from gnomon.evaluate.table import Marks, evaluate_missing
 from gnomon.io import from_arrow
+from gnomon.run.deadline import OutOfTimeError
 from gnomon.run.listener import Listener
-
-OUT_OF_TIME = "ended in round {}: the minutes are used up (the same command goes on)"
 
 
 def selected(number: int, campaign: Campaign) -> pa.Table:
@@ -25,8 +25,8 @@ def selected(number: int, campaign: Campaign) -> pa.Table:
 
 def evaluate(
     number: int, campaign: Campaign, evaluator: Evaluator, listener: Listener, deadline: float
-) -> str:
-    """Evaluate what this round has not evaluated yet; why it did not come to its end, or nothing.
+) -> None:
+    """Evaluate what this round has not evaluated yet.
 
     Args:
         number: of the round.
@@ -34,24 +34,51 @@ def evaluate(
         evaluator: relaxes it.
         listener: hears of progress.
         deadline: of time.monotonic().
+
+    Raises:
+        OutOfTimeError: if that was before the end.
     """
-    chosen = selected(number, campaign)
-    done, what = campaign.evaluations["id"].to_pylist(), f"round {number}: evaluating"
-    left = len(set(chosen["id"].to_pylist()) - set(done))
-    crystals, store = from_arrow(chosen), campaign.store
-    for part in evaluate_missing(crystals, done, evaluator, store, number, listener, what):
+    crystals = from_arrow(selected(number, campaign))
+    complete(crystals, Marks(number, 0, crystals.ids), campaign, evaluator, listener, deadline)
+    campaign.store.finish(number, "evaluate", {"evaluated": len(crystals)})
+
+
+def complete(
+    crystals: Crystals,
+    marks: Marks,
+    campaign: Campaign,
+    evaluator: Evaluator,
+    listener: Listener,
+    deadline: float,
+) -> None:
+    """Evaluate the crystals without a result at the level of their marks.
+
+    Args:
+        crystals: all of them, with a result or not.
+        marks: of their rows, with the ids of the candidates that they stand for.
+        campaign: with the results so far.
+        evaluator: of the level.
+        listener: hears of progress.
+        deadline: of time.monotonic(), after which no further shard is begun.
+
+    Raises:
+        OutOfTimeError: if that was before the end.
+    """
+    done = campaign.level(marks.level).evaluations["id"].to_pylist()
+    how = f"deciding at level {marks.level}" if marks.level else "evaluating"
+    what, left = f"round {marks.round}: {how}", len(crystals)
+    left -= len(set(done).intersection(crystals.ids if marks.ids is None else marks.ids))
+    for part in evaluate_missing(crystals, done, evaluator, campaign.store, marks, listener, what):
         left -= len(part)
         if left and time.monotonic() > deadline:
-            return OUT_OF_TIME.format(number)
-    store.finish(number, "evaluate", {"evaluated": len(chosen)})
-    return ""
+            raise OutOfTimeError
 
 
 def summarise(number: int, campaign: Campaign) -> str:
     """One line on what the round brought."""
     of_round = pc.equal(campaign.evaluations["round"], number)
     statuses = campaign.evaluations["status"].filter(of_round).to_pylist()
-    placed = campaign.placed
+    placed = campaign.level(0).placed
     found = placed.found.relaxed[placed.stable & placed.compound].reduced_formulas
     names = ", ".join(sorted(set(found))) or "no compound"
     converged = statuses.count(Status.CONVERGED)

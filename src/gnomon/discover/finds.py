@@ -1,6 +1,6 @@
 """What a campaign found: phases, the finds among them, and what each competes with.
 
-Everything is asked of ONE hull, that of the campaign's converged evaluations (``Placed``).  The
+Everything is asked of ONE hull, that of the converged evaluations of a level (``Placed``).  The
 report, verification and lineage read these values; none of them builds a hull of its own.
 """
 
@@ -33,9 +33,19 @@ class Competitor:
     fraction: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a phase lies on the hull of one level (energies in eV/atom of its scheme)."""
+
+    level: int
+    scheme: str
+    formation_energy_per_atom: float
+    e_above_hull: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """An evaluated phase and its place on the hull (energies in eV/atom).
+    """An evaluated phase and its place on the hull of a level (energies in eV/atom).
 
     Attributes:
         id: of the candidate, or of the reference phase, as proposed.
@@ -46,6 +56,7 @@ class Phase:
         competing: the lowest mixture of phases of its composition; of a find, without the finds of
             its composition.
         copies: other candidates that ended in the same phase.
+        places: at each level that holds it, level 0 first; the last one is this level.
     """
 
     id: str
@@ -60,6 +71,7 @@ class Phase:
     lineage: tuple[Step, ...]
     competing: tuple[Competitor, ...]
     copies: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def stable(self) -> bool:
@@ -119,13 +131,21 @@ class Find(Phase):
     distance_to_rest: float
 
 
-def phases_of(placed: Placed, steps: Mapping[str, tuple[Step, ...]]) -> tuple[Phase, ...]:
+def phases_of(
+    placed: Placed,
+    steps: Mapping[str, tuple[Step, ...]],
+    level: int = 0,
+    below: Mapping[str, tuple[tuple[Place, ...], tuple[str, ...]]] | None = None,
+) -> tuple[Phase, ...]:
     """All evaluated phases, by formula and energy.
 
     Args:
         placed: on their hull.
         steps: the lineage of each, by id.
+        level: that they were evaluated at.
+        below: places at the levels below, and copies there, by id.
     """
+    before, scheme = below or {}, placed.hull.phases.scheme
     crystals = placed.found.relaxed
     mixtures = placed.hull.decomposition(placed.hull.phases.composition)
     columns = zip(
@@ -153,6 +173,8 @@ def phases_of(placed: Placed, steps: Mapping[str, tuple[Step, ...]]) -> tuple[Ph
             known=number == 0,
             lineage=steps.get(key, ()),
             competing=_competing(mixture, placed),
+            copies=before.get(key, ((), ()))[1],
+            places=(*before.get(key, ((), ()))[0], Place(level, scheme, energy, above)),
         )
         for key, relaxed_id, formula, system, energy, above, group, number, mixture in columns
     ]
@@ -198,7 +220,13 @@ def shown(rows: Sequence[Phase]) -> Phase:
     It comes from a prototype that kept its space group, if there is one.
     """
     best = next((row for row in rows if row.kept_symmetry), rows[0])
-    return replace(best, copies=tuple(row.id for row in rows if row is not best))
+    return replace(best, copies=_copies(best, rows))
+
+
+def _copies(best: Phase, rows: Sequence[Phase]) -> tuple[str, ...]:
+    """The other candidates of phases that are taken for one."""
+    ids = [key for row in rows for key in (row.id, *row.copies)]
+    return tuple(dict.fromkeys(key for key in ids if key != best.id))
 
 
 def finds_of(phases: Sequence[Phase], placed: Placed) -> tuple[Find, ...]:
@@ -222,9 +250,10 @@ def finds_of(phases: Sequence[Phase], placed: Placed) -> tuple[Find, ...]:
     distances = placed.hull.e_above_hull(composition, energies, without=without)
     mixtures = placed.hull.decomposition(composition, without=without)
     found = []
-    for (first, *others), distance, mixture in zip(finds, distances, mixtures, strict=True):
+    for rows_of_one, distance, mixture in zip(finds, distances, mixtures, strict=True):
+        first = rows_of_one[0]
         known = {field.name: getattr(first, field.name) for field in fields(Phase)}
-        known["copies"] = tuple(other.id for other in others)
+        known["copies"] = _copies(first, rows_of_one)
         known["competing"] = _competing(mixture, placed)
         found.append(Find(**known, distance_to_rest=float(distance)))
     return tuple(sorted(found, key=lambda find: (find.distance_to_rest, find.reduced_formula)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.settings import CampaignConfig, settings_of
 from gnomon.run.files import sha256_of
 from gnomon.run.manifest import MANIFEST
 from gnomon.run.stamp import stamp
@@ -17,8 +18,13 @@ from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
 
 
-def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
+def begin(store: Store, config: CampaignConfig, schemes: Sequence[str]) -> None:
     """Begin a campaign, or check that the one in the folder is this one.
+
+    Args:
+        store: the folder.
+        config: settings whose levels are named.
+        schemes: of all levels, that which screens first.
 
     Raises:
         StoreError: if the folder holds a campaign of other settings or inputs, or other files.
@@ -27,7 +33,7 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
     files = (*config.generate.parents, *config.generate.known, *config.generate.candidates)
     inputs = {str(p): _sha256(p) for p in files}
     if store.exists:
-        _check_same(store, settings, inputs, scheme)
+        _check_same(store, settings, inputs, list(schemes))
         _write_config(store, store.provenance["config"])  # a kill may have come between the two
         return
     if strangers := [path.name for path in store.root.iterdir() if not _is_ours(path.name)]:
@@ -39,7 +45,8 @@ def begin(store: Store, config: CampaignConfig, scheme: str) -> None:
         "provenance.json",
         {
             "system": config.name,
-            "scheme": scheme,
+            "scheme": schemes[0],
+            "deciding_schemes": list(schemes[1:]),
             "seed": config.seed,
             "config": settings,
             "inputs": inputs,
@@ -64,16 +71,16 @@ def _write_config(store: Store, settings: Mapping[str, Any]) -> None:
 
 
 def _check_same(
-    store: Store, settings: dict[str, Any], inputs: dict[str, str], scheme: str
+    store: Store, settings: dict[str, Any], inputs: dict[str, str], schemes: list[str]
 ) -> None:
     before = store.provenance
     # a setting that did not exist yet had the value that is its default now
-    old = CampaignConfig.model_validate(before["config"]).model_dump(mode="json")
+    old = CampaignConfig.model_validate(settings_of(before)).model_dump(mode="json")
     changed = _differences(_deciding(old), _deciding(settings))
     if before.get("inputs") != inputs:
         changed.append("the contents of the input files")
-    if before["scheme"] != scheme:
-        changed.append(f"energy scheme: {before['scheme']} before, {scheme} now")
+    pairs = zip_longest([before["scheme"], *before.get("deciding_schemes", ())], schemes)
+    changed += [f"energy scheme: {old} before, {new} now" for old, new in pairs if old != new]
     if changed:
         raise StoreError(
             f"{store.root} holds a campaign of other settings ({'; '.join(changed)}): "

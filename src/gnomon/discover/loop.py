@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from gnomon.discover.auto import deciding, settled, told
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.choose import choose
-from gnomon.discover.evaluate import OUT_OF_TIME, evaluate, selected, summarise
+from gnomon.discover.decide import decide
+from gnomon.discover.evaluate import evaluate, selected, summarise
 from gnomon.discover.folder import begin
 from gnomon.discover.inputs import Inputs, read_inputs
 from gnomon.discover.propose import propose
@@ -18,6 +21,8 @@ from gnomon.run.deadline import OutOfTimeError, until
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.stamp import now
 from gnomon.run.store import Store
+
+OUT_OF_TIME = "ended in round {}: the minutes are used up (the same command goes on)"
 
 GRACE = 5.0
 """Seconds past the minutes after which whatever is in work is cut: so that a command of no time at
@@ -48,7 +53,7 @@ def run_campaign(
         listener: hears what happens.
 
     Returns:
-        The campaign, whose finds and hull are in eV/atom of the scheme of its evaluator.
+        The campaign, whose finds and hull are in eV/atom of the scheme of its last level.
 
     Raises:
         StoreError: if the folder is in use, belongs to another campaign or cannot be written, or
@@ -59,8 +64,9 @@ def run_campaign(
         config = CampaignConfig.model_validate({"system": config})
     store = Store(folder or f"campaign-{config.name}")
     began = time.monotonic()
+    config = settled(config, store, listener)
     evaluator = make_evaluator(config.evaluator, config.relax, listener)
-    discover(config, store, evaluator, listener, began)
+    discover(config, store, evaluator, listener, began, deciding(config, listener))
     return Campaign(store)
 
 
@@ -70,16 +76,28 @@ def discover(
     evaluator: Evaluator,
     listener: Listener,
     began: float | None = None,
+    deciding: Sequence[Evaluator] = (),
 ) -> str:
     """Run a campaign, or go on with it, to the end of its budget; returns why it ended.
 
-    The minutes count from ``began`` (of time.monotonic(); now, if not given), whatever takes them.
+    Args:
+        config: its settings.
+        store: its folder.
+        evaluator: that screens.
+        listener: hears what happens.
+        began: when the minutes begin to count, of time.monotonic(); now, if not given.
+        deciding: the evaluators of the levels that decide (``settled`` names them).
 
     Raises:
         StoreError: if the folder is in use, belongs to another campaign or cannot be written, or
             an element of the system has no reference.
         InputError: if a file of parents or known crystals cannot be read.
+        ValueError: if there are not as many evaluators as levels.
     """
+    config = settled(config, store, listener)
+    if len(deciding) != len(config.decide.levels):
+        raise ValueError(f"{len(config.decide.levels)} levels decide, with {len(deciding)} given")
+    evaluators = (evaluator, *deciding)
     start = time.monotonic() if began is None else began
     deadline = start + 60.0 * config.budget.minutes
     with store.locked(listener):
@@ -87,15 +105,18 @@ def discover(
         try:
             with until(deadline + GRACE):
                 inputs = read_inputs(config.generate, listener)  # what fails here begins nothing
-                begin(store, config, evaluator.scheme)
+                begin(store, config, [one.scheme for one in evaluators])
                 listener = _logging(store, listener)
                 campaign, ending = Campaign(store), ""
+                listener.say(told(campaign.schemes))
                 for number in range(config.budget.rounds + 1):
                     campaign, ending = _round(
-                        number, config, campaign, inputs, evaluator, listener, deadline
+                        number, config, campaign, inputs, evaluators, listener, deadline
                     )
                     if ending:
                         break
+                # a larger budget decides what the one before left
+                decide(number, config, campaign, evaluators, listener, deadline)
         except OutOfTimeError:
             ending = OUT_OF_TIME.format(number)
         ending = ending or f"ended: the budget of {config.budget.rounds} rounds is used"
@@ -108,14 +129,14 @@ def _round(
     config: CampaignConfig,
     campaign: Campaign,
     inputs: Inputs,
-    evaluator: Evaluator,
+    evaluators: Sequence[Evaluator],
     listener: Listener,
     deadline: float,
 ) -> tuple[Campaign, str]:
     """One round, or what is left of it; and why the campaign ends, or nothing."""
     store = campaign.store
     if number > 0:
-        campaign.placed.check_references(config.elements)
+        campaign.level(0).placed.check_references(config.elements)
     if store.finished(number, "generate") is None:
         campaign = campaign.without(number, "crystals", "lineage")
         listener.say(propose(number, config, campaign, inputs))
@@ -127,14 +148,15 @@ def _round(
         campaign = campaign.after("screening")
     if not len(selected(number, campaign)):
         return campaign, str((store.finished(number, "screen") or {})["ending"])
-    if store.finished(number, "evaluate") is not None:
-        return campaign, ""
-    ending = evaluate(number, campaign, evaluator, listener, deadline)
-    campaign = campaign.after("evaluations")
-    if not ending:
-        campaign.placed.check_references(config.elements)
+    if store.finished(number, "evaluate") is None:
+        evaluate(number, campaign, evaluators[0], listener, deadline)
+        campaign = campaign.after("evaluations")
+        campaign.level(0).placed.check_references(config.elements)
         listener.say(summarise(number, campaign))
-    return campaign, ending
+    if evaluators[1:] and store.finished(number, "decide") is None:
+        campaign = decide(number, config, campaign, evaluators, listener, deadline)
+        store.finish(number, "decide", {"levels": [str(one) for one in campaign.closures]})
+    return campaign, ""
 
 
 def _logging(store: Store, listener: Listener) -> Listener:

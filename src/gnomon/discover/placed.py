@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +52,10 @@ class Evaluated:
             rows["energy_per_atom"].to_numpy().astype(np.float64),
             np.zeros(len(rows), np.int64) if first else rows["round"].to_numpy().astype(np.int64),
         )
+
+    def in_rounds(self, rounds: Int64[np.ndarray, " n"]) -> Evaluated:
+        """The same of other rounds."""
+        return replace(self, rounds=rounds)
 
     def take(self, mask: Bool[np.ndarray, " n"]) -> Evaluated:
         """Those where the mask is true."""

@@ -9,10 +9,11 @@ evaluations = 240
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from gnomon.discover.closure import MarginConfig
 from gnomon.discover.screen import ScreenConfig
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import excluded, parse_system
@@ -87,6 +89,53 @@ class LearnConfig(BaseModel):
     )
 
 
+class LevelConfig(EvaluatorConfig):
+    """An evaluator that decides."""
+
+    relax: RelaxConfig | None = Field(default=None, description="instead of the campaign's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_written_in_words(cls, given: Any) -> Any:
+        """A name, and options after it: ``ase:module.Class model=large device=cpu``."""
+        if not isinstance(given, str) or Path(given).is_file():
+            return {"name": given} if isinstance(given, str) else given
+        name, *words = given.split()
+        if wrong := [word for word in words if "=" not in word]:
+            raise ValueError(f"{wrong[0]!r} after {name}: write options as NAME=VALUE")
+        return {"name": name, "options": dict(map(_option, words))}
+
+
+def _option(word: str) -> tuple[str, Any]:
+    name, _, value = word.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+AUTO: Literal["auto"] = "auto"
+NONE = "none"
+
+
+def _levels(given: Any) -> Any:
+    several = [given] if isinstance(given, str | dict) else given
+    if isinstance(several, list | tuple) and len(several) == 1 and several[0] in (AUTO, NONE):
+        return AUTO if several[0] == AUTO else ()
+    return several
+
+
+class DecideConfig(MarginConfig):
+    """Which evaluators decide what the campaign's evaluator screened, and how much of it."""
+
+    levels: Annotated[Literal["auto"] | tuple[LevelConfig, ...], BeforeValidator(_levels)] = Field(
+        default=AUTO,
+        description="what decides, one level after the other: evaluators as in [evaluator], or "
+        "their names with options, as in 'ase:module.Class model=large'; none; auto takes "
+        "nequix-oam-1-pft, or else SevenNet, where a potential in the package screens",
+    )
+
+
 class BudgetConfig(BaseModel):
     """When to stop.  The only settings that may change when a campaign goes on."""
 
@@ -101,6 +150,9 @@ class BudgetConfig(BaseModel):
         default=120, ge=1, description="evaluations in a round without a network"
     )
     per_round: int = Field(default=60, ge=1, description="evaluations in a round with a network")
+    decisions: int = Field(
+        default=240, ge=1, description="evaluations at each level that decides, references counted"
+    )
 
 
 def _elements(given: Any) -> tuple[str, ...]:
@@ -133,6 +185,7 @@ class CampaignConfig(BaseModel):
     generate: GenerateConfig = GenerateConfig()
     screen: ScreenConfig = ScreenConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
+    decide: DecideConfig = DecideConfig()
     relax: RelaxConfig = RelaxConfig()
     learn: LearnConfig = LearnConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -151,6 +204,12 @@ class CampaignConfig(BaseModel):
     def elements(self) -> tuple[str, ...]:
         """Of the system, in alphabetical order."""
         return tuple(sorted(self.system))
+
+
+def settings_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a campaign as its folder keeps them; one of before had no level to decide."""
+    given = provenance["config"]
+    return {**given, "decide": {"levels": [], **given.get("decide", {})}}
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> CampaignConfig:

@@ -118,3 +118,19 @@ def make(config: EvaluatorConfig, relax: RelaxConfig, listener: Listener) -> Ase
     """The evaluator of the name ``ase:module.Class``."""
     name, workers = config.name.partition(":")[2], processes(config.workers)
     return AseEvaluator(name, config.options, relax, workers, config.trust_factory)
+
+
+SEVENNET = {"model": "7net-l3i5", "device": "cpu"}
+"""SevenNet-l3i5 (Park et al., J. Chem. Theory Comput. 20, 4857 (2024)), whose checkpoint lies in
+the package sevenn, so that it needs no network."""
+
+
+def make_sevennet(config: EvaluatorConfig, relax: RelaxConfig, listener: Listener) -> AseEvaluator:
+    """The evaluator of the name ``sevennet``; its options are those of its calculator."""
+    named = config.model_copy(
+        update={
+            "name": "ase:sevenn.calculator.SevenNetCalculator",
+            "options": SEVENNET | config.options,
+        }
+    )
+    return make(named, relax, listener)

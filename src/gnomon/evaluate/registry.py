@@ -23,6 +23,7 @@ EVALUATORS = Registry(
     {
         "ase": "gnomon.evaluate.ase:make",  # ase:module.Class
         "gpaw": "gnomon.evaluate.gpaw:make",  # gpaw:screening, gpaw:tight, gpaw:r2scan
+        "sevennet": "gnomon.evaluate.ase:make_sevennet",
         **dict.fromkeys(NAMES, "gnomon.evaluate.batched:make"),
     },
 )
@@ -40,8 +41,8 @@ class EvaluatorConfig(BaseModel):
 
     name: str = Field(
         default=DEFAULT_EVALUATOR,
-        description="weights of a potential by name or path, gpaw, gpaw:tight or gpaw:r2scan, or "
-        "ase:module.Class of a calculator",
+        description="weights of a potential by name or path, sevennet, gpaw, gpaw:tight or "
+        "gpaw:r2scan, or ase:module.Class of a calculator",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="the ASE calculator's arguments, or GPAW's settings"
@@ -73,7 +74,9 @@ class EvaluatorConfig(BaseModel):
             names = (*EVALUATORS.names(), "ase:module.Class", "the path of a file of weights")
             raise ValueError(no_such("evaluator", self.name, names))
         if self.options and self.kind in ("", *NAMES):
-            raise ValueError(f"options belong to calculators (ase:, gpaw), not to {self.name!r}")
+            raise ValueError(
+                f"options belong to calculators (ase:, gpaw, sevennet), not to {self.name!r}"
+            )
         return self
 
 
@@ -86,7 +89,7 @@ def make_evaluator(
         ValueError: if there is no such calculator or preset, or no such weights.
     """
     found: Evaluator = EVALUATORS.get(config.kind or DEFAULT_EVALUATOR)(config, relax, listener)
-    uncorrected = config.kind in ("", *NAMES)
+    uncorrected = config.kind in ("", "sevennet", *NAMES)
     if (config.corrections or ("mp2020" if uncorrected else "none")) == "mp2020":
         return Corrected(found)
     return found

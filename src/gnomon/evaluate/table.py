@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator
@@ -18,6 +20,21 @@ SHARD = 16
 
 KEEP_SECONDS = 10.0
 """What has come is kept after this time at the latest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What rows of evaluations say beside the results.
+
+    Attributes:
+        round: of a campaign.
+        level: of evaluation: 0 screens, the others decide.
+        ids: (n,), of the rows, where they are not those of the crystals.
+    """
+
+    round: int = 0
+    level: int = 0
+    ids: Shaped[np.ndarray, " n"] | None = None
 
 
 def rows_of(part: Evaluations) -> pa.Table:
@@ -80,7 +97,7 @@ def evaluate_missing(
     done: Collection[str],
     evaluator: Evaluator,
     store: Store,
-    number: int,
+    marks: Marks,
     listener: Listener,
     what: str = "evaluating",
 ) -> Iterator[Evaluations]:
@@ -94,31 +111,39 @@ def evaluate_missing(
         done: ids of those that have one.
         evaluator: of the others.
         store: its table ``evaluations`` takes the rows.
-        number: round of the rows.
+        marks: of the rows.
         listener: hears of progress.
         what: this is, for the listener.
 
     Raises:
         StoreError: if the folder cannot be written.
     """
-    known = set(done)
-    left = crystals[np.array([key not in known for key in crystals.ids], dtype=bool)]
-    total, came = len(crystals), len(crystals) - len(left)
+    known, names = set(done), crystals.ids if marks.ids is None else marks.ids
+    missing = np.array([key not in known for key in names], dtype=bool)
+    left, names = crystals[missing], names[missing]
+    total, came, begun = len(crystals), len(crystals) - len(left), 0
+
+    def keep(parts: list[Evaluations]) -> Evaluations:
+        shard = Evaluations.concatenate(parts)
+        rows = rows_of(shard)
+        levels = pa.array([marks.level] * len(rows), pa.int64())
+        store.append("evaluations", marks.round, rows.append_column("level", levels))
+        return shard
+
     listener.tick(what, came, total)
     waiting: list[Evaluations] = []
     kept = time.monotonic()
     try:
         for part in evaluator.evaluate(left) if len(left) else ():
-            waiting.append(part)
-            came += len(part)
+            waiting.append(replace(part, ids=names[begun : begun + len(part)]))
+            came, begun = came + len(part), begun + len(part)
             listener.tick(what, came, total)
             full = sum(map(len, waiting)) >= SHARD or came == total
             if full or time.monotonic() - kept > KEEP_SECONDS:
-                shard, waiting = Evaluations.concatenate(waiting), []
-                store.append("evaluations", number, rows_of(shard))
+                shard, waiting = keep(waiting), []
                 yield shard
                 kept = time.monotonic()
     except (OutOfTimeError, KeyboardInterrupt):
         if waiting:
-            store.append("evaluations", number, rows_of(Evaluations.concatenate(waiting)))
+            keep(waiting)
         raise

@@ -85,7 +85,12 @@ def build_report(campaign: Campaign) -> Report:
     verified = tuple(x for x in levels(campaign.store) if x.scheme != campaign.scheme)
     chosen = screened.filter(pc.is_valid(screened["selection"]))
     columns = [chosen[name].to_pylist() for name in ("id", "round", "selection")]
-    above = {phase.id: phase.e_above_hull for phase in campaign.phases}
+    above = {  # by the last level that holds it
+        key: phase.e_above_hull
+        for level in campaign.levels[: campaign.answers.number + 1]
+        for phase in level.phases
+        for key in (phase.id, *phase.copies)
+    }
     hits = hit_rates(zip(*columns, strict=True), evaluated, above, campaign.hits)
     near = tuple(near_hull_phases(campaign.phases))
     return Report(

@@ -90,7 +90,10 @@ def doubts_table(report: Report) -> pa.Table:
     )
 
 
-RESULTS = ("id", "round", "status", "message", "energy_per_atom", "steps", "fmax", "seconds")
+RESULTS = (
+    *("id", "round", "level", "scheme", "status", "message"),
+    *("energy_per_atom", "steps", "fmax", "seconds"),
+)
 """Columns of the evaluations in phases.csv."""
 
 
@@ -116,25 +119,25 @@ def _about(said: Described | None) -> dict[str, Any]:
 
 
 def phases_table(report: Report) -> pa.Table:
-    """Every evaluation, failed ones too, with its place on the hull; energies in eV/atom."""
+    """Every evaluation, failed ones too, with its place on the hull of its level (eV/atom)."""
     campaign = report.campaign
-    results = campaign.evaluations.select(RESULTS)
+    results = campaign.all_evaluations.select(RESULTS)
     rows = results.to_pylist()
     named = campaign.crystals.select(["id", "reduced_formula", "chemical_system"])
     proposed = {row["id"]: row for row in rows_with(named, "id", [row["id"] for row in rows])}
-    hull = {row["id"]: row for row in campaign.hull_table().to_pylist()}
+    hull = {(row["id"], row["level"]): row for row in campaign.hull_table().to_pylist()}
+    screened, answering = campaign.level(0).round_of, campaign.answers.number
     fields = {field.name: field for field in (*HULL, *results.schema, *ABOUT)}
     doubts = {doubt.id: doubt.text for doubt in campaign.doubts}
     return pa.Table.from_pylist(
         [
             {
                 **proposed[row["id"]],
-                **hull.get(row["id"], {}),
+                **hull.get((row["id"], row["level"]), {}),
                 **row,
-                **_about(report.about.get(row["id"])),
+                **_about(report.about.get(row["id"]) if row["level"] == answering else None),
                 "doubts": doubts.get(row["id"]),
-                "is_reference": row["round"] == 0,
-                "scheme": campaign.scheme,
+                "is_reference": screened[row["id"]] == 0,
             }
             for row in rows
         ],

@@ -51,6 +51,7 @@ class Failure:
     id: str
     reduced_formula: str
     round: int
+    level: int
     status: str
     message: str
 
@@ -95,9 +96,10 @@ def _element_row(phase: Phase, campaign: Campaign) -> ElementRow:
 
 
 def failures(campaign: Campaign) -> list[Failure]:
-    """Evaluations whose status is not ``converged``, by status."""
-    failed = pc.not_equal(campaign.evaluations["status"], Status.CONVERGED.value)
-    rows = campaign.evaluations.select(["id", "round", "status", "message"]).filter(failed)
+    """Evaluations of any level whose status is not ``converged``, by status."""
+    rows = campaign.all_evaluations
+    rows = rows.filter(pc.not_equal(rows["status"], Status.CONVERGED.value))
+    rows = rows.select(["id", "round", "level", "status", "message"])
     formulas = formulas_of(campaign, rows["id"].to_pylist())
     found = [Failure(reduced_formula=formulas[row["id"]], **row) for row in rows.to_pylist()]
     return sorted(found, key=lambda f: (f.status, f.reduced_formula, f.id))
@@ -149,7 +151,7 @@ def screening_counts(campaign: Campaign) -> list[tuple[str, int]]:
 
 def round_rows(campaign: Campaign) -> list[RoundRow]:
     """What ranked each round, and how far off its predictions were."""
-    placed = campaign.placed
+    placed = campaign.level(0).placed
     energies = dict(zip(placed.found.ids, placed.formation_energy_per_atom.tolist(), strict=True))
     predicted = campaign.screening.filter(pc.is_valid(campaign.screening[PREDICTED]))
     errors: dict[int, list[float]] = {}

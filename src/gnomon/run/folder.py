@@ -31,7 +31,10 @@ from gnomon.run.writing import (
     write_json,
 )
 
-OURS = ("crystals", "lineage", "screening", "evaluations", "stages", "models", "answers")
+OURS = (
+    *("crystals", "lineage", "screening", "decisions", "evaluations"),
+    *("stages", "models", "answers"),
+)
 """Folders whose files are all of gnomon's making: another one there is a mistake."""
 
 HULL, REPORT, DERIVED, LOG = "hull.parquet", "report", "derived.json", "campaign.log"

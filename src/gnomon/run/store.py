@@ -1,7 +1,7 @@
 """The campaign folder: append-only Parquet shards, markers of finished stages, provenance.
 
 campaign/  config.toml  provenance.json  manifest.jsonl  campaign.log  .lock
-  crystals/round=001/part-0000.parquet   lineage/...  screening/...  evaluations/...
+  crystals/round=001/part-0000.parquet   lineage/...  screening/...  decisions/...  evaluations/...
   models/round=002.gnomon                stages/round=001/generate.json
   work/                                  a training that has not ended
   hull.parquet  report/index.html        derived: deleted freely, rebuilt by `gnomon report`
@@ -27,6 +27,8 @@ STRUCTURE_FIELDS = [
 ]
 
 ROUND = pa.field("round", pa.int64(), nullable=False)
+
+LEVEL = pa.field("level", pa.int64())  # 0 screens; null in folders of before there were levels
 
 SCHEMAS: dict[str, pa.Schema] = {
     "crystals": pa.schema(
@@ -62,6 +64,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ROUND,
         ]
     ),
+    "decisions": pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("level", pa.int64(), nullable=False),  # that decides
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("predicted_e_above_hull", pa.float64()),  # at that level, eV/atom
+            pa.field("margin", pa.float64()),  # eV/atom
+            ROUND,
+        ]
+    ),
     "evaluations": pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -70,6 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("message", pa.string(), nullable=False),
             pa.field("energy_per_atom", pa.float64()),  # eV/atom, of the scheme
             pa.field("scheme", pa.string(), nullable=False),
+            LEVEL,
             pa.field("steps", pa.int64()),
             pa.field("fmax", pa.float64()),  # eV/Å
             pa.field("seconds", pa.float64()),
@@ -92,13 +105,15 @@ class Store(Folder):
     # --- tables ---------------------------------------------------------------------------------
 
     def append(self, table: str, round_number: int, rows: pa.Table) -> Path:
-        """Write rows as the next shard of a table, cast to its schema.
+        """Write rows as the next shard of a table, cast to its schema; of level 0 unless they say.
 
         Raises:
             StoreError: if the disk is full or the folder cannot be written; the store is intact.
         """
         schema = SCHEMAS[table]
         rows = rows.append_column(ROUND, pa.array([round_number] * len(rows), pa.int64()))
+        if "level" in schema.names and "level" not in rows.column_names:
+            rows = rows.append_column(LEVEL, pa.array([0] * len(rows), pa.int64()))
         rows = rows.select(schema.names).cast(schema)
         before = self.names(_shards(table, round_number))
         part = 1 + max((int(name[-12:-8].lstrip("-")) for name in before), default=-1)

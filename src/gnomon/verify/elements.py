@@ -20,7 +20,7 @@ from gnomon.hull.phases import SchemeMismatch
 from gnomon.run.store import SCHEMAS
 from gnomon.run.writing import StoreError, write_parquet
 
-COLUMNS = pa.schema([field for field in SCHEMAS["evaluations"] if field.name != "round"])
+COLUMNS = pa.schema([f for f in SCHEMAS["evaluations"] if f.name not in ("round", "level")])
 
 
 @dataclass(frozen=True)

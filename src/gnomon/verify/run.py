@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gnomon.evaluate import Evaluations, Evaluator, Status
-from gnomon.evaluate.table import evaluate_missing, rows_of
+from gnomon.evaluate.table import Marks, evaluate_missing, rows_of
 from gnomon.run.listener import Listener
 from gnomon.run.store import Store
 from gnomon.verify.elements import ElementCache
@@ -60,7 +60,7 @@ def evaluate_plan(
         done = _done(results(plan, store), again)
         total, came = len(plan.crystals), len(done)
         for part in evaluate_missing(
-            plan.crystals, done, evaluator, store, 0, listener, "verifying"
+            plan.crystals, done, evaluator, store, Marks(), listener, "verifying"
         ):
             rows = rows_of(part)
             elements.add(rows.filter(pc.is_in(rows["id"], pa.array(_element_ids(plan)))))

@@ -1,0 +1,77 @@
+"""What decides where nobody says: settled when a campaign begins, and kept in its settings."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pydantic import ValidationError
+
+from gnomon.discover.settings import AUTO, CampaignConfig, LevelConfig, settings_of
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.registry import make_evaluator
+from gnomon.potential.weights import BUNDLED, PUBLISHED, fetch
+from gnomon.run.http import HttpError, Patience
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import Store
+from gnomon.run.writing import StoreError
+
+DECIDES = "nequix-oam-1-pft"
+"""The best of the published weights (Matbench-Discovery's F1 0.848 on a sample of WBM crystals)."""
+
+PATIENCE = Patience(silence=5.0, seconds=60.0, attempts=2, pause=0.5)
+"""With the server of the weights: without a network a campaign begins all the same."""
+
+HOW_TO = (
+    f"`gnomon weights fetch {DECIDES}` (2.8 MB) where there is a network, or "
+    "`pip install 'gnomon[sevennet]'`, gives one"
+)
+
+
+def settled(config: CampaignConfig, store: Store, listener: Listener = SILENT) -> CampaignConfig:
+    """The settings with their levels named: those of the folder, if a campaign was begun there.
+
+    Raises:
+        StoreError: if what decided the campaign is not there any more.
+    """
+    if config.decide.levels != AUTO:
+        return config
+    if not store.exists:
+        levels = _best(listener) if config.evaluator.name in BUNDLED else ()
+    else:
+        kept = settings_of(store.provenance)["decide"]["levels"]
+        try:
+            levels = tuple(LevelConfig.model_validate(level) for level in kept)
+        except ValidationError as error:
+            names = ", ".join(level["name"] for level in kept)
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise StoreError(f"{store.root} is decided by {names}: {reason}") from error
+    return config.model_copy(update={"decide": config.decide.model_copy(update={"levels": levels})})
+
+
+def _best(listener: Listener) -> tuple[LevelConfig, ...]:
+    """The best potential that can be had."""
+    try:
+        fetch(PUBLISHED[DECIDES], listener=listener, patience=PATIENCE)
+    except (HttpError, OSError) as error:
+        listener.say(f"{DECIDES} cannot be fetched: {str(error).splitlines()[0]}")
+    else:
+        return (LevelConfig(name=DECIDES),)
+    return (LevelConfig(name="sevennet"),) if find_spec("sevenn") else ()
+
+
+def deciding(config: CampaignConfig, listener: Listener = SILENT) -> tuple[Evaluator, ...]:
+    """The evaluators that decide, one level after the other; the levels are settled.
+
+    Raises:
+        ValueError: if one of them cannot be made.
+    """
+    levels = config.decide.levels
+    assert not isinstance(levels, str), "settle the levels first"
+    return tuple(make_evaluator(one, one.relax or config.relax, listener) for one in levels)
+
+
+def told(schemes: tuple[str, ...]) -> str:
+    """The levels of a campaign in a line."""
+    if not schemes[1:]:
+        return f"nothing decides what {schemes[0]} predicts: {HOW_TO}"
+    return f"{schemes[0]} screens; {', then '.join(schemes[1:])} decides"

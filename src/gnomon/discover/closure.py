@@ -1,0 +1,228 @@
+"""Which phases a level has yet to decide, and when nothing that is left could change its hull.
+
+The formation energy of a phase at the deciding level is expected to be that of the level below plus
+the difference of the two levels, smoothed over the phases that both hold: those of like composition
+count most.  How far such expectations err is measured on these phases, each foretold from the
+others; the *margin* is a quantile of these errors.  A phase that is expected more than the margin
+above the hull of the deciding level is not on it, as long as the margin holds: a hull changes only
+by phases that lie below it.  So the hull is *closed* when no undecided phase is expected within the
+margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.spatial.distance import cdist
+
+from gnomon.crystals import Crystals
+from gnomon.discover.finds import Phase
+from gnomon.discover.level import Level
+from gnomon.discover.placed import in_ground_state
+from gnomon.hull.phases import atom_fractions
+
+REACH = 0.2
+"""Sum of the differences of atom fractions over which two phases cease to tell of each other."""
+
+DOUBT = 0.1
+"""Weight of the assumption that the two levels agree, beside 1 of a phase of one composition."""
+
+
+class MarginConfig(BaseModel):
+    """How far above the hull a phase still has to be decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantile: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="of the errors of the expected energies, that the margin is",
+    )
+    min_margin: float = Field(default=0.01, ge=0, description="the margin at least, eV/atom")
+    first_margin: float = Field(
+        default=0.05, ge=0, description="the margin while few differences are known, eV/atom"
+    )
+    min_differences: int = Field(
+        default=8, ge=1, description="compounds at both levels before the margin is measured"
+    )
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A phase of the level below that is to be decided.
+
+    Attributes:
+        phase: at the level below.
+        reason: why.
+        predicted_e_above_hull: at the deciding level, eV/atom; None while that has no hull.
+    """
+
+    phase: Phase
+    reason: str
+    predicted_e_above_hull: float | None = None
+
+
+@dataclass(frozen=True)
+class Closure:
+    """How far a level has decided what could be stable by the level below.
+
+    Attributes:
+        level: that decides.
+        scheme: of its energies.
+        margin: eV/atom.
+        n_differences: compounds at both levels, from which the margin follows; the first margin
+            holds while there are too few.
+        left: what is to be decided yet, in this order.
+        failed: phases of the level below of which the level found no energy.
+        missing: elements of which no structure converged, so that there is no hull.
+    """
+
+    level: int
+    scheme: str
+    margin: float
+    n_differences: int
+    left: tuple[Undecided, ...]
+    failed: tuple[Phase, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left that could change the hull, as long as the margin holds."""
+        return not self.left and not self.missing
+
+    def __str__(self) -> str:
+        """For people."""
+        if self.missing:
+            return f"not closed: no structure of {', '.join(self.missing)} could be relaxed"
+        margin = f"{1000 * self.margin:.0f} meV/atom"
+        if self.closed:
+            text = f"closed: no undecided phase is expected within {margin} of the hull"
+        else:
+            text = f"not closed: {len(self.left)} phases expected within {margin} are undecided"
+        if self.failed:
+            text += f"; {len(self.failed)} could not be decided, as they did not converge"
+        return text
+
+
+def closure(below: Level, level: Level, elements: Collection[str], config: MarginConfig) -> Closure:
+    """What a level has decided of the level below, and what it has yet to decide.
+
+    First come the elements, each in its measured ground state; then the phases that are stable by
+    the level below, known compounds, and whatever is expected within the margin of the hull, the
+    lowest first.  Candidates that ended in the same phase are decided once.
+
+    Args:
+        below: with the phases.
+        level: that decides.
+        elements: of the system, each of which needs a reference.
+        config: of the margin.
+    """
+    tried = set(level.evaluations["id"].to_pylist())
+    row_of = level.placed.row_of
+    groups = [rows for rows in below.groups if tried.isdisjoint(row.id for row in rows)]
+    done = [rows for rows in below.groups if not tried.isdisjoint(row.id for row in rows)]
+    decided = [next((r for r in rows if r.id in row_of), None) for rows in done]
+    pairs = [phase for phase in decided if phase is not None]
+    failed = tuple(
+        next(row for row in rows if row.id in tried)
+        for rows, phase in zip(done, decided, strict=True)
+        if phase is None
+    )
+    open_ = [symbol for symbol in elements if symbol not in level.placed.references]
+    if open_:
+        firsts = {symbol: _first_structure(symbol, groups, below) for symbol in open_}
+        left = [Undecided(one, "element") for one in firsts.values() if one is not None]
+        missing = tuple(symbol for symbol, one in firsts.items() if one is None)
+        return Closure(
+            level.number,
+            level.scheme,
+            config.first_margin,
+            0,
+            () if missing else tuple(left),
+            failed,
+            missing,
+        )
+    found = _fractions(pairs, below)
+    energies = level.placed.formation_energy_per_atom[[row_of[phase.id] for phase in pairs]]
+    differences = energies - _energies(pairs)
+    errors = np.abs(differences - smoothed(found, found, differences, itself=False))
+    errors = errors[[len(phase.elements) > 1 for phase in pairs]]
+    margin = config.first_margin
+    if len(errors) >= config.min_differences:
+        measured = float(np.quantile(errors, config.quantile, method="higher"))
+        margin = max(config.min_margin, measured)
+    phases = [rows[0] for rows in groups]
+    at = _fractions(phases, below)
+    expected = level.hull.e_above_hull(at, _energies(phases) + smoothed(at, found, differences))
+    left = [
+        Undecided(rows[0], reason, float(above))
+        for rows, above in zip(groups, expected, strict=True)
+        if (reason := _reason(rows, float(above), margin))
+    ]
+    left.sort(key=lambda one: (one.predicted_e_above_hull, one.phase.id))
+    return Closure(level.number, level.scheme, margin, len(errors), tuple(left), failed)
+
+
+def _reason(rows: Sequence[Phase], above: float, margin: float) -> str:
+    """Why a phase has to be decided, or nothing."""
+    if above <= margin:
+        return "within the margin"
+    if rows[0].stable:
+        return "stable at the level below"
+    known = any(phase.known for phase in rows) and len(rows[0].elements) > 1
+    return "known compound" if known else ""
+
+
+def smoothed(
+    at: Float64[np.ndarray, "n 119"],
+    seen: Float64[np.ndarray, "m 119"],
+    differences: Float64[np.ndarray, " m"],
+    *,
+    itself: bool = True,
+) -> Float64[np.ndarray, " n"]:
+    r"""Differences of two levels to be expected, from those seen: kernel regression.
+
+    :math:`\sum_j w_j d_j / (\sum_j w_j + w_0)` with :math:`w_j = \exp(-|x - x_j|_1 / r)`
+    (Nadaraya, Theory Probab. Appl. 9, 141 (1964); Watson, Sankhya A 26, 359 (1964)), drawn to zero
+    by :math:`w_0`.
+
+    Args:
+        at: atom fractions of what is asked.
+        seen: atom fractions of what both levels hold.
+        differences: of these, eV/atom.
+        itself: whether a phase tells of itself, where ``at`` is ``seen``.
+    """
+    weights = np.exp(-cdist(at, seen, "cityblock") / REACH)
+    if not itself:
+        np.fill_diagonal(weights, 0.0)
+    return np.asarray(weights @ differences / (weights.sum(axis=1) + DOUBT))
+
+
+def _first_structure(
+    symbol: str, groups: Sequence[tuple[Phase, ...]], below: Level
+) -> Phase | None:
+    """The structure of an element to try next: its measured ground state, or else the lowest."""
+    own = [rows[0] for rows in groups if rows[0].chemical_system == symbol and rows[0].known]
+    if not own:
+        return None
+    measured = np.flatnonzero(in_ground_state(_crystals(own, below)))
+    return own[int(measured[0])] if len(measured) else own[0]
+
+
+def _crystals(phases: Sequence[Phase], level: Level) -> Crystals:
+    rows = np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
+    return level.placed.found.relaxed[rows]
+
+
+def _fractions(phases: Sequence[Phase], level: Level) -> Float64[np.ndarray, "n 119"]:
+    rows = np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
+    return atom_fractions(level.hull.phases.composition[rows].astype(np.float64))
+
+
+def _energies(phases: Sequence[Phase]) -> Float64[np.ndarray, " n"]:
+    return np.array([phase.formation_energy_per_atom for phase in phases], dtype=np.float64)

@@ -1,0 +1,282 @@
+"""Levels of evaluation: one hull each, closed when nothing left could change it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.crystals import Crystals
+from gnomon.discover import Campaign, discover
+from gnomon.discover.closure import Closure, MarginConfig, closure
+from gnomon.discover.level import Level
+from gnomon.evaluate import Evaluations
+from gnomon.evaluate.table import rows_of
+from gnomon.hull.phases import compositions
+from gnomon.report.build import build_report
+from gnomon.run.listener import SILENT
+from gnomon.run.store import SCHEMAS, Store
+from gnomon.run.writing import StoreError
+from tests.calculators import FastEvaluator, evaluated
+from tests.test_discover import few, settings, tables  # noqa: F401
+
+AL, NI, PD = 13, 28, 46
+
+NO_LINEAGE = SCHEMAS["lineage"].empty_table()
+
+
+class Better(FastEvaluator):
+    """Another scheme, whose energies of compounds lie higher by up to 30 meV/atom."""
+
+    def _results(self, part: Crystals) -> Evaluations:
+        found = super()._results(part)
+        share = part.composition / part.n_atoms[:, None]
+        raised = 0.12 * share.max(axis=1) * (1 - share.max(axis=1))
+        energy = found.energy_per_atom + raised - 1.0
+        return evaluated(part, self.scheme, energy, found.status, relaxed=found.relaxed)
+
+
+def run(folder: Path, *deciding: FastEvaluator, **changes: Any) -> str:
+    levels = [{"name": "ase:tests.calculators.Quick"}] * len(deciding)
+    config = settings(decide__levels=levels, **changes)
+    return discover(config, Store(folder), FastEvaluator(), SILENT, deciding=deciding)
+
+
+# --- landscapes -----------------------------------------------------------------------------------
+
+
+def crystal(counts: tuple[int, ...], seed: int) -> Crystals:
+    """Atoms anywhere in a cell: no two are alike."""
+    rng = np.random.default_rng([seed, *counts])
+    numbers = np.repeat([AL, NI, PD], counts)
+    lattice = np.diag(rng.uniform(3, 4, 3)) + rng.uniform(-0.3, 0.3, (3, 3))
+    return Crystals.single(lattice, numbers, rng.random((len(numbers), 3)))
+
+
+counts_of_atoms = st.tuples(*[st.integers(0, 3)] * 3).filter(any)
+
+landscapes = st.lists(  # energies in steps of 5 meV, so that no two are taken for one phase
+    st.tuples(counts_of_atoms, st.integers(-60, 40), st.floats(-1, 1)),
+    min_size=1,
+    max_size=25,
+    unique_by=lambda row: (tuple(np.array(row[0]) / np.gcd.reduce(row[0])), row[1]),
+)
+
+
+def rows_at(crystals: Crystals, energies: Any, scheme: str, ids: Any) -> pa.Table:
+    found = evaluated(crystals, scheme, energies, ["converged"] * len(crystals))
+    rows = rows_of(found)
+    rows = rows.set_column(0, "id", pa.array(list(ids), pa.string()))
+    known = (crystals.composition > 0).sum(axis=1) == 1  # elements are references
+    return rows.append_column("round", pa.array(np.where(known, 0, 1)))
+
+
+def landscape(rows: list[Any], delta: float) -> tuple[Crystals, Any, Any]:
+    """Crystals, their screening energies, and their deciding ones that differ by delta at most."""
+    elements = [(tuple(np.eye(3, dtype=int)[i]), 0, 0.3 * i) for i in range(3)]
+    unique = {(counts, step): error for counts, step, error in [*rows, *elements]}
+    crystals = [crystal(counts, i) for i, (counts, _) in enumerate(unique)]
+    energies = np.array([0.005 * step for _, step in unique])
+    return Crystals.concatenate(crystals), energies, energies + delta * np.array([*unique.values()])
+
+
+def decide_all(
+    below: Level, rows: pa.Table, config: MarginConfig, batch: int
+) -> tuple[Level, Closure, int]:
+    """Decide batch after batch, until the level is closed."""
+    done: list[str] = []
+    while True:
+        mask = pa.array([key in done for key in rows["id"].to_pylist()], pa.bool_())
+        level = Level(1, "better", rows.filter(mask), NO_LINEAGE, below)
+        found = closure(below, level, ("Al", "Ni", "Pd"), config)
+        assert found.closed == (not found.left)
+        if found.closed:
+            return level, found, len(done)
+        done += [one.phase.id for one in found.left[:batch]]
+
+
+@given(rows=landscapes, delta=st.floats(0, 0.1), batch=st.integers(1, 16))
+def test_a_closed_level_has_the_hull_of_all_its_phases(
+    rows: list[Any], delta: float, batch: int
+) -> None:
+    """Energies differ by delta at most, formation energies by twice that, and what is expected of
+    them from others by four times."""
+    crystals, screening, deciding = landscape(rows, delta)
+    below = Level(0, "fast", rows_at(crystals, screening, "fast", crystals.ids), NO_LINEAGE)
+    config = MarginConfig(min_margin=4 * delta, first_margin=4 * delta, min_differences=1)
+    all_rows = rows_at(crystals.scale_volume(1.1), deciding, "better", crystals.ids)
+    level, found, _ = decide_all(below, all_rows, config, batch)
+    every = Level(1, "better", all_rows, NO_LINEAGE, below)
+    assert level.placed.references == every.placed.references
+    composition = crystals.composition
+    np.testing.assert_allclose(
+        level.hull.energy(composition), every.hull.energy(composition), atol=1e-9
+    )
+    assert {phase.id for phase in level.phases if phase.stable} <= {
+        phase.id for phase in every.phases if phase.stable
+    }
+    assert not found.failed
+    assert found.margin >= 4 * delta
+
+
+def test_a_closed_level_has_not_decided_what_lies_far_above() -> None:
+    """So the law above is not kept by evaluating all there is."""
+    rows = [((1, 1, 0), -60, 0.0), *[((1, k, 0), 30 + k, 0.5) for k in range(1, 4)] * 3]
+    crystals, screening, deciding = landscape(rows, 0.01)
+    below = Level(0, "fast", rows_at(crystals, screening, "fast", crystals.ids), NO_LINEAGE)
+    config = MarginConfig(min_margin=0.04, first_margin=0.04, min_differences=1)
+    all_rows = rows_at(crystals, deciding, "better", crystals.ids)
+    assert decide_all(below, all_rows, config, 16)[2] == 4
+
+
+@given(rows=landscapes, delta=st.floats(0, 0.1), data=st.data())
+def test_a_hull_never_holds_energies_of_another_level(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any], delta: float, data: st.DataObject
+) -> None:
+    """Whatever subset of the phases each level holds."""
+    crystals, *energies = landscape(rows, delta)
+    store = Store(tmp_path_factory.mktemp("campaign"))
+    schemes = ["fast", "better", "best"]
+    facts = {"system": "Al-Ni-Pd", "scheme": "fast", "deciding_schemes": schemes[1:]}
+    store.write_facts("provenance.json", {**facts, "config": {}})
+    held = np.arange(len(crystals))
+    expected = []
+    for number, (scheme, energy) in enumerate(zip(schemes, [*energies, -energies[1]], strict=True)):
+        mask = data.draw(st.lists(st.booleans(), min_size=len(held), max_size=len(held)))
+        held = held if number == 0 else held[np.array(mask, dtype=bool)]
+        table = rows_at(crystals[held], energy[held], scheme, crystals.ids[held])
+        levels = pa.array([number] * len(table), pa.int64())
+        store.append("evaluations", 0, table.drop_columns("round").append_column("level", levels))
+        expected.append(dict(zip(crystals.ids[held], energy[held].tolist(), strict=True)))
+    campaign = Campaign(store)
+    for level, energy in zip(campaign.levels, expected, strict=True):
+        placed = level.placed
+        assert level.hull.phases.scheme == level.scheme == schemes[level.number]
+        ids = [*placed.found.ids.tolist(), *placed.left_out.ids.tolist()]
+        assert sorted(ids) == sorted(energy)
+        assert [energy[key] for key in placed.found.ids] == placed.found.energy_per_atom.tolist()
+    assert campaign.answers.scheme == campaign.scheme
+    table = campaign.hull_table()
+    assert [schemes[k] for k in table["level"].to_pylist()] == table["scheme"].to_pylist()
+
+
+def test_a_row_of_another_scheme_than_its_level_is_refused(tmp_path: Path) -> None:
+    crystals, energies, _ = landscape([], 0.0)
+    store = Store(tmp_path)
+    store.write_facts("provenance.json", {"system": "Al-Ni", "scheme": "fast", "config": {}})
+    rows = rows_at(crystals, energies, "better", crystals.ids)
+    store.append("evaluations", 0, rows.drop_columns("round"))
+    with pytest.raises(StoreError, match="mixes the energy schemes better and fast"):
+        assert Campaign(store).hull
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("few")
+def test_the_last_level_answers(tmp_path: Path) -> None:
+    ending = run(tmp_path, Better("better"), Better("best"))
+    assert ending == "ended: the budget of 2 rounds is used"
+    campaign = Campaign(tmp_path)
+    assert campaign.schemes == ("fast", "better", "best")
+    assert campaign.answers.number == 2
+    assert campaign.scheme == "best"
+    assert all(one.closed for one in campaign.closures)
+    assert not campaign.undecided
+    for find in campaign.finds:
+        assert [place.level for place in find.places] == [0, 1, 2]
+        assert [place.scheme for place in find.places] == list(campaign.schemes)
+        assert find.places[-1].e_above_hull == find.e_above_hull
+        assert find.round > 0
+    for lower, upper in ((0, 1), (1, 2)):
+        known = {phase.id: phase.relaxed_id for phase in campaign.level(lower).phases}
+        assert {phase.id for phase in campaign.level(upper).phases} <= known.keys()
+    assert build_report(campaign)
+
+
+@pytest.mark.usefixtures("few")
+def test_killed_before_and_after_every_write_the_levels_end_as_if_undisturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, copies = tmp_path / "campaign", []
+    rename = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        copies.append(shutil.copytree(folder, tmp_path / f"copy-{len(copies):03d}"))
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", watched)
+        ending = run(folder, Better("better"))
+    assert sum(any((copy / "decisions").glob("*/*.parquet")) for copy in copies) > 10
+    expected, hull = tables(folder), Campaign(folder).hull_table()
+    for copy in copies:
+        evaluator = Better("better")
+        stored = Store(copy).table("evaluations")
+        assert run(copy, evaluator) == ending, copy
+        assert len(evaluator.asked) == len(set(evaluator.asked)), copy
+        done = stored.filter(pa.compute.equal(stored["level"], 1))["id"].to_pylist()
+        assert len(evaluator.asked) == len(Campaign(copy).level(1).evaluations) - len(done)
+        assert tables(copy) == expected, copy
+        assert Campaign(copy).hull_table().equals(hull), copy
+
+
+@pytest.mark.usefixtures("few")
+def test_minutes_end_a_command_within_a_level_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    endings = []
+    for _ in range(40):
+        endings.append(run(tmp_path / "a", Better("better"), budget__minutes=1e-9))
+        if "minutes" not in endings[-1]:
+            break
+    assert endings[-1] == "ended: the budget of 2 rounds is used"
+    run(tmp_path / "b", Better("better"))
+    assert tables(tmp_path / "a") == tables(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("few")
+def test_a_larger_budget_of_decisions_closes_what_a_smaller_one_left(tmp_path: Path) -> None:
+    run(tmp_path, Better("better"), budget__decisions=3)
+    campaign = Campaign(tmp_path)
+    assert len(campaign.level(1).evaluations) == 3
+    assert campaign.undecided
+    assert str(campaign.closures[0]).startswith("not closed: ")
+    run(tmp_path, Better("better"))
+    assert not Campaign(tmp_path).undecided
+    assert Campaign(tmp_path).closures[0].closed
+
+
+@pytest.mark.usefixtures("few")
+def test_a_level_that_knows_an_element_not_decides_nothing(tmp_path: Path) -> None:
+    run(tmp_path, Better("better", failing=(AL,)))
+    campaign = Campaign(tmp_path)
+    assert campaign.answers.number == 0
+    assert campaign.closures[0].missing == ("Al",)
+    assert not campaign.closures[0].closed
+    assert build_report(campaign)
+
+
+@pytest.mark.usefixtures("few")
+def test_what_fails_at_a_level_is_named_and_not_tried_again(tmp_path: Path) -> None:
+    class FailsCompounds(Better):
+        def _results(self, part: Crystals) -> Evaluations:
+            found = super()._results(part)
+            mixed = (part.composition > 0).sum(axis=1) > 1
+            found.status[mixed] = "not_converged"
+            return found
+
+    evaluator = FailsCompounds("better")
+    run(tmp_path, evaluator)
+    assert len(evaluator.asked) == len(set(evaluator.asked))
+    [found] = Campaign(tmp_path).closures
+    assert found.failed
+    assert "could not be decided, as they did not converge" in str(found)
+
+
+def test_compositions_are_those_of_the_landscape() -> None:
+    """The helper above makes what it says."""
+    crystals, *_ = landscape([((1, 2, 0), 3, 0.0)], 0.0)
+    assert np.array_equal(crystals.composition[0], compositions(["AlNi2"])[0])

@@ -392,7 +392,8 @@ def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
     report = build_report(found)
     assert report.headline.endswith("Confirmed at PBE: 0 of 1.")
     assert stable_table(report)["confirmed_at"].to_pylist() == [""]
-    assert "at PBE: above hull" in text_of(render_html(report))
+    assert stable_table(report)["agreement"].to_pylist() == ["PBE: disagrees"]
+    assert "PBE disagrees: above hull" in text_of(render_html(report))
     once_more = {"scheme": SCHEME, "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", once_more)
     assert build_report(found).headline == "Au-Cu: 1 new stable phase, predicted by ASE EMT."

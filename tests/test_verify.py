@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from gnomon.cli import COMMANDS, function_of
 from gnomon.cli.options import CommandError
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover
+from gnomon.discover.placed import RELAXED_SYMPREC
 from gnomon.discover.settings import load_config
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate import Evaluations, table
@@ -253,7 +255,76 @@ def test_a_structure_that_lies_lower_at_the_higher_level_takes_the_place_of_the_
         plan(Campaign(store), 1, margin=-0.1)
 
 
+class Perturbed(Mixing):
+    """Energies of the composition, and for each seed up to so much (eV/atom) by the structure."""
+
+    def __init__(self, scheme: str, most: dict[int, float]) -> None:
+        super().__init__(scheme)
+        self.most = most
+
+    def _results(self, part: Crystals) -> Evaluations:
+        found = super()._results(part)
+        energy = found.energy_per_atom.copy()
+        for i, (formula, group) in enumerate(
+            zip(part.reduced_formulas, space_groups(part, RELAXED_SYMPREC), strict=True)
+        ):
+            if formula not in ("Al", "Ni"):
+                kind = crc32(f"{formula} {group}".encode())
+                for seed, most in self.most.items():
+                    energy[i] += most * np.random.default_rng([seed, kind]).random()
+        return replace(found, energy_per_atom=energy)
+
+
+def test_within_the_margin_a_verification_is_complete(tmp_path: Path) -> None:
+    """Levels that differ by at most half the margin: to evaluate all phases changes no verdict."""
+    store, margin, low = Store(tmp_path / "campaign"), 0.04, {0: 0.1}
+    overrides: dict[str, Any] = {
+        "system": "Al-Ni",
+        "evaluator.name": EMT,
+        "generate.generators": ["prototypes"],
+        "generate.max_atoms": 4,
+        "learn.prior": False,
+        "budget.rounds": 1,
+        "budget.first_round": 40,
+    }
+    discover(load_config(None, overrides), store, Perturbed("potential", low), SILENT)
+    small, whole = (plan(Campaign(store), 20, how) for how in (margin, 9.0))
+    narrow = plan(Campaign(store), 20, 0.0)
+    assert len(narrow.crystals) < len(small.crystals) < len(whole.crystals)
+    verdicts = set()
+    for seed in range(1, 5):
+        high = Perturbed(f"higher {seed}", low | {seed: margin / 2})
+        some, every = (
+            run(chosen, tmp_path / f"{seed}-{len(chosen.crystals)}", high)
+            for chosen in (small, whole)
+        )
+        for one, other in zip(some.outcomes, every.outcomes, strict=True):
+            assert one.verdict == other.verdict
+            assert one.e_above_hull == pytest.approx(other.e_above_hull, abs=ROUND_OFF)
+            assert one.agrees is (one.verdict is Verdict.STABLE)
+            verdicts.add(one.verdict)
+        assert some.margin == margin
+        assert "competed: all within 40 meV/atom of the hull" in sentence(some)
+    assert len(verdicts) > 1
+
+
 # --- failures are data ----------------------------------------------------------------------------
+
+
+def test_what_lies_above_the_hull_is_decided_although_a_rival_failed(
+    tmp_path: Path, chosen: Plan
+) -> None:
+    """Another phase could only push it further up."""
+    formula = dict(zip(chosen.crystals.ids, chosen.crystals.reduced_formulas, strict=True))
+    first = next(t for t in chosen.targets if {formula[k] for k in t.competing} - {"Al", "Ni"})
+    name = first.find.reduced_formula
+    rival = next(formula[k] for k in first.competing if formula[k] not in ("Al", "Ni", name))
+    found = run(chosen, tmp_path, Mixing("higher", failing=(rival,), bonus={name: 1.0}))
+    outcome = next(o for o in found.outcomes if o.target is first)
+    assert outcome.verdict == Verdict.ABOVE_HULL
+    assert outcome.agrees is False
+    others = [o for o in found.outcomes if o.verdict == Verdict.UNDECIDED]
+    assert all(o.agrees is None for o in others)
 
 
 def test_failures_stay_in_the_denominator(tmp_path: Path, chosen: Plan) -> None:

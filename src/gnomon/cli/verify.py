@@ -10,6 +10,7 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR
 from gnomon.discover import Campaign
 from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.by_name import taught_by
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.run.files import cache_folder
 from gnomon.run.listener import Listener
@@ -42,15 +43,17 @@ def verify(
     protocol: str = "pbe",
     again: bool = False,
 ) -> Output:
-    """Evaluate the best finds and their competing phases anew: which stay stable, k of n.
+    """Ask another level, or a second potential, which of the best finds are stable: k of n.
+
+    Each find is evaluated anew with all that competes with it.
 
     The same command goes on where it was stopped.
 
     Args:
         campaign: campaign folder.
-        engine: one of gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights.
+        engine: who is asked: gpaw, gpaw:tight, gpaw:r2scan, vasp, ase:module.Class, or weights.
         top: finds to verify, the best first.
-        margin: other structures of a find, this far above it in eV/atom, compete too.
+        margin: whatever lies so far above the hull, in eV/atom, competes too.
         export: write inputs of VASP into this new folder.
         import_: read outputs of VASP from this folder.
         protocol: of VASP: pbe, pbe-newer or r2scan.
@@ -83,15 +86,22 @@ def _output(verification: Verification, folder: Store) -> Output:
         {
             "formula": outcome.target.find.reduced_formula,
             "verdict": outcome.verdict.value,
+            "agrees": {True: "yes", False: "no", None: "-"}[outcome.agrees],
             "formation energy (eV/atom)": outcome.formation_energy_per_atom,
             "shift": outcome.shift,
             "e_above_hull": outcome.e_above_hull,
+            "distance to the rest": outcome.distance_to_rest,
             "reason": outcome.reason or "-",
         }
         for outcome in verification.outcomes
     ]
-    said = (sentence(verification), f"verification: {folder.root}")
-    return Output(facts(verification), (rows,), said)
+    said = [sentence(verification), f"verification: {folder.root}"]
+    if taught_by(verification.campaign_scheme, verification.scheme):
+        said.append(
+            f"not independent: the campaign's potential learned from {verification.scheme}, so "
+            "that both may be wrong in the same way"
+        )
+    return Output(facts(verification), (rows,), tuple(said))
 
 
 def _export(chosen: Plan, folder: Path, protocol: str) -> Output:

@@ -16,6 +16,7 @@ from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.evaluate.table import evaluate_all
 from gnomon.hull.phases import MissingElementError
 from gnomon.io.objects import as_crystals, like
+from gnomon.potential.weights import BUNDLED, bundled_path
 from gnomon.run.listener import SILENT, Listener
 
 NAMED = re.compile(r"(?P<name>[\w.-]+)(?P<options>\{.*\})? \([^()]*\)", re.DOTALL)
@@ -44,6 +45,28 @@ def of_scheme(scheme: str, listener: Listener = SILENT) -> Evaluator:
     if made.scheme != scheme:
         raise ValueError(f"the evaluator here is {made.scheme}, not {scheme}")
     return made
+
+
+def taught_by(scheme: str, other: str) -> bool:
+    """Whether the potential of one scheme learned from the other's labels, by the card of its file.
+
+    >>> teacher = "nequix-oam-1-pft (sha256 4ce693d68886), MP2020 corrections"
+    >>> taught_by("gnomon-1 (sha256 b43519c65e90), MP2020 corrections", teacher)
+    True
+    >>> taught_by("ase.calculators.emt.EMT (ase 3.29.0)", teacher)
+    False
+
+    Args:
+        scheme: of the potential.
+        other: of the one that may have taught it.
+    """
+    name = EnergyScheme.parse(scheme).checkpoint.partition(" (")[0]
+    if name not in BUNDLED:
+        return False
+    from gnomon.potential.checkpoint import load
+
+    card = load(bundled_path(name)).card
+    return card is not None and card.scheme == EnergyScheme.parse(other).checkpoint
 
 
 def elements_in(symbols: Sequence[str], scheme: str, listener: Listener) -> dict[str, float]:

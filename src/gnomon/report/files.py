@@ -70,6 +70,12 @@ def stable_table(report: Report) -> pa.Table:
             "; ".join(x.scheme for x in report.levels if x.verdicts.get(find.id) == "stable")
             for find in report.finds
         ],
+        "agreement": [
+            "; ".join(
+                f"{x.scheme}: {x.agrees(find.id)}" for x in report.levels if find.id in x.verdicts
+            )
+            for find in report.finds
+        ],
         "round": [find.round for find in report.finds],
     }
     columns = {

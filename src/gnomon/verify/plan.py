@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ from gnomon.discover.placed import in_ground_state
 from gnomon.structure.symmetry import idealised, niggli
 
 MARGIN = 0.02
-"""eV/atom above a find up to which other structures of its composition are evaluated too: about
-what potentials err by in the order of polymorphs."""
+"""eV/atom above the hull up to which whatever could compete is evaluated too: about what potentials
+err by in the order of polymorphs.  A margin of twice what two levels differ by is enough."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +46,28 @@ class Plan:
         targets: the best first.
         elements: symbol to the ids of its structures; the first is the reference where it is the
             measured ground state.
+        margin: eV/atom above the campaign's hull up to which it is complete.
     """
 
     scheme: str
     crystals: Crystals
     targets: tuple[Target, ...]
     elements: dict[str, tuple[str, ...]]
+    margin: float = MARGIN
 
 
 def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
     """The ``top`` finds that are furthest below the hull of everything else, and their rivals.
 
-    Rivals are the phases of other compositions that a find would decompose into; other structures
-    of its own composition, known ones and those within ``margin`` of it; and its elements: in
-    their measured ground state, and in the lowest structure of the campaign where that is another
-    one.
+    Rivals are the phases of other compositions that a find would decompose into; every compound of
+    its elements that lies within ``margin`` of the hull, polymorphs of all compositions among them;
+    known structures of its own composition, however high; and its elements: in their measured
+    ground state, and in the lowest structure of the campaign where that is another one.
 
     Args:
         campaign: whose finds are verified.
         top: how many of them.
-        margin: eV/atom.
+        margin: eV/atom above the campaign's hull.
 
     Raises:
         ValueError: if ``top`` is below 1 or ``margin`` below 0, or the campaign has found nothing.
@@ -85,9 +88,11 @@ def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
     ids = {symbol: tuple(str(one.ids[0]) for one in group) for symbol, group in elements.items()}
     chosen = [one for structures in elements.values() for one in structures]
     targets = []
+    groups = distinct(phase for phase in campaign.phases if len(phase.elements) > 1)
     for find, products in zip(finds, _products(finds, campaign), strict=True):
-        polymorphs = _polymorphs(find, campaign, margin)
-        rivals = [*products, *(phase.id for phase in polymorphs)]
+        near = _near(find, groups, margin)
+        polymorphs = [phase for phase in near if phase.reduced_formula == find.reduced_formula]
+        rivals = list(dict.fromkeys([*products, *(phase.id for phase in near)]))
         own, *others = (_exact(key, campaign) for key in (find.id, *rivals))
         chosen += [own, *others]
         exact = dict(zip(rivals, (str(one.ids[0]) for one in others), strict=True))
@@ -102,7 +107,7 @@ def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
         )
     every = Crystals.concatenate(chosen)
     first = np.sort(np.unique(every.ids.astype(str), return_index=True)[1])
-    return Plan(campaign.scheme, every[first], tuple(targets), ids)
+    return Plan(campaign.scheme, every[first], tuple(targets), ids, margin)
 
 
 def _exact(key: str, campaign: Campaign) -> Crystals:
@@ -140,14 +145,18 @@ def _products(finds: tuple[Find, ...], campaign: Campaign) -> list[list[str]]:
     ]
 
 
-def _polymorphs(find: Find, campaign: Campaign, margin: float) -> list[Phase]:
-    """Other structures of the find's composition: known ones, and those within the margin."""
-    own = {find.id, *find.copies}
-    highest = find.formation_energy_per_atom + margin
-    same = [phase for phase in campaign.phases if phase.reduced_formula == find.reduced_formula]
-    return [
-        next((phase for phase in rows if phase.known), rows[0])
-        for rows in distinct(same)
-        if not own & {phase.id for phase in rows}
-        and (rows[0].formation_energy_per_atom <= highest or any(phase.known for phase in rows))
-    ]
+def _near(find: Find, groups: Sequence[tuple[Phase, ...]], margin: float) -> list[Phase]:
+    """Compounds of the find's elements within the margin, and known ones of its composition.
+
+    Of candidates that ended in the same phase a known one stands for all, else the lowest.
+    """
+    own, elements = {find.id, *find.copies}, set(find.elements)
+    found = []
+    for rows in groups:
+        known = next((phase for phase in rows if phase.known), None)
+        wanted = rows[0].e_above_hull <= margin or (
+            known is not None and known.reduced_formula == find.reduced_formula
+        )
+        if wanted and elements >= set(rows[0].elements) and not own & {p.id for p in rows}:
+            found.append(known or rows[0])
+    return found

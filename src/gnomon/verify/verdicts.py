@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gnomon.discover.placed import RELAXED_SYMPREC, Evaluated, Placed, place
 from gnomon.discover.rates import Rate, wilson
 from gnomon.evaluate import Status
+from gnomon.evaluate.measured import LevelError, measured
 from gnomon.evaluate.scheme import difference
 from gnomon.hull.phases import SchemeMismatch
 from gnomon.structure.symmetry import space_group_symbol, space_groups
@@ -29,6 +30,10 @@ class Verdict(StrEnum):
     FAILED = "failed"  # its own evaluation gave no energy
     UNDECIDED = "undecided"  # that of a phase which it competes with
     PENDING = "pending"  # not evaluated yet
+
+
+UNSETTLED = (Verdict.FAILED, Verdict.UNDECIDED, Verdict.PENDING)
+"""Verdicts that say nothing of the find."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class Outcome:
     distance_to_rest: float | None = None
     space_group: int | None = None
 
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the level calls the find stable, as the campaign does; None without a verdict."""
+        return None if self.verdict in UNSETTLED else self.verdict is Verdict.STABLE
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -66,6 +76,7 @@ class Verification:
         stable: finds that hold, of all that are not pending; failed and undecided ones count as
             not holding.
         references: eV/atom of each element at the higher level.
+        margin: eV/atom above the campaign's hull up to which everything was to compete.
     """
 
     campaign_scheme: str
@@ -73,6 +84,12 @@ class Verification:
     outcomes: tuple[Outcome, ...]
     stable: Rate
     references: Mapping[str, float]
+    margin: float
+
+    @property
+    def error(self) -> LevelError | None:
+        """The measured error of the higher level, None where it was not measured."""
+        return measured(self.scheme)
 
     def count(self, verdict: Verdict) -> int:
         """Finds with this verdict."""
@@ -112,7 +129,7 @@ def assess(plan: Plan, rows: pa.Table, scheme: str) -> Verification:
     decided = [o for o in outcomes if o.verdict != Verdict.PENDING]
     held = sum(o.verdict == Verdict.STABLE for o in decided)
     rate = wilson(held, len(decided))
-    return Verification(plan.scheme, scheme, outcomes, rate, placed.references)
+    return Verification(plan.scheme, scheme, outcomes, rate, placed.references, plan.margin)
 
 
 def _outcome(target: Target, plan: Plan, placed: Placed, failures: Mapping[str, str]) -> Outcome:
@@ -124,7 +141,10 @@ def _outcome(target: Target, plan: Plan, placed: Placed, failures: Mapping[str, 
     row = placed.row_of.get(target.id)
     energy = None if row is None else float(placed.formation_energy_per_atom[row])
     shift = None if energy is None else energy - target.find.formation_energy_per_atom
-    if lacking := [key for key in target.competing if key not in converged]:
+    verdict, reason = (Verdict.STABLE, "") if row is None else _verdict(row, placed)
+    lacking = [key for key in target.competing if key not in converged]
+    # what lies above the hull stays there whatever else is evaluated
+    if lacking and verdict is Verdict.STABLE:
         formula = dict(zip(plan.crystals.ids, plan.crystals.reduced_formulas, strict=True))
         failed = [key for key in lacking if key in failures]
         key = (failed or lacking)[0]
@@ -134,7 +154,6 @@ def _outcome(target: Target, plan: Plan, placed: Placed, failures: Mapping[str, 
         return Outcome(target, verdict, reason, energy, shift)
     assert row is not None  # its elements converged
     crystal, at = placed.found.relaxed[row], placed.formation_energy_per_atom[[row]]
-    verdict, reason = _verdict(row, placed)
     own = [
         key
         for t in plan.targets
@@ -187,6 +206,7 @@ def outcome_rows(verification: Verification) -> list[dict[str, Any]]:
             "id": outcome.target.id,
             "candidate_id": outcome.target.find.id,
             "verdict": outcome.verdict.value,
+            "agrees": outcome.agrees,
             "reason": outcome.reason,
             **{f"campaign_{name}": getattr(outcome.target.find, name) for name in LEVELS},
             **{name: getattr(outcome, name) for name in (*LEVELS, "shift", "e_above_hull")},

@@ -122,10 +122,17 @@ def by_distance(data: Path, pool: Labelled, predictions: Predictions) -> list[di
     return rows
 
 
-def held(data: Labelled, predictions: Predictions, conformals: dict[str, Conformal]) -> Any:
+def held(
+    data: Labelled,
+    predictions: Predictions,
+    distances: np.ndarray,
+    conformals: dict[str, Conformal],
+) -> Any:
     """What intervals hold, by the measure that makes them."""
     return {
-        name: measure(data, predictions, conformal).model_dump(mode="json", exclude={"data"})
+        name: measure(data, predictions, conformal, distances).model_dump(
+            mode="json", exclude={"data"}
+        )
         for name, conformal in conformals.items()
     }
 
@@ -211,7 +218,7 @@ def main() -> None:
     result["held_out"] = {
         "spearman": correlations(measures(said, distances), errors),
         "mae_meV": sharpness(said, checked.values),
-        "intervals": held(checked, said, conformals),
+        "intervals": held(checked, said, distances, conformals),
         "flagged": round(float(domain.outside(distances).mean()), 4),
     }
     said, seen = model.predict_and_embed(pool.crystals)
@@ -221,7 +228,7 @@ def main() -> None:
         "flagged": round(float(domain.outside(distances).mean()), 4),
         "spearman": correlations(measures(said, distances), errors),
         "mae_meV": sharpness(said, pool.values),
-        "intervals": held(pool, said, conformals),
+        "intervals": held(pool, said, distances, conformals),
         "by_distance_to_the_hull": by_distance(given.data, pool, said),
     }
     crystals = Crystals.concatenate([fitting.crystals, checked.crystals])

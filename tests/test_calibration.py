@@ -137,6 +137,43 @@ def test_the_rank_of_the_score_is_that_of_the_theorem():
             conformal.half_widths(alone, level)
 
 
+@given(rngs, LEVELS)
+def test_intervals_widen_with_the_distance_from_the_training_data(rng, level):
+    conformal = Conformal(
+        spread="inter-quartile range", floor=0.01, rate=0.002, scores=(0.5, 1.0, 2.0, *(3.0,) * 20)
+    )
+    predictions, _ = drawn(rng, 50)
+    near, far = np.sort(rng.uniform(0, 30, (2, 50)), axis=0)
+    widths = conformal.half_widths(predictions, level, near)
+    assert np.all(conformal.half_widths(predictions, level, far) >= widths)
+    with pytest.raises(ValueError, match="distance from the training data"):
+        conformal.half_widths(predictions, level)
+
+
+def test_rows_of_another_kind_hold_where_they_fitted_too():
+    """Errors that grow with the distance alone: a rate is found, near and far intervals hold."""
+    rng = np.random.default_rng(0)
+    distances = np.concatenate([rng.uniform(5, 7, 1000), rng.uniform(15, 40, 1000)])
+    agreed = rng.gamma(2.0, 0.001, 2000) * rng.normal(size=(5, 2000))
+    predictions = Predictions(agreed, np.full(2000, "", dtype=object))
+    truth = rng.laplace(size=2000) * 0.003 * distances
+    fits, checks = np.arange(2000) % 2 == 0, np.arange(2000) % 2 == 1
+
+    def part(rows: np.ndarray) -> Predictions:
+        return Predictions(agreed[:, rows], predictions.reasons[rows])
+
+    conformal = fit_conformal(part(fits), truth[fits], distances=distances[fits])
+    assert conformal.rate > 0
+    for kind in (distances < 10, distances > 10):
+        rows = checks & kind
+        widths = conformal.half_widths(part(rows), 0.8, distances[rows])
+        assert np.mean(np.abs(truth[rows]) <= widths) == pytest.approx(0.8, abs=0.06)
+    alone = fit_conformal(part(fits & (distances < 10)), truth[fits & (distances < 10)])
+    far = checks & (distances > 10)
+    held = np.mean(np.abs(truth[far]) <= alone.half_widths(part(far), 0.8))
+    assert held < 0.6, "without such rows intervals do not hold there"
+
+
 def test_many_scores_are_thinned_without_loss_of_coverage():
     predictions, truth = drawn(np.random.default_rng(0), 5000)
     conformal = fit_conformal(predictions, truth)
@@ -311,6 +348,16 @@ def test_fitting_and_checking_rows_are_other_formulas(calibrated, trained, data)
     assert [row.level for row in found.checks[0].coverage] == [0.5, 0.8, 0.9, 0.95]
 
 
+def test_rows_of_another_kind_fit_and_are_told(model, trained, data):
+    other = Labelled(data.crystals[:30], data.values[:30] + 2.0, "others")
+    card = calibrate(model, sha256_of(trained), data, unlike=(other,)).card
+    plain = calibrate(model, sha256_of(trained), data).card
+    assert (card.unlike, card.unlike_rows, plain.unlike, plain.unlike_rows) == ("others", 30, "", 0)
+    assert card.fitted_rows == plain.fitted_rows
+    width = [c.checks[0].coverage[3].mean_half_width for c in (card, plain)]
+    assert width[0] > width[1], "rows two eV/atom off widen the intervals"
+
+
 def test_the_default_halves_are_75_to_79_and_80_to_84(model):
     card = model.card.model_copy(update={"config": TrainConfig().model_dump(mode="json")})
     assert held_out_hashes(card) == (75, 80, 85)
@@ -373,7 +420,8 @@ def test_calibrate_and_predict_by_command(trained, calibrated, table, tmp_path, 
     rows = run("predict", trained, table, "--level", 0.9, "--json")
     stored = load_calibration(calibrated, sha256_of(trained))
     predictions = load_model(trained).predict(data.crystals)
-    widths = stored.half_widths(predictions, 0.9)
+    distances = stored.domain.distances(load_model(trained).embed(data.crystals))
+    widths = stored.half_widths(predictions, 0.9, distances)
     for row, width, there in zip(rows, widths, predictions.predicted, strict=True):
         assert (row["reason"] == "") == there
         assert there or row["out_of_distribution"]

@@ -33,6 +33,7 @@ def calibrate(
     scaled: Annotated[Given[AugmentConfig], SCALED],
     *,
     out: Annotated[Path | None, place()] = None,
+    unlike: list[Path] | None = None,
     also: list[Path] | None = None,
     deviation: bool = False,
     seed: int = 0,
@@ -45,6 +46,7 @@ def calibrate(
 
     Args:
         out: calibration file [MODEL.calibration].
+        unlike: labelled data of another kind that trained nothing, which fit too; may be repeated.
         also: other labelled data to check on; may be repeated.
         deviation: intervals from the standard deviation, not the IQR.
         seed: seed of the training rows that are kept.
@@ -57,6 +59,7 @@ def calibrate(
         StructuralModel.load(model),
         sha256_of(model),
         labelled(data)[0],
+        unlike=tuple(labelled([str(path)])[0] for path in unlike or ()),
         also=tuple(labelled([str(path)])[0] for path in also or ()),
         augmentation=augmentation(scaled),
         spread="standard deviation" if deviation else "inter-quartile range",

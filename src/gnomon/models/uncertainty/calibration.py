@@ -1,7 +1,9 @@
 """Calibration: intervals that hold what they promise, measured on held-out rows, kept by the model.
 
 The held-out formula hashes of a model (75 to 84 by default) are cut in two: the lower half fits the
-intervals, the upper half, of other formulas, says what they hold.
+intervals, the upper half, of other formulas, says what they hold.  Crystals of another kind that
+the model has not seen either, such as unstable ones, can fit them too; intervals widen with the
+distance from the training data, so that they then hold there as well.
 """
 
 from dataclasses import dataclass
@@ -45,6 +47,9 @@ class CalibrationCard(BaseModel):
     fitted_hashes: tuple[int, int]
     """First and last formula hash of the rows that fitted."""
     fitted_rows: int
+    unlike: str
+    """Other data that fitted, none of which trained; empty for none."""
+    unlike_rows: int
     checked_hashes: tuple[int, int]
     checks: tuple[Check, ...]
     """On the checked rows first, then on whatever else was asked for."""
@@ -66,9 +71,14 @@ class Calibration:
     card: CalibrationCard
     domain: Domain | None
 
-    def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
+    def half_widths(
+        self,
+        predictions: Predictions,
+        level: float,
+        distances: Float64[np.ndarray, " n"] | None = None,
+    ) -> Float64[np.ndarray, " n"]:
         """See ``Conformal.half_widths``."""
-        return self.card.conformal.half_widths(predictions, level)
+        return self.card.conformal.half_widths(predictions, level, distances)
 
     def save(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
@@ -82,11 +92,12 @@ class Calibration:
         write_model_file(path, about, arrays)
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0913  (of what, on what, how)
     model: StructuralModel,
     model_sha256: str,
     data: Labelled,
     *,
+    unlike: tuple[Labelled, ...] = (),
     also: tuple[Labelled, ...] = (),
     augmentation: AugmentConfig | None = None,
     spread: Spread = "inter-quartile range",
@@ -98,6 +109,7 @@ def calibrate(
         model: with a card that says how it was split.
         model_sha256: checksum of its file.
         data: the data that it was trained on, or any with held-out formulas.
+        unlike: other data that trained nothing, which fit the intervals too, all of their rows.
         also: other data to check on, such as crystals of another origin.
         augmentation: the scalings that predictions will be made with; None for none.
         spread: what measures the disagreement of members.
@@ -111,9 +123,15 @@ def calibrate(
     hashes = formula_hashes(data.crystals.reduced_formulas)
     low, middle, high = held_out_hashes(model.card)
     fit, check = (hashes >= low) & (hashes < middle), (hashes >= middle) & (hashes < high)
-    predictions = predict_as(model, data.crystals[fit], augmentation)
-    conformal = fit_conformal(predictions, data.values[fit], spread)
     domain = _domain(model, data.crystals, hashes < low, fit, seed)
+    fitting = (data.take(fit), *unlike)
+    seen = [_seen(model, part.crystals, augmentation, domain) for part in fitting]
+    conformal = fit_conformal(
+        Predictions.concatenate([predictions for predictions, _ in seen]),
+        np.concatenate([part.values for part in fitting]),
+        spread,
+        None if domain is None else np.concatenate([distances for _, distances in seen]),
+    )
     checked = data.take(check)
     card = CalibrationCard(
         model_sha256=model_sha256,
@@ -121,7 +139,9 @@ def calibrate(
         data=data.name,
         data_sha256=sha256_of_arrays(data.take(fit | check).columns),
         fitted_hashes=(low, middle - 1),
-        fitted_rows=len(predictions),
+        fitted_rows=len(fitting[0]),
+        unlike=", ".join(part.name for part in unlike),
+        unlike_rows=sum(map(len, unlike)),
         checked_hashes=(middle, high - 1),
         checks=tuple(
             _check(model, part, augmentation, conformal, domain) for part in (checked, *also)
@@ -214,8 +234,20 @@ def _check(
     conformal: Conformal,
     domain: Domain | None,
 ) -> Check:
-    predictions = predict_as(model, data.crystals, augmentation)
+    predictions, distances = _seen(model, data.crystals, augmentation, domain)
     if domain is None:
         return measure(data, predictions, conformal)
-    outside = domain.outside(domain.distances(model.embed(data.crystals)))
-    return measure(data, predictions, conformal, outside)
+    return measure(data, predictions, conformal, distances, domain.outside(distances))
+
+
+def _seen(
+    model: StructuralModel,
+    crystals: Crystals,
+    augmentation: AugmentConfig | None,
+    domain: Domain | None,
+) -> tuple[Predictions, Float64[np.ndarray, " n"]]:
+    """Predictions, and distances from the training data (NaN without a domain)."""
+    predictions = predict_as(model, crystals, augmentation)
+    if domain is None:
+        return predictions, np.full(len(crystals), np.nan)
+    return predictions, domain.distances(model.embed(crystals))

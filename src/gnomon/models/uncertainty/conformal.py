@@ -1,15 +1,18 @@
 """Conformal intervals: half-widths that hold a stated share of the errors, whatever their shape.
 
 Split conformal prediction with normalised scores (Lei et al., J. Am. Stat. Assoc. 113, 1094
-(2018)).  On n held-out rows with errors e_i and a spread s_i of the ensemble the scores are
+(2018)).  On n held-out rows with errors e_i, a spread s_i of the ensemble and a distance d_i from
+its training data (``gnomon.models.uncertainty.domain``) the scores are
 
-    r_i = |e_i| / (s_i + floor),
+    r_i = |e_i| / (s_i + floor + rate d_i),
 
-and the interval of a new crystal at level L is its prediction plus or minus q (s + floor), q being
-the ceil((n + 1) L)-th smallest score.  Rows like the held-out ones fall inside with a probability
-of at least L; of others nothing is promised.
+and the interval of a new crystal at level L is its prediction plus or minus q (s + floor + rate d),
+q being the ceil((n + 1) L)-th smallest score.  Rows like the held-out ones fall inside with a
+probability of at least L; of others nothing is promised.  Where the distance is not known, the rate
+is zero.
 """
 
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -20,6 +23,9 @@ from gnomon.models import Predictions
 
 FLOORS = np.geomspace(1e-4, 1.0, 41)
 """eV/atom; floors that are tried, from below any error of DFT to an error of no use."""
+
+RATES = (0.0, *np.geomspace(1e-4, 0.1, 13).tolist())
+"""eV/atom for each unit of distance; rates that are tried."""
 
 MAX_SCORES = 999
 """Scores that are kept: more are thinned to the thousandths, rounded up."""
@@ -36,6 +42,7 @@ class Conformal(BaseModel):
     Attributes:
         spread: what measures the disagreement of members.
         floor: eV/atom, added to it: members that agree by chance are not sure.
+        rate: eV/atom for each unit of distance from the training data, added as well.
         scores: sorted, without a unit.
     """
 
@@ -43,22 +50,33 @@ class Conformal(BaseModel):
 
     spread: Spread
     floor: float
+    rate: float = 0.0
     scores: tuple[float, ...]
 
-    def half_widths(self, predictions: Predictions, level: float) -> Float64[np.ndarray, " n"]:
+    def half_widths(
+        self,
+        predictions: Predictions,
+        level: float,
+        distances: Float64[np.ndarray, " n"] | None = None,
+    ) -> Float64[np.ndarray, " n"]:
         """Half-width of each crystal's interval, eV/atom; NaN without a prediction.
 
         Infinite where the level asks for more than so many held-out rows can tell.
 
+        Args:
+            predictions: of n crystals.
+            level: share of errors that intervals are to hold.
+            distances: from the training data; needed where the intervals widen with them.
+
         Raises:
-            ValueError: if the level does not lie between 0 and 1.
+            ValueError: if the level does not lie between 0 and 1, or distances are needed.
         """
         if not 0 < level < 1:
             raise ValueError(f"the level of an interval lies between 0 and 1, not at {level}")
         # 5 x 0.8 is 4 and a rounding error, which must not ask for the next score
         rank = int(np.ceil((len(self.scores) + 1) * level - 1e-9))
         score = self.scores[rank - 1] if rank <= len(self.scores) else np.inf
-        return score * (spread(predictions, self.spread) + self.floor)
+        return score * _scale(spread(predictions, self.spread), distances, self.floor, self.rate)
 
 
 def spread(predictions: Predictions, kind: Spread) -> Float64[np.ndarray, " n"]:
@@ -72,16 +90,19 @@ def fit_conformal(
     predictions: Predictions,
     energies: Float64[np.ndarray, " n"],
     kind: Spread = "inter-quartile range",
+    distances: Float64[np.ndarray, " n"] | None = None,
 ) -> Conformal:
-    """Scores of held-out rows, with the floor under which their errors are likeliest.
+    """Scores of held-out rows, with floor and rate under which their errors are likeliest.
 
-    The floor maximises the likelihood of a Laplace distribution of scale proportional to spread +
-    floor.  Bins of spread, each with its own scores, made intervals no sharper (measured).
+    They maximise the likelihood of a Laplace distribution of scale proportional to spread + floor +
+    rate x distance.  Bins of spread, each with its own scores, made intervals no sharper
+    (measured).
 
     Args:
         predictions: of rows that trained nothing.
         energies: their true energies, eV/atom.
         kind: what measures the disagreement of members.
+        distances: of the rows from the training data, if intervals are to widen with them.
 
     Raises:
         ValueError: if fewer than ``MIN_ROWS`` rows have a prediction, or an energy is not finite.
@@ -96,12 +117,34 @@ def fit_conformal(
         )
     errors = np.abs(predictions.median - energies)[there]
     width = spread(predictions, kind)[there]
-    floor = min(FLOORS.tolist(), key=lambda f: _minus_log_likelihood(errors, width + f))
-    scores = np.sort(errors / (width + floor))
+    far = None if distances is None else distances[there]
+    floor, rate = min(
+        product(FLOORS.tolist(), (0.0,) if far is None else RATES),
+        key=lambda tried: _minus_log_likelihood(errors, _scale(width, far, *tried)),
+    )
+    scores = np.sort(errors / _scale(width, far, floor, rate))
     if len(scores) > MAX_SCORES:
         ranks = np.arange(1, MAX_SCORES + 1) * (len(scores) + 1) / (MAX_SCORES + 1)
         scores = scores[np.ceil(ranks - 1e-9).astype(int) - 1]
-    return Conformal(spread=kind, floor=floor, scores=tuple(scores.tolist()))
+    return Conformal(spread=kind, floor=floor, rate=rate, scores=tuple(scores.tolist()))
+
+
+def _scale(
+    width: Float64[np.ndarray, " n"],
+    distances: Float64[np.ndarray, " n"] | None,
+    floor: float,
+    rate: float,
+) -> Float64[np.ndarray, " n"]:
+    """What errors are measured in, eV/atom.
+
+    Raises:
+        ValueError: if there are no distances where they count.
+    """
+    if rate == 0:
+        return width + floor
+    if distances is None:
+        raise ValueError("these intervals widen with the distance from the training data: give it")
+    return width + floor + rate * distances
 
 
 def _minus_log_likelihood(

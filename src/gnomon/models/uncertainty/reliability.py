@@ -54,6 +54,7 @@ def measure(
     data: Labelled,
     predictions: Predictions,
     conformal: Conformal,
+    distances: Float64[np.ndarray, " n"] | None = None,
     outside: Bool[np.ndarray, " n"] | None = None,
     levels: tuple[float, ...] = LEVELS,
 ) -> Check:
@@ -65,11 +66,12 @@ def measure(
     there = predictions.predicted
     if not there.any():
         raise ValueError(f"no row of {data.name} has a prediction: there is nothing to check")
+    half = conformal.half_widths(predictions, 0.5, distances)[there]
     signed = (predictions.median - data.values)[there]
     errors = np.abs(signed)
     coverage = []
     for level in levels:
-        widths = conformal.half_widths(predictions, level)[there]
+        widths = conformal.half_widths(predictions, level, distances)[there]
         coverage.append(_coverage(level, int((errors <= widths).sum()), widths))
     return Check(
         data=data.name,
@@ -78,7 +80,7 @@ def measure(
         mae=float(errors.mean()),
         mean_error=float(signed.mean()),
         spearman_iqr=_spearman(predictions.iqr[there], errors),
-        spearman_half_width=_spearman(conformal.half_widths(predictions, 0.5)[there], errors),
+        spearman_half_width=_spearman(half, errors),
         coverage=tuple(coverage),
         out_of_distribution=None if outside is None else float(outside[there].mean()),
     )

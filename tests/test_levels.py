@@ -1,6 +1,8 @@
 """Levels of evaluation: one hull each, closed when nothing left could change it."""
 
+import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.discover import Campaign, discover
+from gnomon.discover import Campaign, auto, discover
+from gnomon.discover.auto import settled
 from gnomon.discover.closure import Closure, MarginConfig, closure
+from gnomon.discover.folder import begin
 from gnomon.discover.level import Level
+from gnomon.discover.settings import ConfigError, load_config
 from gnomon.evaluate import Evaluations
 from gnomon.evaluate.table import rows_of
 from gnomon.hull.phases import compositions
 from gnomon.report.build import build_report
+from gnomon.run.http import HttpError
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError
 from tests.calculators import FastEvaluator, evaluated
+from tests.conftest import EMT
 from tests.test_discover import few, settings, tables  # noqa: F401
 
 AL, NI, PD = 13, 28, 46
@@ -274,6 +282,118 @@ def test_what_fails_at_a_level_is_named_and_not_tried_again(tmp_path: Path) -> N
     [found] = Campaign(tmp_path).closures
     assert found.failed
     assert "could not be decided, as they did not converge" in str(found)
+
+
+# --- one answer -----------------------------------------------------------------------------------
+
+
+def decided_by(folder: Path) -> list[str]:
+    """The deciding levels of a campaign that begins, or goes on, without a word about them."""
+    config = settled(load_config(None, {"system": "Al-Ni"}), Store(folder))
+    with Store(folder).locked():
+        begin(Store(folder), config, ["fast", *(f"of {x.name}" for x in config.decide.levels)])
+    written = load_config(folder / "config.toml", {})
+    assert written == config
+    return [level.name for level in config.decide.levels]
+
+
+def no_network(*_: Any, **__: Any) -> None:
+    raise HttpError("nequix-oam-1-pft: there is no network\nhint: none")
+
+
+def test_a_network_that_comes_or_goes_changes_no_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "fetch", lambda *_, **__: None)
+    monkeypatch.setattr(auto, "find_spec", lambda _: None)
+    assert decided_by(tmp_path / "with") == ["nequix-oam-1-pft"]
+    monkeypatch.setattr(auto, "fetch", no_network)
+    assert decided_by(tmp_path / "without") == []
+    assert decided_by(tmp_path / "with") == ["nequix-oam-1-pft"]
+    monkeypatch.setattr(auto, "find_spec", lambda name: name == "sevenn")
+    assert decided_by(tmp_path / "installed") == ["sevennet"]
+    monkeypatch.setattr(auto, "fetch", lambda *_, **__: None)
+    assert decided_by(tmp_path / "without") == []
+    assert decided_by(tmp_path / "installed") == ["sevennet"]
+
+
+def test_an_evaluator_that_the_user_names_is_decided_by_what_the_user_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "fetch", lambda *_, **__: None)
+    config = load_config(None, {"system": "Al-Ni", "evaluator.name": EMT})
+    assert settled(config, Store(tmp_path)).decide.levels == ()
+
+
+@pytest.mark.usefixtures("few")
+def test_other_levels_than_those_of_the_folder_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, Better("better"), budget__rounds=1)
+    with pytest.raises(StoreError, match=r"other settings \(decide.levels: .* before, \[\] now"):
+        run(tmp_path, budget__rounds=1)
+    with pytest.raises(StoreError, match="energy scheme: better before, best now"):
+        run(tmp_path, Better("best"), budget__rounds=1)
+
+
+def test_a_level_that_is_gone_is_named(tmp_path: Path) -> None:
+    weights = tmp_path / "mine.gnomon"
+    weights.touch()
+    folder = Store(tmp_path / "campaign")
+    with folder.locked():
+        begin(folder, settings(decide__levels=str(weights)), ["fast", "mine"])
+    weights.unlink()
+    with pytest.raises(StoreError, match=r"campaign is decided by .*mine\.gnomon"):
+        settled(settings(), folder)
+
+
+@pytest.mark.parametrize("written", ["{} label=wide energy=-2", {"name": "{}"}, ["{}", "{}"]])
+def test_levels_are_written_by_name_with_options_or_as_tables(written: Any) -> None:
+    quick = "ase:tests.calculators.Quick"
+    text = json.loads(json.dumps(written).replace("{}", quick))
+    levels = settings(decide__levels=text).decide.levels
+    assert {level.name for level in levels} == {quick}
+    assert len(levels) == (2 if isinstance(written, list) else 1)
+    options = {"label": "wide", "energy": -2} if isinstance(written, str) else {}
+    assert levels[0].options == options
+    assert settings(decide__levels=["none"]).decide.levels == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("gnomon-3", "gnomon-3"),
+        (f"{EMT} wide", "write options as NAME=VALUE"),
+        (["none", EMT], "no"),
+    ],
+)
+def test_levels_that_are_none_are_refused(written: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        settings(decide__levels=written)
+
+
+def test_the_command_line_names_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """EMT decides by itself with another cutoff; nothing is fetched."""
+    words = ["--evaluator", EMT, "--workers", "1", "--evaluations", "2", "--rounds", "1"]
+    command = ["discover", "Al-Ni", "--config", str(tmp_path / "a.toml"), *words]
+    (tmp_path / "a.toml").write_text("[generate]\nmax_atoms = 1\n[relax]\nmax_steps = 0\n")
+    decided = [*command, "--out", str(tmp_path / "a"), "--decide", f"{EMT} asap_cutoff=true"]
+    assert main(decided) == 0
+    said = capsys.readouterr().err
+    assert 'EMT{"asap_cutoff": true}' in said
+    assert " decides" in said
+    assert Campaign(tmp_path / "a").answers.number == 0  # no compound of one atom
+    assert len(Campaign(tmp_path / "a").level(1).phases) >= 2
+    assert main([*command, "--out", str(tmp_path / "a")]) == 0  # the levels are those of the folder
+
+
+def test_a_folder_of_before_there_were_levels_is_screened_only(tmp_path: Path) -> None:
+    with zipfile.ZipFile(Path(__file__).parent / "data" / "campaign-of-0edff58.zip") as file:
+        file.extractall(tmp_path)
+    old = Campaign(tmp_path)
+    assert len(old.levels) == 1
+    assert old.answers.number == 0
+    assert old.closures == old.undecided == ()
+    assert old.finds
+    assert set(old.all_evaluations["level"].to_pylist()) == {0}
 
 
 def test_compositions_are_those_of_the_landscape() -> None:

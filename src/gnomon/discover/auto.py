@@ -10,7 +10,7 @@ from gnomon.discover.settings import AUTO, CampaignConfig, LevelConfig, settings
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.potential.weights import BUNDLED, PUBLISHED, fetch
-from gnomon.run.http import HttpError, Patience
+from gnomon.run.http import Patience
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
@@ -22,8 +22,8 @@ PATIENCE = Patience(silence=5.0, seconds=60.0, attempts=2, pause=0.5)
 """With the server of the weights: without a network a campaign begins all the same."""
 
 HOW_TO = (
-    f"`gnomon weights fetch {DECIDES}` (2.8 MB) where there is a network, or "
-    "`pip install 'gnomon[sevennet]'`, gives one"
+    f"begin with `--decide NAME`, or with a potential in the package after `gnomon weights fetch "
+    f"{DECIDES}` (2.8 MB) or `pip install 'gnomon[sevennet]'`, for a level that does"
 )
 
 
@@ -52,8 +52,8 @@ def _best(listener: Listener) -> tuple[LevelConfig, ...]:
     """The best potential that can be had."""
     try:
         fetch(PUBLISHED[DECIDES], listener=listener, patience=PATIENCE)
-    except (HttpError, OSError) as error:
-        listener.say(f"{DECIDES} cannot be fetched: {str(error).splitlines()[0]}")
+    except OSError as error:
+        listener.say(str(error).splitlines()[0])
     else:
         return (LevelConfig(name=DECIDES),)
     return (LevelConfig(name="sevennet"),) if find_spec("sevenn") else ()

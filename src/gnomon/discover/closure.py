@@ -2,11 +2,11 @@
 
 The formation energy of a phase at the deciding level is expected to be that of the level below plus
 the difference of the two levels, smoothed over the phases that both hold: those of like composition
-count most.  How far such expectations err is measured on these phases, each foretold from the
-others; the *margin* is a quantile of these errors.  A phase that is expected more than the margin
-above the hull of the deciding level is not on it, as long as the margin holds: a hull changes only
-by phases that lie below it.  So the hull is *closed* when no undecided phase is expected within the
-margin.
+and of like distance to the hull count most.  How far such expectations err is measured on these
+phases, each foretold from the others; the *margin* is a quantile of these errors.  A phase that is
+expected more than the margin above the hull of the deciding level is not on it, as long as the
+margin holds: a hull changes only by phases that lie below it.  So the hull is *closed* when no
+undecided phase is expected within the margin.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.spatial.distance import cdist
 
-from gnomon.crystals import Crystals
 from gnomon.discover.finds import Phase
 from gnomon.discover.level import Level
 from gnomon.discover.placed import in_ground_state
 from gnomon.hull.phases import atom_fractions
 
-REACH = 0.2
-"""Sum of the differences of atom fractions over which two phases cease to tell of each other."""
+REACH = (0.2, 0.1)
+"""Over which two phases cease to tell of each other: the sum of the differences of their atom
+fractions, and the difference of their distances to the hull of the level below in eV/atom."""
 
 DOUBT = 0.1
 """Weight of the assumption that the two levels agree, beside 1 of a phase of one composition."""
@@ -147,7 +147,7 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
             failed,
             missing,
         )
-    found = _fractions(pairs, below)
+    found = _places(pairs, below)
     energies = level.placed.formation_energy_per_atom[[row_of[phase.id] for phase in pairs]]
     differences = energies - _energies(pairs)
     errors = np.abs(differences - smoothed(found, found, differences, itself=False))
@@ -157,8 +157,10 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
         measured = float(np.quantile(errors, config.quantile, method="higher"))
         margin = max(config.min_margin, measured)
     phases = [rows[0] for rows in groups]
-    at = _fractions(phases, below)
-    expected = level.hull.e_above_hull(at, _energies(phases) + smoothed(at, found, differences))
+    energies = _energies(phases) + smoothed(_places(phases, below), found, differences)
+    expected = level.hull.e_above_hull(
+        below.hull.phases.composition[_rows(phases, below)], energies
+    )
     left = [
         Undecided(rows[0], reason, float(above))
         for rows, above in zip(groups, expected, strict=True)
@@ -179,25 +181,25 @@ def _reason(rows: Sequence[Phase], above: float, margin: float) -> str:
 
 
 def smoothed(
-    at: Float64[np.ndarray, "n 119"],
-    seen: Float64[np.ndarray, "m 119"],
+    at: Float64[np.ndarray, "n k"],
+    seen: Float64[np.ndarray, "m k"],
     differences: Float64[np.ndarray, " m"],
     *,
     itself: bool = True,
 ) -> Float64[np.ndarray, " n"]:
     r"""Differences of two levels to be expected, from those seen: kernel regression.
 
-    :math:`\sum_j w_j d_j / (\sum_j w_j + w_0)` with :math:`w_j = \exp(-|x - x_j|_1 / r)`
+    :math:`\sum_j w_j d_j / (\sum_j w_j + w_0)` with :math:`w_j = \exp(-|x - x_j|_1)`
     (Nadaraya, Theory Probab. Appl. 9, 141 (1964); Watson, Sankhya A 26, 359 (1964)), drawn to zero
     by :math:`w_0`.
 
     Args:
-        at: atom fractions of what is asked.
-        seen: atom fractions of what both levels hold.
+        at: where what is asked lies (``_places``).
+        seen: where that lies which both levels hold.
         differences: of these, eV/atom.
         itself: whether a phase tells of itself, where ``at`` is ``seen``.
     """
-    weights = np.exp(-cdist(at, seen, "cityblock") / REACH)
+    weights = np.exp(-cdist(at, seen, "cityblock"))
     if not itself:
         np.fill_diagonal(weights, 0.0)
     return np.asarray(weights @ differences / (weights.sum(axis=1) + DOUBT))
@@ -210,18 +212,19 @@ def _first_structure(
     own = [rows[0] for rows in groups if rows[0].chemical_system == symbol and rows[0].known]
     if not own:
         return None
-    measured = np.flatnonzero(in_ground_state(_crystals(own, below)))
+    measured = np.flatnonzero(in_ground_state(below.placed.found.relaxed[_rows(own, below)]))
     return own[int(measured[0])] if len(measured) else own[0]
 
 
-def _crystals(phases: Sequence[Phase], level: Level) -> Crystals:
-    rows = np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
-    return level.placed.found.relaxed[rows]
+def _rows(phases: Sequence[Phase], level: Level) -> Int64[np.ndarray, " n"]:
+    return np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
 
 
-def _fractions(phases: Sequence[Phase], level: Level) -> Float64[np.ndarray, "n 119"]:
-    rows = np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
-    return atom_fractions(level.hull.phases.composition[rows].astype(np.float64))
+def _places(phases: Sequence[Phase], level: Level) -> Float64[np.ndarray, "n k"]:
+    """Atom fractions and distances to the hull, in units of ``REACH``."""
+    fractions = atom_fractions(level.hull.phases.composition[_rows(phases, level)])
+    above = np.array([phase.e_above_hull for phase in phases], dtype=np.float64)
+    return np.column_stack([fractions / REACH[0], above / REACH[1]])
 
 
 def _energies(phases: Sequence[Phase]) -> Float64[np.ndarray, " n"]:

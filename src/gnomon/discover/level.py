@@ -11,10 +11,11 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from gnomon.discover.finds import Find, Phase, Place, distinct, finds_of, phases_of
+from gnomon.discover.finds import SAME_ENERGY, Find, Phase, Place, finds_of, phases_of
 from gnomon.discover.lineage import traces
 from gnomon.discover.placed import Evaluated, Placed, place
 from gnomon.hull.convex import Hull
+from gnomon.structure.duplicates import group_duplicates
 
 
 class Level:
@@ -88,8 +89,21 @@ class Level:
 
     @cached_property
     def groups(self) -> list[tuple[Phase, ...]]:
-        """The phases, those that are taken for one together, the lowest first."""
-        return distinct(self.phases)
+        """The phases, those of one structure together, the lowest first.
+
+        Another level need not find degenerate what this one does: only crystals that match, and of
+        which none relaxed less far than the others, stand for each other.
+        """
+        of = group_duplicates(self.placed.found.relaxed).of
+        groups: dict[tuple[int, int], list[Phase]] = {}
+        parts = dict.fromkeys(of.tolist(), 0)
+        for phase in self.phases:  # by rising energy
+            number = int(of[self.placed.row_of[phase.id]])
+            rows = groups.get((number, parts[number]), [phase])
+            gap = phase.formation_energy_per_atom - rows[0].formation_energy_per_atom
+            parts[number] += gap > SAME_ENERGY
+            groups.setdefault((number, parts[number]), []).append(phase)
+        return [tuple(rows) for rows in groups.values()]
 
     @cached_property
     def finds(self) -> tuple[Find, ...]:

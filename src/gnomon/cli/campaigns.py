@@ -12,6 +12,7 @@ from gnomon.cli.shared import OF_EVALUATOR, MaybeFolder
 from gnomon.discover import Campaign
 from gnomon.discover import discover as run
 from gnomon.discover.auto import deciding, settled
+from gnomon.discover.flags import chance
 from gnomon.discover.settings import CampaignConfig, load_config
 from gnomon.discover.shares import shares
 from gnomon.evaluate.registry import make_evaluator
@@ -27,7 +28,7 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings.")]
 OFTEN_SET = Section(
     only=(
         *("seed", "evaluator.name", "evaluator.options", "evaluator.workers"),
-        *("evaluator.trust_factory", "decide.levels"),
+        *("evaluator.trust_factory", "decide.levels", "references"),
         *("budget.evaluations", "budget.decisions", "budget.minutes", "budget.rounds"),
         *("generate.parents", "generate.known", "generate.candidates", "generate.label"),
     ),
@@ -114,7 +115,7 @@ def _reported(store: Store, facts: dict[str, Any]) -> Output:
             "space group": f"{row['space_group_symbol']} ({row['space_group']})",
             "formation energy (eV/atom)": row["formation_energy_per_atom"],
             "distance to the rest": row["distance_to_rest"],
-            "probability": row["probability_stable"],
+            "probability": chance(row["probability_stable"]),
             "flags": ", ".join(flag.kind for flag in built.about[row["id"]].flags) or "-",
             "origin": row["lineage"],
         }

@@ -6,6 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from gnomon.cli.options import Output
+from gnomon.evaluate.corrections import SCHEME_SUFFIX
+from gnomon.evaluate.measured import measured
+from gnomon.evaluate.references import OFF, references
 from gnomon.potential.weights import BUNDLED, PUBLISHED, bundled_path, is_cached, resolve
 from gnomon.run.listener import Listener
 
@@ -13,17 +16,20 @@ from gnomon.run.listener import Listener
 def list_weights() -> Output:
     """Show the weights that can be named: where they are, what they learned from, their licence.
 
-    All energies are at the PBE(+U) level of the Materials Project, without its corrections.
+    All energies are at the PBE(+U) level of the Materials Project, without its corrections.  F1 is
+    that of verdicts on crystals of WBM; elements off are those whose crystal lies by so many
+    eV/atom elsewhere than compounds would have it.
 
     Example: gnomon weights list --json
     """
     rows: list[dict[str, Any]] = []
     for name, sha256 in BUNDLED.items():
         state = "comes with gnomon" if bundled_path(name).is_file() else "missing"
-        rows.append({"name": name, "state": state, "sha256": sha256})
+        rows.append({"name": name, "state": state, "sha256": sha256, **_measured(name, sha256)})
     for one in PUBLISHED.values():
-        rows.append({"state": "fetched" if is_cached(one) else "not fetched", **asdict(one)})
-    columns = ("name", "state", "trained_on", "licence")
+        state = "fetched" if is_cached(one) else "not fetched"
+        rows.append({"state": state, **asdict(one), **_measured(one.name, one.sha256)})
+    columns = ("name", "state", "trained_on", "licence", "F1", "elements_off")
     return Output(
         rows,
         (
@@ -33,6 +39,18 @@ def list_weights() -> Output:
             ],
         ),
     )
+
+
+def _measured(name: str, sha256: str) -> dict[str, Any]:
+    """F1 and error of the distance to the hull, and elements whose crystals are off (eV/atom)."""
+    scheme = f"{name} (sha256 {sha256[:12]}){SCHEME_SUFFIX}"
+    error, fit = measured(scheme), references(scheme)
+    off = [] if fit is None else fit.worst(OFF)
+    return {
+        "F1": None if error is None else error.f1,
+        "error": None if error is None else error.mean_absolute_error,
+        "elements_off": ", ".join(f"{symbol} {shift:+.2f}" for symbol, shift in off) or None,
+    }
 
 
 def fetch(

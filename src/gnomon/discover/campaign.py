@@ -21,6 +21,7 @@ from gnomon.discover.inputs import Doubt
 from gnomon.discover.level import Level
 from gnomon.discover.placed import Placed
 from gnomon.discover.settings import CampaignConfig, settings_of
+from gnomon.evaluate.references import MEASURED, fitted
 from gnomon.hull.convex import Hull
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
@@ -194,9 +195,18 @@ class Campaign:
             key.append(len(rows))
             if tuple(key) not in self._made:
                 below = found[-1] if found else None
-                self._made[tuple(key)] = Level(number, scheme, rows, self.lineage, below)
+                zero = self._fitted(scheme)
+                self._made[tuple(key)] = Level(number, scheme, rows, self.lineage, below, zero)
             found.append(self._made[tuple(key)])
         return tuple(found)
+
+    @property
+    def references(self) -> str:
+        """Of formation energies: ``measured`` ground states, or ``fitted``."""
+        return str(self.provenance["config"].get("references", MEASURED))
+
+    def _fitted(self, scheme: str) -> dict[str, float] | None:
+        return None if self.references == MEASURED else fitted(scheme, self.name.split("-"))
 
     def level(self, number: int) -> Level:
         """The evaluations of one level, and what follows from them: 0 screens, 1 decides, ..."""

@@ -13,7 +13,7 @@ from gnomon.chemistry.cautions import magnetic, radioactive, scarce, unbalanced
 from gnomon.chemistry.prototypes import Prototype
 from gnomon.chemistry.structure_types import structure_types
 from gnomon.discover.campaign import Campaign
-from gnomon.discover.finds import Phase, distinct
+from gnomon.discover.finds import Phase
 from gnomon.discover.inputs import Doubt
 from gnomon.elements import Counts
 from gnomon.evaluate.corrections import hubbard_u
@@ -98,6 +98,19 @@ def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Describe
     return found
 
 
+def chance(probability: float | None) -> str:
+    """A probability for people, in whole percent and never 0 or 100.
+
+    >>> chance(0.531), chance(0.9999), chance(0.001), chance(None)
+    ('53 %', '> 99 %', '< 1 %', '–')
+    """
+    if probability is None:
+        return "–"
+    if probability < 0.01:
+        return "< 1 %"
+    return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
 def distance_of(phase: Phase) -> float | None:
     """Signed distance (eV/atom) to the hull of the other phases, None of stable known ones."""
     if (rest := getattr(phase, "distance_to_rest", None)) is not None:
@@ -154,24 +167,29 @@ def _doubtful(phase: Phase, doubts: Mapping[str, Doubt]) -> Iterable[Flag]:
 
 
 def _other_orders(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list[float]]:
-    """Of each phase the energies (eV/atom above its own) of other orders within ``THERMAL``."""
-    groups: dict[str, list[Phase]] = {
-        phase.reduced_formula: [] for phase in phases if len(phase.elements) > 1
-    }
-    for same in distinct(p for p in campaign.phases if p.reduced_formula in groups):
-        groups[same[0].reduced_formula].append(same[0])
+    """Of each phase the energies (eV/atom above its own) of other orders within ``THERMAL``.
+
+    By the level that screens, which holds all orders; one that decides holds the lowest.
+    """
+    screened = campaign.level(0)
+    at_screening = {phase.id: phase for phase in screened.phases}
+    formulas = {phase.reduced_formula for phase in phases if len(phase.elements) > 1}
+    groups: dict[str, list[Phase]] = {}
+    for rows in screened.groups:
+        if rows[0].reduced_formula in formulas:
+            groups.setdefault(rows[0].reduced_formula, []).append(rows[0])
     found: dict[str, list[float]] = {}
     for phase in phases:
-        own = {phase.id, *phase.copies}
+        own, like = at_screening.get(phase.id), {phase.id, *phase.copies}
         near = [
             other
             for other in groups.get(phase.reduced_formula, [])
-            if other.id not in own and abs(_gap(other, phase)) <= THERMAL
+            if own and other.id not in like and abs(_gap(other, own)) <= THERMAL
         ]
-        if near:
-            rows = [campaign.placed.row_of[each.id] for each in (phase, *near)]
-            ordered = orders_of_one_lattice(campaign.placed.found.relaxed[np.array(rows)])
-            gaps = [_gap(other, phase) for i, other in enumerate(near, 1) if ordered(0, i)]
+        if own and near:
+            at = [screened.placed.row_of[each.id] for each in (own, *near)]
+            ordered = orders_of_one_lattice(screened.placed.found.relaxed[np.array(at)])
+            gaps = [_gap(other, own) for i, other in enumerate(near, 1) if ordered(0, i)]
             found[phase.id] = gaps
     return found
 

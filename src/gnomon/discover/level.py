@@ -6,6 +6,7 @@ geometries that the level below it relaxed, it evaluates what could be stable by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +28,7 @@ class Level:
         evaluations: rows of the table of that name; failed ones too.
         lineage: of the campaign's candidates.
         below: the level whose geometries it began with; None for level 0.
+        fitted: energies (eV/atom) of the elements for its compounds; None: those of their crystals.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class Level:
         evaluations: pa.Table,
         lineage: pa.Table,
         below: Level | None = None,
+        fitted: Mapping[str, float] | None = None,
     ) -> None:
         """See the attributes of the class."""
         self.number, self.scheme, self.evaluations = number, scheme, evaluations
-        self.lineage, self.below = lineage, below
+        self.lineage, self.below, self.fitted = lineage, below, fitted
 
     @cached_property
     def round_of(self) -> dict[str, int]:
@@ -53,7 +56,7 @@ class Level:
         """The converged evaluations on their hull."""
         found = Evaluated.of(self.evaluations)
         rounds = np.array([self.round_of[key] for key in found.ids.tolist()], dtype=np.int64)
-        return place(found.in_rounds(rounds), self.scheme)
+        return place(found.in_rounds(rounds), self.scheme, self.fitted)
 
     @property
     def hull(self) -> Hull:

@@ -16,6 +16,7 @@ from gnomon.discover.inputs import Inputs, read_inputs
 from gnomon.discover.propose import propose
 from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
+from gnomon.evaluate.references import FITTED, fitted
 from gnomon.evaluate.registry import make_evaluator
 from gnomon.run.deadline import OutOfTimeError, until
 from gnomon.run.listener import SILENT, Listener
@@ -105,6 +106,7 @@ def discover(
         try:
             with until(deadline + GRACE):
                 inputs = read_inputs(config.generate, listener)  # what fails here begins nothing
+                _check_fitted(config, evaluators)
                 begin(store, config, [one.scheme for one in evaluators])
                 listener = _logging(store, listener)
                 campaign, ending = Campaign(store), ""
@@ -122,6 +124,17 @@ def discover(
         ending = ending or f"ended: the budget of {config.budget.rounds} rounds is used"
         listener.say(ending)
         return ending
+
+
+def _check_fitted(config: CampaignConfig, evaluators: Sequence[Evaluator]) -> None:
+    """Refuse fitted references of a level that has none.
+
+    Raises:
+        ValueError: if a level or an element was not fitted.
+    """
+    if config.references == FITTED:
+        for evaluator in evaluators:
+            fitted(evaluator.scheme, config.elements)
 
 
 def _round(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -116,14 +116,26 @@ class Placed:
             )
 
 
-def place(found: Evaluated, scheme: str) -> Placed:
-    """Put evaluations of one scheme on their hull."""
+def place(found: Evaluated, scheme: str, fitted: Mapping[str, float] | None = None) -> Placed:
+    """Put evaluations of one scheme on their hull.
+
+    Args:
+        found: the evaluations.
+        scheme: of their energies.
+        fitted: energies (eV/atom) of the elements that formation energies of compounds are taken
+            from; those of the elements' own crystals stay relative to their references.
+    """
     references = references_of(found)
     unknown = [z for z, symbol in enumerate(SYMBOLS) if symbol not in references]
     placeless = np.asarray(found.relaxed.composition[:, unknown].any(axis=1))
     there, left_out = found.take(~placeless), found.take(placeless)
     composition = there.relaxed.composition
     energies = formation_energies(composition, there.energy_per_atom, references)
+    if fitted is not None:
+        compound = (composition > 0).sum(axis=1) > 1
+        energies[compound] = formation_energies(
+            composition[compound], there.energy_per_atom[compound], fitted
+        )
     hull = Hull(Phases(there.ids, composition, energies, scheme))
     return Placed(there, left_out, references, hull, hull.e_above_hull(composition, energies))
 

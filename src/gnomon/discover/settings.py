@@ -185,6 +185,12 @@ class CampaignConfig(BaseModel):
     generate: GenerateConfig = GenerateConfig()
     screen: ScreenConfig = ScreenConfig()
     evaluator: EvaluatorConfig = EvaluatorConfig()
+    references: Literal["measured", "fitted"] = Field(
+        default="measured",
+        description="energies of the elements that formation energies of compounds are taken "
+        "from: of their measured ground states, or those that fit compounds of the Materials "
+        "Project best, where the package has them for the level",
+    )
     decide: DecideConfig = DecideConfig()
     relax: RelaxConfig = RelaxConfig()
     learn: LearnConfig = LearnConfig()

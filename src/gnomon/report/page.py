@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gnomon.discover.finds import NEAR_HULL
+from gnomon.discover.flags import chance
 from gnomon.discover.rates import CONFIDENCE
 from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import MAX_POINTS, formula_html
@@ -35,7 +36,7 @@ def render_html(report: Report) -> str:
     environment.filters["mev"] = lambda energy: _signed(1000 * energy, 1)
     environment.filters["ev"] = lambda energy: _signed(energy, 4)
     environment.filters["percent"] = lambda rate: f"{100 * rate:.0f} %"
-    environment.filters["chance"] = _chance
+    environment.filters["chance"] = chance
     figure = report.campaign.plot()
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -65,13 +66,6 @@ def _figure_html(figure: go.Figure) -> str:
             "plotlyServerURL": "",
         },
     )
-
-
-def _chance(probability: float) -> str:
-    """A probability in whole percent, never 0 or 100."""
-    if probability < 0.01:
-        return "< 1 %"
-    return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
 
 
 def _signed(value: float, digits: int) -> str:

@@ -12,6 +12,7 @@ from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.finds import Find, Phase, distinct
 from gnomon.discover.placed import in_ground_state
+from gnomon.evaluate.references import MEASURED
 from gnomon.structure.symmetry import idealised, niggli
 
 MARGIN = 0.02
@@ -47,6 +48,7 @@ class Plan:
         elements: symbol to the ids of its structures; the first is the reference where it is the
             measured ground state.
         margin: eV/atom above the campaign's hull up to which it is complete.
+        references: of the campaign's formation energies, ``measured`` or ``fitted``.
     """
 
     scheme: str
@@ -54,6 +56,7 @@ class Plan:
     targets: tuple[Target, ...]
     elements: dict[str, tuple[str, ...]]
     margin: float = MARGIN
+    references: str = MEASURED
 
 
 def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
@@ -107,7 +110,7 @@ def plan(campaign: Campaign, top: int, margin: float = MARGIN) -> Plan:
         )
     every = Crystals.concatenate(chosen)
     first = np.sort(np.unique(every.ids.astype(str), return_index=True)[1])
-    return Plan(campaign.scheme, every[first], tuple(targets), ids, margin)
+    return Plan(campaign.scheme, every[first], tuple(targets), ids, margin, campaign.references)
 
 
 def _exact(key: str, campaign: Campaign) -> Crystals:

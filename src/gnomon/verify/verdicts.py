@@ -15,6 +15,7 @@ from gnomon.discover.placed import RELAXED_SYMPREC, Evaluated, Placed, place
 from gnomon.discover.rates import Rate, wilson
 from gnomon.evaluate import Status
 from gnomon.evaluate.measured import LevelError, measured
+from gnomon.evaluate.references import FITTED, fitted, references
 from gnomon.evaluate.scheme import difference
 from gnomon.hull.phases import SchemeMismatch
 from gnomon.structure.symmetry import space_group_symbol, space_groups
@@ -119,7 +120,10 @@ def assess(plan: Plan, rows: pa.Table, scheme: str) -> Verification:
                 f"energies of {other!r} and {scheme!r} cannot share a hull "
                 f"({difference(other, scheme)}): verify all phases in one scheme"
             )
-    placed = place(Evaluated.of(rows), scheme)
+    # a level that nobody fitted goes by its own elements
+    as_fitted = plan.references == FITTED and references(scheme) is not None
+    zero = fitted(scheme, plan.elements) if as_fitted else None
+    placed = place(Evaluated.of(rows), scheme, zero)
     failures = {
         row["id"]: f"{row['status']}: {row['message']}" if row["message"] else row["status"]
         for row in rows.select(["id", "status", "message"]).to_pylist()

@@ -1,12 +1,18 @@
 """Ranking by networks of other data: each on its own hull, whatever the scheme of the campaign."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gnomon.crystals import Crystals
-from gnomon.discover.prior import bundled_models, expected_e_above_hull
+from gnomon.discover.prior import WEIGHTS, above_own_hull, bundled_models, evidence, log_odds
+from gnomon.discover.screen import Verdicts, select
+from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.generate.registry import generator
 from gnomon.hull.phases import ON_HULL
-from gnomon.models import Predictions
+from gnomon.models import EnergyModel, Predictions
+from gnomon.structure.labels import prototype_labels
 
 CUBE = [
     Crystals.single(3 * np.eye(3), [29], [[0, 0, 0]]),
@@ -32,23 +38,85 @@ class Constant:
 def test_each_model_has_a_hull_of_its_own():
     """A shift of all energies of one model's compounds moves its hull along."""
     crystals = Crystals.concatenate([CUBE[2], CUBE[2]])
-    one, other = Constant([-0.10, -0.06]), Constant([-1.10, -1.14])
-    found = expected_e_above_hull([one, other], crystals)
-    np.testing.assert_allclose(found, [(0 + 0.04) / 2, (0.04 + 0) / 2], atol=1e-9)
+    for energies in ([-0.10, -0.06], [-1.10, -1.06]):
+        found = above_own_hull(Constant(energies), crystals)
+        np.testing.assert_allclose(found, [0.0, 0.04], atol=1e-9)
 
 
 def test_elements_lie_at_zero():
-    found = expected_e_above_hull([Constant([0.3, 0.2, 0.1])], Crystals.concatenate(CUBE))
+    found = above_own_hull(Constant([0.3, 0.2, 0.1]), Crystals.concatenate(CUBE))
     np.testing.assert_allclose(found, [0.3, 0.2, 0.1], atol=1e-9)
 
 
-def test_what_one_model_cannot_predict_has_no_rank():
-    found = expected_e_above_hull(
-        [Constant([-0.1, np.nan]), Constant([np.nan, -0.1])],
-        Crystals.concatenate([CUBE[2], CUBE[2]]),
+def test_what_a_model_cannot_predict_counts_as_far_above_its_hull():
+    crystals = Crystals.concatenate([CUBE[2], CUBE[2]])
+    unknown = Constant([-0.1, np.nan])
+    assert np.isnan(above_own_hull(unknown, crystals)).tolist() == [False, True]
+    assert evidence(crystals, np.zeros(2), [unknown])[:, -1].tolist() == [0.0, 1.0]
+
+
+def test_odds_grow_with_the_count_and_fall_with_energies():
+    crystals = Crystals.concatenate([CUBE[2], CUBE[2], CUBE[2]])
+    models = [Constant([-0.1, -0.1, 0.0]), Constant([-0.1, -0.1, 0.0])]
+    often, seldom, high = evidence(crystals, np.array([9.0, 1.0, 1.0]), models) @ WEIGHTS
+    assert often > seldom > high
+
+
+def candidates(system):
+    """Compounds that the prototypes give."""
+    chunks = generator("prototypes", system).generate(Crystals.empty())
+    crystals = Crystals.concatenate([chunk.crystals for chunk in chunks])
+    return crystals[(crystals.composition > 0).sum(axis=1) > 1]
+
+
+def chosen(crystals, odds, seed):
+    """Formulas and prototypes of the first 20."""
+    every = np.ones(len(crystals), dtype=bool)
+    selection = select(
+        crystals.ids,
+        -odds,
+        Verdicts(every, every, np.full(len(crystals), "", dtype=object)),
+        count=20,
+        random_share=0.2,
+        one_each=False,
+        rng=np.random.default_rng([seed, 1]),
     )
-    assert np.isnan(found).all()
-    assert np.isnan(expected_e_above_hull([Constant([np.nan])], CUBE[2])).all()
+    taken = crystals[np.array([how is not None for how in selection])]
+    assert len(taken) == 20
+    return set(zip(taken.reduced_formulas, prototype_labels(taken), strict=True))
+
+
+class Remembered:
+    """A model that predicts once, whatever it is asked."""
+
+    def __init__(self, model: EnergyModel, crystals: Crystals) -> None:
+        self.scheme, self.predictions = model.scheme, model.predict(crystals)
+
+    def predict(self, crystals: Crystals) -> Predictions:
+        return self.predictions
+
+
+@pytest.mark.parametrize(
+    ("system", "wanted"),
+    [
+        ("Na-Cl", [{("NaCl", "AB_cF8_225_a_b")}]),
+        ("Ti-O", [{("TiO2", "AB2_tP6_136_a_f"), ("TiO2", "AB2_tI12_141_a_e")}]),
+        ("Au-Cu", [{("CuAu", "AB_tP2_123_a_d")}, {("Cu3Au", "AB3_cP4_221_a_c")}]),
+    ],
+)
+def test_textbook_structures_are_among_the_first_twenty(system, wanted):
+    """Whether their own compositions are among the known crystals or left out of them."""
+    crystals = candidates(system)
+    models = [Remembered(model, crystals) for model in bundled_models()]
+    told = Occurrence.load()
+    known = told.known
+    for formula in {formula for any_of in wanted for formula, _ in any_of}:
+        known = known.without(formula)
+    for occurrence in (told, replace(told, known=known)):
+        odds = log_odds(crystals, occurrence, models)
+        for seed in (0, 1, 2):
+            found = chosen(crystals, odds, seed)
+            assert all(found & any_of for any_of in wanted)
 
 
 def rock_salt(cation: int, anion: int, a: float) -> Crystals:
@@ -78,6 +146,7 @@ def test_the_networks_in_the_package_prefer_rock_salt_to_rare_others(
             [[0, 0, 0], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]],
         ),
     ]
-    above = expected_e_above_hull(bundled_models(), Crystals.concatenate(candidates))
+    crystals = Crystals.concatenate(candidates)
+    above = np.mean([above_own_hull(model, crystals) for model in bundled_models()], axis=0)
     assert above[0] == min(above)
     assert above[2] > above[0] + 100 * ON_HULL

@@ -12,9 +12,10 @@ from jaxtyping import Float64, Shaped
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
-from gnomon.discover.prior import bundled_models, expected_e_above_hull
+from gnomon.discover.prior import bundled_models, log_odds
 from gnomon.discover.screen import Verdicts, screen, select
 from gnomon.discover.settings import CampaignConfig
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel, Predictions
 from gnomon.models.bundled import BUNDLED
@@ -32,6 +33,7 @@ class Ranking:
         n_labels: converged compounds that it learned from, or could have.
         predictions: of a network of the campaign's own; None without one.
         e_above_hull: predicted; None without such a network.
+        by_formula: whether compositions take turns.
     """
 
     merit: Float64[np.ndarray, " n"]
@@ -39,6 +41,7 @@ class Ranking:
     n_labels: int
     predictions: Predictions | None = None
     e_above_hull: Float64[np.ndarray, " n"] | None = None
+    by_formula: bool = True
 
 
 def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
@@ -66,7 +69,7 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
         )
         per_round = config.budget.per_round if trained else config.budget.first_round
         selection = select(
-            crystals.reduced_formulas,
+            crystals.reduced_formulas if ranking.by_formula else crystals.ids,
             ranking.merit,
             verdicts,
             count=max(0, min(per_round, left)),
@@ -139,9 +142,11 @@ def _rank(
     if n_labels < config.learn.min_labels:
         few = f"{n_labels} labels of the {config.learn.min_labels} that a network needs"
         if config.learn.prior:
-            above = expected_e_above_hull(bundled_models(), crystals)
-            names = " and ".join(BUNDLED)
-            return Ranking(_last(above), f"{names}, trained on other data: {few}", n_labels)
+            occurrence = Occurrence.load(config.learn.prototypes)
+            merit = -log_odds(crystals, occurrence, bundled_models())
+            names = ", ".join([config.learn.prototypes, *BUNDLED])
+            said = f"{names}, which learned from other data: {few}"
+            return Ranking(merit, said, n_labels, by_formula=False)
         lineage = campaign.lineage.select(["id", "score"]).to_pylist()
         score = {row["id"]: row["score"] or 0.0 for row in lineage}
         merit = -np.array([score[key] for key in ids], dtype=np.float64)

@@ -18,6 +18,7 @@ from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.references import FITTED, fitted
 from gnomon.evaluate.registry import make_evaluator
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.run.deadline import OutOfTimeError, until
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.stamp import now
@@ -107,6 +108,8 @@ def discover(
             with until(deadline + GRACE):
                 inputs = read_inputs(config.generate, listener)  # what fails here begins nothing
                 _check_fitted(config, evaluators)
+                if config.learn.prior:
+                    Occurrence.load(config.learn.prototypes)
                 begin(store, config, [one.scheme for one in evaluators])
                 listener = _logging(store, listener)
                 campaign, ending = Campaign(store), ""

@@ -1,23 +1,45 @@
-"""Ranking before a campaign has labels of its own: what networks trained on other data expect.
+"""Ranking before a campaign has labels of its own: what known crystals and networks let expect.
 
-Their energies are of another scheme than the campaign's, so they never meet: each network measures
-all candidates against the hull of its own predictions, the elements at zero, and only the order
-that comes of it is used.  The composition network says which formulas are promising, the structural
-one also which structures; the mean of their energies above the hull counts.
+The log odds that a candidate is a stable phase are a weighted sum of
+
+    log(1 + count), how often its prototype occurs in known crystals of like elements,
+    the number of its elements,
+    whether it is a salt whose charges do not balance,
+    tanh(E / 0.1 eV/atom) for each network in the package.
+
+E is the energy above the hull of the network's own predictions, the elements at zero: networks are
+of other energy schemes than the campaign, which never meet.  Their energies say little of crystals
+far above the hull, which the hyperbolic tangent takes for equal.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
+from gnomon.chemistry.oxidation import IONIC, oxidation_states
 from gnomon.crystals import Crystals
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import Phases, missing_elements
 from gnomon.models import EnergyModel
 from gnomon.models.bundled import BUNDLED
+from gnomon.structure.labels import PrototypeLabel, prototype_label
+from gnomon.structure.protostructures import protostructure
+
+WEIGHTS = np.array([1.0, -2.4, -1.2, -1.2, -1.2])
+"""Of the columns of ``evidence``: the most likely ones on systems of the Materials Project whose
+formulas' hashes are below 75, ``python benchmarks/first_tries.py --fit``, rounded."""
+
+SCALE = 0.1
+"""eV/atom."""
+
+AGAIN = np.log(10)
+"""What each further candidate of one prototype with the same elements loses: as a rule it relaxes
+into the same crystal as the one before."""
 
 
 def bundled_models() -> list[EnergyModel]:
@@ -28,17 +50,63 @@ def bundled_models() -> list[EnergyModel]:
     return [load_model(name) for name in BUNDLED]
 
 
-def expected_e_above_hull(
-    models: Sequence[EnergyModel], crystals: Crystals
+def log_odds(
+    crystals: Crystals, occurrence: Occurrence, models: Sequence[EnergyModel]
 ) -> Float64[np.ndarray, " n"]:
-    """Mean over models of the energy above the hull of the model's own predictions, eV/atom.
+    """Log odds that each is a stable phase, up to a constant: higher is better.
 
-    NaN for a crystal that a model cannot predict.
+    Args:
+        crystals: n candidates, as proposed.
+        occurrence: of prototypes in known crystals.
+        models: the networks in the package.
     """
-    return np.mean([_above_own_hull(model, crystals) for model in models], axis=0)
+    labels = labels_of(crystals)
+    counts = np.array([occurrence.count(label) for label in labels], dtype=np.float64)
+    odds = evidence(crystals, counts, models) @ WEIGHTS
+    turns: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    for i in np.argsort(-odds, kind="stable").tolist():
+        kind = labels[i].text, tuple(labels[i].elements.tolist())
+        odds[i] -= AGAIN * turns[kind]
+        turns[kind] += bool(kind[0])
+    return odds
 
 
-def _above_own_hull(model: EnergyModel, crystals: Crystals) -> Float64[np.ndarray, " n"]:
+def labels_of(crystals: Crystals) -> list[PrototypeLabel]:
+    """The prototype of each."""
+    return [prototype_label(protostructure(crystal)) for crystal in crystals]
+
+
+def evidence(
+    crystals: Crystals, counts: Float64[np.ndarray, " n"], models: Sequence[EnergyModel]
+) -> Float64[np.ndarray, "n c"]:
+    """What speaks for and against each candidate, in the columns of ``WEIGHTS``.
+
+    Args:
+        crystals: n candidates.
+        counts: how often the prototype of each occurs.
+        models: the networks; what one cannot predict counts as far above its hull.
+    """
+    n_elements = (crystals.composition > 0).sum(axis=1)
+    columns = [np.log1p(counts), n_elements, unbalanced(crystals)]
+    for model in models:
+        above = above_own_hull(model, crystals)
+        columns.append(np.where(np.isfinite(above), np.tanh(above / SCALE), 1.0))
+    return np.column_stack(columns).astype(np.float64)
+
+
+def unbalanced(crystals: Crystals) -> Bool[np.ndarray, " n"]:
+    """Which hold an element that makes no metals, in amounts that no common states balance."""
+    return np.array(
+        [
+            any(z in IONIC for z, _ in counts) and oxidation_states(counts) is None
+            for counts in crystals.reduced_counts
+        ],
+        dtype=bool,
+    )
+
+
+def above_own_hull(model: EnergyModel, crystals: Crystals) -> Float64[np.ndarray, " n"]:
+    """Energy above the hull of the model's own predictions, eV/atom; NaN where it has none."""
     energies = model.predict(crystals).median
     sure = np.flatnonzero(np.isfinite(energies))
     above = np.full(len(crystals), np.nan)

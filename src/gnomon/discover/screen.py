@@ -116,7 +116,7 @@ def _close(reason: Shaped[np.ndarray, " n"], closed: Any, why: str) -> None:
 
 
 def select(
-    formulas: Sequence[str] | Shaped[np.ndarray, " n"],
+    groups: Sequence[str] | Shaped[np.ndarray, " n"],
     merit: Float64[np.ndarray, " n"],
     verdicts: Verdicts,
     *,
@@ -128,42 +128,42 @@ def select(
     """Choose candidates: ``"ranked"``, ``"random"`` or None for each (object array).
 
     Args:
-        formulas: (n,), reduced formulas.
+        groups: (n,), what each belongs to: its reduced formula, or its id where none take turns.
         merit: (n,), lower is better, such as the predicted e_above_hull.
         verdicts: of ``screen``.
         count: how many to choose in all.
         random_share: share of the chosen drawn at random among the eligible.
-        one_each: take only the best of each composition; otherwise all compositions in turn, the
-            best of each first, until the count is reached.
+        one_each: take only the best of each group; otherwise all groups in turn, the best of each
+            first, until the count is reached.
         rng: source of the random draw.
     """
     # the baseline is in proportion to what is ranked, and never all there is
     most = min(count, max(1, round(count * (1.0 - random_share))))
-    n_ranked = len(_best(formulas, merit, verdicts.kept, one_each)[:most])
+    n_ranked = len(_best(groups, merit, verdicts.kept, one_each)[:most])
     n_random = round(n_ranked * random_share / (1.0 - random_share))
     n_random = min(n_random, count - n_ranked, int(verdicts.eligible.sum()))
     selection = np.full(len(merit), None, dtype=object)
     # drawn first, so that the baseline does not depend on the ranking
     selection[rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)] = "random"
     free = verdicts.kept & np.array([how is None for how in selection], dtype=bool)
-    selection[_best(formulas, merit, free, one_each)[:n_ranked]] = "ranked"
+    selection[_best(groups, merit, free, one_each)[:n_ranked]] = "ranked"
     return selection
 
 
 def _best(
-    formulas: Sequence[str] | Shaped[np.ndarray, " n"],
+    groups: Sequence[str] | Shaped[np.ndarray, " n"],
     merit: Float64[np.ndarray, " n"],
     free: Bool[np.ndarray, " n"],
     one_each: bool,
 ) -> Int64[np.ndarray, " k"]:
-    """Indices of the free candidates, the best of every composition before any second-best."""
+    """Indices of the free candidates, the best of every group before any second-best."""
     rows = np.flatnonzero(free)
     rows = rows[np.argsort(merit[rows], kind="stable")]
     turns = np.zeros(len(rows), dtype=np.int64)
     seen: dict[str, int] = {}
     for k, i in enumerate(rows.tolist()):
-        turns[k] = seen.get(formulas[i], 0)
-        seen[formulas[i]] = int(turns[k]) + 1
+        turns[k] = seen.get(groups[i], 0)
+        seen[groups[i]] = int(turns[k]) + 1
     if one_each:
         return rows[turns == 0]
     return rows[np.argsort(turns, kind="stable")]

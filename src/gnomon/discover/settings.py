@@ -30,6 +30,7 @@ from gnomon.discover.screen import ScreenConfig
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.generate.registry import GENERATORS
 from gnomon.run.registry import closest
 
@@ -84,8 +85,14 @@ class LearnConfig(BaseModel):
     )
     prior: bool = Field(
         default=True,
-        description="until then, rank by the networks in the package, which learned from DFT of "
-        "the Materials Project; otherwise by the generators' own preference",
+        description="until then, rank by what known crystals of like elements look like and by "
+        "the networks in the package, which learned from DFT of the Materials Project; otherwise "
+        "by the generators' own preference",
+    )
+    prototypes: str = Field(
+        default=KNOWN_PROTOTYPES,
+        description="how often prototypes occur in known crystals, for that rank: the one in the "
+        "package, or a file of `gnomon model train prototypes`",
     )
 
 

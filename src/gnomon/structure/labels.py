@@ -13,6 +13,7 @@ prototype may be another one of these.  Mirror images in space groups that diffe
 keep labels that differ.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from gnomon.structure.symmetry import SYMPREC, space_group_symbol
 FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
 """Last space group of each crystal family, and its letter in Pearson's symbol."""
 
+Groups = tuple[tuple[int, ...], ...]
+"""Species, those of the same amount and letters together."""
+
 
 @dataclass(frozen=True)
 class PrototypeLabel:
@@ -41,10 +45,23 @@ class PrototypeLabel:
         text: such as ``AB3_cP4_221_a_c``; empty where spglib finds no symmetry.
         elements: (m,), atomic numbers of A, B, ...; where species are equivalent (both of rock
             salt), the lower atomic number comes first.
+        ways: the letterings that give this text; in each the elements in groups, of which those
+            that have the same amount and letters may change places.
     """
 
     text: str
     elements: Int64[np.ndarray, " m"]
+    ways: tuple[Groups, ...]
+
+    @property
+    def orders(self) -> Int64[np.ndarray, "k m"]:
+        """The elements in every order that gives this text: both of rock salt, one of fluorite."""
+        found = {
+            tuple(itertools.chain.from_iterable(groups))
+            for way in self.ways
+            for groups in itertools.product(*map(itertools.permutations, way))
+        }
+        return np.array(sorted(found), dtype=np.int64)
 
 
 def prototype_labels(crystals: Crystals, symprec: float = SYMPREC) -> Shaped[np.ndarray, " n"]:
@@ -61,17 +78,20 @@ def prototype_labels(crystals: Crystals, symprec: float = SYMPREC) -> Shaped[np.
 def prototype_label(structure: Protostructure) -> PrototypeLabel:
     """The label of these Wyckoff positions."""
     if structure.space_group == 0:
-        return PrototypeLabel("", structure.elements)
+        return PrototypeLabel("", structure.elements, ())
     amounts = structure.amounts // np.gcd.reduce(structure.amounts)
     pearson = pearson_symbol(structure.space_group, structure.conventional_atoms)
     orbits = [tuple(letters.tolist()) for letters in structure.orbits]
-    text, order = anonymous_label(structure.space_group, pearson, amounts.tolist(), orbits)
-    return PrototypeLabel(text, structure.elements[order])
+    text, ways = anonymous_label(structure.space_group, pearson, amounts.tolist(), orbits)
+    z = structure.elements.tolist()
+    named = sorted({tuple(tuple(z[i] for i in group) for group in way) for way in ways})
+    elements = np.array(list(itertools.chain.from_iterable(named[0])), np.int64)
+    return PrototypeLabel(text, elements, tuple(named))
 
 
 def anonymous_label(
     space_group: int, pearson: str, amounts: Sequence[int], orbits: Sequence[Sequence[int]]
-) -> tuple[str, list[int]]:
+) -> tuple[str, list[Groups]]:
     """The label of species with these amounts and letters, and the species in its order.
 
     Args:
@@ -79,22 +99,27 @@ def anonymous_label(
         pearson: Pearson symbol.
         amounts: of each species in the reduced formula.
         orbits: of each species the letters of its orbits, as positions in ``LETTERS``.
+
+    Returns:
+        The label, and the species for each lettering that gives it.
     """
-    best: list[tuple[int, tuple[int, ...], int]] | None = None
+    ways = []
     for new in distinct_relabellings(space_group, map(np.asarray, orbits)).tolist():
-        species = sorted(
-            (amount, tuple(sorted(new[letter] for letter in letters)), i)
-            for i, (amount, letters) in enumerate(zip(amounts, orbits, strict=True))
-        )
-        if best is None or [s[:2] for s in species] < [s[:2] for s in best]:
-            best = species
-    assert best is not None  # the identity is among the relabellings
+        lettered = [tuple(sorted(new[letter] for letter in letters)) for letters in orbits]
+        ways.append(list(zip(amounts, lettered, strict=True)))
+    best = min(sorted(way) for way in ways)
     formula = "".join(
         chr(ord("A") + i) + (str(amount) if amount > 1 else "")
-        for i, (amount, _, _) in enumerate(best)
+        for i, (amount, _) in enumerate(best)
     )
-    positions = "_".join(_written(letters) for _, letters, _ in best)
-    return f"{formula}_{pearson}_{space_group}_{positions}", [i for *_, i in best]
+    positions = "_".join(_written(letters) for _, letters in best)
+    kinds = list(dict.fromkeys(best))
+    groups = [
+        tuple(tuple(i for i, one in enumerate(way) if one == kind) for kind in kinds)
+        for way in ways
+        if sorted(way) == best
+    ]
+    return f"{formula}_{pearson}_{space_group}_{positions}", groups
 
 
 def pearson_symbol(space_group: int, conventional_atoms: int) -> str:

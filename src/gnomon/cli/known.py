@@ -1,0 +1,128 @@
+"""`gnomon model train substitution` and `prototypes`: what known crystals show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from gnomon.cli.options import Output, Section
+from gnomon.cli.shared import Strict, Structures, numbers, place, read_crystals
+from gnomon.generate.prototypes.learning import (
+    LikenessConfig,
+    known_crystals,
+    learn_likeness,
+    likelihood,
+)
+from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.generate.substitution.model import SubstitutionModel
+from gnomon.generate.substitution.tables import write_table
+from gnomon.generate.substitution.training import compare, ion_pairs, label, log_likelihood
+from gnomon.generate.substitution.training import train as fit
+from gnomon.learn.split import SplitConfig, formula_hashes
+from gnomon.run.files import sha256_of
+from gnomon.run.listener import Listener
+from gnomon.run.stamp import stamp
+
+
+def substitution(
+    data: Structures,
+    listener: Listener,
+    *,
+    out: Annotated[Path, place(".json")] = Path("substitution.json"),
+    l2: float = 1.0,
+    source: str | None = None,
+    strict: Strict = False,
+) -> Output:
+    """Learn which ions replace each other from crystals that share a prototype.
+
+    Formulas whose hash is below 75 train, 75 to 84 measure the likelihood.
+
+    Args:
+        out: table of weights (JSON).
+        l2: strength of the penalty.
+        source: where the crystals are from, for the file.
+
+    Example: gnomon model train substitution crystals.parquet --out mine.json
+    """
+    crystals = read_crystals(data, strict).crystals
+    hashes, split = formula_hashes(crystals.reduced_formulas), SplitConfig()
+    held = (hashes >= split.train_below) & (hashes < split.validate_below)
+    training = label(crystals[hashes < split.train_below], listener=listener)
+    validation = label(crystals[held], listener=listener)
+    model = fit(training, l2)
+    ours, theirs = compare(model, SubstitutionModel.pymatgen("hautier"), validation)
+    every = log_likelihood(model, validation.with_ions(frozenset(model.species)))
+    likelihoods = {
+        "common ions, this table": asdict(ours),
+        "common ions, published table": asdict(theirs),
+        "all ions, this table": asdict(every),
+    }
+    facts = {
+        "crystals": len(training.ions),
+        "crystals left out": len(training.skipped),
+        "pairs of crystals": ion_pairs(training).crystal_pairs,
+        "species": len(model.species),
+        "l2": l2,
+        "held out, per pair": likelihoods,
+    }
+    provenance = {
+        "method": "maximum likelihood with L2, Hautier et al., Inorg. Chem. 50, 656 (2011)",
+        **_origin(data, source),
+        **facts,
+    }
+    write_table(out, model, provenance)
+    return Output(facts, ([{"pairs held out": name, **row} for name, row in likelihoods.items()],))
+
+
+def prototypes(
+    data: Structures,
+    config: Annotated[LikenessConfig, Section()],
+    listener: Listener,
+    *,
+    out: Annotated[Path, place(".gnomon")] = Path("prototypes.gnomon"),
+    e_above_hull: float = 0.03,
+    source: str | None = None,
+    strict: Strict = False,
+) -> Output:
+    """Learn how often prototypes occur, and with which elements, from known crystals.
+
+    Formulas whose hash is below 75 train, 75 to 84 measure the likelihood.
+
+    Args:
+        out: counts of prototypes and likeness of elements.
+        e_above_hull: highest of a crystal that counts, where the data has such a column, eV/atom.
+        source: where the crystals are from, for the file.
+
+    Example: gnomon model train prototypes crystals.parquet --out mine.gnomon
+    """
+    found = read_crystals(data, strict)
+    low = ~(numbers(found.rows, "e_above_hull") > e_above_hull)
+    crystals, split = found.crystals[low], SplitConfig()
+    training, held = split.masks(crystals.reduced_formulas)
+    known = known_crystals(crystals[training], listener)
+    if not len(known):
+        raise ValueError(f"no crystal in {', '.join(data)} has two to five elements and symmetry")
+    likeness = learn_likeness(known, config)
+    measured = likelihood(known, likeness, known_crystals(crystals[held], listener))
+    facts: dict[str, Any] = {
+        "crystals": len(known),
+        "prototypes": len(known.labels),
+        "e_above_hull": e_above_hull,
+        "held out": asdict(measured),
+    }
+    card = {**_origin(data, source), **config.model_dump(), **facts}
+    Occurrence(known, likeness, known.frequency, card).save(out)
+    row = {name: value for name, value in facts.items() if name != "held out"}
+    return Output(card, ([row | asdict(measured)],), (f"counts: {out}",))
+
+
+def _origin(data: list[str], source: str | None) -> dict[str, Any]:
+    """Where something was learned from, when and with what."""
+    files = [Path(name) for name in data if Path(name).is_file()]
+    return {
+        "source": source or "not stated",
+        "files": {path.name: sha256_of(path) for path in files},
+        "split": "reduced formula, MD5 modulo 100: below 75 train, 75 to 84 held out",
+        **stamp(),
+    }

@@ -1,0 +1,167 @@
+"""How often prototypes occur in known crystals of like elements.
+
+A known crystal is a prototype's label and the elements on its positions.  For a candidate of the
+same label, element z_i where the known crystal k has k_i, it counts as
+
+    w_k = product over i of p(z_i | k_i) / p(z_i),
+
+with p(z | k) the learned probability that element z stands where a crystal of the same prototype
+has element k, and p(z) how often z occurs: a kernel estimate of a density over elements (Aitchison
+and Aitken, Biometrika 63, 413 (1976)).  The sum of w over the known crystals of the label says how
+often the prototype occurs in this chemistry.  Radii, electronegativities and valences come in
+through p(z | k) (``learning``).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped, UInt8
+
+from gnomon.elements import MAX_Z, reduced_formula
+from gnomon.structure.labels import PrototypeLabel
+
+BUNDLED = "prototypes-1"
+"""What comes in the package, learned from the Materials Project; its card says from what."""
+
+KIND = "prototypes"
+
+MAX_SPECIES = 5
+"""Most elements of a crystal that is counted: those that are alike are tried in all orders."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Known crystals, each by its prototype and the elements on it.
+
+    Attributes:
+        labels: of prototypes (``gnomon.structure.labels``), distinct.
+        of: (k,), the label of each crystal, as a position in ``labels``.
+        species: (k, ``MAX_SPECIES``), atomic numbers in the order of the label, 0 beyond.
+    """
+
+    labels: tuple[str, ...]
+    of: Int64[np.ndarray, " k"]
+    species: UInt8[np.ndarray, "k s"]
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.of)
+
+    @cached_property
+    def by_label(self) -> dict[str, Int64[np.ndarray, " _"]]:
+        """The crystals of each label."""
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, i in enumerate(self.of.tolist()):
+            rows[self.labels[i]].append(row)
+        return {label: np.array(found, np.int64) for label, found in rows.items()}
+
+    @cached_property
+    def reduced_formulas(self) -> Shaped[np.ndarray, " k"]:
+        """Of the crystals."""
+        amounts = [
+            [int(n or 1) for n in re.findall("[A-Z]([0-9]*)", label.partition("_")[0])]
+            for label in self.labels
+        ]
+        rows = zip(self.species.tolist(), self.of.tolist(), strict=True)
+        counts = [tuple(sorted(zip(zs, amounts[i], strict=False))) for zs, i in rows]
+        return np.array([reduced_formula(c) for c in counts], dtype=object)
+
+    def without(self, reduced_formula: str) -> Known:
+        """The crystals of other compositions."""
+        rows = self.reduced_formulas != reduced_formula
+        return Known(self.labels, self.of[rows], self.species[rows])
+
+    @cached_property
+    def frequency(self) -> Float64[np.ndarray, " 119"]:
+        """Share of each element among all positions, one more counted of each."""
+        n = np.bincount(self.species[self.species > 0], minlength=MAX_Z + 1) + 1.0
+        n[0] = 0.0
+        return np.asarray(n / n.sum(), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrence:
+    """Counts prototypes in known crystals, weighed by the likeness of elements.
+
+    Attributes:
+        known: the crystals.
+        likeness: (119, 119), entry (z, k) is p(z | k); columns sum to 1.
+        frequency: (119,), p(z).
+        card: what it was learned from, for people to read.
+    """
+
+    known: Known
+    likeness: Float64[np.ndarray, "119 119"]
+    frequency: Float64[np.ndarray, " 119"]
+    card: dict[str, Any]
+
+    def count(self, label: PrototypeLabel) -> float:
+        """How often a prototype occurs with such elements; 0 for more than ``MAX_SPECIES``."""
+        rows = self.known.by_label.get(label.text)
+        if rows is None:
+            return 0.0
+        orders = label.orders
+        species = self.known.species[rows, : orders.shape[1]]
+        return float(self._ratio[orders[:, None], species].prod(axis=2).sum())
+
+    @cached_property
+    def _ratio(self) -> Float64[np.ndarray, "119 119"]:
+        ratio = np.zeros_like(self.likeness)
+        ratio[1:] = self.likeness[1:] / self.frequency[1:, None]
+        return ratio
+
+    def save(self, path: Path) -> None:
+        """Write everything to a file, which appears whole or not at all."""
+        from gnomon.learn.model_file import write_model_file  # loads JAX
+
+        arrays = {
+            "labels": np.frombuffer(zlib.compress("\n".join(self.known.labels).encode()), np.uint8),
+            "of": self.known.of.astype(np.uint16),
+            "species": self.known.species,
+            "likeness": self.likeness.astype(np.float16),
+            "frequency": self.frequency,
+        }
+        write_model_file(path, {"kind": KIND, "card": self.card}, arrays)
+
+    @classmethod
+    @cache
+    def load(cls, name_or_path: str | Path = BUNDLED) -> Occurrence:
+        """What ``save`` wrote, or the one in the package by its name.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is no file of this kind.
+        """
+        from gnomon.learn.model_file import ModelFileError, read_model_file  # loads JAX
+
+        file = read_model_file(_path(name_or_path))
+        if file.about.get("kind") != KIND:
+            raise ModelFileError(
+                f"{file.path} holds no counts of prototypes but a model of the kind "
+                f"{file.about.get('kind')}: `gnomon model train prototypes` makes one"
+            )
+        arrays = {name.strip("[']"): array for name, array in file.arrays.items()}
+        labels = zlib.decompress(arrays["labels"].tobytes()).decode().split("\n")
+        known = Known(tuple(labels), arrays["of"].astype(np.int64), arrays["species"])
+        likeness = arrays["likeness"].astype(np.float64)
+        return cls(known, likeness, arrays["frequency"], file.about["card"])
+
+
+def _path(name_or_path: str | Path) -> Path:
+    if str(name_or_path) != BUNDLED:
+        if not Path(name_or_path).is_file():
+            raise FileNotFoundError(
+                f"no file {name_or_path}: name {BUNDLED}, or a file of "
+                "`gnomon model train prototypes`"
+            )
+        return Path(name_or_path)
+    return Path(str(resources.files("gnomon.generate.prototypes") / f"data/{BUNDLED}.gnomon"))

@@ -9,13 +9,13 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Array, Bool, Float, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.io.labels import Labels
 from gnomon.io.objects import as_crystals
-from gnomon.potential.batch import Shape, batches
+from gnomon.potential.batch import AtomBatch, Shape, batches
 from gnomon.potential.card import PotentialCard
 from gnomon.potential.checkpoint import load
 from gnomon.potential.network import Potential, energy_forces_stress
@@ -85,9 +85,21 @@ class LoadedPotential:
             found.put(crystals.offsets, chosen, answer)
         return found
 
+    def energies(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
+        """Energies alone of crystals of known elements, eV: a third of what labels cost."""
+        found = np.full(len(crystals), np.nan)
+        for chosen, batch in batches(crystals, self.cutoff, CAPACITY):
+            found[chosen] = np.asarray(_energies(self.potential, batch))[: len(chosen)]
+        return found
+
 
 compiled = eqx.filter_jit(energy_forces_stress)
 """``energy_forces_stress``, compiled once for each network and shape."""
+
+
+@eqx.filter_jit
+def _energies(potential: Potential, batch: AtomBatch) -> Float[Array, " crystals"]:
+    return potential.energies(batch, batch.vectors())
 
 
 def load_potential(name_or_path: str, *, listener: Listener = SILENT) -> LoadedPotential:

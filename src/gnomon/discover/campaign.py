@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Float64
 
-from gnomon.discover.closure import Closure, MarginConfig, Undecided, closure
+from gnomon.discover.closure import Closure, MarginConfig, Undecided, closure, expected_energies
 from gnomon.discover.finds import Find, Phase
 from gnomon.discover.inputs import Doubt
 from gnomon.discover.level import Level
@@ -49,7 +51,7 @@ HULL = pa.schema(
 """Columns of hull.parquet: every converged phase of each level and its place on that one's hull."""
 
 FOLLOWING = {
-    "evaluations": ("all_evaluations", "levels", "closures"),
+    "evaluations": ("all_evaluations", "levels", "closures", "expected_energies"),
     "lineage": ("levels", "closures"),
 }
 """What follows from a table."""
@@ -218,10 +220,13 @@ class Campaign:
         holding = (one for one in reversed(self.levels) if one.placed.compound.any())
         return next(holding, self.levels[0])
 
-    def teacher(self, min_labels: int) -> Level:
-        """The last level with so many compounds: networks learn from its labels, never from two."""
-        taught = (one for one in reversed(self.levels) if one.placed.compound.sum() >= min_labels)
-        return next(taught, self.levels[0])
+    @cached_property
+    def expected_energies(self) -> Float64[np.ndarray, " n"]:
+        """Formation energies, at the level that answers, of all phases that level 0 placed.
+
+        As evaluated there, or else as expected (``gnomon.discover.closure``): what networks learn.
+        """
+        return expected_energies(self.levels[: self.answers.number + 1])
 
     @cached_property
     def closures(self) -> tuple[Closure, ...]:

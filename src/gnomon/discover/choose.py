@@ -135,8 +135,7 @@ def _rank(
     left: int,
 ) -> Ranking:
     """Train on all labels and predict; before there are enough, by networks of other data."""
-    placed = campaign.teacher(config.learn.min_labels).placed
-    n_labels = int(placed.compound.sum())
+    n_labels = int(campaign.level(0).placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     if n_labels < config.learn.min_labels:
@@ -156,7 +155,9 @@ def _rank(
     sure = predictions.predicted
     above = np.full(len(crystals), np.nan)
     if sure.any():
-        above[sure] = placed.hull.e_above_hull(crystals.composition[sure], predictions.median[sure])
+        above[sure] = campaign.hull.e_above_hull(
+            crystals.composition[sure], predictions.median[sure]
+        )
     return Ranking(_last(above), model, n_labels, predictions, above)
 
 
@@ -168,20 +169,20 @@ def _last(above: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
 def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str, EnergyModel]:
     """An ensemble from the campaign's own labels: crystals as proposed and as relaxed.
 
-    A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.
+    A candidate is met unrelaxed, so the network learns the energy that a crystal relaxes to.  Its
+    labels are energies of the level that answers; of phases that this has not decided, those that
+    it is expected to find: few are decided, and all near the hull.
     """
     from gnomon.models.ensemble import train_into
     from gnomon.models.structural.train import TrainConfig, train
 
-    level = campaign.teacher(config.learn.min_labels)
-    placed = level.placed
-    labels = placed.formation_energy_per_atom
+    placed, labels = campaign.level(0).placed, campaign.expected_energies
     at = pc.index_in(pa.array(placed.found.ids, pa.string()), campaign.crystals["id"])
     data = Labelled(
         Crystals.concatenate([from_arrow(campaign.crystals.take(at)), placed.found.relaxed]),
         np.concatenate([labels, labels]),
         name=f"{config.name}, rounds 0 to {number - 1}",
-        scheme=level.scheme,
+        scheme=campaign.scheme,
     )
     with campaign.store.making(campaign.store.model_name(number)) as path:
         model = train_into(path, train, data, TrainConfig.small(seed=config.seed))

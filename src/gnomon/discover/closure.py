@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 
 from gnomon.discover.finds import Phase
 from gnomon.discover.level import Level
-from gnomon.discover.placed import in_ground_state
+from gnomon.discover.placed import Placed, in_ground_state
 from gnomon.hull.phases import atom_fractions
 
 REACH = (0.2, 0.1)
@@ -147,20 +147,19 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
             failed,
             missing,
         )
-    found = _places(pairs, below)
-    energies = level.placed.formation_energy_per_atom[[row_of[phase.id] for phase in pairs]]
-    differences = energies - _energies(pairs)
+    found = _places(below.placed, _rows(pairs, below))
+    differences = level.placed.formation_energy_per_atom[_rows(pairs, level)]
+    differences = differences - below.placed.formation_energy_per_atom[_rows(pairs, below)]
     errors = np.abs(differences - smoothed(found, found, differences, itself=False))
     errors = errors[[len(phase.elements) > 1 for phase in pairs]]
     margin = config.first_margin
     if len(errors) >= config.min_differences:
         measured = float(np.quantile(errors, config.quantile, method="higher"))
         margin = max(config.min_margin, measured)
-    phases = [rows[0] for rows in groups]
-    energies = _energies(phases) + smoothed(_places(phases, below), found, differences)
-    expected = level.hull.e_above_hull(
-        below.hull.phases.composition[_rows(phases, below)], energies
-    )
+    rows_at = _rows([rows[0] for rows in groups], below)
+    energies = below.placed.formation_energy_per_atom[rows_at]
+    energies = energies + smoothed(_places(below.placed, rows_at), found, differences)
+    expected = level.hull.e_above_hull(below.hull.phases.composition[rows_at], energies)
     left = [
         Undecided(rows[0], reason, float(above))
         for rows, above in zip(groups, expected, strict=True)
@@ -178,6 +177,25 @@ def _reason(rows: Sequence[Phase], above: float, margin: float) -> str:
         return "stable at the level below"
     known = any(phase.known for phase in rows) and len(rows[0].elements) > 1
     return "known compound" if known else ""
+
+
+def expected_energies(levels: Sequence[Level]) -> Float64[np.ndarray, " n"]:
+    """Formation energies at the last of these levels of the n phases that level 0 placed, eV/atom.
+
+    As evaluated where the level holds them, else as expected.
+
+    Args:
+        levels: from level 0 on.
+    """
+    first = levels[0].placed
+    at = _places(first, np.arange(len(first.found.ids)))
+    energies = first.formation_energy_per_atom.copy()
+    for level in levels[1:]:
+        rows = np.array([first.row_of[key] for key in level.placed.found.ids], dtype=np.int64)
+        measured = level.placed.formation_energy_per_atom
+        energies += smoothed(at, at[rows], measured - energies[rows])
+        energies[rows] = measured
+    return energies
 
 
 def smoothed(
@@ -220,12 +238,7 @@ def _rows(phases: Sequence[Phase], level: Level) -> Int64[np.ndarray, " n"]:
     return np.array([level.placed.row_of[phase.id] for phase in phases], dtype=np.int64)
 
 
-def _places(phases: Sequence[Phase], level: Level) -> Float64[np.ndarray, "n k"]:
+def _places(placed: Placed, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n k"]:
     """Atom fractions and distances to the hull, in units of ``REACH``."""
-    fractions = atom_fractions(level.hull.phases.composition[_rows(phases, level)])
-    above = np.array([phase.e_above_hull for phase in phases], dtype=np.float64)
-    return np.column_stack([fractions / REACH[0], above / REACH[1]])
-
-
-def _energies(phases: Sequence[Phase]) -> Float64[np.ndarray, " n"]:
-    return np.array([phase.formation_energy_per_atom for phase in phases], dtype=np.float64)
+    fractions = atom_fractions(placed.hull.phases.composition[rows])
+    return np.column_stack([fractions / REACH[0], placed.e_above_hull[rows] / REACH[1]])

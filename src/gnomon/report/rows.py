@@ -62,7 +62,8 @@ class RoundRow:
 
     Attributes:
         mean_error: mean |predicted - evaluated| formation energy of the candidates of the round
-            that were evaluated, eV/atom; None where none was predicted.
+            that were evaluated, eV/atom, at the level that answers (or as expected there); None
+            where none was predicted.
         n_compared: how many those are.
     """
 
@@ -151,8 +152,8 @@ def screening_counts(campaign: Campaign) -> list[tuple[str, int]]:
 
 def round_rows(campaign: Campaign) -> list[RoundRow]:
     """What ranked each round, and how far off its predictions were."""
-    placed = campaign.level(0).placed
-    energies = dict(zip(placed.found.ids, placed.formation_energy_per_atom.tolist(), strict=True))
+    ids = campaign.level(0).placed.found.ids
+    energies = dict(zip(ids, campaign.expected_energies.tolist(), strict=True))
     predicted = campaign.screening.filter(pc.is_valid(campaign.screening[PREDICTED]))
     errors: dict[int, list[float]] = {}
     for row in rows_with(predicted.select(["id", "round", PREDICTED]), "id", energies):

@@ -28,6 +28,9 @@ from gnomon.report.files import doubts_table, phases_table, stable_table, write_
 from gnomon.report.page import render_html
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError, write_json
+from tests.test_discover import few  # noqa: F401
+from tests.test_levels import Better
+from tests.test_levels import run as run_levels
 
 HOSTILE = "<script>alert('x')</script>"
 """A text that must never reach the page as markup."""
@@ -474,6 +477,30 @@ def test_error_and_probability_are_the_same_wherever_they_stand(
     others = [report.about[p.id] for p in report.near if p.e_above_hull > ON_HULL]
     assert others
     assert all(other.probability < row["probability_stable"] for other in others)
+
+
+@pytest.mark.usefixtures("few")
+def test_levels_stand_on_the_page_as_they_are_told(tmp_path: Path) -> None:
+    run_levels(tmp_path, Better("better"), budget__rounds=1)
+    found = Campaign(tmp_path)
+    report = build_report(found)
+    assert found.finds
+    assert "new stable phase" in report.headline
+    assert report.headline.endswith("predicted by fast and confirmed at better.")
+    assert report.told[0] == "fast screens; better decides"
+    (closure,) = found.closures
+    assert report.told[1] == f"better: {closure}"
+    text = text_of(render_html(report))
+    for line in (report.headline, *report.told, str(closure)):
+        assert line in text
+    assert "Above the hull of fast" in text
+    assert "Above the hull of better" in text
+    assert f"screens fast {len(found.level(0).evaluations)} " in text
+    assert f"decides better {len(found.level(1).evaluations)} " in text
+    for row, find in zip(stable_table(report).to_pylist(), found.finds, strict=True):
+        below, own = row["e_above_hull_at_each_level"].split("; ")
+        assert below.startswith("fast: ")
+        assert own == f"better: {find.e_above_hull:.4f}"
 
 
 def test_doubts_about_what_was_given_follow_it_to_the_finds(binary: Tables, tmp_path: Path) -> None:

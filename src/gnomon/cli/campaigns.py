@@ -123,9 +123,16 @@ def _reported(store: Store, facts: dict[str, Any]) -> Output:
     ]
     tables = [f"table {table}" for table in tables_of(store.root)]
     return Output(
-        {**facts, "report": str(page), "stable": stable, "tables": tables},
+        {
+            **facts,
+            "headline": built.headline,
+            "levels": built.told,
+            "report": str(page),
+            "stable": stable,
+            "tables": tables,
+        },
         (brief or f"No new stable phase of {campaign.name} was found.",),
-        said=(*tables, f"report: {page}"),
+        said=(*tables, *built.told, built.headline, f"report: {page}"),
     )
 
 

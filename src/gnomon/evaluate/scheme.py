@@ -99,6 +99,20 @@ class EnergyScheme:
         return cls(checkpoint=rest, corrections=corrections)
 
 
+def short_name(scheme: str) -> str:
+    """What a scheme is called in a sentence; tables and notes have its name in full.
+
+    >>> short_name("gnomon-2 (sha256 3d1059e43636), MP2020 corrections")
+    'gnomon-2'
+    >>> short_name("PBE (GPAW 26.7; PAW 1.2.1; 400 eV)")
+    'PBE (GPAW 26.7)'
+    """
+    parts = EnergyScheme.parse(scheme)
+    if parts.checkpoint:
+        return parts.checkpoint.partition(" (")[0]
+    return f"{parts.functional} ({parts.code})"
+
+
 def difference(one: str, other: str) -> str:
     """In what two schemes differ, by their names; empty where they are one scheme."""
     a, b = EnergyScheme.parse(one), EnergyScheme.parse(other)

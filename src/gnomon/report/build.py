@@ -8,11 +8,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from gnomon.discover.auto import told
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.finds import Find, Phase, lowest_phases, near_hull_phases
 from gnomon.discover.flags import Described, described
 from gnomon.discover.rates import HitRate, comparison, hit_rates
 from gnomon.evaluate.measured import LevelError, measured
+from gnomon.evaluate.scheme import short_name
 from gnomon.report.rows import (
     ElementRow,
     Failure,
@@ -34,6 +36,7 @@ class Report:
     Attributes:
         campaign: that it is of.
         headline: the result in a sentence.
+        told: the levels in a line, or that nothing decided; and how far they are closed.
         n_candidates: proposed by generators; reference phases are counted apart.
         n_kept: of them, kept by a screen.
         n_evaluated: of them, whatever the outcome.
@@ -49,6 +52,7 @@ class Report:
 
     campaign: Campaign
     headline: str
+    told: tuple[str, ...]
     n_candidates: int
     n_references: int
     n_kept: int
@@ -96,6 +100,7 @@ def build_report(campaign: Campaign) -> Report:
     return Report(
         campaign=campaign,
         headline=_headline(campaign, len(evaluated), verified),
+        told=_told(campaign),
         n_candidates=len(proposed),
         n_references=len(campaign.crystals) - len(proposed),
         n_kept=pc.count_distinct(screened["id"].filter(screened["kept"])).as_py(),
@@ -126,22 +131,30 @@ def _about(campaign: Campaign, near: Sequence[Phase]) -> dict[str, Described]:
 
 
 def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -> str:
-    """The result in a sentence: predicted by the evaluator, unless a higher level confirmed it."""
+    """The result in a sentence: predicted by what screens, confirmed where it was decided."""
     name, finds = campaign.name, campaign.finds
+    decided = campaign.answers.number > 0
+    screened, answering = (short_name(one.scheme) for one in (campaign.level(0), campaign.answers))
     if n_evaluated == 0:
         return f"{name}: no candidate has been evaluated yet."
     if finds:
         noun = "phase" if len(finds) == 1 else "phases"
-        text = f"{name}: {len(finds)} new stable {noun}, predicted by {campaign.scheme}."
+        by = f" and confirmed at {answering}" if decided else ""
+        text = f"{name}: {len(finds)} new stable {noun}, predicted by {screened}{by}."
         for level in verified:
             verdicts = [level.verdicts[find.id] for find in finds if find.id in level.verdicts]
             if verdicts:
                 k = verdicts.count("stable")
-                text += f" Confirmed at {level.scheme}: {k} of {len(verdicts)}."
+                text += f" Confirmed at {short_name(level.scheme)}: {k} of {len(verdicts)}."
         return text
     candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
     above = [phase for phase in campaign.phases if not phase.known and not phase.stable]
-    text = f"{name}: no new stable phase among {candidates}, predicted by {campaign.scheme}."
+    by = (
+        f"predicted by {screened}, decided at {answering}"
+        if decided
+        else f"predicted by {screened}"
+    )
+    text = f"{name}: no new stable phase among {candidates}, {by}."
     if above:
         closest = min(above, key=lambda phase: phase.e_above_hull)
         energy = 1000 * closest.e_above_hull
@@ -151,6 +164,12 @@ def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -
     elif all(phase.known for phase in campaign.phases):
         text += " No evaluation of a candidate gave an energy."
     return text
+
+
+def _told(campaign: Campaign) -> tuple[str, ...]:
+    """Which levels there are, and how far each has decided what the level below it holds."""
+    closed = (f"{short_name(one.scheme)}: {one}" for one in campaign.closures)
+    return (told(campaign.schemes), *closed)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

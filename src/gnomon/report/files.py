@@ -66,6 +66,10 @@ def stable_table(report: Report) -> pa.Table:
             for find in report.finds
         ],
         "scheme": [report.campaign.scheme] * len(report.finds),
+        "e_above_hull_at_each_level": [
+            "; ".join(f"{at.scheme}: {at.e_above_hull:.4f}" for at in find.places)
+            for find in report.finds
+        ],
         "confirmed_at": [
             "; ".join(x.scheme for x in report.levels if x.verdicts.get(find.id) == "stable")
             for find in report.finds

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gnomon.discover.finds import NEAR_HULL
 from gnomon.discover.flags import chance
 from gnomon.discover.rates import CONFIDENCE
+from gnomon.evaluate.measured import measured
+from gnomon.evaluate.scheme import short_name
 from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import MAX_POINTS, formula_html
 from gnomon.report.build import Report
@@ -37,6 +39,8 @@ def render_html(report: Report) -> str:
     environment.filters["ev"] = lambda energy: _signed(energy, 4)
     environment.filters["percent"] = lambda rate: f"{100 * rate:.0f} %"
     environment.filters["chance"] = chance
+    environment.filters["short"] = short_name
+    environment.filters["error"] = measured
     figure = report.campaign.plot()
     return environment.get_template("page.html.j2").render(
         report=report,

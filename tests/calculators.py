@@ -134,6 +134,17 @@ class FastEvaluator:
         return evaluated(part, self.scheme, energy, status, relaxed=part.scale_volume(0.9), steps=1)
 
 
+class Better(FastEvaluator):
+    """Another scheme, whose energies of compounds lie higher by up to 30 meV/atom."""
+
+    def _results(self, part: Crystals) -> Evaluations:
+        found = super()._results(part)
+        share = part.composition / part.n_atoms[:, None]
+        raised = 0.12 * share.max(axis=1) * (1 - share.max(axis=1))
+        energy = found.energy_per_atom + raised - 1.0
+        return evaluated(part, self.scheme, energy, found.status, relaxed=found.relaxed)
+
+
 def tell_and_sleep(path: str) -> int:
     """Write the number of this process to a file, then take long."""
     Path(path).write_text(str(os.getpid()))

@@ -19,7 +19,7 @@ from gnomon.report.files import write_report
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import write_parquet
-from tests.calculators import FastEvaluator
+from tests.calculators import Better, FastEvaluator
 from tests.test_discover import settings
 
 EMT = "ase:ase.calculators.emt.EMT"
@@ -36,11 +36,12 @@ def command(*arguments: str) -> None:
 
 
 def campaign(home: Path) -> None:
-    """Two rounds without a calculator, and the report."""
+    """Two rounds of two levels without a calculator, and the report."""
     GENERATORS.built_in["prototypes"] = "tests.test_discover:FewPrototypes"  # type: ignore[index]
     table.SHARD = 2
     store = Store(home / "campaign")
-    discover(settings(), store, FastEvaluator(), SILENT)
+    config = settings(decide__levels=["ase:tests.calculators.Quick"])
+    discover(config, store, FastEvaluator(), SILENT, deciding=(Better("better"),))
     report(home)
 
 
@@ -120,7 +121,7 @@ def answer(home: Path) -> dict[str, Any]:
         tables = {name: store.table(name) for name in SCHEMAS}
         tables["evaluations"] = tables["evaluations"].drop_columns("seconds")
         found |= {name: rows.to_pylist() for name, rows in tables.items()}
-        found["evaluations"].sort(key=lambda row: row["id"])
+        found["evaluations"].sort(key=lambda row: (row["id"], row["level"]))
         found["hull"] = Campaign(place).hull_table().to_pylist()
         found["amiss"] = store.damages()
         # kills may part what came between two moments into more shards

@@ -28,24 +28,13 @@ from gnomon.run.http import HttpError
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError
-from tests.calculators import FastEvaluator, evaluated
+from tests.calculators import Better, FastEvaluator, evaluated
 from tests.conftest import EMT
 from tests.test_discover import few, settings, tables  # noqa: F401
 
 AL, NI, PD = 13, 28, 46
 
 NO_LINEAGE = SCHEMAS["lineage"].empty_table()
-
-
-class Better(FastEvaluator):
-    """Another scheme, whose energies of compounds lie higher by up to 30 meV/atom."""
-
-    def _results(self, part: Crystals) -> Evaluations:
-        found = super()._results(part)
-        share = part.composition / part.n_atoms[:, None]
-        raised = 0.12 * share.max(axis=1) * (1 - share.max(axis=1))
-        energy = found.energy_per_atom + raised - 1.0
-        return evaluated(part, self.scheme, energy, found.status, relaxed=found.relaxed)
 
 
 def run(folder: Path, *deciding: FastEvaluator, **changes: Any) -> str:

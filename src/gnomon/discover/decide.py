@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.closure import Closure
-from gnomon.discover.evaluate import complete
+from gnomon.discover.evaluate import complete, stable_names
 from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import Marks
@@ -59,8 +59,9 @@ def decide(
             campaign.store.append("decisions", number, _rows(closure, spend))
             campaign = campaign.after("decisions")
         if (now := len(campaign.level(k).evaluations)) > before:
-            what = f"{now - before} decided, {now} in all"
-            listener.say(f"round {number}: level {k}: {what}; {closure}")
+            what = f"{now - before} decided, {now} in all; {closure}"
+            names = stable_names(campaign.level(k))
+            listener.say(f"round {number}: level {k}: {what}; on the hull: {names}")
     return campaign
 
 

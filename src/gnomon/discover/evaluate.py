@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
+from gnomon.discover.level import Level
 from gnomon.evaluate import Evaluator, Status
 from gnomon.evaluate.table import Marks, evaluate_missing
 from gnomon.io import from_arrow
@@ -78,8 +79,12 @@ def summarise(number: int, campaign: Campaign) -> str:
     """One line on what the round brought."""
     of_round = pc.equal(campaign.evaluations["round"], number)
     statuses = campaign.evaluations["status"].filter(of_round).to_pylist()
-    placed = campaign.level(0).placed
-    found = placed.found.relaxed[placed.stable & placed.compound].reduced_formulas
-    names = ", ".join(sorted(set(found))) or "no compound"
-    converged = statuses.count(Status.CONVERGED)
+    converged, names = statuses.count(Status.CONVERGED), stable_names(campaign.level(0))
     return f"round {number}: {converged} of {len(statuses)} converged; on the hull: {names}"
+
+
+def stable_names(level: Level) -> str:
+    """The compounds on the hull of a level, for people."""
+    placed = level.placed
+    found = placed.found.relaxed[placed.stable & placed.compound].reduced_formulas
+    return ", ".join(sorted(set(found))) or "no compound"

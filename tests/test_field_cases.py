@@ -379,6 +379,7 @@ def test_sites_that_do_not_fill_the_cell_are_expanded_or_rejected(tmp_path: Path
 def test_formula_and_counts_are_held_against_the_sites(tmp_path: Path) -> None:
     whole: dict[str, object] = {"site_coordinate_span": "unit_cell"}
     whole |= {"chemical_formula_descriptive": "NaCl", "space_group_it_number": 123}
+    whole |= {"space_group_symbol_hall": ...}
     assert accepted(optimade(tmp_path, **whole)) == ("NaCl", 2, None)
     assert rejected(optimade(tmp_path, **whole, nsites=8))[0] == "contradictory"
     assert rejected(optimade(tmp_path, **whole, elements=["Cl", "K"]))[0] == "contradictory"
@@ -457,6 +458,7 @@ def test_labels_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
     assert len(found.frames) == 3
     assert dict(found.warnings) == {
         "labels that are not read: REF_energy, dft_stress": 2,
+        "keys that are not read: strain": 2,
         "labels that are not read: REF_energy": 1,
     }
 

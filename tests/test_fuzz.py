@@ -180,6 +180,8 @@ def swap_number(data: bytes, rng: random.Random) -> bytes:
 
 def delete_token(data: bytes, rng: random.Random) -> bytes:
     tokens = list(re.finditer(rb"[^\s,:{}\[\]]+", data))
+    if not tokens:
+        return data
     chosen = rng.choice(tokens)
     return data[: chosen.start()] + data[chosen.end() :]
 
@@ -313,7 +315,9 @@ def wrong_table(data: bytes, rng: random.Random) -> bytes:
         elif kind == 4 and isinstance(values[row], list):
             values[row] = [rng.choice((None, 0, -1, 1e308, float("nan"), 300))] * len(values[row])
         elif kind == 5:
-            table = table.take(pa.array([row] * rng.choice((0, 1, 3, 3_000)), pa.int64()))
+            table = table.take(
+                pa.array([row] * rng.choice((0, 1, 3, 30, 300, 30, 3_000)), pa.int64())
+            )
             n = len(table)
             continue
         elif kind == 6:

@@ -2,25 +2,34 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from io import BufferedReader
 from string import ascii_letters
-from typing import Any
 
 import gemmi
 import numpy as np
 import vesin
 from jaxtyping import Float64, Int64
 
-from gnomon.crystals import AMU_PER_A3_IN_G_PER_CM3
 from gnomon.io.checks import MIN_VOLUME
+from gnomon.io.cif_claims import (
+    check_bonds,
+    check_cartesian,
+    check_class,
+    check_units,
+    claims_of,
+    formula_of,
+    oddities,
+)
 from gnomon.io.cif_sites import of_label, of_type
+from gnomon.io.cif_tags import Tags, as_number, one, tags_of
 from gnomon.io.claims import Claims, Formula
 from gnomon.io.objects import site_number
+from gnomon.io.plausible import look_at_fractions
 from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Limits, Record, record
-from gnomon.io.settings import MOST, Setting, Statement, images
+from gnomon.io.settings import Setting, Statement, images
 from gnomon.io.sources import text
 
 PRECISION = (5e-5, 5e-3)
@@ -36,17 +45,6 @@ ROOM = 4.0
 SHARE = 20
 """CIF may have one in so many of ``max_bytes``: lines and tags take up to 20 times their text."""
 
-Tags = Mapping[str, list[str]]
-"""Values by lower-case tag, null values empty; single ones are lists of one."""
-
-_READ = (
-    "_atom_site_",
-    "_cell_",
-    "_space_group",
-    "_symmetry",
-    "_chemical_formula",
-    "_exptl_crystal",
-)
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _CODES = ("_cod_database_code", "_database_code_icsd", "_database_code_csd", "_cod_data_block")
 _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
@@ -60,7 +58,6 @@ _NAMES = (
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 _CODE = ("_space_group_it_coordinate_system_code",)
 _SYSTEM = ("_space_group_crystal_system", "_symmetry_cell_setting")
-_FORMULAS = tuple(f"_chemical_formula_{x}" for x in ("sum", "structural", "moiety", "iupac"))
 _MULTIPLICITIES = tuple(
     f"_atom_site_{x}"
     for x in ("symmetry_multiplicity", "site_symmetry_multiplicity", "wyckoff_symbol")
@@ -102,70 +99,23 @@ def _parse(block: str, limits: Limits) -> Content:
     if not block:
         raise UnusableError(Reason.empty, "no data block with a cell or atoms")
     parsed = gemmi.cif.read_string(block)[0]
-    tags = _tags(parsed, limits)
+    tags = tags_of(parsed, limits)
+    check_units(tags)
     lattice = _lattice(tags)
     _check_sites(tags, limits)
-    formula = _formula(tags)
+    formula = formula_of(tags)
     numbers = _elements(tags, formula)
-    codes = [value for tag in _CODES if (value := _one(tags, tag))]
-    units, weight = (
-        _number(tags, "_cell_formula_units_z"),
-        _number(tags, "_chemical_formula_weight"),
-    )
-    density = _number(tags, "_exptl_crystal_density_diffrn")
-    if density is None and units and weight:
-        density = units * weight / abs(np.linalg.det(lattice)) * AMU_PER_A3_IN_G_PER_CM3
-    claims = Claims(formula, units, _number(tags, "_cell_volume"), density)
+    codes = [value for tag in _CODES if (value := one(tags, tag))]
+    claims = claims_of(tags, formula, lattice)
     odd: list[str] = []
     settings = _statement(tags).settings(lattice, odd)
+    check_class(tags, settings[0].number(lattice))
     found, doubts = _built(tags, numbers, lattice, settings, claims)
     for note in (*odd, *doubts):
         warnings.warn(note, stacklevel=1)
     return Content(
         lattice, found[0], found[1], source_id=(codes or [parsed.name.strip()])[0] or None
     )
-
-
-def _tags(block: Any, limits: Limits) -> Tags:
-    """What of a block is read; lists of reflections, say, are passed over.
-
-    Raises:
-        UnusableError: for a list that is longer than any of atoms or operations may be.
-    """
-
-    def plain(value: str) -> str:
-        return "" if gemmi.cif.is_null(value) else str(gemmi.cif.as_string(value)).strip()
-
-    tags: dict[str, list[str]] = {}
-    for item in block:
-        if item.pair is not None:
-            tags[item.pair[0].lower().replace(".", "_")] = [plain(item.pair[1])]
-        elif item.loop is not None:
-            names = [tag.lower().replace(".", "_") for tag in item.loop.tags]
-            wanted = [i for i, name in enumerate(names) if name.startswith(_READ)]
-            if wanted and item.loop.length() > max(limits.max_atoms, MOST):
-                detail = f"{item.loop.length()} rows of {names[wanted[0]]} (raise max_atoms)"
-                raise UnusableError(Reason.too_large, detail)
-            values = item.loop.values if wanted else []
-            for i in wanted:
-                tags[names[i]] = [plain(v) for v in values[i :: len(names)]]
-    return tags
-
-
-def _one(tags: Tags, *names: str) -> str:
-    """The first value that is given under one of these tags."""
-    return next((tags[name][0] for name in names if tags.get(name) and tags[name][0]), "")
-
-
-def _number(tags: Tags, *names: str) -> float | None:
-    """The first number under one of these tags; None where there is none above 0."""
-    given = _one(tags, *names)
-    value = float(gemmi.cif.as_number(given or "?"))
-    if np.isfinite(value) and value > 0:
-        return value
-    if given:
-        warnings.warn(f"{names[0]} is {given!r}, no number above 0", stacklevel=1)
-    return None
 
 
 def _lattice(tags: Tags) -> Float64[np.ndarray, "3 3"]:
@@ -176,9 +126,11 @@ def _lattice(tags: Tags) -> Float64[np.ndarray, "3 3"]:
     if not any(tags.get(name) for name in names[:3]):
         raise UnusableError(Reason.missing_lattice, "no cell lengths in the block")
     cell = []
+    if "_cell_angle_alpha" not in tags and "_cell_angle_gamma" not in tags:
+        warnings.warn("no cell angles are stated: 90 is taken", stacklevel=1)
     for name in names:
-        given = _one(tags, name)
-        value = float(gemmi.cif.as_number(given or ("90" if "angle" in name else "?")))
+        given = one(tags, name) if "length" in name or name in tags else "90"
+        value = as_number(given or "?")
         if not np.isfinite(value) or value < 0:
             raise UnusableError(Reason.unreadable, f"{name} is {given or 'not given'}")
         cell.append(value)
@@ -192,6 +144,8 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
     """Refuse what is no list of atoms, is too large, or says that atoms are missing."""
     columns = [tags.get(tag) for tag in _COORDINATES]
     names = tags.get("_atom_site_label") or tags.get("_atom_site_type_symbol")
+    if names and not any(columns) and tags.get("_atom_site_cartn_x"):
+        raise UnusableError(Reason.incomplete, "Cartesian coordinates alone, of unstated axes")
     if not names or not all(columns):
         raise UnusableError(Reason.empty, "no loop of atom sites with labels and coordinates")
     if len(names) > limits.max_atoms:
@@ -207,17 +161,9 @@ def _check_sites(tags: Tags, limits: Limits) -> None:
         detail = f"sites that exclude each other (disorder groups {', '.join(sorted(groups))})"
         raise UnusableError(Reason.partial_occupancy, detail)
     if any(_SUPERSPACE.match(tag) for tag in tags) or (
-        _one(tags, "_cell_modulation_dimension") not in ("", "0")
+        one(tags, "_cell_modulation_dimension") not in ("", "0")
     ):
         raise UnusableError(Reason.incomplete, "a modulated crystal: its average is none")
-
-
-def _formula(tags: Tags) -> Formula | None:
-    given = [value for tag in _FORMULAS if (value := _one(tags, tag))]
-    found = next(filter(None, map(Formula.parse, given)), None)
-    if given and found is None:
-        warnings.warn(f"the formula {given[0]!r} is not understood", stacklevel=1)
-    return found
 
 
 def _elements(tags: Tags, formula: Formula | None) -> Int64[np.ndarray, " sites"]:
@@ -230,13 +176,13 @@ def _elements(tags: Tags, formula: Formula | None) -> Int64[np.ndarray, " sites"
         if _MOLECULES.match(kind or label):
             detail = f"the site {kind or label!r} stands for several atoms"
             raise UnusableError(Reason.incomplete, detail)
-        symbol = of_type(kind) if kind else of_label(label, formula)
+        symbol = of_type(kind, formula) if kind else of_label(label, formula)
         numbers.append(site_number([(symbol, _occupancy(share))]))
     return np.array(numbers, np.int64)
 
 
 def _occupancy(value: str) -> float:
-    share = float(gemmi.cif.as_number(value or "1"))
+    share = as_number(value or "1")
     return share if np.isfinite(share) else 0.0
 
 
@@ -246,11 +192,11 @@ def _statement(tags: Tags) -> Statement:
         warnings.warn("two lists of operations that differ: all are taken", stacklevel=1)
     operations = [*lists[0], *lists[1]] or _magnetic(tags)
     # a name under the tag of the number is a name
-    stated = (_one(tags, tag).removesuffix(".0") for tag in (*_NAMES, *_NUMBERS))
+    stated = (one(tags, tag).removesuffix(".0") for tag in (*_NAMES, *_NUMBERS))
     names = list(dict.fromkeys(name for name in stated if name not in ("", "0")))
     number = next((int(name[:9]) for name in names if name.isdecimal()), None)
     names = [name for name in names if name != str(number)]
-    hall = _one(tags, *_HALL)
+    hall = one(tags, *_HALL)
     if not (operations or hall or names or number) and any(map(_MAGNETIC.match, tags)):
         raise UnusableError(Reason.unreadable, "a magnetic group is named, its operations are not")
     return Statement(
@@ -258,8 +204,8 @@ def _statement(tags: Tags) -> Statement:
         hall,
         (names or [""])[0],
         number,
-        _one(tags, *_CODE),
-        _one(tags, *_SYSTEM),
+        one(tags, *_CODE),
+        one(tags, *_SYSTEM),
         tuple(names[1:]),
     )
 
@@ -301,7 +247,7 @@ def _fraction(value: str) -> float:
     """
     if match := re.fullmatch(r"([+-]?\d+)/([1-9]\d*)", value):
         return int(match[1]) / int(match[2])
-    number = float(gemmi.cif.as_number(value))
+    number = as_number(value)
     if np.isnan(number) and value.lower().lstrip("+-") not in ("nan", "inf", "infinity"):
         raise UnusableError(Reason.unreadable, f"the coordinate {value!r} is no number")
     return number
@@ -320,6 +266,10 @@ def _built(
         UnusableError: if none is, with what speaks against the first.
     """
     sites, errors = _coordinates(tags)
+    names = tags.get("_atom_site_label") or tags["_atom_site_type_symbol"]
+    look_at_fractions(sites)
+    check_cartesian(tags, sites, lattice)
+    check_bonds(tags, names, sites, lattice)
     possible, refuted = [], []
     for setting in settings:
         parts = [images(x, p, setting, lattice) for x, p in zip(sites, errors, strict=True)]
@@ -327,6 +277,7 @@ def _built(
         try:
             _check_places(tags, parts)
             odd = claims.check(lattice, atoms)
+            odd += oddities(tags, lattice, atoms, numbers)
             odd += _multiplicities(tags, parts, len(setting.rotations), strict=len(settings) > 1)
         except UnusableError as error:
             refuted.append(error)
@@ -338,8 +289,8 @@ def _built(
         gaps = [_closest(lattice, frac) for _, _, frac, _ in possible]
         best = int(np.argmax(gaps))
         setting, atoms, frac, odd = possible[best]
-        names = ", ".join(one[0].name for one in possible)
-        odd = [*odd, f"the setting is not stated ({names}): {setting.name} leaves the most room"]
+        several = ", ".join(each[0].name for each in possible)
+        odd = [*odd, f"the setting is not stated ({several}): {setting.name} leaves the most room"]
         return (atoms, frac), odd
     [(setting, atoms, frac, odd)] = possible
     if len(settings) > 1:

@@ -13,7 +13,7 @@ HEAVIEST = 103
 _MOLECULAR = frozenset(("H", "C", "N", "O", "S", "P", "Cl"))
 
 
-def of_type(kind: str) -> str:
+def of_type(kind: str, formula: Formula | None) -> str:
     """The symbol in a type such as ``Al3+``; letters of either case, D and T included.
 
     Raises:
@@ -28,6 +28,7 @@ def of_type(kind: str) -> str:
         raise UnusableError(Reason.unknown_element, f"the type {kind!r} is a vacancy")
     for symbol in (letters, letters[:2], letters[:1]):
         if _is_element(symbol):
+            _check_rest(kind, symbol, formula)
             return symbol
     raise UnusableError(Reason.unknown_element, f"the type {kind!r} names no element")
 
@@ -43,6 +44,7 @@ def of_label(label: str, formula: Formula | None) -> str:
     plain = letters[1:2].islower() or len(readings) == 1
     if formula is None:
         if plain:
+            _check_rest(label, readings[0], None)
             return readings[0]
         raise UnusableError(
             Reason.unknown_element,
@@ -51,9 +53,29 @@ def of_label(label: str, formula: Formula | None) -> str:
     known = [s for s in readings if s in formula.amounts or (s in "DT" and "H" in formula.amounts)]
     if not known:
         raise contradiction(f"the site {label!r} is none of {', '.join(formula.amounts)}")
+    _check_rest(label, known[0], formula)
     if len(known) > 1 and not plain:
         warnings.warn(f"the site {label!r} may be {' or '.join(known)}", stacklevel=1)
     return known[0]
+
+
+def _check_rest(name: str, symbol: str, formula: Formula | None) -> None:
+    """Refuse words that begin as an element does, such as ``Tet1``, unless the formula has it."""
+    letters = re.match("[A-Za-z]*", name)[0]  # type: ignore[index]
+    rest = letters[len(symbol) :]
+    plain = not rest or rest in _VALENCE or (len(rest) == 1 and rest.isupper())
+    if plain and not (rest and letters.isupper() and len(symbol) > 1):
+        return
+    own = "H" if symbol in ("D", "T") else symbol
+    if formula is None or own not in formula.amounts:
+        detail = f"the site {name!r} is a word rather than {symbol}, and no formula tells"
+        raise UnusableError(Reason.unknown_element, detail)
+    if rest.islower():
+        warnings.warn(f"the site {name!r} is read as {symbol}", stacklevel=1)
+
+
+_VALENCE = ("val", "va")
+"""Behind the symbols of Si and C in tables of scattering factors (``Cval``)."""
 
 
 def _is_vacancy(letters: str) -> bool:

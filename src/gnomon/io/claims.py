@@ -63,6 +63,17 @@ class Formula:
         amounts = {element: amount for element, amount in amounts.items() if amount > 0}
         return cls(amounts, rounding) if amounts else None
 
+    def is_of_the_ratio_of(self, other: "Formula") -> bool:
+        """Whether two formulas have one composition, within the rounding of their digits."""
+        if self.amounts.keys() != other.amounts.keys():
+            return False
+        totals = [sum(one.amounts.values()) for one in (self, other)]
+        return all(
+            abs(self.amounts[e] / totals[0] - other.amounts[e] / totals[1])
+            <= 1e-6 + self.rounding[e] / totals[0] + other.rounding[e] / totals[1]
+            for e in self.amounts
+        )
+
 
 def _multiplied(part: str) -> str:
     """A part of a formula, ``2(H2 O)``, without factors in front and brackets."""

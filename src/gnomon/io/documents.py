@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from gnomon.elements import SYMBOLS
-from gnomon.io.claims import Claims, Formula
+from gnomon.io.document_claims import check_answer, check_document
 from gnomon.io.objects import element_number, site_number
 from gnomon.io.reasons import Reason, UnusableError, contradiction
 from gnomon.io.records import Content, Facts, Limits, Record, fractional, record, rejected, shaped
-from gnomon.io.settings import METRIC, Statement, found_groups, images
+from gnomon.io.settings import METRIC, Statement, images
 from gnomon.io.sources import content
 
 ID_KEYS = ("source_id", "material_id", "mp_id", "entry_id", "id")
@@ -34,9 +33,6 @@ FEATURES = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
 
 PRECISION = 1e-4
 """Fractional: what the positions of sites in an asymmetric unit may be off."""
-
-RATIO = 2e-3
-"""What a share of the atoms may be off by rounding."""
 
 SAME_POSITION = 0.05
 """Å: coordinates of two kinds that differ by more are of two crystals."""
@@ -115,7 +111,8 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
         for key in ("abc", "xyz")
     )
     frac = fractional(lattice, xyz) if abc is None else np.array(abc, np.float64).reshape(-1, 3)
-    found = shaped(Content(lattice, numbers, frac, facts=Facts.of(document), labels=document))
+    facts = Facts.of(document)
+    found = shaped(Content(lattice, numbers, frac, facts=facts, labels=document))
     lattice, numbers, frac = found.lattice, found.atomic_numbers, found.frac_coords
     if abc is not None and xyz is not None and np.linalg.det(lattice):
         _check_agreement(frac, fractional(lattice, xyz), lattice)
@@ -123,25 +120,9 @@ def _structure(structure: Any, document: Any, limits: Limits) -> Content:
         _check_cell(lattice, np.array(_matrix(cell), np.float64))
     if structure.get("charge"):
         warnings.warn(f"a charge of {structure['charge']} is not read", stacklevel=1)
-    _check_composition(document, numbers)
-    symmetry = document.get("symmetry")
-    stated = symmetry.get("number") if isinstance(symmetry, dict) else None
-    _check_group(stated, lattice, numbers, frac)
-    claims = Claims(
-        Formula.parse(str(document.get("formula_pretty") or "")),
-        volume=_known(document, "volume") or _known(cell, "volume"),
-        density=_known(document, "density"),
-        n_sites=document.get("nsites"),
-    )
-    for note in claims.check(lattice, numbers):
-        warnings.warn(note, stacklevel=1)
+    names = [str(site.get("label") or "") for site in sites]
+    check_document(document, cell, found, names)
     return found
-
-
-def _known(document: Any, key: str) -> float | None:
-    """A positive number under a key, None where there is none."""
-    value = document.get(key)
-    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _occupant(species: Any) -> tuple[str, float]:
@@ -199,60 +180,8 @@ def _optimade(attributes: Any, limits: Limits) -> Content:
         numbers, frac = _whole_cell(attributes, span, lattice, numbers, frac)
     found = shaped(Content(lattice, numbers, frac))
     lattice, numbers, frac = found.lattice, found.atomic_numbers, found.frac_coords
-    _check_composition(attributes, numbers)
-    for key in (
-        "chemical_formula_reduced",
-        "chemical_formula_descriptive",
-        "chemical_formula_hill",
-    ):
-        formula = Formula.parse(str(attributes.get(key) or ""))
-        # a descriptive formula is often that of the cell, and as often reduced
-        Claims(formula).check(lattice, numbers)
-    _check_group(attributes.get("space_group_it_number"), lattice, numbers, frac)
+    check_answer(attributes, found)
     return found
-
-
-def _check_composition(document: Any, numbers: Int64[np.ndarray, " atoms"]) -> None:
-    """Refuse atoms that are not of the elements, their number and their ratios that are stated.
-
-    Raises:
-        UnusableError: ``contradictory``.
-    """
-    found, counts = np.unique(numbers, return_counts=True)
-    present = dict(
-        sorted(zip([SYMBOLS[z] for z in found], (counts / counts.sum()).tolist(), strict=True))
-    )
-    elements = set(document.get("elements") or str(document.get("chemsys") or "").split("-"))
-    elements -= {"", "X", "vacancy"}
-    if elements and elements != present.keys():
-        raise contradiction(f"the elements are {sorted(elements)}, sites hold {list(present)}")
-    if document.get("nelements") not in (None, len(present)):
-        raise contradiction(
-            f"{document['nelements']} elements are stated, there are {len(present)}"
-        )
-    stated = [document.get(key) for key in ("composition", "composition_reduced")]
-    if ratios := document.get("elements_ratios"):
-        stated.append(dict(zip(document.get("elements") or (), ratios, strict=False)))
-    for amounts in filter(None, stated):
-        total = sum(amounts.values())
-        shares = [amounts.get(symbol, 0.0) / total for symbol in present]
-        if not np.allclose(shares, list(present.values()), atol=RATIO):
-            raise contradiction(f"a composition of {amounts} is stated, sites hold {present}")
-
-
-def _check_group(
-    stated: Any,
-    lattice: Float64[np.ndarray, "3 3"],
-    numbers: Int64[np.ndarray, " atoms"],
-    frac: Float64[np.ndarray, "atoms 3"],
-) -> None:
-    """Warn of a space group that the atoms do not have at any tolerance."""
-    if not isinstance(stated, int) or stated == 1:
-        return
-    found = found_groups(lattice, numbers, frac)
-    if found and stated not in found:
-        detail = f"the space group {stated} is stated, the atoms have {found[-1]}"
-        warnings.warn(detail, stacklevel=1)
 
 
 def _check_cell(one: Float64[np.ndarray, "3 3"], other: Float64[np.ndarray, "3 3"]) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from gnomon.io.document_claims import check_facts
+from gnomon.io.extxyz_claims import check_columns, check_comment
 from gnomon.io.objects import atoms_content
 from gnomon.io.reasons import Reason, UnusableError
-from gnomon.io.records import Content, Facts, Limits, Record, record, rejected
+from gnomon.io.records import Content, Facts, Limits, Record, record, rejected, shaped
 
 MAX_LINE = 1_000_000
 """Bytes of a line; a comment line may hold long lists."""
@@ -94,6 +96,7 @@ def _parse(frame: list[str]) -> Content:
         raise UnusableError(
             Reason.unreadable, f"the file ends in a frame of {frame[0].strip()} atoms"
         )
+    check_comment(frame[1])
     atoms_lines = [re.sub(r"^(\s*)[DT](?=\s)", r"\1H", line) for line in frame[2:]]
     document = io.StringIO("".join([*frame[:2], *atoms_lines]))
 
@@ -107,7 +110,9 @@ def _parse(frame: list[str]) -> Content:
         raise
     names = (str(atoms.info[key]) for key in ID_KEYS if key in atoms.info)
     results = {} if atoms.calc is None else atoms.calc.results
-    found = atoms_content(atoms, next(names, None), _facts(atoms))
+    found = shaped(atoms_content(atoms, next(names, None), _facts(atoms)))
+    check_columns(frame[1], atoms_lines, found)
+    check_facts({**atoms.info, **results}, found)
     return replace(found, labels={**atoms.arrays, **atoms.info, **results})
 
 

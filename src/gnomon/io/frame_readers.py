@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int
 
-from gnomon.io import documents, extxyz, parquet
+from gnomon.io import document_claims, documents, extxyz, extxyz_claims, parquet
 from gnomon.io.extxyz import VIRIALS, matrix
 from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.reasons import InputError, Reason, UnusableError, contradiction
-from gnomon.io.records import Content, Limits, Parsed, Record, record, rejected, stack
+from gnomon.io.records import Content, Facts, Limits, Parsed, Record, record, rejected, stack
 from gnomon.io.sources import Source, find, stream
 
 READERS = {"extxyz": extxyz.records, "json": documents.records}
@@ -30,6 +30,28 @@ FORMATS = ("parquet", *READERS)
 
 READ = frozenset({"energy", "forces", "stress", *VIRIALS})
 """Keys of labels that are read."""
+
+KNOWN = frozenset(
+    {
+        *extxyz.ID_KEYS,
+        *document_claims.COUNTS,
+        *(f.name for f in fields(Facts)),
+        *("energy_above_hull", "numbers", "positions", "volume", "density", "density_atomic"),
+        *("first", SCHEME_KEY, "nelements", "cell", "pbc"),
+        *(*extxyz_claims.SPECIES, *extxyz_claims.NUMBERS),
+        *(*extxyz_claims.FRACTIONS, *extxyz_claims.MASS_COLUMNS),
+    }
+)
+"""Keys of other things that are read, or held against what is."""
+
+MOST = 20
+"""Names that are listed."""
+
+MAX_STRESS = 2.0
+"""eV/Å^3, 320 GPa: what is beyond is in GPa or kbar, as a rule."""
+
+MAX_NET = 0.05
+"""eV/Å an atom: forces of a periodic crystal add up to zero, unless some were held fixed."""
 
 KINDS = ("energy", "energies", "force", "stress", "virial", "dipole", "magmom", "charge")
 """How the words begin that name a label."""
@@ -149,31 +171,49 @@ class _Label(NamedTuple):
         The stress of a virial W is -W / volume.
         """
         energy, forces, stress = (facts.get(name) for name in ("energy", "forces", "stress"))
-        virial = next((facts[name] for name in VIRIALS if facts.get(name) is not None), None)
+        virials = [matrix(facts[name]) for name in VIRIALS if facts.get(name) is not None]
+        if virials and not np.allclose(virials[0], virials[-1], 0.01, 1e-3):
+            raise contradiction(f"{' and '.join(VIRIALS)} differ")
         stress = None if stress is None else matrix(stress)
-        if virial is not None:
-            of_virial = -matrix(virial) / volume
+        if virials:
+            of_virial = -virials[0] / volume
             if stress is not None and not np.allclose(of_virial, stress, 0.01, 1e-3):
                 raise contradiction("the stress is not -virial / volume")
             stress = of_virial
-        if unread := sorted(map(str, filter(_is_label, facts))):
-            warnings.warn(f"labels that are not read: {', '.join(unread)}", stacklevel=1)
+        unread = {n for n in map(str, facts) if n not in KNOWN | READ and "unit" not in n.lower()}
+        for what, names in (
+            ("labels", sorted(filter(_is_label, unread))),
+            ("keys", sorted(n for n in unread if not _is_label(n) and _is_numeric(facts.get(n)))),
+        ):
+            if names:
+                warnings.warn(f"{what} that are not read: {', '.join(names[:MOST])}", stacklevel=1)
+        if stress is not None and np.abs(stress).max() > MAX_STRESS:
+            warnings.warn(f"a stress above {MAX_STRESS} eV/Å^3: in another unit?", stacklevel=1)
         labels = Labels.none(1, n_atoms)
         for column, given in zip(labels, (energy, forces, stress), strict=True):
             if given is not None:
                 column[...] = np.asarray(given, np.float64).reshape(column.shape)
+        if np.linalg.norm(labels.forces.sum(axis=0)) > MAX_NET * max(n_atoms, 1):
+            warnings.warn("forces that do not add up to zero", stacklevel=1)
         scheme = facts.get(SCHEME_KEY)
         return cls(labels, bool(facts.get("first", False)), None if scheme is None else str(scheme))
 
 
 def _is_label(name: object) -> bool:
     """Whether a name is that of an energy, a force or the like that nothing here reads."""
-    if name in READ:
-        return False
     words = str(name).lower().replace("-", "_").split("_")
     return not {word.removesuffix("s") for word in words} & NO_LABELS and any(
         word.startswith(kind) for word in words for kind in KINDS
     )
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether a value is a number, or several of them."""
+    try:
+        found = np.asarray(value)
+    except ValueError:
+        return False
+    return np.issubdtype(found.dtype, np.number) and found.size > 0
 
 
 def _documents(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:

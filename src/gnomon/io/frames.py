@@ -22,6 +22,7 @@ from gnomon.io.checks import screen
 from gnomon.io.frame_readers import Columns, files, parsed
 from gnomon.io.labels import SCHEME_KEY, Labels
 from gnomon.io.objects import as_crystals, to_ase
+from gnomon.io.plausible import looked_at
 from gnomon.io.reading import CHUNK, MAX_ATOMS, MAX_BYTES
 from gnomon.io.reasons import REJECTS, InputError, Reason
 from gnomon.io.records import Limits, Parsed
@@ -235,7 +236,10 @@ def write_frames(path: str | Path, frames: Frames, *, overwrite: bool = False) -
 
 def _accept(source: Source, columns: Columns, limits: Limits, scheme: str | None) -> ReadFrames:
     """Check geometries and labels; a frame that fails becomes a reject."""
-    parsed = _check_labels(screen(columns.parsed, limits), columns.labels)
+    parsed = screen(columns.parsed, limits)
+    if source.format != "parquet":  # of which there may be millions
+        parsed = looked_at(parsed)
+    parsed = _check_labels(parsed, columns.labels)
     kept = np.flatnonzero(parsed.reasons == None)  # noqa: E711  (elementwise)
     atoms, offsets = ragged_take(parsed.offsets, kept)
     crystals = Crystals(
@@ -247,7 +251,9 @@ def _accept(source: Source, columns: Columns, limits: Limits, scheme: str | None
         scheme=_scheme(source.name, columns.scheme, scheme),
         first=columns.first[kept],
     )
-    said = Counter(text for text in parsed.labels["warnings"].to_pylist() if text)
+    said = Counter(
+        part for text in parsed.labels["warnings"].to_pylist() if text for part in text.split("; ")
+    )
     return ReadFrames(frames, parsed.rejects(), said)
 
 

@@ -120,7 +120,7 @@ def check_size(file: BufferedReader, limits: Limits, names: Collection[str]) -> 
         UnusableError: if it would, or if the footer is damaged.
     """
     try:
-        groups = row_groups(file, _LARGEST_METADATA)
+        groups = row_groups(file)
     except FooterError as error:
         raise UnusableError(Reason.unreadable, str(error)) from error
     size = file.seek(0, io.SEEK_END)

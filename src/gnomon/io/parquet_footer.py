@@ -6,12 +6,14 @@ of Thrift's compact protocol, of which plain numbers are wanted here.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from io import BufferedReader
 from typing import Any, NamedTuple
 
 MAX_DEPTH = 32
 """Structs within structs; a footer has six."""
+
+LARGEST = 16_000_000
+"""Bytes of a footer: of 5,000 row groups of 20 columns and more."""
 
 _VARINT = 10
 """Bytes of the longest whole number."""
@@ -36,18 +38,20 @@ class RowGroup(NamedTuple):
     columns: list[Column]
 
 
-def row_groups(file: BufferedReader, largest: int) -> list[RowGroup]:
+def row_groups(file: BufferedReader) -> list[RowGroup]:
     """What the footer of a file says of its row groups.
 
     Raises:
-        FooterError: if it is damaged, or longer than ``largest`` bytes.
+        FooterError: if it is damaged, or longer than ``LARGEST`` bytes.
     """
     size = file.seek(0, 2)
     file.seek(max(size - 8, 0))
     tail = file.read(8)
     length = int.from_bytes(tail[:4], "little")
-    if tail[4:] != b"PAR1" or length > min(size - 8, largest):
+    if tail[4:] != b"PAR1" or length > size - 8:
         raise FooterError("no footer of Parquet at the end of the file")
+    if length > LARGEST:
+        raise FooterError(f"a footer of {length} bytes: write the file in fewer row groups")
     file.seek(size - 8 - length)
     try:
         return list(_groups(_Thrift(file.read(length)).struct()))
@@ -67,32 +71,33 @@ class _Thrift:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
+        self._readers: dict[int, Callable[[int], Any]] = {
+            1: lambda _: True,
+            2: lambda _: False,
+            3: lambda _: self._byte(),
+            **dict.fromkeys((4, 5, 6), lambda _: self._whole()),
+            7: lambda _: self._bytes(8),
+            8: lambda _: self._bytes(self._varint()),
+            **dict.fromkeys((9, 10), self._list),
+            12: self.struct,
+        }
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
+        """Fields of a struct, by their numbers."""
         if depth > MAX_DEPTH:
             raise FooterError("too deep")
         found: dict[int, Any] = {}
         number = 0
         while kind := self._byte():
             number = number + (kind >> 4) if kind >> 4 else self._whole()
-            found[number] = self._value(kind & 15, depth)
+            found[number] = self._reader(kind)(depth + 1)
         return found
 
-    def _value(self, kind: int, depth: int) -> Any:
-        if kind in (1, 2):
-            return kind == 1
-        if kind == 12:
-            return self.struct(depth + 1)
-        readers: dict[int, Callable[[], Any]] = {
-            3: self._byte,
-            **dict.fromkeys((4, 5, 6), self._whole),
-            7: partial(self._bytes, 8),
-            8: lambda: self._bytes(self._varint()),
-            **dict.fromkeys((9, 10), partial(self._list, depth)),
-        }
-        if kind not in readers:
-            raise FooterError(f"a value of the kind {kind}")
-        return readers[kind]()
+    def _reader(self, kind: int) -> Callable[[int], Any]:
+        """What reads a value of this kind, within structs so deep."""
+        if (reader := self._readers.get(kind & 15)) is None:
+            raise FooterError(f"a value of the kind {kind & 15}")
+        return reader
 
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
@@ -101,7 +106,8 @@ class _Thrift:
             raise FooterError(f"a list of {count}")
         if head & 15 in (1, 2):
             return [self._byte() == 1 for _ in range(count)]
-        return [self._value(head & 15, depth + 1) for _ in range(count)]
+        reader = self._reader(head)
+        return [reader(depth + 1) for _ in range(count)]
 
     def _byte(self) -> int:
         self._at += 1

@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int64, Shaped
 
-from gnomon.io.reasons import REJECTS, ROWS, Reason, UnusableError
+from gnomon.io.reasons import REJECTS, ROWS, Reason, UnusableError, contradiction
 
 MAX_TEXT = 500
 """Characters of a detail or a warning that are kept: a parser may quote its whole input."""
 
 MAX_YEAR = 9999
 """Largest year: a column with larger numbers holds something else."""
+
+SAME_ENERGY = 1e-3
+"""eV/atom within which two statements of one energy agree."""
 
 LABELS = pa.schema([f for f in ROWS if f.name != "id"])
 """Columns that describe a record before it has a content id."""
@@ -42,6 +45,7 @@ class Facts:
     def of(cls, document: Any) -> "Facts":
         """Facts in a mapping, under the names of gnomon or of the Materials Project."""
         e_above_hull = document.get("e_above_hull", document.get("energy_above_hull"))
+        agree("e_above_hull", e_above_hull, "energy_above_hull", document.get("energy_above_hull"))
         year = _number(document.get("year"))
         if year is not None and not 0 <= year <= MAX_YEAR:
             raise UnusableError(Reason.unreadable, f"{year} is not a year")
@@ -51,6 +55,19 @@ class Facts:
             e_above_hull=_number(e_above_hull),
             year=None if year is None else int(year),
         )
+
+
+def agree(name: str, value: Any, other: str, expected: Any) -> None:
+    """Refuse two numbers that are one, eV or eV/atom, and differ; what is none is passed over.
+
+    Raises:
+        UnusableError: ``contradictory``.
+    """
+    numbers = (int, float, np.number)
+    if not (isinstance(value, numbers) and isinstance(expected, numbers)):
+        return
+    if abs(value - expected) > SAME_ENERGY:
+        raise contradiction(f"{name} is {value:g}, {other} says {expected:g}")
 
 
 @dataclass(frozen=True)

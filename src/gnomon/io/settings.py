@@ -246,6 +246,18 @@ def images(
     return atoms
 
 
+def named_number(name: str) -> int | None:
+    """International number of a Hermann-Mauguin or a Hall symbol, None where it is neither."""
+    bare = _suffix(name, "")[0]
+    found = gemmi.find_spacegroup_by_name(bare) or _full_symbols().get(_compact(bare))
+    if found is None:
+        try:
+            found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(name))
+        except (RuntimeError, ValueError):
+            return None
+    return None if found is None else int(found.number)
+
+
 def found_groups(lattice: Any, numbers: Any, frac: Any) -> list[int]:
     """Numbers of the space groups of a crystal at several tolerances, the tightest first."""
     import spglib

@@ -9,10 +9,11 @@ from gnomon.chemistry.cautions import SCARCE, magnetic, radioactive, scarce, unb
 from gnomon.chemistry.prototypes import aflow
 from gnomon.chemistry.structure_types import structure_types
 from gnomon.crystals import Crystals
-from gnomon.discover.flags import THERMAL, of_composition
+from gnomon.discover.flags import THERMAL, elements_off, of_composition
 from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, atomic_number
 from gnomon.evaluate.corrections import SCHEME_SUFFIX, hubbard_u
 from gnomon.evaluate.measured import LevelError, measured
+from gnomon.evaluate.references import Reference, References
 from gnomon.potential.weights import BUNDLED, DEFAULT_WEIGHTS
 from gnomon.structure.orders import orders_of_one_lattice
 from tests.strategies import rewritten, rngs
@@ -122,6 +123,14 @@ def test_other_compositions_lattices_and_copies_are_no_other_order() -> None:
     assert not test(0, 4)
     assert test(0, 3)
     assert pytest.approx(0.0862, abs=1e-4) == THERMAL
+
+
+def test_flags_name_elements_whose_crystals_are_off() -> None:
+    one = Reference(measured=-1.0, fitted=-1.0, error=0.01, compounds=9)
+    elements = {"Te": one.model_copy(update={"fitted": -1.06}), "Zn": one}
+    fit = References(scheme="x", rows=9, source="by hand", elements=elements)
+    assert [str(f) for f in elements_off(("Te", "Zn"), fit)] == ["element off: Te -60 meV/atom"]
+    assert not [*elements_off(("Zn",), fit), *elements_off(("Te",), None)]
 
 
 # --- probabilities --------------------------------------------------------------------------------

@@ -497,10 +497,55 @@ def test_levels_stand_on_the_page_as_they_are_told(tmp_path: Path) -> None:
     assert "Above the hull of better" in text
     assert f"screens fast {len(found.level(0).evaluations)} " in text
     assert f"decides better {len(found.level(1).evaluations)} " in text
+    by_generator = shares(found)
+    assert report.n_candidates == sum(share.candidates for share in by_generator)
+    assert report.n_evaluated == sum(share.evaluated for share in by_generator)
+    whole = [hit for hit in report.hits if hit.round == 1]
+    assert sum(hit.stable.k for hit in whole) == sum(share.hits.k for share in by_generator)
+    assert sum(hit.stable.n for hit in whole) == sum(share.hits.n for share in by_generator)
+    assert len(report.finds) == by_generator[0].stable.n
     for row, find in zip(stable_table(report).to_pylist(), found.finds, strict=True):
         below, own = row["e_above_hull_at_each_level"].split("; ")
         assert below.startswith("fast: ")
         assert own == f"better: {find.e_above_hull:.4f}"
+
+
+DOUBTFUL = """data_x
+_cell_length_a 5.6
+_cell_length_b 5.6
+_cell_length_c 5.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Al1 0 0 0
+Ni1 0.5 0.5 0.5
+"""
+"""No symmetry is stated."""
+
+
+@pytest.mark.usefixtures("few")
+def test_what_a_reader_doubts_about_a_known_crystal_reaches_the_page(tmp_path: Path) -> None:
+    (tmp_path / "known.cif").write_text(DOUBTFUL)
+    (tmp_path / "none.cif").write_text("data_y\n_cell_length_a 5.6\n")
+    files = [str(tmp_path / "known.cif"), str(tmp_path / "none.cif")]
+    run_levels(tmp_path / "campaign", budget__rounds=1, generate__known=files)
+    found = Campaign(tmp_path / "campaign")
+    taken, left = found.doubts
+    assert "no symmetry is stated" in taken.text
+    assert taken.id in found.crystals["id"].to_pylist()
+    assert (left.id, left.text[:8]) == ("", "left out")
+    report = build_report(found)
+    page = text_of(render_html(report))
+    assert "no symmetry is stated" in page
+    assert left.text in page
+    rows = {row["id"]: row for row in phases_table(report).to_pylist()}
+    assert rows[taken.id]["doubts"] == taken.text
+    assert doubts_table(report)["source"].to_pylist() == [taken.source, left.source]
 
 
 def test_doubts_about_what_was_given_follow_it_to_the_finds(binary: Tables, tmp_path: Path) -> None:

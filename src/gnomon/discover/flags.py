@@ -18,6 +18,7 @@ from gnomon.discover.inputs import Doubt
 from gnomon.elements import Counts
 from gnomon.evaluate.corrections import hubbard_u
 from gnomon.evaluate.measured import LevelError, measured
+from gnomon.evaluate.references import MEASURED, OFF, References, references
 from gnomon.structure.orders import orders_of_one_lattice
 
 DISORDERING = 1000.0
@@ -38,6 +39,7 @@ class FlagKind(StrEnum):
     MAGNETIC = "magnetic"
     SCARCE = "scarce"
     RADIOACTIVE = "radioactive"
+    REFERENCE = "element off"
     DOUBTFUL = "doubtful input"
 
 
@@ -77,6 +79,8 @@ def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Describe
     crystals = placed.found.relaxed[[placed.row_of[phase.id] for phase in phases]]
     orders = _other_orders(campaign, phases)
     doubts = {doubt.id: doubt for doubt in campaign.doubts if doubt.id}
+    # fitted references do not hang on the crystals of the elements
+    fit = references(campaign.scheme) if campaign.references == MEASURED else None
     found = {}
     for i, (phase, kind) in enumerate(zip(phases, structure_types(crystals), strict=True)):
         distance = distance_of(phase)
@@ -92,6 +96,7 @@ def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Describe
                 *_within(distance, error, campaign.scheme),
                 *_disordered(orders.get(phase.id, ())),
                 *of_composition(crystals.reduced_counts[i]),
+                *elements_off(phase.elements, fit),
                 *_doubtful(phase, doubts),
             ),
         )
@@ -154,6 +159,13 @@ def _disordered(above: Sequence[float]) -> Iterable[Flag]:
         orders = f"{len(above)} other order{'' if len(above) == 1 else 's'}"
         text = f"{orders} of the same atoms within {1000 * THERMAL:.0f} meV/atom, the nearest "
         yield Flag(FlagKind.DISORDERED, f"{text}{1000 * min(above, key=abs):+.1f}")
+
+
+def elements_off(elements: Sequence[str], fit: References | None) -> Iterable[Flag]:
+    """Whether a formation energy hangs on crystals of elements that compounds speak against."""
+    shifts = {} if fit is None else dict(fit.worst(OFF))
+    if named := [f"{s} {1000 * shifts[s]:+.0f}" for s in elements if s in shifts]:
+        yield Flag(FlagKind.REFERENCE, f"{', '.join(named)} meV/atom")
 
 
 def _doubtful(phase: Phase, doubts: Mapping[str, Doubt]) -> Iterable[Flag]:

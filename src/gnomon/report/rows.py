@@ -13,6 +13,7 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.finds import Phase, distinct, shown
 from gnomon.discover.lineage import rows_with
 from gnomon.evaluate import Status
+from gnomon.evaluate.references import references
 
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
@@ -22,7 +23,12 @@ PREDICTED = "predicted_formation_energy_per_atom"
 
 @dataclass(frozen=True)
 class ElementRow:
-    """An elemental reference and its cell: lengths in Å, angles in degrees, volume in Å^3/atom."""
+    """An elemental reference and its cell: lengths in Å, angles in degrees, volume in Å^3/atom.
+
+    Attributes:
+        shift: eV/atom by which the energy of the element that fits compounds lies above that of its
+            measured ground state; None where nobody fitted it.
+    """
 
     phase: Phase
     energy_per_atom: float
@@ -30,6 +36,7 @@ class ElementRow:
     lengths: tuple[float, ...]
     angles: tuple[float, ...]
     volume_per_atom: float
+    shift: float | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,8 @@ def _element_row(phase: Phase, campaign: Campaign) -> ElementRow:
     row = campaign.placed.row_of[phase.id]
     crystal: Crystals = campaign.placed.found.relaxed[row]
     n_atoms = int(crystal.n_atoms[0])
+    fit = references(campaign.scheme)
+    known = None if fit is None else fit.elements.get(phase.elements[0])
     cell = Cell(crystal.lattice[0]).cellpar().tolist()
     return ElementRow(
         phase,
@@ -93,6 +102,7 @@ def _element_row(phase: Phase, campaign: Campaign) -> ElementRow:
         tuple(cell[:3]),
         tuple(cell[3:]),
         float(crystal.volumes[0]) / n_atoms,
+        None if known is None else known.shift,
     )
 
 

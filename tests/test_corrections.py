@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 from pymatgen.io.vasp.sets import MPRelaxSet
 
 from gnomon.chemistry.mean_states import mean_states
@@ -145,6 +145,72 @@ def test_all_anions_are_corrected_at_any_size_of_formula(formula, expected):
     assert found.anions_by == [AnionRule.OXIDATION_STATES]
     assert found.message == [""]
     assert total(batch) == pytest.approx(expected, abs=ROUND_OFF)
+
+
+SALTS = [
+    "Li2O",
+    "Na2O",
+    "K2O",
+    "CaO",
+    "SrO",
+    "Al2O3",
+    "La2O3",
+    "LiF",
+    "CaF2",
+    "AlF3",
+    "NaCl",
+    "BaCl2",
+    "LaCl3",
+]
+"""Of elements with one common state each, so that any sum of them has known states."""
+
+
+@given(st.lists(st.tuples(st.sampled_from(SALTS), st.integers(1, 40)), min_size=1, max_size=6))
+def test_sums_of_salts_are_corrected_as_pymatgen_does_with_their_states(parts):
+    """Anions of any number, in formulas of any size up to hundreds of atoms."""
+    whole = sum((Composition(salt) * times for salt, times in parts), Composition())
+    reduced = whole.reduced_composition
+    states = {e.symbol: {"O": -2, "F": -1, "Cl": -1, "Li": 1, "Na": 1, "K": 1}.get(e.symbol, 0)
+              for e in reduced}  # fmt: skip
+    states |= {s: {"Al": 3, "La": 3}.get(s, 2) for s in states if not states[s]}
+    data = {"oxidation_states": states, "oxide_type": "oxide"}
+    entry = ComputedEntry(reduced, 0.0, parameters={"run_type": "GGA", "hubbards": {}}, data=data)
+    parts = MaterialsProject2020Compatibility(check_potcar=False).get_adjustments(entry)
+    expected = sum(part.value for part in parts) / reduced.num_atoms
+    # atoms far apart: an oxide by its distances
+    count = int(np.ceil(reduced.num_atoms ** (1 / 3)))
+    grid = np.stack(np.meshgrid(*[np.arange(count)] * 3), axis=-1).reshape(-1, 3) / count
+    numbers = [e.Z for e, n in reduced.items() for _ in range(int(n))]
+    batch = Crystals.single(4.0 * count * np.eye(3), numbers, grid[: len(numbers)])
+    found = mp2020_corrections(batch)
+    assert found.per_atom[0] == pytest.approx(expected, abs=ROUND_OFF)
+    assert found.message.tolist() == [""]
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ({"K": 1, "Cl": 1, "O": 4}, 4 * OXIDE),  # Cl at +7 balances: there is nothing to say
+        ({"Na": 1, "Cl": 1, "O": 3}, 3 * OXIDE),
+        ({"Li": 1, "I": 1, "O": 4}, 4 * OXIDE),
+    ],
+)
+def test_rare_states_of_cations_balance_too(formula, expected):
+    symbols = [symbol for symbol, n in formula.items() for _ in range(n)]
+    batch = crystal(*symbols)
+    assert total(batch) == pytest.approx(expected, abs=ROUND_OFF)
+    assert mp2020_corrections(batch).message.tolist() == [""]
+
+
+def test_oxygen_of_a_peroxide_leaves_the_charge_to_other_anions():
+    """Ba2O2Cl2: with all O at -2 nothing would balance, and chlorine go without a correction."""
+    places = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.25] * 3, [0.25] * 3]
+    places[-1] = [0.25, 0.25, 0.25 + 1.48 / 8]
+    batch = Crystals.single(8.0 * np.eye(3), [56, 56, 17, 17, 8, 8], np.array(places))
+    found = mp2020_corrections(batch)
+    assert found.anions_by == [AnionRule.OXIDATION_STATES]
+    assert found.message == [""]
+    assert total(batch) == pytest.approx(2 * PEROXIDE + 2 * CHLORIDE, abs=ROUND_OFF)
 
 
 def test_the_values_of_minor_anions_beside_oxygen():

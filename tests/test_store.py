@@ -117,7 +117,11 @@ def test_sql_sees_every_table_and_the_hull(tmp_path: Path) -> None:
     for name in SCHEMAS:
         assert len(store.query(f"select * from {name} limit 0").column_names) == len(SCHEMAS[name])
     write_parquet(store.hull_path, pa.table({"e_above_hull": [0.25]}))
+    store.seal()
     assert store.query("select e_above_hull from hull").to_pylist() == [{"e_above_hull": 0.25}]
+    write_parquet(store.hull_path, pa.table({"e_above_hull": [0.0]}))
+    with pytest.raises(StoreError, match="is not as it was written"):
+        store.query("select e_above_hull from hull")
 
 
 # --- whole files or none --------------------------------------------------------------------------

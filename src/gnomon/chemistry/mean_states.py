@@ -12,7 +12,9 @@ NEVER = -np.inf
 
 
 @lru_cache(maxsize=200_000)
-def mean_states(counts: Counts) -> tuple[float, ...] | None:
+def mean_states(
+    counts: Counts, allowed: tuple[tuple[int, ...], ...] | None = None
+) -> tuple[float, ...] | None:
     """Most likely mean state of each element, None where no states balance the charges.
 
     Each atom has one of its element's common states (ICSD), all charges are in balance, and of all
@@ -23,6 +25,7 @@ def mean_states(counts: Counts) -> tuple[float, ...] | None:
 
     Args:
         counts: (atomic number, atoms) of each element.
+        allowed: states that atoms of each element may have; by default the common ones.
 
     Returns:
         The states in the order of ``counts``, e; those of equal rank in pymatgen's order.
@@ -30,9 +33,10 @@ def mean_states(counts: Counts) -> tuple[float, ...] | None:
     >>> mean_states(((26, 3), (8, 4)))  # Fe3O4
     (2.6666666666666665, -2.0)
     """
-    if len(counts) < 2 or not all(common_states(z) for z, _ in counts):
+    states = allowed or tuple(common_states(z) for z, _ in counts)
+    if len(counts) < 2 or not all(states):
         return None
-    tables = [_scores(z, n) for z, n in counts]
+    tables = [_scores(z, n, own) for (z, n), own in zip(counts, states, strict=True)]
     # best[i][s - low[i]]: of the elements from i on, the best score of all ways to the charge s
     low, best = 0, np.zeros(1)
     behind = [(low, best)]
@@ -55,9 +59,8 @@ def mean_states(counts: Counts) -> tuple[float, ...] | None:
 
 
 @lru_cache(maxsize=4096)
-def _scores(z: int, n: int) -> tuple[int, Float64[np.ndarray, " sums"]]:
+def _scores(z: int, n: int, states: tuple[int, ...]) -> tuple[int, Float64[np.ndarray, " sums"]]:
     """Of n atoms: the lowest sum of their states, and the best score of each sum from it on."""
-    states = common_states(z)
     low = min(states)
     one = np.full(max(states) - low + 1, NEVER)
     for state in states:

@@ -25,8 +25,9 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from gnomon.chemistry.mean_states import mean_states
+from gnomon.chemistry.oxidation import common_states
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS, Counts, electronegativities
+from gnomon.elements import SYMBOLS, Counts, electronegativities, element
 from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.io import to_pymatgen
 
@@ -59,6 +60,11 @@ fitted to.  BaHoF6 and Cs2AgF6, at -5/6, want an unusual state of the metal and 
 
 OXIDISED = {"Kr": 2, "Xe": 8}
 """Highest states of noble gases, which pymatgen does not list (XeF4 is corrected in its data)."""
+
+
+OXYGEN_STATES = {"peroxide": (-2, -1), "superoxide": (-2, -1, 0), "ozonide": (-2, -1, 0)}
+"""States of oxygen atoms where the structure shows bonds between them, by pymatgen's types: Cl of
+Ba2O2Cl2, a peroxide, is a chloride, though all O at -2 would balance nothing."""
 
 
 class AnionRule(StrEnum):
@@ -157,7 +163,7 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
     sulfides = _types(crystals, SULFUR, lambda one: sulfide_type(one) or "sulfate")
     found = []
     for counts, oxide, sulfide in zip(crystals.reduced_counts, oxides, sulfides, strict=True):
-        found.append((*_adjustments(counts, str(oxide), str(sulfide)), [z for z, _ in counts]))
+        found.append((*_adjustments(counts, str(oxide), str(sulfide)), counts))
     return Corrections(
         per_atom=np.array([sum(a.value for a in each) for each, _, _ in found], dtype=np.float64),
         adjustments=tuple(each for each, _, _ in found),
@@ -166,12 +172,38 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
     )
 
 
-def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, elements: list[int]) -> str:
-    """What is to be said of the rule, where another one would have another result."""
-    if rule not in UNBALANCED or not any(SYMBOLS[z] in TOLD_BY_STATES for z in elements):
+def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, counts: Counts) -> str:
+    """What is to be said of the rule, where another one would have another result.
+
+    Rare states, such as Cl at +7 in KClO4, may balance what common ones do not.
+    """
+    by_states = {SYMBOLS[z] for z, _ in counts} & TOLD_BY_STATES
+    if rule not in UNBALANCED or not by_states:
+        return ""
+    corrected = {a.name.rpartition("(")[2].rstrip(")") for a in adjustments} & TOLD_BY_STATES
+    rare = mean_states(counts, tuple(_known_states(z) for z, _ in counts))
+    if (
+        rule is AnionRule.ELECTRONEGATIVITY
+        and rare
+        and corrected
+        == {
+            SYMBOLS[z]
+            for (z, _), state in zip(counts, rare, strict=True)
+            if SYMBOLS[z] in by_states and state <= -1
+        }
+    ):
         return ""
     names = ", ".join(a.name.removeprefix("MP2020 ") for a in adjustments) or "none"
-    return f"no oxidation states balance the charges ({rule}); MP2020 corrections: {names}"
+    aside = ", rare ones aside" if rare else ""
+    return f"no oxidation states balance the charges{aside} ({rule}); MP2020 corrections: {names}"
+
+
+@cache
+def _known_states(z: int) -> tuple[int, ...]:
+    """All states of an element that pymatgen lists; of oxygen the common one."""
+    if z == OXYGEN:
+        return common_states(z)
+    return tuple(sorted({*common_states(z), *map(int, element(z).oxidation_states)}))
 
 
 @lru_cache(maxsize=200_000)
@@ -190,7 +222,7 @@ def _adjustments(
         warnings.simplefilter("ignore", UserWarning)
         ordered = _by_electronegativity(counts)
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
-        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])
+        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]], oxide)
         hubbards = hubbard_u(counts)
         entry = ComputedEntry(
             composition,
@@ -228,11 +260,17 @@ def _by_electronegativity(counts: Counts) -> list[tuple[int, int]]:
 
 
 def _states_and_rule(
-    composition: "Composition", most_electronegative: str
+    composition: "Composition", most_electronegative: str, oxide: str
 ) -> tuple[dict[str, float], AnionRule]:
     """States that the scheme is to read, and the rule that gave them."""
     elements = list(composition)
-    if states := mean_states(tuple((e.Z, int(composition[e])) for e in elements)):
+    counts = tuple((e.Z, int(composition[e])) for e in elements)
+    states = mean_states(counts)
+    if not states and oxide in OXYGEN_STATES:
+        own = OXYGEN_STATES[oxide]
+        allowed = tuple(own if z == OXYGEN else common_states(z) for z, _ in counts)
+        states = mean_states(counts, allowed)
+    if states:
         symbols = [e.symbol for e in elements]
         return dict(zip(symbols, states, strict=True)), AnionRule.OXIDATION_STATES
     supply = sum(

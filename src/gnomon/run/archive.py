@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import struct
@@ -47,6 +48,7 @@ def backup(folder: Folder, archive: Path, listener: Listener = SILENT) -> int:
         raise StoreError(f"{archive} is there already: name a new file")
     if not folder.is_begun:
         raise StoreError(f"{folder.root} holds nothing that gnomon wrote")
+    _check_place(archive)
     with folder.locked(listener):
         names = [name for name in folder.everything() if (folder.root / name) != archive]
         files = {}
@@ -54,7 +56,6 @@ def backup(folder: Folder, archive: Path, listener: Listener = SILENT) -> int:
             data = (folder.root / name).read_bytes()
             files[name] = {"bytes": len(data), "sha256": sha256(data).hexdigest()}
         try:
-            archive.parent.mkdir(parents=True, exist_ok=True)
             with renamed(archive) as new, _new_zip(new) as file:
                 file.writestr(CONTENTS, json.dumps({"format": FORMAT, "files": files}))
                 for done, name in enumerate(names, 1):
@@ -63,6 +64,20 @@ def backup(folder: Folder, archive: Path, listener: Listener = SILENT) -> int:
         except OSError as error:
             raise cannot_write(archive, error) from error
     return len(names)
+
+
+def _check_place(archive: Path) -> None:
+    """Make the folder of an archive, before anything is read.
+
+    Raises:
+        StoreError: if nothing can be written there.
+    """
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(archive, error) from error
+    if not os.access(archive.parent, os.W_OK):
+        raise StoreError(f"nothing can be written in {archive.parent}: name another place")
 
 
 def restore(archive: Path, folder: Path, listener: Listener = SILENT) -> int:

@@ -180,13 +180,11 @@ def _single_threaded() -> Iterator[None]:
 def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
     hear_again()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pipe.send("ready")
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):  # a parent that was killed
+        pipe.send("ready")
+        while True:
             task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(function(*shared, task))
+            pipe.send(function(*shared, task))
 
 
 def _end_with_parent() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.run.folder import HULL, Folder
+from gnomon.run.folder import DERIVED, HULL, Folder
 from gnomon.run.writing import StoreError
 
 STRUCTURE_FIELDS = [
@@ -144,15 +144,32 @@ class Store(Folder):
             self.remove(shards)
 
     def query(self, sql: str) -> pa.Table:
-        """Answer an SQL query (DuckDB) over the campaign's tables, each a view of its name."""
+        """Answer an SQL query (DuckDB) over the campaign's tables, each a view of its name.
+
+        Raises:
+            StoreError: if a table is not as it was written.
+        """
         import duckdb
 
         with duckdb.connect() as connection:
             for name in SCHEMAS:
                 connection.register(name, self.table(name))
             if self.hull_path.is_file():
-                connection.register("hull", pq.read_table(self.hull_path))
+                data = self.read_derived(HULL)
+                connection.register("hull", pq.read_table(pa.BufferReader(data)))
             return connection.sql(sql).to_arrow_table()
+
+    def read_derived(self, name: str) -> bytes:
+        """The bytes of a derived file, as the last report left them.
+
+        Raises:
+            StoreError: if it was changed since.
+        """
+        data = (self.root / name).read_bytes()
+        for one in self._derived_amiss(self._listed(), [name]):
+            if one.file in (name, DERIVED):
+                raise StoreError(f"{self.root}: {one}")
+        return data
 
     # --- stages, models, single files -------------------------------------------------------------
 

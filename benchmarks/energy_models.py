@@ -9,8 +9,8 @@ Materials Project crystals whose formula hash is under 75 train, 75 to 84 test; 
 formula are on one side.  CGCNN (``cgcnn.py``) and Magpie features with gradient boosting
 (``magpie.py``) train here for ``--minutes``, by default as long as the checkpoint's card says that
 the whole ensemble took; without a checkpoint the ensemble is trained first, with its defaults.
-``structural-1``, which comes with the package, is in the table too: it learned from labels of a
-potential before, and for longer.  Nothing but the training rows chooses anything: no peer and no
+The ensemble in the package is in the table too: it learned from labels of a potential as well, and
+for longer.  Nothing but the training rows chooses anything: no peer and no
 network stops by the test rows.
 
 A crystal that a model does not predict counts with what its elements alone say.  Times are wall

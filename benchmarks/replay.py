@@ -2,7 +2,7 @@
 
     gnomon replay wbm_pool.parquet --energies formation_energy_per_atom_mp2020 \\
         --known structures.parquet --phases ground_states.parquet \\
-        --model structural-1 --composition-model composition-1 --batch 50 --rounds 20 --out sim
+        --model structural-2 --composition-model composition-1 --batch 50 --rounds 20 --out sim
     python benchmarks/replay.py sim
 
 One panel a folder of `gnomon replay`: stable crystals found against crystals evaluated, the mean

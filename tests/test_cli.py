@@ -85,7 +85,7 @@ def test_no_command_overwrites(capsys, tmp_path, crystals):
     there = tmp_path / "there.parquet"
     there.write_text("precious")
     evaluate = ["evaluate", str(crystals), "--evaluator", EMT]
-    predict = ["predict", "structural-1", str(crystals)]
+    predict = ["predict", "structural-2", str(crystals)]
     substitution = ["generate", "substitutions", str(crystals)]
     for command in (evaluate, predict, substitution, ["generate", "prototypes", "Cu"]):
         assert main([*command, "--out", str(there)]) == 1, command

@@ -151,7 +151,7 @@ def test_while_a_server_does_not_answer(tmp_path):
         "md cu.cif --supercell 3 --steps 100000 --out md.extxyz",
         "evaluate data.parquet --out e.parquet",
         "label data.parquet --weights gnomon-1 --out frames",
-        "predict structural-1 data.parquet --out p.parquet",
+        "predict structural-2 data.parquet --out p.parquet",
         "generate random SiO2 TiO2 Al2O3 --count 100000 --out r.parquet",
         "search TiO2 --count 1000 --out s.parquet",
     ],

@@ -21,7 +21,7 @@ INPUTS = {
     "reduce": "{}",
     "duplicates": "{}",
     "evaluate": "{} --out o.parquet",
-    "predict": "structural-1 {}",
+    "predict": "structural-2 {}",
     "label": "{} --weights gnomon-1 --out o",
     "md": "{} --out o.extxyz",
     "replay": "{} --known {} --out o",
@@ -35,10 +35,10 @@ INPUTS = {
     "model train substitution": "{}",
     "model train prototypes": "{}",
     "model join": "{} {} --data {}",
-    "model calibrate": "structural-1 {}",
+    "model calibrate": "structural-2 {} --out c.calibration",
     "model validate": "{} --out o",
     "model curve": "{} --out o",
-    "model transfer": "structural-1 {} --target x",
+    "model transfer": "structural-2 {} --target x",
 }
 """What is given a file, by command."""
 
@@ -46,7 +46,7 @@ OUTPUTS = {
     "reduce": ("good.cif", ".parquet"),
     "duplicates": ("good.cif", ".cif"),
     "evaluate": ("good.cif", ".parquet"),
-    "predict": ("structural-1 good.cif", ".parquet"),
+    "predict": ("structural-2 good.cif", ".parquet"),
     "search": ("Cu", ".parquet"),
     "md": ("good.cif", ".extxyz"),
     "generate prototypes": ("Cu", ".parquet"),
@@ -59,9 +59,9 @@ OUTPUTS = {
     "model train structural": ("good.cif", ""),
     "model train composition": ("good.cif", ""),
     "model train potential": ("good.cif", ""),
-    "model join": ("structural-1 structural-1 --data good.cif", ""),
-    "model transfer": ("structural-1 good.cif --target x", ""),
-    "model calibrate": ("structural-1 good.cif", ""),
+    "model join": ("structural-2 structural-2 --data good.cif", ""),
+    "model transfer": ("structural-2 good.cif --target x", ""),
+    "model calibrate": ("structural-2 good.cif", ""),
 }
 """What a command that writes a file is given, and a suffix of the file, empty where any will do."""
 
@@ -86,9 +86,9 @@ NAMES = {
     "evaluate good.cif --weights gnomon-3 --out o.parquet": "did you mean gnomon-",
     "label good.cif --weights nequix-mp --out o": "did you mean nequix-mp-1?",
     "md good.cif --weights gnomon-3 --out o.extxyz": "did you mean gnomon-",
-    "predict structural-2 good.cif": "did you mean structural-1?",
-    "model calibrate structural-2 good.cif": "did you mean structural-1?",
-    "model transfer structural-2 good.cif --target x": "did you mean structural-1?",
+    "predict structural-3 good.cif": "did you mean structural-2?",
+    "model calibrate structural-3 good.cif": "did you mean structural-2?",
+    "model transfer structural-3 good.cif --target x": "did you mean structural-2?",
     "weights fetch nequix-oam": "did you mean nequix-oam-1?",
     "replay good.cif --known good.cif --strategies gredy --out o": "gredy",
 }

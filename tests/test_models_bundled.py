@@ -14,9 +14,11 @@ from gnomon.models.ensemble import load_model
 from gnomon.models.structural.model import StructuralModel, initial_networks
 from gnomon.models.structural.network import StructuralConfig
 from gnomon.models.target import Target
+from gnomon.models.uncertainty.calibration import calibration_path, load_calibration
+from gnomon.run.files import sha256_of
 from tests.strategies import ELEMENTS, random_crystal
 
-MOST_BYTES = 8_000_000
+MOST_BYTES = 4_000_000
 
 LOST = 1e-3
 """eV/atom: what half precision may change of an energy, on average."""
@@ -65,3 +67,19 @@ def test_half_precision_keeps_the_energies(tmp_path):
     assert all(one.dtype == other.dtype for one, other in zip(*arrays, strict=True))
     change = half.predict(crystals).median - whole.predict(crystals).median
     assert 0 < np.nanmean(np.abs(change)) < LOST
+
+
+def test_intervals_come_with_the_ensemble_of_structures():
+    """Those of this very file, fitted to unstable crystals too; far ones get wider intervals."""
+    path = model_path(STRUCTURAL)
+    found = load_calibration(calibration_path(path), sha256_of(path))
+    assert found.card.unlike_rows > 0
+    assert found.domain is not None
+    salt = Crystals.single(np.eye(3) * 4.0, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    crushed = salt.scale_volume(0.4)
+    model = load_model(STRUCTURAL)
+    widths = [
+        found.half_widths(model.predict(c), 0.8, found.domain.distances(model.embed(c)))[0]
+        for c in (salt, crushed)
+    ]
+    assert 0.01 < widths[0] < widths[1]

@@ -58,7 +58,7 @@ def predict(
             Parquet or CSV tables of them.
         out: Parquet of predictions.
 
-    Example: gnomon predict structural-1 candidates.parquet --out predictions.parquet
+    Example: gnomon predict structural-2 candidates.parquet --out predictions.parquet
     """
     loaded = load_model(model)
     is_energy = not isinstance(loaded, PropertyModel)

@@ -59,7 +59,7 @@ def replay(
         energies: column of the pool, a Parquet file, that holds its energies.
         learn_until: learn from the pool up to this year, find what came after.
         strategies: names, separated by commas.
-        model: structural model, which learns where it errs: a file, or structural-1.
+        model: structural model, which learns where it errs: a file, or structural-2.
         composition_model: model of formulas, for that strategy: a file, or composition-1.
         retrain: train a structural ensemble in every round.
         known_rows: known crystals that --retrain learns from, at most.

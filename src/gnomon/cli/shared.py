@@ -95,7 +95,7 @@ MODEL: Any = {"parser": model_file, "metavar": "MODEL"}
 """How an argument becomes a file: a name stands for that of a model in the package."""
 Model = Annotated[
     Path,
-    typer.Argument(help="Model file, or structural-1 or composition-1 in the package.", **MODEL),
+    typer.Argument(help="Model file, or structural-2 or composition-1 in the package.", **MODEL),
 ]
 OF_EVALUATOR = {
     "name": ("--evaluator", "--weights"),

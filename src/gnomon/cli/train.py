@@ -48,7 +48,7 @@ def structural(
     was stopped.
 
     Args:
-        start: go on from this model, or structural-1, with its shape.
+        start: go on from this model, or structural-2, with its shape.
 
     Example: gnomon model train structural structures.parquet --out mp.gnomon
     """

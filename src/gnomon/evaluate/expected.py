@@ -4,7 +4,7 @@
 
 E(s) being the potential's energy of the crystal with its volume times s, of which candidates know
 little, and mu the energies of the elements that fit compounds (``gnomon.evaluate.references``).
-Forces are not computed, which costs a third of an evaluation.
+Forces are not computed.
 """
 
 from __future__ import annotations

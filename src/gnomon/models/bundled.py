@@ -7,7 +7,7 @@ Their weights are stored in half precision, which moves no energy that matters
 from importlib import resources
 from pathlib import Path
 
-STRUCTURAL = "structural-1"
+STRUCTURAL = "structural-2"
 COMPOSITION = "composition-1"
 
 BUNDLED = (STRUCTURAL, COMPOSITION)

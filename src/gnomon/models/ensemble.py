@@ -131,13 +131,13 @@ def load_model(name_or_path: str | Path) -> Any:
     """A model by name, as on the command line, or from a file, which says what kind it is.
 
     >>> from ase.build import bulk
-    >>> model = load_model("structural-1")
+    >>> model = load_model("structural-2")
     >>> found = model.predict([bulk("NaCl", "rocksalt", a=5.64), bulk("MgO", "rocksalt", a=4.21)])
     >>> found.median.round(1).tolist(), model.kind
     ([-2.1, -3.0], 'structural')
 
     Args:
-        name_or_path: ``structural-1`` and ``composition-1`` are in the package; else a file.
+        name_or_path: ``structural-2`` and ``composition-1`` are in the package; else a file.
 
     Returns:
         An ``EnergyModel``: formation energies in eV/atom of its ``scheme``, from crystals or, for

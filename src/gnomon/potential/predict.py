@@ -86,7 +86,7 @@ class LoadedPotential:
         return found
 
     def energies(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
-        """Energies alone of crystals of known elements, eV: a third of what labels cost."""
+        """Energies alone of crystals of known elements, eV, without their derivatives."""
         found = np.full(len(crystals), np.nan)
         for chosen, batch in batches(crystals, self.cutoff, CAPACITY):
             found[chosen] = np.asarray(_energies(self.potential, batch))[: len(chosen)]

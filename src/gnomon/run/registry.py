@@ -59,8 +59,8 @@ class Registry:
 def no_such(kind: str, name: str, names: Iterable[str]) -> str:
     """The message about an unknown name: what there is, and what was probably meant.
 
-    >>> no_such("model", "structural-2", ["composition-1", "structural-1"])
-    "no model 'structural-2' (did you mean structural-1?): there are composition-1, structural-1"
+    >>> no_such("model", "structural-3", ["composition-1", "structural-2"])
+    "no model 'structural-3' (did you mean structural-2?): there are composition-1, structural-2"
     """
     there = list(names)
     meant = closest(name, there)
@@ -71,8 +71,8 @@ def no_such(kind: str, name: str, names: Iterable[str]) -> str:
 def closest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant, whatever its case and its hyphens.
 
-    >>> closest("Structural_1", ["composition-1", "structural-1"])
-    'structural-1'
+    >>> closest("Structural_2", ["composition-1", "structural-2"])
+    'structural-2'
     """
     plain = {one.casefold().replace("_", "-"): one for one in names}
     found = difflib.get_close_matches(name.casefold().replace("_", "-"), plain, n=1)

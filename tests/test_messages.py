@@ -147,6 +147,17 @@ def test_a_wrong_place_for_a_folder_is_named_before_the_work(capsys, name):
     assert "file is no folder" in said(capsys, f"{name} {FOLDERS[name]} --out file/a/b")
 
 
+def test_a_wrong_place_for_an_export_or_an_archive_is_named_before_the_work(capsys):
+    for place in ("file", "file/a"):
+        words = f"verify there --engine vasp --export {place}"
+        assert "file is no folder" in said(capsys, words)
+        assert "--export" in said(capsys, words)
+    Path("campaign").mkdir()
+    Path("campaign/provenance.json").write_text("{}")
+    assert "file" in said(capsys, "backup campaign file/backup.zip")
+    assert "file is there already" in said(capsys, "backup campaign file")
+
+
 @pytest.mark.parametrize("words", NAMES)
 def test_a_wrong_name_is_answered_with_what_was_meant(capsys, words):
     assert NAMES[words] in said(capsys, words)

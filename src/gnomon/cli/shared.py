@@ -38,35 +38,39 @@ def refuse_existing(out: Path) -> None:
         raise FileExistsError(f"{out} exists: choose another --out, or delete it first")
 
 
-def place(*suffixes: str, goes_on: bool = False, folder: bool = False) -> Any:
+def place(
+    *suffixes: str, goes_on: bool = False, folder: bool = False, option: str = "--out"
+) -> Any:
     """An option that says where the result goes, held before the work against what is there.
 
     Args:
         suffixes: which a name may end in; any where none is given.
         goes_on: the work goes on where there is something already.
         folder: the place is a folder that is made, with those above it.
+        option: what it is called.
     """
 
     def check(out: Path | None) -> Path | None:
         if out is None:
             return None
         if suffixes and out.suffix not in suffixes:
-            raise CommandError(f"--out {out}: the name must end in {' or '.join(suffixes)}")
+            raise CommandError(f"{option} {out}: the name must end in {' or '.join(suffixes)}")
         if not goes_on:
             refuse_existing(out)
         above = out.parent if not folder else next(p for p in (out, *out.parents) if p.exists())
         if not above.is_dir():
             raise NotADirectoryError(
                 f"{above} is no folder: {'' if above.exists() else 'make it first, or '}"
-                "choose another --out"
+                f"choose another {option}"
             )
         if not os.access(above, os.W_OK):
-            raise PermissionError(f"nothing can be written in {above}: choose another --out")
+            raise PermissionError(f"nothing can be written in {above}: choose another {option}")
         return out
 
     return typer.Option(callback=check)
 
 
+ExportFolder = Annotated[Path | None, place(goes_on=True, folder=True, option="--export")]
 NewTable = Annotated[Path, place(".parquet")]
 MaybeNewTable = Annotated[Path | None, place(".parquet")]
 Folder = Annotated[Path, place(goes_on=True, folder=True)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import OF_EVALUATOR
+from gnomon.cli.shared import OF_EVALUATOR, ExportFolder
 from gnomon.discover import Campaign
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.by_name import taught_by
@@ -38,7 +38,7 @@ def verify(
     engine: str,
     top: int = 20,
     margin: float = 0.02,
-    export: Path | None = None,
+    export: ExportFolder = None,
     import_: Path | None = None,
     protocol: str = "pbe",
     again: bool = False,

@@ -1,4 +1,4 @@
-"""Cases 18, 23, 24 and 33 of trouble in this field: corrections, cells, signs and symmetry."""
+"""Trouble that people have with energies: anions, choice of cells, signs of stresses, symmetry."""
 
 from collections.abc import Iterator
 

@@ -112,3 +112,10 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         write_table(tmp_path / "gaps.parquet", chunks())
     assert [path.name for path in tmp_path.iterdir()] == ["gaps.parquet"]
     assert len(read_table(tmp_path / "gaps.parquet")) == 2
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    path = save(tmp_path, "gap", gaps())
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(TableError, match=r"gap\.parquet is no table"):
+        tables_of(tmp_path)

@@ -204,17 +204,24 @@ def save(folder: Path, name: str, table: pa.Table, **facts: Any) -> Path:
 
 
 def tables_of(folder: Path) -> list[TableInfo]:
-    """The tables in the folder of a campaign, by name."""
+    """The tables in the folder of a campaign, by name.
+
+    Raises:
+        TableError: if one cannot be read, naming it.
+    """
     return [_info(path) for path in sorted((folder / FOLDER).glob("*.parquet"))]
 
 
 def _info(path: Path) -> TableInfo:
-    schema = pq.read_schema(path)
+    try:
+        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+        facts = json.loads((schema.metadata or {}).get(b"gnomon", b"{}"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise TableError(f"{path} is no table: {error}; restore it or move it away") from error
     said = {
         field.name: tuple(
             (field.metadata or {}).get(key, b"").decode() for key in (b"description", b"unit")
         )
         for field in schema
     }
-    facts = json.loads((schema.metadata or {}).get(b"gnomon", b"{}"))
-    return TableInfo(path.stem, pq.read_metadata(path).num_rows, said, facts)
+    return TableInfo(path.stem, rows, said, facts)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from gnomon.io import InputError, ReadResult, Reason, read, write
-from gnomon.io.frames import read_frames
+from gnomon.io.frames import Frames, read_frames, write_frames
 from gnomon.io.parquet_footer import FooterError, row_groups
 from gnomon.io.plausible import contact
 from tests.strategies import random_crystal
@@ -380,3 +381,26 @@ def test_histograms_of_another_length_end_no_process(tmp_path: Path) -> None:
         path.write_bytes(broken)
         found = read([tmp_path])
         assert len(found.crystals) + len(found.rejects) >= 1
+
+
+def test_columns_of_a_table_that_say_one_thing_agree(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write(path, random_crystal(np.random.default_rng(0)))
+    table = pq.read_table(path).append_column("e_above_hull", pa.array([0.1]))
+    for other, reasons in ((0.1, []), (0.2, ["contradictory"]), (None, [])):
+        pq.write_table(
+            table.append_column("energy_above_hull", pa.array([other], pa.float64())), path
+        )
+        assert read(path).rejects["reason"].to_pylist() == reasons
+
+
+def test_labels_of_a_table_that_nothing_reads_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frames = Frames.of(random_crystal(np.random.default_rng(0)), np.array([-1.0]), scheme="PBE")
+    write_frames(path, frames)
+    assert not read_frames(path).warnings
+    table = pq.read_table(path)
+    for name in ("virial", "dft_forces"):
+        table = table.append_column(name, pa.array([[0.0] * 9]))
+    pq.write_table(table, path)
+    assert dict(read_frames(path).warnings) == {"labels that are not read: dft_forces, virial": 1}

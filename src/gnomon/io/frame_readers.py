@@ -134,6 +134,11 @@ def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> Column
     bad = (odd_forces | odd_stress) & (parsed.reasons == None)  # noqa: E711  (elementwise)
     parsed.reasons[bad] = Reason.unreadable
     parsed.details[bad] = "lists of forces and stress that do not hold 3 n and 9 numbers"
+    others = {name for name in table.column_names if name not in KNOWN | {*READ} - {*VIRIALS}}
+    if unread := sorted(filter(_is_label, others)):
+        said = pa.array([f"labels that are not read: {', '.join(unread[:MOST])}"] * n, pa.string())
+        at = parsed.labels.schema.get_field_index("warnings")
+        parsed = replace(parsed, labels=parsed.labels.set_column(at, "warnings", said))
     energy = np.asarray(table["energy"].cast(pa.float64()).to_numpy(), np.float64)
     labels = Labels(energy, forces.reshape(-1, 3), stress.reshape(-1, 3, 3))
     # a null is not the start of a relaxation

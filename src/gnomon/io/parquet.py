@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 from gnomon.io.arrow import GEOMETRY, Geometry, check_columns
 from gnomon.io.parquet_footer import FooterError, row_groups
 from gnomon.io.reasons import ENERGIES, InputError, Reason, UnusableError
-from gnomon.io.records import LABELS, MAX_TEXT, MAX_YEAR, Limits, Parsed, rejected, stack
+from gnomon.io.records import (
+    LABELS,
+    MAX_TEXT,
+    MAX_YEAR,
+    SAME_ENERGY,
+    Limits,
+    Parsed,
+    rejected,
+    stack,
+)
 from gnomon.io.sources import content
 
 ID_COLUMNS = ("source_id", "material_id", "id")
@@ -168,6 +177,11 @@ def columns(table: pa.Table, source: str, first: int) -> Parsed:
     for name in (*ENERGIES, "year"):
         infinite |= np.isinf(labels[name].to_numpy(zero_copy_only=False).astype(np.float64))
     reasons[infinite], details[infinite] = Reason.not_finite, "an energy or a year is infinite"
+    for names in ALIASES.values():
+        given = [_numbers(table, (one,)).to_numpy(zero_copy_only=False) for one in names]
+        apart = np.abs(np.diff(np.array(given, np.float64), axis=0)).max(axis=0, initial=0)
+        reasons[apart > SAME_ENERGY] = Reason.contradictory
+        details[apart > SAME_ENERGY] = f"{' and '.join(names)} differ"
     year = labels["year"].to_numpy(zero_copy_only=False).astype(np.float64)
     absurd = (year < 0) | (year > MAX_YEAR)
     reasons[absurd & ~infinite] = Reason.unreadable

@@ -10,7 +10,7 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR, ExportFolder
 from gnomon.discover import Campaign
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate.by_name import taught_by
+from gnomon.evaluate.by_name import related
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.run.files import cache_folder
 from gnomon.run.listener import Listener
@@ -96,10 +96,10 @@ def _output(verification: Verification, folder: Store) -> Output:
         for outcome in verification.outcomes
     ]
     said = [sentence(verification), f"verification: {folder.root}"]
-    if taught_by(verification.campaign_scheme, verification.scheme):
+    if teacher := related(verification.campaign_scheme, verification.scheme):
         said.append(
-            f"not independent: the campaign's potential learned from {verification.scheme}, so "
-            "that both may be wrong in the same way"
+            f"not independent: the campaign's potential and this one share what they know of "
+            f"{teacher}, so that both may be wrong in the same way"
         )
     return Output(facts(verification), (rows,), tuple(said))
 

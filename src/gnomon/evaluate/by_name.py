@@ -47,26 +47,32 @@ def of_scheme(scheme: str, listener: Listener = SILENT) -> Evaluator:
     return made
 
 
-def taught_by(scheme: str, other: str) -> bool:
-    """Whether the potential of one scheme learned from the other's labels, by the card of its file.
+def related(scheme: str, other: str) -> str:
+    """Whose labels two potentials share, by the cards of their files; empty where none are known.
 
     >>> teacher = "nequix-oam-1-pft (sha256 4ce693d68886), MP2020 corrections"
-    >>> taught_by("gnomon-1 (sha256 b43519c65e90), MP2020 corrections", teacher)
-    True
-    >>> taught_by("ase.calculators.emt.EMT (ase 3.29.0)", teacher)
-    False
+    >>> related("gnomon-1 (sha256 b43519c65e90), MP2020 corrections", teacher)
+    'nequix-oam-1-pft (sha256 4ce693d68886)'
+    >>> related("ase.calculators.emt.EMT (ase 3.29.0)", teacher)
+    ''
 
     Args:
-        scheme: of the potential.
-        other: of the one that may have taught it.
+        scheme: of one potential.
+        other: of the other.
     """
-    name = EnergyScheme.parse(scheme).checkpoint.partition(" (")[0]
+    own, others = (_labelled_by(EnergyScheme.parse(name).checkpoint) for name in (scheme, other))
+    return next((name for name in own if name in others), "")
+
+
+def _labelled_by(checkpoint: str) -> tuple[str, ...]:
+    """A checkpoint, and the one whose labels it learned from; calculations have none."""
+    name = checkpoint.partition(" (")[0]
     if name not in BUNDLED:
-        return False
+        return (checkpoint,) if checkpoint else ()
     from gnomon.potential.checkpoint import load
 
     card = load(bundled_path(name)).card
-    return card is not None and card.scheme == EnergyScheme.parse(other).checkpoint
+    return (checkpoint,) if card is None else (checkpoint, card.scheme)
 
 
 def elements_in(symbols: Sequence[str], scheme: str, listener: Listener) -> dict[str, float]:

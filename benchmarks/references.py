@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", nargs="+", default=["gnomon-2"])
     parser.add_argument("--atoms", type=int, default=8, help="in a cell, at most")
-    parser.add_argument("--rows", type=int, default=2500, help="compounds; a fifth to check")
+    parser.add_argument("--rows", type=int, default=1500, help="compounds; a fifth to check")
     parser.add_argument("--least", type=int, default=5, help="compounds that an element needs")
     parser.add_argument("--work", type=Path, default=Path("relaxed"), help="energies are kept here")
     parser.add_argument("--out", type=Path, default=RESULT)

@@ -134,7 +134,7 @@ def _rank(
     ids: list[str],
     left: int,
 ) -> Ranking:
-    """Train on all labels and predict; before there are enough, by networks of other data."""
+    """Train on all labels and predict; before there are enough, by what other crystals tell."""
     n_labels = int(campaign.level(0).placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)

@@ -1,0 +1,294 @@
+"""Does what nature chose come first?  Ranks of known compounds among a campaign's candidates.
+
+    python benchmarks/first_tries.py --data DATA --work tries
+    python benchmarks/first_tries.py --data DATA --work tries --fit
+
+For chemical systems with a compound of held-out formula (hash 75 to 84) on the Materials Project's
+hull, of up to 12 atoms: the candidates that `gnomon discover` proposes in its first round, ranked
+as it ranks them before it has labels, and as the networks alone ranked them, compositions in turn
+(up to version 0.1).  A compound's rank is that of the best candidate with its prototype label and
+the same elements on its positions; compounds that were not proposed have none and stay in the
+denominators.  All binary systems, and ternary ones drawn at random.
+
+With --fit, the weights of ``gnomon.discover.prior`` and the likelihood of other choices, on hashes
+below 75 alone, each formula left out of the known crystals that are counted; 5 folds of systems.
+What the networks say of a system is kept in the folder, so that the work goes on.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from gnomon.crystals import Crystals
+from gnomon.discover.prior import (
+    SCALE,
+    WEIGHTS,
+    bundled_models,
+    evidence,
+    expected_energies,
+    labels_of,
+    one_after_the_other,
+)
+from gnomon.discover.rates import wilson
+from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, atomic_number
+from gnomon.generate.prototypes.learning import RELAXED
+from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.generate.registry import generator
+from gnomon.hull.phases import ON_HULL
+from gnomon.io import from_arrow
+from gnomon.learn.split import SplitConfig
+from gnomon.models import Predictions
+from gnomon.models.bundled import BUNDLED
+from gnomon.structure.labels import PrototypeLabel, prototype_label
+from gnomon.structure.protostructures import protostructure
+from record import RESULTS, save
+from samples import HELD_OUT
+
+ATOMS = 12
+FIRST = (5, 20)
+FOLDS = 5
+CHOICES = {
+    "networks alone": [3, 4],
+    "counts alone": [0],
+    "counts, elements": [0, 1],
+    "counts, elements, balance": [0, 1, 2],
+    "counts, elements, networks": [0, 1, 3, 4],
+    "all": [0, 1, 2, 3, 4],
+}
+"""Columns of the evidence."""
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Candidates of a chemical system and where the compounds that exist are among them.
+
+    Attributes:
+        evidence: of each candidate.
+        labels, formulas: of each candidate.
+        true: of each compound the number of its elements and the candidates that are it.
+    """
+
+    evidence: np.ndarray
+    labels: list[PrototypeLabel]
+    formulas: np.ndarray
+    true: list[tuple[int, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """A model that said what it has to say."""
+
+    scheme: str
+    energies: np.ndarray
+
+    def predict(self, crystals: Crystals) -> Predictions:
+        """What it said."""
+        reasons = np.where(np.isfinite(self.energies), "", "no prediction").astype(object)
+        return Predictions(self.energies[None], reasons)
+
+
+models = cache(bundled_models)
+
+
+def candidates(name: str) -> Crystals:
+    """Compounds that a campaign of the system proposes in its first round."""
+    chunks = generator("prototypes", name).generate(Crystals.empty())
+    crystals = Crystals.concatenate([chunk.crystals for chunk in chunks])
+    return crystals[(crystals.composition > 0).sum(axis=1) > 1]
+
+
+def said(name: str, crystals: Crystals, work: Path) -> list[Remembered]:
+    """What the networks in the package say of the candidates, from the folder where it is there."""
+    path = work / f"{name}.{'.'.join(BUNDLED)}.npy"
+    if not path.exists():
+        np.save(path, np.stack([expected_energies(model, crystals) for model in models()]))
+    rows = np.load(path).astype(np.float64)
+    return [Remembered(m.scheme, row) for m, row in zip(models(), rows, strict=True)]
+
+
+def counted(
+    labels: Sequence[PrototypeLabel], formulas: np.ndarray, told: Occurrence, leave_out: bool
+) -> np.ndarray:
+    """How often each prototype occurs; with ``leave_out`` in crystals of other compositions."""
+    counts = np.array([told.count(label) for label in labels])
+    if leave_out:
+        for formula in set(formulas) & set(told.known.reduced_formulas):
+            without = replace(told, known=told.known.without(formula))
+            for i in np.flatnonzero(formulas == formula):
+                counts[i] = without.count(labels[i])
+    return counts
+
+
+def system(
+    name: str, compounds: Sequence[PrototypeLabel], told: Occurrence, leave_out: bool, work: Path
+) -> System:
+    """A system with all that is known of its candidates."""
+    crystals = candidates(name)
+    labels, formulas = labels_of(crystals), crystals.reduced_formulas
+    counts = counted(labels, formulas, told, leave_out)
+    orders = [{tuple(order) for order in label.orders.tolist()} for label in labels]
+    true = []
+    for compound in compounds:
+        own = tuple(compound.elements.tolist())
+        same = [lb.text == compound.text and own in o for lb, o in zip(labels, orders, strict=True)]
+        true.append((len(own), np.flatnonzero(same)))
+    return System(evidence(crystals, counts, said(name, crystals, work)), labels, formulas, true)
+
+
+def systems(
+    data: Path, hashes: tuple[int, int], binary: int, ternary: int, work: Path
+) -> list[System]:
+    """Systems with stable compounds of these formula hashes, drawn with seed 0."""
+    rows = pq.read_table(
+        data / "materials_project" / "structures.parquet",
+        filters=[
+            ("formula_hash", ">=", hashes[0]),
+            ("formula_hash", "<=", hashes[1]),
+            ("e_above_hull", "<=", ON_HULL),
+        ],
+    )
+    crystals = from_arrow(rows)
+    unusual = [atomic_number(symbol) for symbol in DEFAULT_EXCLUDED]
+    n_elements = (crystals.composition > 0).sum(axis=1)
+    usable = (crystals.n_atoms <= ATOMS) & (n_elements > 1) & (n_elements <= 3)
+    crystals = crystals[usable & ~crystals.composition[:, unusual].any(axis=1)]
+    stable = [prototype_label(protostructure(crystal, RELAXED)) for crystal in crystals]
+    stable = [label for label in stable if label.text]
+    told, leave_out, found = Occurrence.load(), hashes[0] == 0, []
+    rng = np.random.default_rng(0)
+    for size, most in ((2, binary), (3, ternary)):
+        names = sorted(
+            {tuple(sorted(one.elements.tolist())) for one in stable if len(one.elements) == size}
+        )
+        for i in rng.permutation(len(names))[:most].tolist():
+            within = [one for one in stable if set(one.elements.tolist()) <= set(names[i])]
+            name = "-".join(SYMBOLS[z] for z in names[i])
+            found.append(system(name, within, told, leave_out, work))
+            print(f"{len(found)}: {name}, {len(within)} compounds", flush=True)
+    return found
+
+
+def loss(weights: np.ndarray, data: Sequence[System], columns: list[int]) -> tuple[float, int]:
+    """Minus the log probability of the compounds that were proposed, and their number."""
+    total, n = 0.0, 0
+    for one in data:
+        odds = one.evidence[:, columns] @ weights
+        for _, rows in one.true:
+            if len(rows):
+                total += float(logsumexp(odds) - logsumexp(odds[rows]))
+                n += 1
+    return total, n
+
+
+def fitted(data: Sequence[System], columns: list[int], l2: float = 0.02) -> np.ndarray:
+    """The most likely weights of the columns, held by a weak penalty."""
+
+    def mean(weights: np.ndarray) -> float:
+        total, n = loss(weights, data, columns)
+        return total / max(n, 1) + l2 * float(weights @ weights)
+
+    return np.asarray(minimize(mean, np.zeros(len(columns)), method="BFGS").x)
+
+
+def fit(data: Sequence[System]) -> dict[str, Any]:
+    """For each choice of columns: the weights, and the likelihood of systems left out of them."""
+    fold = np.random.default_rng(0).integers(0, FOLDS, len(data))
+    result = {}
+    for name, columns in CHOICES.items():
+        parts = []
+        for k in range(FOLDS):
+            rest = [one for one, f in zip(data, fold, strict=True) if f != k]
+            left = [one for one, f in zip(data, fold, strict=True) if f == k]
+            parts.append(loss(fitted(rest, columns), left, columns))
+        result[name] = {
+            "weights": fitted(data, columns).round(2).tolist(),
+            "log_likelihood": -sum(t for t, _ in parts) / sum(n for _, n in parts),
+        }
+    return result
+
+
+def in_turn(order: np.ndarray, formulas: np.ndarray) -> np.ndarray:
+    """The same order, the best of each composition first."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for i in order.tolist():
+        turns.append(seen[formulas[i]])
+        seen[formulas[i]] += 1
+    return order[np.argsort(turns, kind="stable")]
+
+
+def rankings(one: System) -> dict[str, np.ndarray]:
+    """Candidates in the order of each ranking."""
+    above = SCALE * np.arctanh(np.minimum(one.evidence[:, 3:], 1 - 1e-15)).mean(axis=1)
+    odds = one_after_the_other(one.evidence @ WEIGHTS, one.labels)
+    by_networks, by_odds = (np.argsort(x, kind="stable") for x in (above, -odds))
+    return {
+        "networks, compositions in turn": in_turn(by_networks, one.formulas),
+        "networks": by_networks,
+        "this ranking, compositions in turn": in_turn(by_odds, one.formulas),
+        "this ranking": by_odds,
+    }
+
+
+def measured(data: Sequence[System]) -> dict[str, Any]:
+    """Median ranks and shares among the first candidates, of binary and ternary compounds."""
+    ranks: dict[str, dict[str, list[float]]] = {}
+    for one in data:
+        for name, order in rankings(one).items():
+            place = np.argsort(order) + 1
+            for size, rows in one.true:
+                kind = {2: "binary", 3: "ternary"}[size]
+                ranks.setdefault(name, {}).setdefault(kind, []).append(
+                    float(place[rows].min()) if len(rows) else np.inf
+                )
+    return {
+        name: {kind: _summary(np.array(found)) for kind, found in kinds.items()}
+        for name, kinds in ranks.items()
+    }
+
+
+def _summary(ranks: np.ndarray) -> dict[str, Any]:
+    proposed = ranks[np.isfinite(ranks)]
+    shares = {f"among the first {k}": int((ranks <= k).sum()) for k in FIRST}
+    rate = wilson(shares[f"among the first {FIRST[-1]}"], len(ranks))
+    return {
+        "compounds": len(ranks),
+        "proposed": len(proposed),
+        "median rank of those proposed": float(np.median(proposed)),
+        **shares,
+        "interval": [round(rate.low, 3), round(rate.high, 3)],
+    }
+
+
+def main() -> None:
+    """Fit, or quote."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("tries"))
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--binary", type=int, help="systems, at most")
+    parser.add_argument("--ternary", type=int, help="systems, at most")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    below = SplitConfig().train_below
+    hashes, most = ((0, below - 1), (70, 20)) if given.fit else (HELD_OUT, (1000, 30))
+    binary, ternary = given.binary or most[0], given.ternary or most[1]
+    data = systems(given.data, hashes, binary, ternary, given.work)
+    if given.fit:
+        save({"systems": len(data), "choices": fit(data)}, RESULTS / "first_tries_fit.json")
+    else:
+        result = {"systems": len(data), "rankings": measured(data)}
+        save(result, RESULTS / "first_tries.json")
+
+
+if __name__ == "__main__":
+    main()

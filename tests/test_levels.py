@@ -16,7 +16,7 @@ from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, auto, discover
 from gnomon.discover.auto import settled
-from gnomon.discover.closure import Closure, MarginConfig, closure
+from gnomon.discover.closure import Closure, MarginConfig, closure, expected_energies
 from gnomon.discover.folder import begin
 from gnomon.discover.level import Level
 from gnomon.discover.settings import ConfigError, load_config
@@ -169,6 +169,24 @@ def test_a_row_of_another_scheme_than_its_level_is_refused(tmp_path: Path) -> No
     store.append("evaluations", 0, rows.drop_columns("round"))
     with pytest.raises(StoreError, match="mixes the energy schemes better and fast"):
         assert Campaign(store).hull
+
+
+@given(rows=landscapes, delta=st.floats(0, 0.1), data=st.data())
+def test_networks_learn_what_a_level_found_or_what_it_is_expected_to(
+    rows: list[Any], delta: float, data: st.DataObject
+) -> None:
+    crystals, screening, deciding = landscape(rows, delta)
+    below = Level(0, "fast", rows_at(crystals, screening, "fast", crystals.ids), NO_LINEAGE)
+    drawn = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    held = [*np.flatnonzero(drawn).tolist(), *range(len(rows), len(crystals))]  # the elements, too
+    some = rows_at(crystals[held], deciding[held], "better", crystals.ids[held])
+    level = Level(1, "better", some, NO_LINEAGE, below)
+    expected = expected_energies([below, level])
+    at = [below.placed.row_of[key] for key in level.placed.found.ids]
+    assert np.array_equal(expected[at], level.placed.formation_energy_per_atom)
+    change = expected - below.placed.formation_energy_per_atom
+    assert np.abs(change).max() <= np.abs(change[at]).max() + 1e-12
+    assert np.array_equal(expected_energies([below]), below.placed.formation_energy_per_atom)
 
 
 # --- campaigns ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.spatial.distance import cdist
 
@@ -147,18 +147,14 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
             failed,
             missing,
         )
-    found = _places(below.placed, _rows(pairs, below))
+    seen = _places(below.placed, _rows(pairs, below))
     differences = level.placed.formation_energy_per_atom[_rows(pairs, level)]
     differences = differences - below.placed.formation_energy_per_atom[_rows(pairs, below)]
-    errors = np.abs(differences - smoothed(found, found, differences, itself=False))
-    errors = errors[[len(phase.elements) > 1 for phase in pairs]]
-    margin = config.first_margin
-    if len(errors) >= config.min_differences:
-        measured = float(np.quantile(errors, config.quantile, method="higher"))
-        margin = max(config.min_margin, measured)
+    compound = np.array([len(phase.elements) > 1 for phase in pairs], dtype=bool)
+    margin = _margin(seen, differences, compound, config)
     rows_at = _rows([rows[0] for rows in groups], below)
     energies = below.placed.formation_energy_per_atom[rows_at]
-    energies = energies + smoothed(_places(below.placed, rows_at), found, differences)
+    energies = energies + smoothed(_places(below.placed, rows_at), seen, differences)
     expected = level.hull.e_above_hull(below.hull.phases.composition[rows_at], energies)
     left = [
         Undecided(rows[0], reason, float(above))
@@ -166,7 +162,21 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
         if (reason := _reason(rows, float(above), margin))
     ]
     left.sort(key=lambda one: (one.predicted_e_above_hull, one.phase.id))
-    return Closure(level.number, level.scheme, margin, len(errors), tuple(left), failed)
+    return Closure(level.number, level.scheme, margin, int(compound.sum()), tuple(left), failed)
+
+
+def _margin(
+    seen: Float64[np.ndarray, "m k"],
+    differences: Float64[np.ndarray, " m"],
+    compound: Bool[np.ndarray, " m"],
+    config: MarginConfig,
+) -> float:
+    """A quantile of the errors of what is expected of compounds, each foretold from the others."""
+    if compound.sum() < config.min_differences:
+        return config.first_margin
+    errors = np.abs(differences - smoothed(seen, seen, differences, itself=False))[compound]
+    measured = float(np.quantile(errors, config.quantile, method="higher"))
+    return max(config.min_margin, measured)
 
 
 def _reason(rows: Sequence[Phase], above: float, margin: float) -> str:

@@ -109,9 +109,9 @@ def atom_fractions(crystals: Crystals) -> np.ndarray:
 
 
 def of_potential(
-    potential: LoadedPotential, given: argparse.Namespace
+    potential: LoadedPotential, rows: int, given: argparse.Namespace
 ) -> tuple[References, dict[str, Any]]:
-    train, formation = compounds(given.data, TRAIN, given.atoms, given.rows)
+    train, formation = compounds(given.data, TRAIN, given.atoms, rows)
     corrected = single_energies(potential, train, given.work, "compounds")
     corrected = corrected + mp2020_correction_per_atom(train)
     use = np.isfinite(corrected)
@@ -141,15 +141,15 @@ def of_potential(
             symbol: [round(1000 * shift), round(1000 * elements[symbol].error)]
             for symbol, shift in found.worst(LARGE)
         },
-        "held_out": _held_out(potential, found, given),
+        "held_out": _held_out(potential, found, rows, given),
     }
 
 
 def _held_out(
-    potential: LoadedPotential, found: References, given: argparse.Namespace
+    potential: LoadedPotential, found: References, rows: int, given: argparse.Namespace
 ) -> dict[str, Any]:
     """Errors of formation energies (meV/atom) of other formulas, by both kinds of references."""
-    crystals, formation = compounds(given.data, CHECK, given.atoms, given.rows // 5)
+    crystals, formation = compounds(given.data, CHECK, given.atoms, rows // 5)
     corrected = single_energies(potential, crystals, given.work, "held-out")
     corrected = corrected + mp2020_correction_per_atom(crystals)
     zero = {kind: np.full(len(SYMBOLS), np.nan) for kind in ("measured", "fitted")}
@@ -181,18 +181,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", nargs="+", default=["gnomon-2"])
     parser.add_argument("--atoms", type=int, default=8, help="in a cell, at most")
-    parser.add_argument("--rows", type=int, default=1500, help="compounds; a fifth to check")
+    parser.add_argument("--rows", type=int, default=2500, help="compounds; a fifth to check")
+    parser.add_argument(
+        "--fewer", type=lambda text: text.split("="), nargs="*", default=[],
+        help="NAME=ROWS: fewer compounds for one of the weights",
+    )  # fmt: skip
     parser.add_argument("--least", type=int, default=5, help="compounds that an element needs")
     parser.add_argument("--work", type=Path, default=Path("relaxed"), help="energies are kept here")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
-    rows, said = [], {}
+    fewer = {name: int(rows) for name, rows in given.fewer}
+    table, said = [], {}
     for name in given.weights:
-        references, result = of_potential(load_potential(name), given)
-        rows.append(references.model_dump())
+        rows = fewer.get(name, given.rows)
+        references, result = of_potential(load_potential(name), rows, given)
+        table.append(references.model_dump())
         said[references.scheme] = result
-    given.table.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    given.table.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     save({"units": "meV/atom", "levels": said}, given.out)
 
 

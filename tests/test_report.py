@@ -396,6 +396,11 @@ def test_only_a_higher_level_verifies(binary: Tables, tmp_path: Path) -> None:
     assert report.headline.endswith("Confirmed at PBE: 0 of 1.")
     assert stable_table(report)["confirmed_at"].to_pylist() == [""]
     assert stable_table(report)["agreement"].to_pylist() == ["PBE: disagrees"]
+    said["shares_labels_of"] = "a teacher of both"
+    write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
+    assert build_report(found).headline.endswith("Confirmed at PBE (not independent): 0 of 1.")
+    del said["shares_labels_of"]
+    write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", said)
     assert "PBE disagrees: above hull" in text_of(render_html(report))
     once_more = {"scheme": SCHEME, "finds": [{"candidate_id": find.id, "verdict": "stable"}]}
     write_json(tmp_path / "verification" / "gpaw-1a2b" / "verification.json", once_more)

@@ -10,7 +10,6 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR, ExportFolder
 from gnomon.discover import Campaign
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate.by_name import related
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.run.files import cache_folder
 from gnomon.run.listener import Listener
@@ -96,12 +95,13 @@ def _output(verification: Verification, folder: Store) -> Output:
         for outcome in verification.outcomes
     ]
     said = [sentence(verification), f"verification: {folder.root}"]
-    if teacher := related(verification.campaign_scheme, verification.scheme):
+    found = facts(verification)
+    if teacher := found["shares_labels_of"]:
         said.append(
             f"not independent: the campaign's potential and this one share what they know of "
             f"{teacher}, so that both may be wrong in the same way"
         )
-    return Output(facts(verification), (rows,), tuple(said))
+    return Output(found, (rows,), tuple(said))
 
 
 def _export(chosen: Plan, folder: Path, protocol: str) -> Output:

@@ -145,7 +145,7 @@ def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -
             verdicts = [level.verdicts[find.id] for find in finds if find.id in level.verdicts]
             if verdicts:
                 k = verdicts.count("stable")
-                text += f" Confirmed at {short_name(level.scheme)}: {k} of {len(verdicts)}."
+                text += f" Confirmed at {level.name}: {k} of {len(verdicts)}."
         return text
     candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
     above = [phase for phase in campaign.phases if not phase.known and not phase.stable]

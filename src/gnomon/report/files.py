@@ -76,7 +76,7 @@ def stable_table(report: Report) -> pa.Table:
         ],
         "agreement": [
             "; ".join(
-                f"{x.scheme}: {x.agrees(find.id)}" for x in report.levels if find.id in x.verdicts
+                f"{x.name}: {x.agrees(find.id)}" for x in report.levels if find.id in x.verdicts
             )
             for find in report.finds
         ],

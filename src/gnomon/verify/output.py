@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from gnomon.evaluate.by_name import related
 from gnomon.evaluate.measured import measured
+from gnomon.evaluate.scheme import short_name
 from gnomon.run.stamp import stamp
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
@@ -42,6 +44,7 @@ def facts(verification: Verification) -> dict[str, Any]:
         "median_shift": verification.median_shift,
         "margin": verification.margin,
         "error": verification.error and verification.error.mean_absolute_error,
+        "shares_labels_of": related(verification.campaign_scheme, verification.scheme),
         "references": dict(verification.references),
         "finds": outcome_rows(verification),
         **stamp(),
@@ -71,12 +74,19 @@ class Level:
             there is none.
         margin: eV/atom above the campaign's hull up to which everything was to compete; None in
             files of before it was written.
+        shared: the level whose labels it and the campaign's potential learned; empty if none.
     """
 
     scheme: str
     verdicts: dict[str, str]
     distances: dict[str, float | None]
     margin: float | None
+    shared: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people, with a word where the level is not independent of the campaign's."""
+        return short_name(self.scheme) + (" (not independent)" if self.shared else "")
 
     def said(self, key: str) -> str:
         """The verdict on a find in words, with distance, error and margin; empty without one."""
@@ -110,7 +120,8 @@ def levels(campaign: Store) -> tuple[Level, ...]:
         try:
             verdicts = {find["candidate_id"]: find["verdict"] for find in said["finds"]}
             distances = {find["candidate_id"]: _distance(find) for find in said["finds"]}
-            found.append(Level(said["scheme"], verdicts, distances, said.get("margin")))
+            shared = said.get("shares_labels_of", "")
+            found.append(Level(said["scheme"], verdicts, distances, said.get("margin"), shared))
         except (LookupError, TypeError) as error:
             raise StoreError(
                 f"{level.root / SAID} is damaged ({error}): run `gnomon verify` again"

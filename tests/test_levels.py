@@ -20,7 +20,9 @@ from gnomon.discover.closure import Closure, MarginConfig, closure, expected_ene
 from gnomon.discover.folder import begin
 from gnomon.discover.level import Level
 from gnomon.discover.settings import ConfigError, load_config
-from gnomon.evaluate import Evaluations
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate import Evaluations, ase
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.evaluate.table import rows_of
 from gnomon.hull.phases import compositions
 from gnomon.report.build import build_report
@@ -274,6 +276,22 @@ def test_a_level_that_knows_an_element_not_decides_nothing(tmp_path: Path) -> No
     assert build_report(campaign)
 
 
+def test_an_element_alone_is_decided_too() -> None:
+    crystals, energies, deciding = landscape([], 0.1)
+    campaign = Campaign("nowhere")
+    below = Level(0, "fast", rows_at(crystals, energies, "fast", crystals.ids), NO_LINEAGE)
+    for held, number in (([], 0), ([0, 1], 0), ([0, 1, 2], 1)):
+        rows = rows_at(crystals[held], deciding[held], "better", crystals.ids[held])
+        campaign.__dict__["levels"] = (below, Level(1, "better", rows, NO_LINEAGE, below))
+        assert campaign.answers.number == number
+
+
+def test_a_level_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ase, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"pip install 'gnomon\[sevennet\]'"):
+        make_evaluator(EvaluatorConfig(name="sevennet"), RelaxConfig())
+
+
 @pytest.mark.usefixtures("few")
 def test_what_fails_at_a_level_is_named_and_not_tried_again(tmp_path: Path) -> None:
     class FailsCompounds(Better):
@@ -387,7 +405,7 @@ def test_the_command_line_names_levels(tmp_path: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert 'EMT{"asap_cutoff": true}' in said
     assert " decides" in said
-    assert Campaign(tmp_path / "a").answers.number == 0  # no compound of one atom
+    assert Campaign(tmp_path / "a").answers.number == 1  # no compound of one atom at either level
     assert len(Campaign(tmp_path / "a").level(1).phases) >= 2
     assert main([*command, "--out", str(tmp_path / "a")]) == 0  # the levels are those of the folder
 

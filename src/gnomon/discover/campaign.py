@@ -216,9 +216,16 @@ class Campaign:
 
     @property
     def answers(self) -> Level:
-        """The last level that holds a compound: its answers are the campaign's."""
-        holding = (one for one in reversed(self.levels) if one.placed.compound.any())
-        return next(holding, self.levels[0])
+        """The last level with all elements and a compound, if there is one at level 0.
+
+        Its answers are the campaign's.
+        """
+        first = self.levels[0].placed
+        for level in self.levels[:0:-1]:
+            begun = level.placed.compound.any() or not first.compound.any()
+            if begun and first.references and not first.references.keys() - level.placed.references:
+                return level
+        return self.levels[0]
 
     @cached_property
     def expected_energies(self) -> Float64[np.ndarray, " n"]:

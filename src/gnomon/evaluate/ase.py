@@ -10,6 +10,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 from gnomon.crystals import Crystals
@@ -126,7 +127,13 @@ the package sevenn, so that it needs no network."""
 
 
 def make_sevennet(config: EvaluatorConfig, relax: RelaxConfig, listener: Listener) -> AseEvaluator:
-    """The evaluator of the name ``sevennet``; its options are those of its calculator."""
+    """The evaluator of the name ``sevennet``; its options are those of its calculator.
+
+    Raises:
+        ValueError: if its package is not installed.
+    """
+    if find_spec("sevenn") is None:
+        raise ValueError("sevennet needs the package sevenn: pip install 'gnomon[sevennet]'")
     named = config.model_copy(
         update={
             "name": "ase:sevenn.calculator.SevenNetCalculator",

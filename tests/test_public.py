@@ -131,7 +131,7 @@ def test_models_by_name_take_structures_and_atoms(name):
 
 def test_an_unknown_model_is_refused_with_what_there_is():
     with pytest.raises(FileNotFoundError, match="did you mean structural-2"):
-        gnomon.load_model("structural-2")
+        gnomon.load_model("structural-3")
 
 
 def test_a_model_is_trained_in_one_call(tmp_path):

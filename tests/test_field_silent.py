@@ -404,3 +404,15 @@ def test_labels_of_a_table_that_nothing_reads_are_named(tmp_path: Path) -> None:
         table = table.append_column(name, pa.array([[0.0] * 9]))
     pq.write_table(table, path)
     assert dict(read_frames(path).warnings) == {"labels that are not read: dft_forces, virial": 1}
+
+
+def test_a_long_text_for_a_year_takes_no_memory(tmp_path: Path) -> None:
+    """In a dictionary it lies there once, and would be read into every row."""
+    path = tmp_path / "a.parquet"
+    write(path, random_crystal(np.random.default_rng(0)))
+    rows = pa.concat_tables([pq.read_table(path)] * 3)
+    text = pa.DictionaryArray.from_arrays(pa.array([0, 0, 0], pa.int32()), pa.array(["x" * 10**6]))
+    pq.write_table(rows.append_column("year", text), path)
+    with pytest.raises(InputError, match="year must hold numbers"):
+        read(path)
+    assert rejected(read([tmp_path]))[0] == "unreadable"

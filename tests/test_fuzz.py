@@ -290,6 +290,10 @@ def wrong_cif(data: bytes, rng: random.Random) -> bytes:
     return data
 
 
+MOST_BYTES = 50_000_000
+"""Of a table that is made: the reader's memory is what is measured."""
+
+
 def wrong_table(data: bytes, rng: random.Random) -> bytes:
     """A table whose columns hold too much, too little or something else, in any encoding."""
     try:
@@ -507,10 +511,10 @@ def test_bombs_are_rejects_and_take_no_time(name: str, data: bytes, tmp_path: Pa
     assert len(result.crystals) == 0
 
 
-def table(n: int, atoms: int = 1, name: str = "a", **options: object) -> bytes:
-    """Parquet of n equal crystals."""
+def table(n: int, atoms: int = 1, name: str = "a", column: str = "id", **options: object) -> bytes:
+    """Parquet of n equal crystals, which share a name."""
     columns = {
-        "id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([name])),
+        column: pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([name])),
         "lattice": pa.array([np.eye(3).ravel() * 50] * n, pa.list_(pa.float64())),
         "atomic_numbers": pa.array([[11] * atoms] * n, pa.list_(pa.int64())),
         "frac_coords": pa.array([np.zeros(3 * atoms)] * n, pa.list_(pa.float64())),
@@ -525,6 +529,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "many atoms.parquet": lambda: table(20_000, 200),
     "one wide row.parquet": lambda: table(1, 5_000_000),
     "long name.parquet": lambda: table(10_000, name="x" * 20_000_000),
+    "long year.parquet": lambda: table(10_000, name="x" * 20_000_000, column="year"),
     "empty documents.json": lambda: b"[" + b"{}," * 3_000_000 + b"{}]",
     "lists.json": lambda: b"[" + b"[]," * 3_000_000 + b"[]]",
     "blocks.cif": lambda: b"data_x _cell_length_a 1\n" * 300_000,

@@ -55,6 +55,7 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
     seekable = seekable_of(data, limits)
     file = _open(seekable)
     check_columns(file.schema_arrow)
+    _check_numbers(file.schema_arrow)
     wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
     chunk = min(chunk, check_size(seekable, limits, _COLUMNS))
     row = 0
@@ -75,6 +76,23 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
         yield found
     if row == 0:
         yield stack([rejected(source, Reason.empty, "a table of no rows")])
+
+
+def _check_numbers(schema: pa.Schema) -> None:
+    """Refuse columns of numbers that hold anything else, before they are read.
+
+    A text that a dictionary holds once takes its length in every row once it is read.
+
+    Raises:
+        InputError: naming the column.
+    """
+    for name in (*(n for one in ENERGIES for n in ALIASES.get(one, (one,))), "year"):
+        if schema.get_field_index(name) < 0:
+            continue
+        kind = schema.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not pa.types.is_primitive(kind) and not pa.types.is_null(kind):
+            raise InputError(f"the column {name} must hold numbers, not {kind}")
 
 
 def _batches(file: pq.ParquetFile, chunk: int, wanted: list[str]) -> Iterator[pa.RecordBatch]:

@@ -502,6 +502,10 @@ def test_levels_stand_on_the_page_as_they_are_told(tmp_path: Path) -> None:
     assert "Above the hull of better" in text
     assert f"screens fast {len(found.level(0).evaluations)} " in text
     assert f"decides better {len(found.level(1).evaluations)} " in text
+    once_more = {"candidate_id": found.finds[0].id, "verdict": "stable"}
+    file = tmp_path / "verification" / "fast-1a2b" / "verification.json"
+    write_json(file, {"scheme": "fast", "finds": [once_more]})
+    assert build_report(found).headline == report.headline
     by_generator = shares(found)
     assert report.n_candidates == sum(share.candidates for share in by_generator)
     assert report.n_evaluated == sum(share.evaluated for share in by_generator)

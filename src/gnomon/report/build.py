@@ -85,8 +85,8 @@ def build_report(campaign: Campaign) -> Report:
         for table in (campaign.crystals, campaign.evaluations, campaign.screening)
     )
     evaluated = set(done["id"].to_pylist())
-    # the same scheme once more is no higher level
-    verified = tuple(x for x in levels(campaign.store) if x.scheme != campaign.scheme)
+    # a level of the campaign once more is no other level
+    verified = tuple(x for x in levels(campaign.store) if x.scheme not in campaign.schemes)
     chosen = screened.filter(pc.is_valid(screened["selection"]))
     columns = [chosen[name].to_pylist() for name in ("id", "round", "selection")]
     above = {  # by the last level that holds it

@@ -28,7 +28,10 @@ READERS = {"extxyz": extxyz.records, "json": documents.records}
 FORMATS = ("parquet", *READERS)
 """Formats of files of frames."""
 
-READ = frozenset({"energy", "forces", "stress", *VIRIALS})
+LABELS = frozenset({"energy", "forces", "stress"})
+"""Columns of labels of a Parquet table."""
+
+READ = frozenset({*LABELS, *VIRIALS})
 """Keys of labels that are read."""
 
 KNOWN = frozenset(
@@ -119,13 +122,18 @@ def _tables(source: Source, limits: Limits, chunk: int) -> Iterator[Columns]:
             rows = parquet.check_size(seekable, limits, file.schema_arrow.names)
         except UnusableError as error:
             raise InputError(f"{source.name}: {error.detail}") from error
-        row = 0
-        for batch in file.iter_batches(batch_size=min(chunk, rows), use_threads=False):
-            yield _table(pa.table(batch), source.name, row, scheme or None)
+        row, names = 0, file.schema_arrow.names
+        wanted = [name for name in names if name in parquet.COLUMNS | LABELS | {"first"}]
+        for batch in file.iter_batches(
+            batch_size=min(chunk, rows), columns=wanted, use_threads=False
+        ):
+            yield _table(pa.table(batch), source.name, row, scheme or None, names)
             row += batch.num_rows
 
 
-def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> Columns:
+def _table(
+    table: pa.Table, source: str, row: int, scheme: str | None, names: Sequence[str]
+) -> Columns:
     parsed = parquet.columns(table, source, row)
     n, counts = len(parsed.lattice), np.diff(parsed.offsets)
     forces, odd_forces = _lists(table, "forces", 3 * counts)
@@ -134,7 +142,7 @@ def _table(table: pa.Table, source: str, row: int, scheme: str | None) -> Column
     bad = (odd_forces | odd_stress) & (parsed.reasons == None)  # noqa: E711  (elementwise)
     parsed.reasons[bad] = Reason.unreadable
     parsed.details[bad] = "lists of forces and stress that do not hold 3 n and 9 numbers"
-    others = {name for name in table.column_names if name not in KNOWN | {*READ} - {*VIRIALS}}
+    others = {name for name in names if name not in KNOWN | LABELS}
     if unread := sorted(filter(_is_label, others)):
         said = pa.array([f"labels that are not read: {', '.join(unread[:MOST])}"] * n, pa.string())
         at = parsed.labels.schema.get_field_index("warnings")

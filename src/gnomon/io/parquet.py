@@ -56,8 +56,8 @@ def parsed(source: str, data: BufferedReader, limits: Limits, chunk: int) -> Ite
     file = _open(seekable)
     check_columns(file.schema_arrow)
     _check_numbers(file.schema_arrow)
-    wanted = [name for name in file.schema_arrow.names if name in _COLUMNS]
-    chunk = min(chunk, check_size(seekable, limits, _COLUMNS))
+    wanted = [name for name in file.schema_arrow.names if name in COLUMNS]
+    chunk = min(chunk, check_size(seekable, limits, COLUMNS))
     row = 0
     batches = _batches(file, chunk, wanted)
     while True:
@@ -113,7 +113,7 @@ def _batches(file: pq.ParquetFile, chunk: int, wanted: list[str]) -> Iterator[pa
             groups, rows = [], 0
 
 
-_COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])
+COLUMNS = frozenset([*GEOMETRY, *ID_COLUMNS, *ENERGIES, *ALIASES["e_above_hull"], "year"])
 
 
 def seekable_of(data: BufferedReader, limits: Limits) -> BufferedReader:

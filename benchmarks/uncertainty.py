@@ -12,7 +12,8 @@ From a checkpoint of ``gnomon model train structural`` that trained on formula h
 
 Energies of the WBM pool are those with the MP2020 corrections
 (``formation_energy_per_atom_mp2020``): no offset is fitted.  Its errors are shown by how far above
-the hull of ``materials_project/ground_states.parquet`` a crystal truly lies, too.
+the hull of ``materials_project/ground_states.parquet`` a crystal truly lies, and whether it is
+called stable as in ``wbm.py``; with ``--potential`` those of a potential, not relaxed, as well.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
+from gnomon.evaluate.expected import PotentialModel
 from gnomon.io import from_arrow
 from gnomon.models import Predictions
 from gnomon.models.card import Labelled
@@ -33,9 +35,10 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.uncertainty.conformal import Conformal, Spread, fit_conformal
 from gnomon.models.uncertainty.domain import SAMPLE, fit_domain
 from gnomon.models.uncertainty.reliability import measure
+from gnomon.potential.predict import load_potential
 from record import RESULTS, quiet, save
 from samples import rattled
-from wbm import known_hull
+from wbm import known_hull, score
 
 RESULT = RESULTS / "uncertainty.json"
 RATTLE = 0.1
@@ -107,19 +110,26 @@ def sharpness(predictions: Predictions, energies: np.ndarray) -> dict[str, float
     }
 
 
-def by_distance(data: Path, pool: Labelled, predictions: Predictions) -> list[dict[str, Any]]:
-    """Errors (meV/atom) of the pool's crystals by their true distance to the known hull."""
+def on_the_pool(data: Path, pool: Labelled, predictions: Predictions) -> dict[str, Any]:
+    """Errors (meV/atom), also by the true distance to the known hull, and stable or not."""
     hull, on_hull = known_hull(data)
-    composition = pool.crystals.composition
+    composition, predicted = pool.crystals.composition, predictions.median
     counted = ~composition[:, ~on_hull].any(axis=1) & predictions.predicted
-    signed = (predictions.median - pool.values)[counted]
     above = hull.e_above_hull(composition[counted], pool.values[counted])
+    said = hull.e_above_hull(composition[counted], predicted[counted])
     rows = []
     for low, high in pairwise(ABOVE):
-        here = signed[(above > low) & (above <= high)]
+        here = (predicted - pool.values)[counted][(above > low) & (above <= high)]
         facts = {"rows": len(here), "mae_meV": milli(np.abs(here).mean())}
         rows.append({"above": f"{low:g} to {high:g}", **facts, "bias_meV": milli(here.mean())})
-    return rows
+    errors = (predicted - pool.values)[predictions.predicted]
+    return {
+        "rows": len(errors),
+        "mae_meV": milli(np.abs(errors).mean()),
+        "bias_meV": milli(errors.mean()),
+        "stable_or_not": score(np.asarray(said), np.asarray(above)),
+        "by_distance_to_the_hull": rows,
+    }
 
 
 def held(
@@ -176,6 +186,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference data")
     parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--potential", help="weights whose energies the pool gets as well")
     parser.add_argument("--rows", type=int, help="of each set, for a trial")
     parser.add_argument("--unrelaxed", type=int, default=600, help="rows of the last measurement")
     parser.add_argument("--cores", type=int, default=2)
@@ -229,8 +240,16 @@ def main() -> None:
         "spearman": correlations(measures(said, distances), errors),
         "mae_meV": sharpness(said, pool.values),
         "intervals": held(pool, said, distances, conformals),
-        "by_distance_to_the_hull": by_distance(given.data, pool, said),
+        "errors": on_the_pool(given.data, pool, said),
     }
+    if given.potential:
+        other = PotentialModel(load_potential(given.potential), (1.0,)).predict(pool.crystals)
+        both = (said.median + other.median) / 2
+        mean = Predictions(both[None], np.where(np.isfinite(both), "", "not predicted"))
+        result["wbm_pool"]["potential"] = {
+            given.potential: on_the_pool(given.data, pool, other),
+            "mean of both": on_the_pool(given.data, pool, mean),
+        }
     crystals = Crystals.concatenate([fitting.crystals, checked.crystals])
     energies = np.concatenate([fitting.values, checked.values])
     some = np.sort(np.random.default_rng(given.seed).permutation(len(energies))[: given.unrelaxed])

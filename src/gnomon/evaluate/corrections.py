@@ -62,11 +62,6 @@ OXIDISED = {"Kr": 2, "Xe": 8}
 """Highest states of noble gases, which pymatgen does not list (XeF4 is corrected in its data)."""
 
 
-OXYGEN_STATES = {"peroxide": (-2, -1), "superoxide": (-2, -1, 0), "ozonide": (-2, -1, 0)}
-"""States of oxygen atoms where the structure shows bonds between them, by pymatgen's types: Cl of
-Ba2O2Cl2, a peroxide, is a chloride, though all O at -2 would balance nothing."""
-
-
 class AnionRule(StrEnum):
     """How the anions of a compound were found."""
 
@@ -200,9 +195,9 @@ def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, counts: Counts) 
 
 @cache
 def _known_states(z: int) -> tuple[int, ...]:
-    """All states of an element that pymatgen lists; of oxygen the common one."""
+    """All states of an element that pymatgen lists; of oxygen those in oxides and peroxides."""
     if z == OXYGEN:
-        return common_states(z)
+        return (-2, -1)
     return tuple(sorted({*common_states(z), *map(int, element(z).oxidation_states)}))
 
 
@@ -222,7 +217,7 @@ def _adjustments(
         warnings.simplefilter("ignore", UserWarning)
         ordered = _by_electronegativity(counts)
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
-        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]], oxide)
+        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])
         hubbards = hubbard_u(counts)
         entry = ComputedEntry(
             composition,
@@ -260,16 +255,12 @@ def _by_electronegativity(counts: Counts) -> list[tuple[int, int]]:
 
 
 def _states_and_rule(
-    composition: "Composition", most_electronegative: str, oxide: str
+    composition: "Composition", most_electronegative: str
 ) -> tuple[dict[str, float], AnionRule]:
     """States that the scheme is to read, and the rule that gave them."""
     elements = list(composition)
     counts = tuple((e.Z, int(composition[e])) for e in elements)
     states = mean_states(counts)
-    if not states and oxide in OXYGEN_STATES:
-        own = OXYGEN_STATES[oxide]
-        allowed = tuple(own if z == OXYGEN else common_states(z) for z, _ in counts)
-        states = mean_states(counts, allowed)
     if states:
         symbols = [e.symbol for e in elements]
         return dict(zip(symbols, states, strict=True)), AnionRule.OXIDATION_STATES

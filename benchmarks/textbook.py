@@ -134,7 +134,7 @@ def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray
         "missed": sorted(known.reduced_formulas[j] for j in set(truly) - found),
         "stable": len(on_hull),
         "matched": len(place),
-        "wrong": sum(value > WRONG for value in place.values()),
+        "wrong": sum(bool(value > WRONG) for value in place.values()),
     }
 
 

@@ -111,15 +111,13 @@ def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     same = StructureMatcher().fit
-    placed = level.placed
-    on_hull = placed.found.relaxed[placed.stable & placed.compound]
-    ours, theirs = to_pymatgen(on_hull), to_pymatgen(known)
-    pairs = [
-        (i, j)
-        for i, formula in enumerate(on_hull.reduced_formulas)
-        for j in np.flatnonzero(known.reduced_formulas == formula).tolist()
-        if same(theirs[j], ours[i])
-    ]
+    placed, theirs = level.placed, to_pymatgen(known)
+    pairs = []
+    for i, find in enumerate(level.finds):
+        rows = [placed.row_of[key] for key in (find.id, *find.copies) if key in placed.row_of]
+        ours = to_pymatgen(placed.found.relaxed[rows])
+        kin = np.flatnonzero(known.reduced_formulas == find.reduced_formula).tolist()
+        pairs += [(i, j) for j in kin if any(same(theirs[j], one) for one in ours)]
     truly = [j for j in np.flatnonzero(above <= ON_HULL) if len(theirs[j]) <= ATOMS]
     found = {j for _, j in pairs} & set(truly)
     new = set(np.flatnonzero(unseen).tolist())
@@ -132,7 +130,7 @@ def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray
         "known_unseen": len(new & set(truly)),
         "found_unseen": len(new & found),
         "missed": sorted(known.reduced_formulas[j] for j in set(truly) - found),
-        "stable": len(on_hull),
+        "finds": len(level.finds),
         "matched": len(place),
         "wrong": sum(bool(value > WRONG) for value in place.values()),
     }
@@ -163,7 +161,7 @@ def total(results: list[dict[str, Any]], level: int) -> dict[str, Any]:
         "found": share("found", "known"),
         "found_unseen": share("found_unseen", "known_unseen"),
         "wrong": share("wrong", "matched"),
-        "finds_without_match": sum(row["stable"] - row["matched"] for row in rows),
+        "finds_without_match": sum(row["finds"] - row["matched"] for row in rows),
     }
 
 

@@ -169,7 +169,6 @@ def files(folder: Path) -> dict[str, list[str]]:
 
 def measure(flips: int, others: int, seed: int, **what: bool) -> dict[str, object]:
     """Damage a campaign so many times, each on a fresh copy, and count."""
-    logging.disable()
     rng = np.random.default_rng(seed)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     details = []
@@ -208,5 +207,6 @@ if __name__ == "__main__":
     parser.add_argument("--others", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    logging.disable()
     found = measure(given.flips, given.others, given.seed, verified=True, model=True)
     save(found, RESULTS / "damage.json")

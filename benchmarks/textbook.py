@@ -106,6 +106,17 @@ def discover(system: str, folder: Path, options: list[str]) -> dict[str, Any]:
     return spent
 
 
+def nearest(level: Level, crystal: Any, formula: str) -> float | None:
+    """How far a level has a known phase above its hull, eV/atom; None if it holds none like it."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    same, placed = StructureMatcher().fit, level.placed
+    kin = [phase for phase in level.phases if phase.reduced_formula == formula]
+    ours = [to_pymatgen(placed.found.relaxed[[placed.row_of[p.id]]])[0] for p in kin]
+    found = [p.e_above_hull for p, one in zip(kin, ours, strict=True) if same(crystal, one)]
+    return round(min(found), 4) if found else None
+
+
 def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray) -> dict[str, Any]:
     """What a level's hull holds of the known phases, and what its finds are in the file."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -129,7 +140,10 @@ def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray
         "found": len(found),
         "known_unseen": len(new & set(truly)),
         "found_unseen": len(new & found),
-        "missed": sorted(known.reduced_formulas[j] for j in set(truly) - found),
+        "missed": {
+            known.reduced_formulas[j]: nearest(level, theirs[j], known.reduced_formulas[j])
+            for j in sorted(set(truly) - found)
+        },
         "finds": len(level.finds),
         "matched": len(place),
         "wrong": sum(bool(value > WRONG) for value in place.values()),

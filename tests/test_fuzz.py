@@ -1,5 +1,6 @@
 """Damaged files: whatever comes in, crystals that are crystals and named rejects come out."""
 
+import copy
 import gzip
 import io as bytes_io
 import json
@@ -268,7 +269,7 @@ def wrong_json(data: bytes, rng: random.Random) -> bytes:
         (place, key), (other, name) = rng.choice(places), rng.choice(places)
         kind = rng.randrange(5)
         if kind == 0:
-            place[key] = rng.choice(WORDS)
+            place[key] = copy.deepcopy(rng.choice(WORDS))  # damaged themselves later on
         elif kind == 1:
             del place[key]
         elif kind == 2 and isinstance(place[key], list):

@@ -19,7 +19,7 @@ from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import write_table
 from gnomon.generate.substitution.training import compare, ion_pairs, label, log_likelihood
 from gnomon.generate.substitution.training import train as fit
-from gnomon.learn.split import SplitConfig, formula_hashes
+from gnomon.learn.split import SplitConfig
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import stamp
@@ -46,9 +46,8 @@ def substitution(
     Example: gnomon model train substitution crystals.parquet --out mine.json
     """
     crystals = read_crystals(data, strict).crystals
-    hashes, split = formula_hashes(crystals.reduced_formulas), SplitConfig()
-    held = (hashes >= split.train_below) & (hashes < split.validate_below)
-    training = label(crystals[hashes < split.train_below], listener=listener)
+    trained, held = SplitConfig().masks(crystals.reduced_formulas)
+    training = label(crystals[trained], listener=listener)
     validation = label(crystals[held], listener=listener)
     model = fit(training, l2)
     ours, theirs = compare(model, SubstitutionModel.pymatgen("hautier"), validation)

@@ -142,18 +142,8 @@ def ion_pairs(labelled: Labelled, species: Sequence[str] | None = None) -> IonPa
     return IonPairs(names, counts, pairs)
 
 
-def penalised_loss(
-    weights: Float64[np.ndarray, "n n"], counts: Float64[np.ndarray, "n n"], l2: float
-) -> tuple[float, Float64[np.ndarray, "n n"]]:
-    """Minus the log likelihood plus l2/2 times the sum of squares, and its exact gradient."""
-    log_z = logsumexp(weights)
-    loss = counts.sum() * log_z - (counts * weights).sum() + l2 / 2 * (weights**2).sum()
-    gradient = counts.sum() * np.exp(weights - log_z) - counts + l2 * weights
-    return float(loss), gradient
-
-
 def fit_weights(counts: Float64[np.ndarray, "n n"], l2: float) -> Float64[np.ndarray, "n n"]:
-    """The lambdas at the minimum of ``penalised_loss``.
+    """The lambdas at the minimum of minus the log likelihood plus l2/2 times the sum of squares.
 
     With N the sum of the counts N_ab, the gradient vanishes where
 

@@ -12,6 +12,7 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import ENERGIES, MODEL, Folder, labelled, numbers, valued
 from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
+from gnomon.models.card import Labelled
 from gnomon.models.composition.model import CompositionModel
 from gnomon.models.structural.model import StructuralModel
 from gnomon.models.structural.train import TrainConfig
@@ -69,25 +70,13 @@ def replay(
     Example: gnomon replay wbm.parquet --known mp.parquet --phases ground_states.parquet --out sim
     """
     names: Any = _names(strategies)
-    if (learn_until is None) == (known is None):
-        raise CommandError("give either --known or --learn-until: one of them says what is known")
-    if learn_until is not None and energies != ENERGIES:
-        raise CommandError("--energies names a column of a pool beside --known, not of its years")
-    if learn_until is not None and phases is not None:
-        raise CommandError("--phases carries no years and would know the future: leave it out")
     if model is not None and retrain:
         raise CommandError("--model is corrected and --retrain starts anew: give one of them")
     if composition_model is not None and "composition" not in names:
         raise CommandError("--composition-model needs composition among the --strategies")
-    if learn_until is not None:
-        hidden, rows = labelled([pool], known_scheme)
-        hidden, learned = split_by_year(hidden, numbers(rows, "year"), learn_until)
-    else:
-        if energies == ENERGIES:
-            hidden, _ = labelled([pool], pool_scheme)
-        else:
-            hidden = valued([Path(pool)], energies, pool_scheme)
-        learned, _ = labelled([str(known)], known_scheme)
+    if learn_until is not None and phases is not None:
+        raise CommandError("--phases carries no years and would know the future: leave it out")
+    hidden, learned = _split(pool, known, energies, learn_until, (pool_scheme, known_scheme))
     surface = None
     if phases is not None:
         surface = phases_from_table(read_table(phases), learned.scheme)
@@ -117,6 +106,31 @@ def replay(
             f"curves: {out / 'curves.html'}; all numbers: {out / 'summary.json'}",
         ),
     )
+
+
+def _split(
+    pool: str, known: str | None, energies: str, learn_until: int | None, schemes: tuple[str, str]
+) -> tuple[Labelled, Labelled]:
+    """What is hidden, and what is known: another file, or what the pool had up to a year.
+
+    Raises:
+        CommandError: if it is not said which of them, or both.
+    """
+    if (learn_until is None) == (known is None):
+        raise CommandError("give either --known or --learn-until: one of them says what is known")
+    if learn_until is not None:
+        if energies != ENERGIES:
+            raise CommandError(
+                "--energies names a column of a pool beside --known, not of its years"
+            )
+        crystals, rows = labelled([pool], schemes[1])
+        return split_by_year(crystals, numbers(rows, "year"), learn_until)
+    if energies == ENERGIES:
+        hidden, _ = labelled([pool], schemes[0])
+    else:
+        hidden = valued([Path(pool)], energies, schemes[0])
+    learned, _ = labelled([str(known)], schemes[1])
+    return hidden, learned
 
 
 def _names(text: str) -> list[Any]:

@@ -421,7 +421,7 @@ def test_calibrate_and_predict_by_command(trained, calibrated, table, tmp_path, 
     stored = load_calibration(calibrated, sha256_of(trained))
     predictions = load_model(trained).predict(data.crystals)
     distances = stored.domain.distances(load_model(trained).embed(data.crystals))
-    widths = stored.half_widths(predictions, 0.9, distances)
+    widths = stored.card.conformal.half_widths(predictions, 0.9, distances)
     for row, width, there in zip(rows, widths, predictions.predicted, strict=True):
         assert (row["reason"] == "") == there
         assert there or row["out_of_distribution"]

@@ -77,9 +77,9 @@ def test_intervals_come_with_the_ensemble_of_structures():
     assert found.domain is not None
     salt = Crystals.single(np.eye(3) * 4.0, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
     crushed = salt.scale_volume(0.4)
-    model = load_model(STRUCTURAL)
+    model, conformal = load_model(STRUCTURAL), found.card.conformal
     widths = [
-        found.half_widths(model.predict(c), 0.8, found.domain.distances(model.embed(c)))[0]
+        conformal.half_widths(model.predict(c), 0.8, found.domain.distances(model.embed(c)))[0]
         for c in (salt, crushed)
     ]
     assert 0.01 < widths[0] < widths[1]

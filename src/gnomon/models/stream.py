@@ -82,7 +82,7 @@ class Predictor:
         columns["predicted_formation_energy_per_atom"] = _numbers(median)
         columns["uncertainty"] = _numbers(predictions.iqr)
         if self.calibration is not None:
-            half = self.calibration.half_widths(predictions, self.level, distances)
+            half = self.calibration.card.conformal.half_widths(predictions, self.level, distances)
             columns["interval_low"] = _numbers(median - half)
             columns["interval_high"] = _numbers(median + half)
         if factors is not None:

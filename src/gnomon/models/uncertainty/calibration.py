@@ -71,15 +71,6 @@ class Calibration:
     card: CalibrationCard
     domain: Domain | None
 
-    def half_widths(
-        self,
-        predictions: Predictions,
-        level: float,
-        distances: Float64[np.ndarray, " n"] | None = None,
-    ) -> Float64[np.ndarray, " n"]:
-        """See ``Conformal.half_widths``."""
-        return self.card.conformal.half_widths(predictions, level, distances)
-
     def save(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
         domain = self.domain

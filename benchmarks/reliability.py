@@ -22,7 +22,7 @@ from gnomon.evaluate.measured import LevelError
 from gnomon.potential.predict import load_potential
 from record import RESULTS, save
 from relaxed import relaxed_energies
-from wbm import RELAX, drawn, fitted_on, formed, judged_rows, known_hull, score
+from wbm import RELAX, arguments, drawn, fitted_on, formed, judged_rows, known_hull, score
 
 RESULT = RESULTS / "reliability.json"
 TABLE = Path(package.__file__).parent / "data" / package.FILE
@@ -127,20 +127,12 @@ def plot(result: dict[str, Any], image: Path) -> None:
 
 def main() -> None:
     """Everything that was relaxed is kept: the same call goes on where it was stopped."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", nargs="+", default=["gnomon-2", "gnomon-1"])
-    parser.add_argument("--rows", type=int, default=1000)
+    parser = arguments(__doc__, rows=1000, out=RESULT)
     parser.add_argument(
         "--fewer", type=lambda text: text.split("="), nargs="*", default=[],
         help="NAME=ROWS: fewer rows for one of the weights",
     )  # fmt: skip
     parser.add_argument("--measured", type=int, default=400, help="the first so many rows")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path("relaxed"), help="energies are kept here")
-    parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--image", type=Path, default=IMAGE)
     given = parser.parse_args()

@@ -160,19 +160,25 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Everything that was relaxed is kept: the same call goes on where it was stopped."""
+def arguments(about: str | None, rows: int, out: Path) -> argparse.ArgumentParser:
+    """What every benchmark asks that relaxes the same crystals of WBM."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", nargs="+", default=["gnomon-2", "gnomon-1"])
-    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=rows)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("relaxed"), help="energies are kept here")
+    parser.add_argument("--out", type=Path, default=out)
+    return parser
+
+
+def main() -> None:
+    """Everything that was relaxed is kept: the same call goes on where it was stopped."""
+    parser = arguments(__doc__, rows=400, out=RESULT)
     parser.add_argument("--reference", help="name or file of the teacher's weights")
     parser.add_argument("--reference-rows", type=int, default=400)
-    parser.add_argument("--work", type=Path, default=Path("relaxed"), help="energies are kept here")
-    parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     save(measure(given), given.out)
 

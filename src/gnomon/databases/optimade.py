@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -145,16 +145,12 @@ class Optimade:
         return f"{self.endpoint}?filter={quote(text)}&response_fields={fields}{paging}"
 
     def _fetch(self, queries: tuple[Query, ...], answers: Answers, listener: Listener) -> Fetched:
-        found: list[Answer] = []
-        announced: list[int | None] = []
-        meta: Json = {}
-        spent = _Spent()
-        for number in range(len(queries)):
-            pages, meta = self._pages(queries, number, answers, listener, spent)
-            found += pages
-            announced.append(_announced(meta))
+        walk = _Walk(self, queries, answers, listener)
+        each = [walk.pages(number) for number in range(len(queries))]
+        announced = [_announced(meta) for _, meta in each]
+        meta = each[-1][1]
         return Fetched.now(
-            found,
+            [page for pages, _ in each for page in pages],
             queries=queries,
             source=self.name,
             kind="OPTIMADE",
@@ -165,73 +161,71 @@ class Optimade:
             announced=None if None in announced else sum(n for n in announced if n is not None),
         )
 
-    def _pages(
-        self,
-        queries: tuple[Query, ...],
-        number: int,
-        answers: Answers,
-        listener: Listener,
-        spent: _Spent,
-    ) -> tuple[list[Answer], Json]:
+
+@dataclass(frozen=True)
+class _Walk:
+    """One way through the pages of all queries."""
+
+    provider: Optimade
+    queries: tuple[Query, ...]
+    answers: Answers
+    listener: Listener
+    spent: _Spent = field(default_factory=_Spent)
+
+    def pages(self, number: int) -> tuple[list[Answer], Json]:
         """All pages of a query, and what the first of them says of the provider.
 
         Cursors expire and databases are renewed: then the pages kept from before do not go on, and
         the query is made anew, once.
         """
-        begun = bool(answers.pages(number))
+        begun = bool(self.answers.pages(number))
         try:
-            return self._walk(queries, number, answers, listener, spent)
+            return self._once(number)
         except _ChangedError as error:
             reason = str(error)
         except HttpError as error:
             if not begun or error.status is None:
                 raise
             reason = str(error)
-        listener.say(f"{reason}; asking for {queries[number].filter} anew")
-        answers.discard(number)
+        self.listener.say(f"{reason}; asking for {self.queries[number].filter} anew")
+        self.answers.discard(number)
         try:
-            return self._walk(queries, number, answers, listener, spent)
+            return self._once(number)
         except _ChangedError as error:
-            raise HttpError(f"{self.name}: {error}, again: try later") from error
+            raise HttpError(f"{self.provider.name}: {error}, again: try later") from error
 
-    def _walk(
-        self,
-        queries: tuple[Query, ...],
-        number: int,
-        answers: Answers,
-        listener: Listener,
-        spent: _Spent,
-    ) -> tuple[list[Answer], Json]:
+    def _once(self, number: int) -> tuple[list[Answer], Json]:
+        provider, answers = self.provider, self.answers
         kept = answers.pages(number)
         pages: list[Answer] = []
         first: Json = {}
         seen: set[str] = set()
         done = 0
-        url: str | None = queries[number].url
+        url: str | None = self.queries[number].url
         while url is not None:
             if len(pages) < len(kept):
                 path = kept[len(pages)]
                 document = _checked(_kept(path), url)
             else:
-                raw, found = get_json(url, self.patience, listener, self.reach)
+                raw, found = get_json(url, provider.patience, self.listener, provider.reach)
                 document = _checked(found, url)
                 path = None
             first = first or document["meta"]
             if _renewed(first, document["meta"], resumed=0 < len(pages) == len(kept)):
-                raise _ChangedError(f"{self.name} was renewed between two pages")
+                raise _ChangedError(f"{provider.name} was renewed between two pages")
             following = _next(document, url)  # before the page is kept: what is kept goes on
-            if refusal := following and self.reach.refusal(following):
+            if refusal := following and provider.reach.refusal(following):
                 raise HttpError(f"{url}: its next page is {following}, and {refusal}")
             seen.add(url)
             if following in seen:
                 raise HttpError(f"{url}: the pages of this query go round in circles")
-            spent.take(url, path.stat().st_size if path else len(raw), first=not pages)
+            self.spent.take(url, path.stat().st_size if path else len(raw), first=not pages)
             if not answers.queries:
-                answers.begin(queries)
+                answers.begin(self.queries)
             path = path or answers.keep(number, len(pages), raw)
             pages.append(answers.answer(path, url, len(document["data"])))
             done += len(document["data"])
-            listener.tick("fetching", done, max(done, _announced(first) or done))
+            self.listener.tick("fetching", done, max(done, _announced(first) or done))
             url = following
         return pages, first
 

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import importlib.util
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.[0-9a-f]{8}\.tmp")
+TEMPORARY = re.compile(r"\..+\.((?P<host>[^.]+)-)?(?P<process>\d+)\.[0-9a-f]{8}\.tmp")
 """Names of what is being written, and of what a process that was killed left of it."""
+
+HOST = platform.node().partition(".")[0] or "here"
+"""This machine's name: processes of others, on a file system that they share, are not known."""
 
 _WRITING: set[str] = set()
 """Those of this process."""
@@ -22,7 +26,7 @@ _WRITING: set[str] = set()
 
 def temporary_name(path: Path) -> Path:
     """A new path beside this one, for a file or a folder that is being written."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
@@ -66,15 +70,17 @@ def sweep(folder: Path, name: str | None = None, *, alone: bool = False) -> list
         found = TEMPORARY.fullmatch(path.name)
         if not found or path.name in _WRITING:
             continue
-        if alone or not _runs(int(found["process"])):
+        if alone or not _runs(found["host"] or HOST, int(found["process"])):
             with suppress(OSError):  # whoever else removed it meanwhile
                 remove(path)
             left.append(path)
     return left
 
 
-def _runs(process: int) -> bool:
+def _runs(host: str, process: int) -> bool:
     """Whether another process of this number runs, as far as can be known."""
+    if host != HOST:
+        return True
     if process == os.getpid():
         return False
     try:

@@ -22,6 +22,9 @@ from gnomon.run.interrupt import hear_again, starting_a_process
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables by which the common linear algebra libraries are told how many threads to take."""
 
+STARTS = 3
+"""How often a worker is started that a signal ends before it has begun."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -83,20 +86,35 @@ class Pool(Generic[Task, Result]):
             tasks: each is sent to one worker; taken as workers become free.
             ahead: how many tasks may be done or in work beyond those that were yielded.
         """
-        coming = enumerate(tasks)
-        queue: deque[tuple[int, Task]] = deque()
         done: dict[int, Result | Lost] = {}
         i = 0
+
+        def end() -> int:
+            return i + ahead
+
+        for number, result in self.arriving(tasks, end):
+            done[number] = result
+            while i in done:
+                yield done.pop(i)
+                i += 1
+
+    def arriving(
+        self, tasks: Iterable[Task], end: Callable[[], int] = lambda: sys.maxsize
+    ) -> Iterator[tuple[int, Result | Lost]]:
+        """Results as they come, each with the number of its task.
+
+        Args:
+            tasks: each is sent to one worker; taken as workers become free.
+            end: the number before which tasks may be handed out now.
+        """
+        coming = enumerate(tasks)
+        queue: deque[tuple[int, Task]] = deque()
         while True:
             queue.extend(itertools.islice(coming, self._count - len(queue)))
-            if not (queue or done or any(worker.task >= 0 for worker in self._workers)):
+            if not (queue or any(worker.task >= 0 for worker in self._workers)):
                 return
-            if i not in done:
-                self._hand_out(queue, i + ahead)
-                done.update(self._collect())
-                continue
-            yield done.pop(i)
-            i += 1
+            self._hand_out(queue, end())
+            yield from self._collect().items()
 
     def _hand_out(self, queue: deque[tuple[int, Task]], end: int) -> None:
         for worker in [w for w in self._workers if w.task < 0 and not w.process.is_alive()]:
@@ -138,25 +156,28 @@ class Pool(Generic[Task, Result]):
         return found
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve, args=(theirs, self._function, self._shared), daemon=True
-        )
-        with _single_threaded(), starting_a_process():
-            process.start()
-        theirs.close()
-        # imports can take seconds: they do not count against a task's limit
-        if not ours.poll(60.0):
-            raise RuntimeError("a worker process did not start within a minute")
-        try:
-            ours.recv()
-        except EOFError:
+        for _ in range(STARTS):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=_serve, args=(theirs, self._function, self._shared), daemon=True
+            )
+            with _single_threaded(), starting_a_process():
+                process.start()
+            theirs.close()
+            # imports can take seconds: they do not count against a task's limit
+            if not ours.poll(60.0):
+                process.kill()
+                raise RuntimeError("a worker process did not start within a minute")
+            with suppress(EOFError):
+                ours.recv()
+                return _Worker(process, ours)
             process.join()
-            raise RuntimeError(
-                f"a worker process ended at its start with exit code {process.exitcode} "
-                "(a script that uses worker processes needs `if __name__ == '__main__':`)"
-            ) from None
-        return _Worker(process, ours)
+            if (process.exitcode or 0) >= 0:  # else a signal ended it, which need not come again
+                break
+        raise RuntimeError(
+            f"a worker process ended at its start with exit code {process.exitcode} "
+            "(a script that uses worker processes needs `if __name__ == '__main__':`)"
+        )
 
 
 @contextmanager

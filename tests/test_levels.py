@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from gnomon.run.http import HttpError
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError
+from gnomon.structure.symmetry import space_groups
 from tests.calculators import Better, FastEvaluator, evaluated
 from tests.conftest import EMT
 from tests.test_discover import few, settings, tables  # noqa: F401
@@ -42,7 +44,7 @@ NO_LINEAGE = SCHEMAS["lineage"].empty_table()
 def run(folder: Path, *deciding: FastEvaluator, **changes: Any) -> str:
     levels = [{"name": "ase:tests.calculators.Quick"}] * len(deciding)
     config = settings(decide__levels=levels, **changes)
-    return discover(config, Store(folder), FastEvaluator(), SILENT, deciding=deciding)
+    return discover(config, Store(folder), FastEvaluator(), SILENT, deciding=deciding).why
 
 
 # --- landscapes -----------------------------------------------------------------------------------
@@ -252,6 +254,37 @@ def test_minutes_end_a_command_within_a_level_and_the_next_one_goes_on(tmp_path:
     assert endings[-1] == "ended: the budget of 2 rounds is used"
     run(tmp_path / "b", Better("better"))
     assert tables(tmp_path / "a") == tables(tmp_path / "b")
+
+
+class Noisy(FastEvaluator):
+    """Relaxes as single precision does: symmetric to 1e-5 Å."""
+
+    def _results(self, part: Crystals) -> Evaluations:
+        found = super()._results(part)
+        noise = np.random.default_rng(0).normal(0, 1e-5, (len(part), 3, 3))
+        return replace(found, relaxed=found.relaxed.with_lattice(found.relaxed.lattice + noise))
+
+
+class Looking(Better):
+    """Remembers what it was given."""
+
+    seen: tuple[Crystals, ...] = ()
+
+    def _results(self, part: Crystals) -> Evaluations:
+        self.seen += (part,)
+        return super()._results(part)
+
+
+@pytest.mark.usefixtures("few")
+def test_levels_are_given_cells_whose_symmetry_shows(tmp_path: Path) -> None:
+    """DFT took each of 1,099 k-points of fcc aluminium for its own, ten times what there are."""
+    levels, above = [{"name": "ase:tests.calculators.Quick"}], Looking("better")
+    config = settings(decide__levels=levels)
+    discover(config, Store(tmp_path), Noisy("noisy"), SILENT, deciding=(above,))
+    seen = Crystals.concatenate(above.seen)
+    assert len(seen) > 5
+    assert space_groups(seen, 1e-7).tolist() == space_groups(seen).tolist()
+    assert space_groups(Campaign(tmp_path).level(0).placed.found.relaxed, 1e-7).max() < 195
 
 
 @pytest.mark.usefixtures("few")

@@ -15,6 +15,7 @@ from gnomon.discover.settings import CampaignConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import Marks
 from gnomon.run.listener import Listener
+from gnomon.structure.symmetry import idealised, niggli
 
 BATCH = 16
 """Phases that are chosen together: the margin is measured anew after them."""
@@ -49,7 +50,9 @@ def decide(
             chosen = campaign.decisions.filter(pc.equal(campaign.decisions["level"], k))["id"]
             placed = campaign.level(k - 1).placed
             index = np.array([placed.row_of[key] for key in chosen.to_pylist()], dtype=np.int64)
-            crystals, marks = placed.found.relaxed[index], Marks(number, k, placed.found.ids[index])
+            # the noise of a relaxation hides the symmetry from DFT, which takes ten times as long
+            crystals = niggli(idealised(placed.found.relaxed[index]))
+            marks = Marks(number, k, placed.found.ids[index])
             complete(crystals, marks, campaign, evaluators[k], listener, deadline)
             campaign = campaign.after("evaluations")
             closure = campaign.closures[k - 1]

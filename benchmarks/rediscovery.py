@@ -107,7 +107,8 @@ def run(system: str, table: pa.Table, folder: Path, evaluator: str, chosen: dict
     config = settings(system, parents, evaluator, chosen)
     store = Store(folder / system)
     began = time.monotonic()
-    ending = discover(config, store, make_evaluator(config.evaluator, config.relax), LOUD)
+    judge = make_evaluator(config.evaluator, config.relax)
+    ending = discover(config, store, judge, LOUD).why
     seconds = time.monotonic() - began
     placed = Campaign(store).placed
     found = placed.found

@@ -33,6 +33,7 @@ from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.hull.phases import ON_HULL
 from gnomon.io import write
 from gnomon.report.build import build_report
+from gnomon.run.deadline import OutOfTimeError
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError
@@ -112,7 +113,7 @@ def fast_evaluator(*_: Any) -> FastEvaluator:
 
 
 def run(folder: Path, evaluator: FastEvaluator | None = None, **changes: Any) -> str:
-    return discover(settings(**changes), Store(folder), evaluator or FastEvaluator(), SILENT)
+    return discover(settings(**changes), Store(folder), evaluator or FastEvaluator(), SILENT).why
 
 
 def tables(folder: Path) -> dict[str, pa.Table]:
@@ -224,7 +225,7 @@ def test_a_network_ranks_once_there_are_labels(
     )
     evaluator = AseEvaluator("ase.calculators.emt.EMT", {}, RelaxConfig(max_steps=0))
     store = Store(tmp_path)
-    assert discover(config, store, evaluator, SILENT) == "ended: the budget of 2 rounds is used"
+    assert discover(config, store, evaluator, SILENT).why == "ended: the budget of 2 rounds is used"
     assert_whole(tmp_path)
     assert store.has(store.model_name(2))
     assert not (tmp_path / "work").exists()
@@ -588,6 +589,7 @@ def test_minutes_cut_a_generator_that_takes_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "GRACE", 0.5)
+    monkeypatch.setattr(loop, "REPORT", (0.0, 0.0))
     slept: list[float] = []
 
     def slow(*_: object) -> str:
@@ -604,10 +606,41 @@ def test_minutes_cut_a_generator_that_takes_long(
 
 
 @pytest.mark.usefixtures("few")
+def test_minutes_leave_time_for_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the report alone took longer than the grace."""
+    monkeypatch.setattr(loop, "GRACE", 0.5)
+    monkeypatch.setattr(loop, "REPORT", (11.9, 0.0))
+    monkeypatch.setattr(loop, "slowness", lambda: 5.0)
+    monkeypatch.setattr(loop, "propose", lambda *_: time.sleep(600))
+    began = time.monotonic()
+    ending = run(tmp_path, FastEvaluator(), budget__minutes=1.0)
+    assert time.monotonic() < began + 60
+    assert "minutes are used up" in ending
+
+
+@pytest.mark.usefixtures("few")
+def test_what_a_command_leaves_is_the_folder(tmp_path: Path) -> None:
+    """Levels that were made before a cut are kept, and nothing that came after them is missed."""
+    free = iter(range(4))
+
+    def cut() -> None:
+        if next(free, None) is None:
+            raise OutOfTimeError
+
+    left = discover(settings(), Store(tmp_path), FastEvaluator(before_chunk=cut), SILENT)
+    anew = Campaign(tmp_path)
+    assert "minutes are used up" in left.why
+    assert len(anew.all_evaluations) == 8
+    assert left.campaign.all_evaluations == anew.all_evaluations
+    assert left.campaign.hull_table() == anew.hull_table()
+
+
+@pytest.mark.usefixtures("few")
 def test_what_was_evaluated_when_the_time_ran_out_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "GRACE", 0.5)
+    monkeypatch.setattr(loop, "REPORT", (0.0, 0.0))
     monkeypatch.setattr(table, "SHARD", 100)
     left = iter((0.0, 0.0, 60.0))
     stuck = FastEvaluator(before_chunk=lambda: time.sleep(next(left)))

@@ -9,7 +9,8 @@ import jax.monitoring
 import pytest
 
 from gnomon.cli import terminal
-from gnomon.cli.terminal import COMPILING, listening
+from gnomon.cli.terminal import listening
+from gnomon.run.listener import COMPILING
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 

@@ -155,8 +155,13 @@ def how_to_go_on(given: Sequence[str]) -> str:
     return f"the same command {'goes on where it stopped' if goes_on else 'begins anew'}"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
+def main(arguments: list[str] | None = None, began: float | None = None) -> int:
+    """Run a command; returns the exit code.
+
+    Args:
+        arguments: of this process unless given.
+        began: when it did, of time.monotonic(); now, if not given.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     for former, name in FORMER.items():
         if former.split() == given[: former.count(" ") + 1]:
@@ -164,7 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
     try:
         command = typer.main.get_command(program(given))
-        return int(command.main(given, prog_name="gnomon", standalone_mode=False) or 0)
+        options: Any = {"prog_name": "gnomon", "standalone_mode": False, "obj": began}
+        return int(command.main(given, **options) or 0)
     except typer.Abort:
         say("error: stopped")
         return 1

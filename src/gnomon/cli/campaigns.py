@@ -61,8 +61,9 @@ def discover(
     store = Store(out or Path(f"campaign-{settings.name}"))
     settings = settled(settings, store, listener)
     evaluator = make_evaluator(settings.evaluator, settings.relax, listener)
-    ending = run(settings, store, evaluator, listener, deciding=deciding(settings, listener))
-    return _reported(store, {"system": settings.name, "ending": ending})
+    deciders = deciding(settings, listener)
+    ended = run(settings, store, evaluator, listener, listener.began, deciders)
+    return _reported(ended.campaign, {"system": settings.name, "ending": ended.why})
 
 
 def report(campaign: Folder, listener: Listener) -> Output:
@@ -72,7 +73,7 @@ def report(campaign: Folder, listener: Listener) -> Output:
     """
     store = Store(campaign)
     store.sound(listener)
-    return _reported(store, {})
+    return _reported(Campaign(store), {})
 
 
 def lineage(campaign: Folder, listener: Listener, id: str | None = None) -> Output:
@@ -101,9 +102,9 @@ def lineage(campaign: Folder, listener: Listener, id: str | None = None) -> Outp
     )
 
 
-def _reported(store: Store, facts: dict[str, Any]) -> Output:
+def _reported(campaign: Campaign, facts: dict[str, Any]) -> Output:
     """hull.parquet and the report written; the page, new stable phases and tables told."""
-    campaign = Campaign(store)
+    store = campaign.store
     write_parquet(store.hull_path, campaign.hull_table())
     built = build_report(campaign)
     page = write_report(built, store.root / "report")

@@ -192,7 +192,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., int]:
                     given[option.path] = option.value(value)
             found = Given(model, given, {option.path: option.declared[0] for option in options})
             values[name] = found if raw else found.over()
-        with listening() as listener:
+        with listening(context.obj) as listener:
             heard = {"listener": listener} if Listener in hints.values() else {}
             output = function(**values, **heard)
         if output is None:

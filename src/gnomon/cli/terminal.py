@@ -14,16 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gnomon.run.listener import Listener
+from gnomon.run.listener import COMPILING, Listener
 
 SILENCE = 25.0
 """Seconds after which a log has another line."""
 
 LONG = 2.0
 """Seconds of compiling that are worth a word."""
-
-COMPILING = "/jax/core/compile/backend_compile_duration"
-"""What JAX calls the event: a scalar as it begins, a duration as it ends."""
 
 
 def quiet() -> None:
@@ -78,17 +75,20 @@ def _cell(value: Any) -> str:
 
 
 @contextmanager
-def listening() -> Iterator[Listener]:
+def listening(began: float | None = None) -> Iterator[Listener]:
     """A listener of stderr: bars in a terminal; in a log a line where it would be silent long.
 
     Both say when a program takes long to compile.
+
+    Args:
+        began: when the command did, of time.monotonic(); now, if not given.
     """
     screen = (_Bars if sys.stderr.isatty() else _Lines)()
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(screen, over), daemon=True)
     watch.start()
     try:
-        yield Listener(screen.say, screen.tick)
+        yield Listener(screen.say, screen.tick, time.monotonic() if began is None else began)
     finally:
         over.set()
         watch.join()

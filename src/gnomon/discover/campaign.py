@@ -95,6 +95,12 @@ class Campaign:
         new.__dict__.update({k: v for k, v in self.__dict__.items() if k not in stale})
         return new
 
+    def anew(self) -> Campaign:
+        """The campaign as the folder is now; what follows from levels that did not grow stays."""
+        new = Campaign(self.store)
+        new._made = self._made
+        return new
+
     def without(self, number: int, *tables: str) -> Campaign:
         """The campaign without a round's shards of these tables, whose stage did not finish."""
         for table in tables:

@@ -15,7 +15,7 @@ from gnomon.elements import COVALENT_RADII
 from gnomon.io.labels import Labels
 from gnomon.potential.batch import Shape, pack
 from gnomon.potential.checkpoint import load
-from gnomon.potential.irreps import hidden_irreps
+from gnomon.potential.irreps import hidden_irreps, product_paths, with_gates
 from gnomon.potential.network import Potential, energy_forces_stress
 from gnomon.potential.predict import LoadedPotential
 from gnomon.structure.neighbors import neighbors
@@ -42,6 +42,12 @@ KINDS = {
         "layer_norm": False,
         "repulsion": True,
         "embedding": 3,
+    },
+    "degree 3 with scalars only": {
+        "hidden_irreps": "4x0e + 3x1o + 2x3o",
+        "lmax": 3,
+        "coupled_lmax": 1,
+        "n_layers": 3,
     },
 }
 
@@ -312,6 +318,37 @@ def test_all_irreps_count():
             replace_fn=lambda weights: 0 * weights,
         )
         assert abs(Double(without).labels(crystal).energy - energy) > 1e-8
+
+
+def test_beyond_coupled_lmax_degrees_meet_scalars_only():
+    config = tiny_config(**KINDS["degree 3 with scalars only"])
+    inputs, outputs = hidden_irreps(config)
+    for layer, wanted in enumerate([{(0, 3, 3)}, {(3, 0, 3), (3, 3, 0)}, {(3, 3, 0)}]):
+        paths = product_paths(inputs[layer], outputs[layer], config)
+        gated = with_gates(outputs[layer])
+        degrees = [(inputs[layer][p.source].ir.l, p.degree, gated[p.target].ir.l) for p in paths]
+        assert {found for found in degrees if max(found) > 1} == wanted
+        assert len(degrees) == len(set(degrees))
+        assert (0, 0, 0) in degrees
+        if layer < 2:
+            assert (0, 1, 1) in degrees
+
+
+def test_degree_3_tells_fcc_from_hcp():
+    """Where they differ in no distance within the cutoff, and all features of degree 1 and 2
+    vanish in both: at ideal c/a the first other distance is 1.63 bond lengths."""
+    bond = 2.5
+    fcc = Crystals.single(bond / np.sqrt(2) * (np.ones((3, 3)) - np.eye(3)), [14], [[0, 0, 0]])
+    hexagonal = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]])
+    sites = [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]
+    hcp = Crystals.single(bond * hexagonal, [14, 14], sites)
+    blind = {"hidden_irreps": "4x0e + 3x1o + 2x2e", "lmax": 2, "n_layers": 3}
+    differences = []
+    for kind in (blind, KINDS["degree 3 with scalars only"]):
+        found = Double(tiny_potential(**kind).potential).labels(together(fcc, hcp))
+        differences.append(found.energy[0] - found.energy[1] / 2)
+    np.testing.assert_allclose(differences[0], 0, atol=1e-9)
+    assert abs(differences[1]) > 1e-6
 
 
 # --- published weights ----------------------------------------------------------------------------

@@ -75,7 +75,8 @@ def _read_nequix(path: Path, line: bytes, file: Any) -> Potential:
     """Arrays in the order of Nequix's modules: atom energies, layers, readout."""
     try:
         header = json.loads(line)
-        known = PotentialConfig.model_fields.keys() - {"elements", "repulsion", "embedding"}
+        ours = {"elements", "repulsion", "embedding", "coupled_lmax"}
+        known = PotentialConfig.model_fields.keys() - ours
         config = PotentialConfig(
             elements=tuple(header["atomic_numbers"]),
             embedding=None,

@@ -16,6 +16,11 @@ class NetworkConfig(BaseModel):
     n_layers: int = Field(default=2, ge=1, description="convolutions; the last keeps scalars only")
     cutoff: float = Field(default=5.0, gt=0, allow_inf_nan=False, description="Å")
     lmax: int = Field(default=2, ge=0, description="largest degree of the harmonics")
+    coupled_lmax: int | None = Field(
+        default=None,
+        ge=0,
+        description="largest degree that takes part in all products; larger ones meet scalars only",
+    )
     radial_basis_size: int = Field(default=8, ge=1, description="Bessel functions")
     radial_mlp_size: int = Field(default=64, ge=1, description="width of the radial perceptron")
     radial_mlp_layers: int = Field(default=2, ge=1, description="its hidden layers")

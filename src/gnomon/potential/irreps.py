@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,12 +46,7 @@ def hidden_irreps(config: PotentialConfig) -> tuple[list[e3nn.Irreps], list[e3nn
         )
     inputs, outputs = [e3nn.Irreps([(config.embedding or len(config.elements), "0e")])], []
     for _ in range(config.n_layers - 1):
-        products = {
-            product
-            for _, ir in inputs[-1]
-            for _, harmonic in e3nn.s2_irreps(config.lmax)
-            for product in ir * harmonic
-        }
+        products = {product for *_, product in _allowed(inputs[-1], config)}
         outputs.append(e3nn.Irreps([(mul, ir) for mul, ir in hidden if ir in products]))
         inputs.append(outputs[-1])
     return inputs, [*outputs, hidden.filter("0e")]
@@ -88,24 +84,42 @@ def _silu_scale() -> float:
 
 @lru_cache(maxsize=256)
 def product_paths(
-    input_irreps: e3nn.Irreps, output_irreps: e3nn.Irreps, lmax: int
+    input_irreps: e3nn.Irreps, output_irreps: e3nn.Irreps, config: PotentialConfig
 ) -> tuple[Product, ...]:
     """Products of features and harmonics that give an output irrep, sorted by that irrep."""
     gated = with_gates(output_irreps)
-    found = []
-    for i, (mul, ir) in enumerate(input_irreps):
-        for degree, (_, harmonic) in enumerate(e3nn.s2_irreps(lmax)):
-            for out in ir * harmonic:
-                if out in gated:
-                    found.append((place(gated, out), i, degree, mul, ir, out))
+    found = [
+        (place(gated, out), i, degree, out)
+        for i, degree, out in _allowed(input_irreps, config)
+        if out in gated
+    ]
     found.sort(key=lambda path: path[0])
     paths, start = [], 0
-    for target, i, degree, mul, ir, out in found:
+    for target, i, degree, out in found:
+        mul, ir = input_irreps[i]
         with jax.ensure_compile_time_eval():
             coefficients = np.asarray(e3nn.clebsch_gordan(ir.l, degree, out.l)) * math.sqrt(out.dim)
         paths.append(Product(i, degree, target, coefficients, slice(start, start + mul)))
         start += mul
     return tuple(paths)
+
+
+def _allowed(
+    input_irreps: e3nn.Irreps, config: PotentialConfig
+) -> Iterator[tuple[int, int, e3nn.Irrep]]:
+    """Place of the features, degree of the harmonics, and irrep of each product that is made.
+
+    Degrees beyond ``coupled_lmax`` are dear, so they meet scalars only: the first layer, where all
+    features are scalars, makes them of the harmonics, later ones keep them and contract them.
+    """
+    first = all(ir.l == 0 for _, ir in input_irreps)
+    for i, (_, ir) in enumerate(input_irreps):
+        for degree, (_, harmonic) in enumerate(e3nn.s2_irreps(config.lmax)):
+            for out in ir * harmonic:
+                degrees = (ir.l, degree, out.l)
+                coupled = config.coupled_lmax is None or max(degrees) <= config.coupled_lmax
+                if coupled or (min(degrees) == 0 and (ir.l > 0 or first)):
+                    yield i, degree, out
 
 
 def same(irreps: e3nn.Irreps, ir: e3nn.Irrep) -> e3nn.MulIrrep | None:

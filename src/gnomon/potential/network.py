@@ -123,7 +123,7 @@ class Convolution(eqx.Module):
         """Random weights, of unit variance but for the radial perceptron's."""
         self.config, self.input_irreps, self.output_irreps = config, input_irreps, output_irreps
         keys = iter(jax.random.split(key, 64))
-        paths = product_paths(input_irreps, output_irreps, config.lmax)
+        paths = product_paths(input_irreps, output_irreps, config)
         sizes = [config.radial_basis_size, *[config.radial_mlp_size] * config.radial_mlp_layers]
         sizes.append(sum(input_irreps[path.source].mul for path in paths))
         scales = [*[config.mlp_init_scale] * (len(sizes) - 2), 1.0]
@@ -184,7 +184,7 @@ class Convolution(eqx.Module):
         prepared = [x @ (w / math.sqrt(len(w))) for x, w in zip(features, self.before, strict=True)]
         seen = [x[batch.senders] for x in prepared]
         found: list[list[Array]] = [[] for _ in self.after]
-        for path in product_paths(self.input_irreps, self.output_irreps, self.config.lmax):
+        for path in product_paths(self.input_irreps, self.output_irreps, self.config):
             harmonic = harmonics[..., path.degree**2 : (path.degree + 1) ** 2]
             coefficients = jnp.asarray(path.coefficients, harmonic.dtype)
             turns = jnp.einsum("rwj,ijm->rwim", harmonic, coefficients)

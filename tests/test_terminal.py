@@ -60,7 +60,7 @@ def test_a_long_compilation_is_told_once(capsys, monkeypatch):
 ALARMS = """
 import logging, os, sys, warnings
 from gnomon import cli
-def main():
+def main(began):
     warnings.warn("of a library")
     logging.getLogger("some.library").warning("of a library")
     logging.getLogger("gnomon.room").warning("two records left out")

@@ -28,6 +28,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # compiled programs are kept between runs, and not in the user's cache
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cache" / "jax"))
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # JAX writes them in place: none reads half
+    os.environ["JAX_COMPILATION_CACHE_DIR"] += f"-{worker}"
 
 MANY_MAPS = 20_000
 """Memory maps of a process that has compiled enough: Linux allows 65,530 (vm.max_map_count)."""

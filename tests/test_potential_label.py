@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.dataset import label as labelling
-from gnomon.dataset.label import LabelConfig, LabelError, label, label_part, summarise
+from gnomon.dataset.label import LabelConfig, label, label_part, summarise
 from gnomon.dataset.labellers import (
     MAX_FORCE,
     AseLabeller,
@@ -38,6 +38,7 @@ from gnomon.io import to_arrow, to_ase, write
 from gnomon.io.frames import read_frames
 from gnomon.io.labels import Labels
 from gnomon.learn.split import formula_hash, formula_hashes
+from gnomon.run.claim import ClaimError
 from tests.strategies import random_crystal
 from tests.tiny_potentials import MORSE, tiny_file, tiny_potential
 
@@ -299,7 +300,7 @@ def test_one_moves_and_another_labels(tmp_path):
     with pytest.raises(ValueError, match="give a mover"):
         label(metals(), EMT_LABELLER, config, tmp_path / "other", origin=ORIGIN)
     softer = replace(MORSE, name="softer")
-    with pytest.raises(LabelError, match="moved_by"):
+    with pytest.raises(ClaimError, match="moved_by"):
         label(metals(), EMT_LABELLER, config, tmp_path / "own", origin=ORIGIN, mover=softer)
 
 
@@ -406,14 +407,14 @@ def test_a_folder_of_another_request_is_refused(tmp_path, changed):
     crystals = metals()[:3] if changed == "crystals" else metals()[:2]
     origin = {"weights": "other", "sha256": "0"} if changed == "labeller" else ORIGIN
     labeller = AseLabeller(EMT(), "EMT 2") if changed == "scheme" else EMT_LABELLER
-    with pytest.raises(LabelError, match=f"was made with {changed}"):
+    with pytest.raises(ClaimError, match=f"was made with {changed}"):
         label(crystals, labeller, config, tmp_path, origin=origin)
     assert asdict(summarise(tmp_path)) == before
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(LabelError, match="holds other files"):
+    with pytest.raises(ClaimError, match="holds other files"):
         label(metals(), EMT_LABELLER, SMALL, tmp_path, origin=ORIGIN)
 
 

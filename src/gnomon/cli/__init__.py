@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "predict": "predict:predict",
     "search": "search:search",
+    "properties": "properties:properties",
     "label": "label:label",
     "md": "md:md",
     "replay": "replay:replay",

@@ -76,13 +76,12 @@ MaybeNewTable = Annotated[Path | None, place(".parquet")]
 Folder = Annotated[Path, place(goes_on=True, folder=True)]
 MaybeFolder = Annotated[Path | None, place(goes_on=True, folder=True)]
 ModelFile = Annotated[Path, place(goes_on=True)]
-Structures = Annotated[
-    list[str],
-    typer.Argument(
-        help="Files, folders, globs, or - for stdin: CIF, POSCAR, extxyz, "
-        "Parquet, Materials Project or OPTIMADE JSON."
-    ),
-]
+GIVEN: Any = typer.Argument(
+    help="Files, folders, globs, or - for stdin: CIF, POSCAR, extxyz, "
+    "Parquet, Materials Project or OPTIMADE JSON."
+)
+Structures = Annotated[list[str], GIVEN]
+MaybeStructures = Annotated[list[str] | None, GIVEN]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unusable record.")]
 
 

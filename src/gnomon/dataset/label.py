@@ -34,9 +34,8 @@ from gnomon.io.records import Limits, Parsed
 from gnomon.io.tables import write_table
 from gnomon.learn.split import formula_hashes
 from gnomon.potential.predict import LoadedPotential
-from gnomon.run.files import write_atomically
+from gnomon.run.claim import claim
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.stamp import stamp
 
 ORIGINS = pa.schema(
     [
@@ -96,10 +95,6 @@ class LabelSummary:
     repeated: int
 
 
-class LabelError(ValueError):
-    """The folder belongs to another request; the message says which setting differs."""
-
-
 def label(
     crystals: Crystals,
     labeller: Labeller,
@@ -127,7 +122,7 @@ def label(
         listener: hears of progress.
 
     Raises:
-        LabelError: if the folder holds a training set of another request.
+        ClaimError: if the folder holds a training set of another request.
         ValueError: if no crystal has a formula hash that was asked for, or relaxations are asked
             for and nothing is there to move.
     """
@@ -148,7 +143,14 @@ def label(
     given = given.take(np.lexsort((ids, given.n_atoms)))
     left_out = {"held_out": len(crystals) - len(asked), "repeated": len(asked) - len(given)}
     moved_by = {"moved_by": mover.scheme} if relaxed and mover is not None else {}
-    _claim(out, given, labeller.scheme, config, {**origin, **moved_by}, left_out)
+    request = {
+        "labeller": {**origin, **moved_by},
+        "scheme": labeller.scheme,
+        "settings": config.model_dump(mode="json"),
+        "crystals": len(given),
+        "crystals_sha256": hashlib.sha256("".join(given.ids.tolist()).encode()).hexdigest(),
+    }
+    claim(out, request, {"left_out": left_out})
     parts = range(0, len(given), config.chunk)
     for i, start in enumerate(parts):
         part = out / f"part-{i:05d}.parquet"
@@ -247,37 +249,3 @@ def summarise(out: Path) -> LabelSummary:
         rejected=dict(reasons.most_common()),
         **request["left_out"],
     )
-
-
-def _claim(
-    out: Path,
-    given: Crystals,
-    scheme: str,
-    config: LabelConfig,
-    origin: Mapping[str, str],
-    left_out: Mapping[str, int],
-) -> None:
-    """Write down what is asked for, or check that the folder was begun by the same request."""
-    request = {
-        "labeller": dict(origin),
-        "scheme": scheme,
-        "settings": config.model_dump(mode="json"),
-        "crystals": len(given),
-        "crystals_sha256": hashlib.sha256("".join(given.ids.tolist()).encode()).hexdigest(),
-    }
-    file = out / "provenance.json"
-    if not file.exists():
-        # hidden files: what a kill leaves of a file that was being written
-        if out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
-            raise LabelError(f"{out} holds other files: choose another folder, or empty it first")
-        whole = {"request": request, "left_out": dict(left_out), **stamp()}
-        write_atomically(file, json.dumps(whole, indent=2).encode())
-        return
-    before = json.loads(file.read_text("utf-8")).get("request", {})
-    differing = [key for key in request if before.get(key) != request[key]]
-    if differing:
-        key = differing[0]
-        raise LabelError(
-            f"{out} was made with {key} {json.dumps(before.get(key))}, not "
-            f"{json.dumps(request[key])}: choose another folder, or ask for the same"
-        )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.dynamics.nonsense import nonsense
@@ -86,8 +87,7 @@ def relax_one(
         watch.begin(atoms)
         status = _descend(atoms, config, began, optimizer, watch)
         forces = atoms.get_forces(apply_constraint=False)
-        if config.relax_cell:
-            stress = atoms.get_stress(voigt=False, apply_constraint=False)
+        stress = _stress(atoms, needed=config.relax_cell)
         done = status == Status.CONVERGED
         energy = (final_energy(atoms) if done else float(atoms.get_potential_energy())) / len(atoms)
         message = watch.end(atoms, status)
@@ -109,6 +109,16 @@ def relax_one(
     return Relaxation(
         relaxed, status, message, energy, watch.steps, watch.fmax, seconds, forces, stress
     )
+
+
+def _stress(atoms: Any, needed: bool) -> Float64[np.ndarray, "3 3"] | None:
+    """The stress; of a cell that stays, only where the calculator gives one."""
+    try:
+        return atoms.get_stress(voigt=False, apply_constraint=False)
+    except NotImplementedError:
+        if needed:
+            raise
+        return None
 
 
 def _descend(atoms: Any, config: RelaxConfig, began: float, optimizer: str, watch: Watch) -> Status:

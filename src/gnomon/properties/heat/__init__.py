@@ -1,0 +1,1 @@
+"""Heat: what vibrations hold and carry."""

@@ -1,0 +1,1 @@
+"""Mechanics: elastic tensors, and what follows from them."""

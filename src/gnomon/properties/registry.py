@@ -1,0 +1,87 @@
+"""Properties by name: the built-in ones and those of installed plug-ins.
+
+Under a name stands a function ``make(settings: PropertySettings) -> Property``; a plug-in's is an
+entry point of the group ``gnomon.properties``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.properties import Property
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.registry import Registry
+
+M = TypeVar("M", bound=BaseModel)
+
+PROPERTIES = Registry(
+    "property",
+    "gnomon.properties",
+    {
+        "debye": "gnomon.properties.heat.debye:make",
+        "elastic": "gnomon.properties.mechanics.elastic:make",
+        "hardness": "gnomon.properties.mechanics.hardness:make",
+    },
+)
+
+
+@dataclass(frozen=True)
+class PropertySettings:
+    """What is told to every property; each takes what it uses.
+
+    Attributes:
+        evaluator: gives energies, forces and stresses.
+        relax: how it relaxes.
+        options: of the properties by their names, such as ``{"elastic": {"strain": 0.01}}``.
+        listener: hears of progress.
+    """
+
+    evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
+    relax: RelaxConfig = field(default_factory=RelaxConfig)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    listener: Listener = SILENT
+
+    def of(self, name: str, kind: type[M]) -> M:
+        """The options of a property, checked.
+
+        Raises:
+            ValueError: for an option that does not exist or a value out of range.
+        """
+        try:
+            return kind(**self.options.get(name, {}))
+        except ValidationError as error:
+            said = "; ".join(
+                f"{name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
+                for e in error.errors()
+            )
+            raise ValueError(
+                f"{said} (options of {name}: {', '.join(kind.model_fields)})"
+            ) from error
+
+
+def in_order(names: Sequence[str], settings: PropertySettings) -> dict[str, Property]:
+    """These properties and all that they need, each after what it needs.
+
+    Raises:
+        ValueError: if there is no property of a name, or an option of it is wrong.
+    """
+    if strange := set(settings.options) - set(PROPERTIES.names()):
+        PROPERTIES.check(min(strange))
+    found: dict[str, Property] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            made: Property = PROPERTIES.get(name)(settings)
+            for other in made.needs:
+                add(other)
+            found[name] = made
+
+    for name in names:
+        add(name)
+    return found

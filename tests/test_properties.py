@@ -1,0 +1,264 @@
+"""Properties: tables of values with statuses, computed part by part."""
+
+import json
+from importlib.metadata import EntryPoint, EntryPoints
+
+import ase.build
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.cli import main
+from gnomon.crystals import Crystals
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import as_crystals
+from gnomon.io.tables import OK, check_table, column, read_table, value_schema
+from gnomon.properties import Property, answers
+from gnomon.properties.compute import compute
+from gnomon.properties.heat.debye import expansion_factor, heat_capacity
+from gnomon.properties.mechanics.elastic import GPA, VOIGT, moduli, stiffness, strained_cells
+from gnomon.properties.mechanics.hardness import (
+    chen_hardness,
+    mazhnik_hardness,
+    mazhnik_toughness,
+    niu_toughness,
+    teter_hardness,
+    tian_hardness,
+    zeta,
+)
+from gnomon.properties.registry import PROPERTIES, PropertySettings
+from gnomon.run import registry
+from gnomon.run.claim import ClaimError
+
+EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
+METALS = as_crystals([ase.build.bulk(symbol) for symbol in ("Cu", "Al", "Ni")])
+COPPER_OXIDE = as_crystals(ase.build.bulk("CuO", "rocksalt", a=4.2))
+
+
+def tensors():
+    """Symmetric, positive definite ones, GPa."""
+    numbers = st.lists(st.floats(-1, 1), min_size=36, max_size=36)
+    return numbers.map(lambda n: np.reshape(n, (6, 6))).map(lambda a: 40 * (a @ a.T + np.eye(6)))
+
+
+@given(tensors())
+def test_a_tensor_comes_back_from_the_stresses_that_it_gives(tensor):
+    strained = strained_cells(METALS[:1], 0.01).lattice
+    strains = np.linalg.inv(METALS.lattice[:1]) @ strained - np.eye(3)
+    voigt = np.array([strains[:, i, j] * (1 if i == j else 2) for i, j in VOIGT]).T
+    stress = np.zeros((12, 3, 3))
+    for k, (i, j) in enumerate(VOIGT):
+        stress[:, i, j] = stress[:, j, i] = (voigt @ tensor)[:, k] / GPA
+    stress += 0.1 * np.eye(3)  # left in the crystal: cancels
+    assert np.allclose(stiffness(stress, 0.01), tensor)
+
+
+@given(tensors())
+def test_moduli_lie_between_their_bounds(tensor):
+    status, found = moduli(tensor)
+    assert status == OK
+    assert found["bulk_modulus_reuss"] <= found["value"] * (1 + 1e-9)
+    assert found["value"] <= found["bulk_modulus_voigt"] * (1 + 1e-9)
+    assert found["shear_modulus_reuss"] <= found["shear_modulus"] * (1 + 1e-9)
+    assert found["shear_modulus"] <= found["shear_modulus_voigt"] * (1 + 1e-9)
+    assert found["universal_anisotropy"] >= -1e-9
+    assert -1 < found["poisson_ratio"] < 0.5
+
+
+@given(st.floats(10, 500), st.floats(5, 300))
+def test_an_isotropic_tensor_gives_its_own_moduli(bulk, shear):
+    tensor = np.diag([2 * shear] * 3 + [shear] * 3) + 0.0
+    tensor[:3, :3] += bulk - 2 * shear / 3
+    status, found = moduli(tensor)
+    assert status == OK
+    assert found["value"] == pytest.approx(bulk)
+    assert found["shear_modulus"] == pytest.approx(shear)
+    assert found["young_modulus"] == pytest.approx(9 * bulk * shear / (3 * bulk + shear))
+    assert found["universal_anisotropy"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_tensor_with_a_soft_direction_has_no_moduli():
+    tensor = np.diag([100.0, 100, 100, 50, 50, -3])
+    status, found = moduli(tensor)
+    assert "not stable" in status
+    assert "-6 GPa" in status  # Mandel's eigenvalue
+    assert not found
+
+
+def test_models_of_hardness_give_the_published_values_of_diamond():
+    bulk, shear, young, nu, volume = np.array([[443.0], [535], [1142], [0.07], [5.68]])
+    assert mazhnik_hardness(young, nu) == pytest.approx(101, abs=0.5)
+    assert mazhnik_toughness(young, nu, volume) == pytest.approx(6.4, abs=0.05)
+    assert teter_hardness(shear) == pytest.approx(80.8, abs=0.05)
+    assert chen_hardness(bulk, shear) == pytest.approx(95.4, abs=0.05)
+    assert tian_hardness(bulk, shear) == pytest.approx(97.4, abs=0.05)
+    assert niu_toughness(bulk, shear, volume) == pytest.approx(6.5, abs=0.05)
+
+
+def test_zeta_keeps_its_printed_digits_where_its_denominator_is_small():
+    nu = 0.145
+    below = 1 - 15.2 * nu + 70.2 * nu**2 - 81.5 * nu**3
+    assert below == pytest.approx(0.0235, abs=1e-4)
+    assert zeta(np.array([nu])) == pytest.approx((1 - 13.7 * nu + 48.6 * nu**2) / below)
+
+
+@given(st.floats(50, 2000), st.floats(5, 3000))
+def test_heat_capacity_rises_to_dulong_and_petit(debye, temperature):
+    low, high = heat_capacity(np.array([debye]), temperature), heat_capacity(np.array([debye]), 1e6)
+    assert 0 < low[0] <= high[0] <= 3 * 8.31447
+    cold = 12 * np.pi**4 / 5 * 8.314463 / 40**3  # Debye's law at T = theta/40
+    assert heat_capacity(np.array([debye]), debye / 40) == pytest.approx(cold, rel=1e-3)
+
+
+def test_the_bound_of_expansion_has_its_maximum_where_it_is_published():
+    best = 2 * (11 - 2 * np.sqrt(10)) / 9
+    assert expansion_factor(np.linspace(0, 0.5, 50001)).max() == pytest.approx(best, abs=1e-6)
+
+
+def test_emt_copper_has_its_moduli_and_what_follows(tmp_path):
+    settings = PropertySettings(EMT, RelaxConfig())
+    found = compute(METALS, ["hardness", "debye"], settings, tmp_path)
+    assert [one.name for one in found] == ["elastic", "hardness", "debye"]
+    elastic = read_table(tmp_path / "elastic.parquet")
+    for name in ("elastic", "hardness", "debye"):
+        check_table(read_table(tmp_path / f"{name}.parquet"))
+    assert elastic["id"].to_pylist() == METALS.ids.tolist()
+    copper = elastic.to_pylist()[0]
+    c = np.reshape(copper["elastic_tensor"], (6, 6))
+    assert copper["value"] == pytest.approx(135, abs=5)  # EMT's own; measured 137
+    assert np.allclose(c[0, 0], [c[1, 1], c[2, 2]], rtol=1e-2)  # cubic
+    assert np.allclose(c[:3, 3:], 0, atol=1)
+    hardness = read_table(tmp_path / "hardness.parquet")
+    assert hardness["status"][0].as_py().startswith("metals only")
+    debye = read_table(tmp_path / "debye.parquet").to_pylist()
+    assert debye[0]["value"] == pytest.approx(343, rel=0.15)  # measured
+    assert debye[0]["level"].startswith("ase.calculators.emt.EMT")
+
+
+def test_nonsense_has_a_status_and_stops_nothing(tmp_path):
+    alone = Crystals.single(30 * np.eye(3), [29], [[0, 0, 0]])
+    given = Crystals.concatenate([METALS[:1], alone, COPPER_OXIDE, METALS[:1]])
+    compute(given, ["elastic"], PropertySettings(EMT, RelaxConfig()), tmp_path)
+    rows = read_table(tmp_path / "elastic.parquet").to_pylist()
+    assert len(rows) == 3  # what is given twice is computed once
+    assert rows[0]["status"] == OK
+    assert all(row["status"] != OK and row["value"] is None for row in rows[1:])
+
+
+class Atoms:
+    """How many atoms a crystal has: counts its calls, and can be stopped."""
+
+    needs = ()
+    schema = value_schema("atoms", "1", column("twice", pa.float64(), "twice as many", unit="1"))
+    calls = 0
+    stop_at = -1
+
+    def compute(self, crystals, known):
+        Atoms.calls += 1
+        if Atoms.calls == Atoms.stop_at:
+            raise KeyboardInterrupt
+        counts = crystals.n_atoms.astype(float)
+        return answers(self.schema, crystals.ids, "count", [OK] * len(counts), value=counts)
+
+
+@pytest.fixture
+def plugged(monkeypatch):
+    monkeypatch.setattr(
+        registry,
+        "entry_points",
+        lambda group, name=None: EntryPoints(
+            [EntryPoint("atoms", f"{__name__}:make_atoms", "gnomon.properties")]
+            if group == "gnomon.properties" and name in (None, "atoms")
+            else []
+        ),
+    )
+    monkeypatch.setattr(Atoms, "calls", 0)
+    monkeypatch.setattr(Atoms, "stop_at", -1)
+
+
+def make_atoms(settings):
+    return Atoms()
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_stop_costs_the_part_in_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Atoms, "stop_at", 2)
+    with pytest.raises(KeyboardInterrupt):
+        compute(METALS, ["atoms"], PropertySettings(), tmp_path, chunk=1)
+    assert not (tmp_path / "atoms.parquet").exists()
+    compute(METALS, ["atoms"], PropertySettings(), tmp_path, chunk=1)
+    assert Atoms.calls == 4  # one, the one that was stopped, two more
+    table = read_table(tmp_path / "atoms.parquet")
+    assert table["value"].to_pylist() == [1, 1, 1]
+    assert table["twice"].null_count == 3
+    facts = json.loads(table.schema.metadata[b"gnomon"])
+    assert facts["request"]["property"] == "atoms"
+    assert "date" in facts
+    assert list(tmp_path.rglob("part-*")) == []
+    compute(METALS, ["atoms"], PropertySettings(), tmp_path, chunk=1)
+    assert Atoms.calls == 4
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_folder_of_another_request_is_refused(tmp_path):
+    compute(METALS, ["atoms"], PropertySettings(), tmp_path)
+    with pytest.raises(ClaimError, match="was made with crystals 3, not 2"):
+        compute(METALS[:2], ["atoms"], PropertySettings(), tmp_path)
+
+
+@pytest.mark.usefixtures("plugged")
+def test_no_crystals_give_an_empty_table(tmp_path):
+    compute(METALS[:0], ["atoms"], PropertySettings(), tmp_path)
+    assert read_table(tmp_path / "atoms.parquet").schema.names == Atoms.schema.names
+
+
+@pytest.mark.parametrize("name", PROPERTIES.built_in)
+def test_every_property_keeps_to_the_protocol(name):
+    made = PROPERTIES.get(name)(PropertySettings())
+    assert isinstance(made, Property)
+    assert set(made.needs) <= set(PROPERTIES.built_in)
+    check_table(made.schema.empty_table())
+
+
+def test_unknown_properties_and_options_are_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match="did you mean elastic"):
+        compute(METALS, ["elastics"], PropertySettings(), tmp_path)
+    wrong = PropertySettings(options={"elastic": {"strains": 1}})
+    with pytest.raises(ValueError, match=r"elastic\.strains = 1.*options of elastic: strain"):
+        compute(METALS, ["elastic"], wrong, tmp_path)
+    stray = PropertySettings(options={"elastics": {"strain": 1}})
+    with pytest.raises(ValueError, match="did you mean elastic"):
+        compute(METALS, ["elastic"], stray, tmp_path)
+
+
+def test_the_command_computes_lists_and_refuses(tmp_path, capsys):
+    file = tmp_path / "copper.cif"
+    ase.build.bulk("Cu").write(file)
+    words = ["properties", str(file), "--compute", "debye", "--out", str(tmp_path / "found")]
+    words += ["--evaluator", EMT.name, "--option", "elastic.strain=0.01", "--json"]
+    assert main(words) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["property"], row["ok"], row["of"]) for row in rows] == [
+        ("elastic", 1, 1),
+        ("debye", 1, 1),
+    ]
+    assert main(["properties", "--list"]) == 0
+    assert "Debye temperature" in capsys.readouterr().out
+    assert main(["properties", str(file)]) == 2
+    assert "give crystals, --compute NAME and --out FOLDER" in capsys.readouterr().err
+    assert main([*words, "--option", "strain"]) == 2
+    assert "as in elastic.strain=0.01" in capsys.readouterr().err
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 100))
+def test_moduli_do_not_depend_on_the_frame(seed):
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    turned = METALS.with_lattice(METALS.lattice @ rotation)
+    made = PROPERTIES.get("elastic")(PropertySettings(EMT, RelaxConfig()))
+    before, after = (made.compute(c[:1], {}).to_pylist()[0] for c in (METALS, turned))
+    for name in ("value", "shear_modulus", "universal_anisotropy"):
+        assert after[name] == pytest.approx(before[name], rel=1e-2, abs=1e-2)

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -323,6 +325,22 @@ def test_a_level_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ase, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"pip install 'gnomon\[sevennet\]'"):
         make_evaluator(EvaluatorConfig(name="sevennet"), RelaxConfig())
+
+
+def test_sevennet_is_called_by_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scheme was a dotted name and a dictionary, in the headline of the page too."""
+    package = ModuleType("sevenn")
+    package.__version__ = "0.13.0"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sevenn", package)
+    monkeypatch.setattr(ase, "find_spec", lambda name: name)
+    monkeypatch.setattr(ase, "make_calculator", lambda *_: None)
+    for options, scheme in (
+        ({}, "7net-l3i5 (sevenn 0.13.0), MP2020 corrections"),
+        ({"device": "cuda"}, "7net-l3i5 (sevenn 0.13.0), MP2020 corrections"),
+        ({"modal": "mpa"}, '7net-l3i5{"modal": "mpa"} (sevenn 0.13.0), MP2020 corrections'),
+    ):
+        config = EvaluatorConfig(name="sevennet", options=options)
+        assert make_evaluator(config, RelaxConfig()).scheme == scheme
 
 
 @pytest.mark.usefixtures("few")

@@ -38,6 +38,7 @@ class AseEvaluator:
         relax: RelaxConfig | None = None,
         workers: int = 1,
         trust: bool = False,
+        title: str = "",
     ) -> None:
         """Of one calculator.
 
@@ -47,21 +48,23 @@ class AseEvaluator:
             relax: when to stop and what to keep.
             workers: processes.
             trust: call functions that nobody knows, too (``make_calculator``).
+            title: of its energies; its name and options unless given.
 
         Raises:
             ValueError: if there is no such calculator or it refuses the options.
         """
         self.calculator, self.options, self.trust = calculator, options or {}, trust
+        written = json.dumps(self.options, sort_keys=True) if self.options else ""
+        self.title = title or f"{calculator}{written}"
         self.relax, self.workers = relax or RelaxConfig(), max(1, workers)
         make_calculator(calculator, self.options, trust)
 
     @property
     def scheme(self) -> str:
-        """Calculator, its options and the version of the package that it comes from."""
+        """Title (calculator and options) and the version of the package that it comes from."""
         package = self.calculator.split(".", maxsplit=1)[0]
         release = getattr(importlib.import_module(package), "__version__", "unknown version")
-        options = json.dumps(self.options, sort_keys=True) if self.options else ""
-        return f"{self.calculator}{options} ({package} {release})"
+        return f"{self.title} ({package} {release})"
 
     def evaluate(self, crystals: Any) -> Iterator[Evaluations]:
         """Yield results one by one, in the order of the crystals."""
@@ -134,10 +137,8 @@ def make_sevennet(config: EvaluatorConfig, relax: RelaxConfig, listener: Listene
     """
     if find_spec("sevenn") is None:
         raise ValueError("sevennet needs the package sevenn: pip install 'gnomon[sevennet]'")
-    named = config.model_copy(
-        update={
-            "name": "ase:sevenn.calculator.SevenNetCalculator",
-            "options": SEVENNET | config.options,
-        }
-    )
-    return make(named, relax, listener)
+    options = SEVENNET | config.options
+    changed = {k: v for k, v in options.items() if k not in SEVENNET}  # a device changes no energy
+    title = f"{options['model']}{json.dumps(changed, sort_keys=True) if changed else ''}"
+    name, workers = "sevenn.calculator.SevenNetCalculator", processes(config.workers)
+    return AseEvaluator(name, options, relax, workers, title=title)

@@ -16,7 +16,7 @@ def split(rows: pa.Table, key: str, buckets: int) -> list[pa.Table]:
 
     >>> rows = pa.table({"key": ["a", "b", "a"], "n": [1, 2, 3]})
     >>> [bucket["n"].to_pylist() for bucket in split(rows, "key", 3)]
-    [[2], [1, 3], []]
+    [[1, 3], [], [2]]
     """
     keys = rows[key].combine_chunks().dictionary_encode("encode")
     names = keys.dictionary.cast(pa.string()).to_pylist()

@@ -88,7 +88,8 @@ def listening(began: float | None = None) -> Iterator[Listener]:
     watch = threading.Thread(target=_watch, args=(screen, over), daemon=True)
     watch.start()
     try:
-        yield Listener(screen.say, screen.tick, time.monotonic() if began is None else began)
+        start = time.monotonic() if began is None else began
+        yield Listener(screen.say, screen.tick, start, screen.note)
     finally:
         over.set()
         watch.join()
@@ -101,6 +102,7 @@ class _Lines:
     def __init__(self) -> None:
         self._began = self._said = time.monotonic()
         self._doing = "at work"
+        self._note = ""
 
     def say(self, text: str) -> None:
         self._said = time.monotonic()
@@ -109,11 +111,14 @@ class _Lines:
     def tick(self, what: str, done: int, total: int) -> None:
         self._doing = f"{what}: {done} of {total}"
 
+    def note(self, text: str) -> None:
+        self._note = f"; {text}" if text else ""
+
     def beat(self) -> None:
         """Called often: a line, if there was none for long."""
         now = time.monotonic()
         if now - self._said > SILENCE:
-            self.say(f"{self._doing} ({now - self._began:.0f} s)")
+            self.say(f"{self._doing}{self._note} ({now - self._began:.0f} s)")
 
     def close(self) -> None: ...
 
@@ -133,9 +138,11 @@ class _Bars:
 
         self._console = Console(stderr=True, highlight=False)
         what = TextColumn("{task.description}")
-        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        note = TextColumn("{task.fields[note]}")
+        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._tasks: dict[str, Any] = {}
+        self._note = ""
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -145,8 +152,11 @@ class _Bars:
         if what not in self._tasks:
             for task in self._tasks.values():
                 self._progress.remove_task(task)
-            self._tasks = {what: self._progress.add_task(what, total=total)}
-        self._progress.update(self._tasks[what], completed=done, total=total)
+            self._tasks = {what: self._progress.add_task(what, total=total, note="")}
+        self._progress.update(self._tasks[what], completed=done, total=total, note=self._note)
+
+    def note(self, text: str) -> None:
+        self._note = text
 
     def beat(self) -> None: ...
 

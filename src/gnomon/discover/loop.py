@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,4 +204,4 @@ def _logging(store: Store, listener: Listener) -> Listener:
         store.log(f"{now()} {text}")
         listener.say(text)
 
-    return Listener(say=say, tick=listener.tick)
+    return replace(listener, say=say)

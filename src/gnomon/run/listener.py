@@ -16,11 +16,13 @@ class Listener:
         say: takes a line.
         tick: takes progress.
         began: when whoever listens began to wait, of time.monotonic().
+        note: takes what stands beside the progress from now on.
     """
 
     say: Callable[[str], None]
     tick: Callable[[str, int, int], None]
     began: float = field(default_factory=time.monotonic)
+    note: Callable[[str], None] = lambda _: None
 
     def of(self, what: str) -> "Listener":
         """The same, to which all progress is that of one thing."""

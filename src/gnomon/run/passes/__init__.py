@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gnomon.run.listener import SILENT, Listener
+from gnomon.run.passes.progress import watching
 from gnomon.run.passes.shards import Shards
 from gnomon.run.passes.work import Pass, PassError, Work, counted
 from gnomon.run.registry import Registry
@@ -28,7 +29,17 @@ class Engine(Protocol):
 
 
 ENGINES = Registry(
-    "engine", "gnomon.engines", {"processes": "gnomon.run.passes.processes:Processes"}
+    "engine",
+    "gnomon.engines",
+    {
+        "processes": "gnomon.run.passes.processes:Processes",
+        "direct": "gnomon.run.passes.beam:direct",
+        "flink": "gnomon.run.passes.beam:flink",
+        "spark": "gnomon.run.passes.beam:spark",
+        "dataflow": "gnomon.run.passes.beam:dataflow",
+        "slurm": "gnomon.run.passes.slurm:Slurm",
+        "joined": "gnomon.run.passes.slurm:Joined",
+    },
 )
 """Engines by name."""
 
@@ -53,7 +64,8 @@ def run(of: Pass, shards: Shards, out: Path, engine: Engine, listener: Listener 
     work = Work(of, shards, out)
     work.begin()
     if not work.finished:
-        engine.run(work, listener)
+        with watching(work, listener):
+            engine.run(work, listener)
         return work.end()
     work.tidy()
     return Shards.open(out)

@@ -18,16 +18,21 @@ class Processes:
     Attributes:
         workers: how many; 0 for one a core.
         limit: seconds that one task may take before its worker is stopped.
+        options: it has none.
     """
 
     workers: int = 0
     limit: float = math.inf
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what it has not."""
+        if self.options:
+            raise ValueError(f"worker processes have no options, but {self.options[0]} was given")
 
     def run(self, work: Work, listener: Listener = SILENT) -> None:
         """Do what is not done."""
         with Pool[Task, Receipt | Failed](do, (work,), processes(self.workers), self.limit) as pool:
             for step in work.steps:
-                waiting = work.waiting(step)
-                total, left = len(work.tasks(step)), len(waiting)
-                for done, _ in enumerate(carefully(work, pool, waiting), 1 + total - left):
-                    listener.tick(f"{work.of.name}: {step}", done, total)
+                for _ in carefully(work, pool, work.waiting(step)):
+                    pass

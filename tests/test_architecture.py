@@ -20,7 +20,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "gnomon"
 ARCHITECTURE = PACKAGE.parents[1] / "docs" / "architecture.md"
 HEAVY = {"ase", "duckdb", "e3nn_jax", "equinox", "jax", "jinja2", "markupsafe", "optax"}
 HEAVY |= {"plotly", "pyarrow", "pymatgen", "scipy", "spglib"}
-EXTRAS = {"atomate2", "gpaw", "jobflow", "monty", "mp_api", "smact", "urllib3"}  # may not be there
+EXTRAS = {"apache_beam", "atomate2", "gpaw", "jobflow", "monty", "mp_api"}  # may not be there
+EXTRAS |= {"smact", "submitit", "urllib3"}
 JAX = {"jax", "equinox", "optax", "e3nn_jax"}
 JAX_ROOMS = {"represent", "learn", "models", "potential", "dynamics"}
 

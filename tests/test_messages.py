@@ -10,6 +10,7 @@ from gnomon.io import as_crystals, write
 
 INPUTS = {
     "discover": "Au-Cu --config {}",
+    "work": "{}",
     "report": "{}",
     "lineage": "{}",
     "check": "{}",

@@ -4,11 +4,11 @@ import itertools
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -211,6 +211,7 @@ def test_counts_do_not_travel_with_the_rows(tmp_path):
 DRIVER = """
 import sys
 from pathlib import Path
+from contextlib import suppress
 from dataclasses import replace
 from gnomon.run.passes import careful, ENGINES, Shards, run
 from tests.pass_functions import GROUPED, slowly
@@ -221,32 +222,42 @@ if __name__ == "__main__":
 """
 
 
-def killed(home: Path, rng_seconds: list[float], of_workers: bool) -> int:
-    """Run the driver, kill it or one of its workers after these seconds, and again; the kills."""
+def killed(home: Path, moments: list[int], of_workers: bool) -> int:
+    """Run the driver, kill it or one of its workers after so many tasks, and again; the kills."""
     kills = 0
-    for seconds in [*rng_seconds, None]:
+    for tasks in [*moments, None]:
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(home)], cwd=Path.cwd())
-        if seconds is not None:
-            time.sleep(seconds)
-            found = [psutil.Process(driver.pid)] if driver.poll() is None else []
-            if of_workers and found:
+        while tasks is not None and driver.poll() is None:
+            if len(list(home.glob("out/*-*.json"))) < tasks:
+                time.sleep(0.01)
+                continue
+            found = [psutil.Process(driver.pid)]
+            if of_workers:
                 found = found[0].children(recursive=True)[-1:]
             for process in found:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-        if seconds is None or of_workers:
-            assert driver.wait() == 0
-        else:
-            driver.wait()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    kills += 1
+            break
+        code = driver.wait()
+        assert code == 0 or (tasks is not None and not of_workers)
     return kills
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-@pytest.mark.parametrize("of_workers", [False, True])
-def test_kills_change_nothing(tmp_path, of_workers):
+@pytest.mark.parametrize(
+    ("of_workers", "moments"),
+    [
+        (False, [3]),
+        (True, [5]),
+        pytest.param(False, list(range(1, 16)), marks=pytest.mark.slow),
+        pytest.param(True, [1, 2, 3, 5, 7, 9, 11, 12, 13, 14], marks=pytest.mark.slow),
+    ],
+)
+def test_kills_change_nothing(tmp_path, of_workers, moments):
     shards = shards_of(tmp_path / "in", count=12)
     expected = here(replace(GROUPED, map=slowly), shards, tmp_path / "expected")
-    assert killed(tmp_path, [1.3], of_workers) == 1
+    assert killed(tmp_path, moments, of_workers)
     found = Shards.open(tmp_path / "out")
     assert files(found) == files(expected)
     assert found.counts == expected.counts

@@ -23,6 +23,7 @@ from gnomon.cli.terminal import say
 
 COMMANDS = {
     "discover": "campaigns:discover",
+    "work": "work:work",
     "report": "campaigns:report",
     "lineage": "campaigns:lineage",
     "check": "folders:check",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,14 @@ def read(path: Path) -> pa.Table:
     """All rows of such a file."""
     with pa.memory_map(str(path)) as file:
         return pa.ipc.open_file(file).read_all()
+
+
+def batches(path: Path) -> Iterator[pa.Table]:
+    """Each of its batches, as a table."""
+    with pa.memory_map(str(path)) as file:
+        found = pa.ipc.open_file(file)
+        for i in range(found.num_record_batches):
+            yield pa.Table.from_batches([found.get_batch(i)])
 
 
 def batch(path: Path, number: int, buckets: int) -> pa.Table:

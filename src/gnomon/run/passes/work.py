@@ -205,17 +205,30 @@ class Work:
 
     def waiting(self, step: Literal["map", "reduce"]) -> list[Task]:
         """Those that are not done."""
-        return [task for task in self.tasks(step) if not self._receipt(task).is_file()]
+        return [task for task in self.tasks(step) if not self.is_done(task)]
+
+    def is_done(self, task: Task) -> bool:
+        """Whether its output is there."""
+        return self.receipt_path(task).is_file() and self.output(task).is_file()
 
     def receipt(self, task: Task) -> Receipt:
         """Of a task that is done."""
-        return Receipt(**json.loads(self._receipt(task).read_bytes()))
+        return Receipt(**json.loads(self.receipt_path(task).read_bytes()))
 
-    def _receipt(self, task: Task) -> Path:
+    def receipt_path(self, task: Task) -> Path:
+        """The file of its receipt, which appears after its output."""
         return self.out / f"{task.name}.json"
 
-    def _spill(self, task: Task) -> Path:
+    def output(self, task: Task) -> Path:
+        """The file of its rows: a part, or what others read."""
+        if task.piece == (0, 1) and task.step == self.steps[-1]:
+            return self.out / part_name(task.number)
         return self.out / f"{task.name}.arrow"
+
+    def bucket(self, number: int) -> pa.Table:
+        """The rows of a bucket, shard by shard."""
+        files = [self.output(task) for task in self.tasks("map")]
+        return pa.concat_tables(batch(path, number, self.of.buckets) for path in files)
 
     def given(self, task: Task) -> pa.Table:
         """The rows that a task begins with."""
@@ -223,8 +236,7 @@ class Work:
             rows = self.shards.read(task.number)
             return rows.slice(*share(len(rows), task.piece))
         assert self.of.key is not None
-        tables = [batch(self._spill(of), task.number, self.of.buckets) for of in self.tasks("map")]
-        rows = pa.concat_tables(tables).combine_chunks()
+        rows = self.bucket(task.number).combine_chunks()
         sort = [(name, "ascending") for name in dict.fromkeys((self.of.key, *self.of.order))]
         rows = rows.take(pc.sort_indices(rows, sort_keys=sort))  # stable
         begins = starts(rows[self.of.key])
@@ -238,14 +250,19 @@ class Work:
         return len(rows) if task.step == "map" else len(starts(rows[self.of.key])) - 1
 
     def do(self, task: Task) -> Receipt | Failed:
-        """Do a task; whatever its function raises is told, and the folder's errors are raised."""
+        """Do a task, unless it is done.
+
+        Whatever its function raises is told; errors of the folder are raised.
+        """
+        if self.is_done(task):
+            return self.receipt(task)
         began = time.monotonic()
         given = 0
         if task.joins:
             pieces = [Task(task.step, task.number, piece) for piece in task.joins]
             receipts = [self.receipt(piece) for piece in pieces]
             counts = added(receipts)
-            rows = pa.concat_tables(read(self._spill(piece)) for piece in pieces)
+            rows = pa.concat_tables(read(self.output(piece)) for piece in pieces)
             lost = [record for one in receipts for record in one.lost]
         else:
             table = self.given(task)
@@ -266,7 +283,7 @@ class Work:
             round(time.monotonic() - began, 3),
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS,
         )
-        write_json(self._receipt(task), asdict(receipt))
+        write_json(self.receipt_path(task), asdict(receipt))
         return receipt
 
     def _function(self, task: Task) -> Function:
@@ -297,7 +314,7 @@ class Work:
             assert self.of.key is not None
             batches = split(rows, self.of.key, self.of.buckets)
         data = as_ipc(batches)
-        write_bytes(self._spill(task), data)
+        write_bytes(self.output(task), data)
         return hashlib.sha256(data).hexdigest()
 
     def end(self) -> Shards:

@@ -55,7 +55,7 @@ def test_a_system_is_written_in_either_way(system: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "the setting system is missing"),
+        ({}, "without a system the parents are one database of crystals with energies"),
         ({"sytem": "Au-Cu"}, r"unknown setting sytem \(did you mean system\?\)"),
         ({"budget.minuts": 3}, r"unknown setting budget.minuts \(did you mean minutes\?\)"),
         ({"screen.treshold": 0.1}, r"unknown setting screen.treshold \(did you mean threshold\?\)"),

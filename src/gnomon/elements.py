@@ -64,6 +64,17 @@ def atomic_number(symbol: str) -> int:
     return int(z)
 
 
+def symbols(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The same symbols.
+
+    Raises:
+        ValueError: if one of them names no element.
+    """
+    for symbol in given:
+        atomic_number(symbol)
+    return given
+
+
 def parse_system(text: str) -> tuple[str, ...]:
     """Elements of a chemical system, sorted by symbol: ``"Cu-Au"`` → ``("Au", "Cu")``.
 

@@ -30,7 +30,10 @@ OFTEN_SET = Section(
         *("seed", "evaluator.name", "evaluator.options", "evaluator.workers"),
         *("evaluator.trust_factory", "decide.levels", "references"),
         *("budget.evaluations", "budget.decisions", "budget.minutes", "budget.rounds"),
-        *("generate.parents", "generate.known", "generate.candidates", "generate.label"),
+        *("budget.per_round", "generate.parents", "generate.known", "generate.candidates"),
+        *("generate.label", "generate.max_atoms", "screen.exclude"),
+        *("wide.within", "wide.elements", "wide.min_elements", "wide.max_elements"),
+        *("wide.phases", "wide.engine", "wide.processes"),
     ),
     names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()}
     | {"decide.levels": ("--decide",)},
@@ -42,21 +45,28 @@ def discover(
     listener: Listener,
     system: str | None = None,
     *,
+    all_: bool = False,
     config: Config = None,
     out: MaybeFolder = None,
 ) -> Output:
-    """Find new stable compounds of a chemical system, and write the report.
+    """Find new stable compounds of a chemical system, or of all, and write the report.
 
     The same command goes on where it was stopped.  What is given here wins over the file.
 
     Args:
         system: chemical system, such as Au-Cu.
+        all_: no system: candidates of all crystals of --parents, a table with energies.
         out: campaign folder [campaign-SYSTEM].
 
     Example: gnomon discover Au-Cu --evaluations 240 --out au-cu
     """
-    if system is None and config is None:
-        raise CommandError("name a chemical system, as in `gnomon discover Au-Cu`, or a --config")
+    if system is None and config is None and not all_:
+        raise CommandError(
+            "name a chemical system, as in `gnomon discover Au-Cu`, or a --config; or search "
+            "`--all` crystals of --parents"
+        )
+    if all_ and system is not None:
+        raise CommandError(f"--all has no system: leave out {system}, or --all")
     settings = load_config(config, {"system": system, **given.values})
     store = Store(out or Path(f"campaign-{settings.name}"))
     settings = settled(settings, store, listener)

@@ -6,6 +6,7 @@ Everything is derived from the shards, so that it is the same after a kill as wi
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -22,7 +23,7 @@ from gnomon.discover.finds import Find, Phase
 from gnomon.discover.inputs import Doubt
 from gnomon.discover.level import Level
 from gnomon.discover.placed import Placed
-from gnomon.discover.settings import CampaignConfig, settings_of
+from gnomon.discover.settings import ALL, CampaignConfig, settings_of
 from gnomon.evaluate.references import MEASURED, fitted
 from gnomon.hull.convex import Hull
 from gnomon.run.store import Store
@@ -156,6 +157,20 @@ class Campaign:
         """Of each round that was screened: model, n_labels, message, ending."""
         return self.store.rounds("screen")
 
+    @property
+    def drawn(self) -> frozenset[str]:
+        """Ids of candidates drawn at random of all that were proposed, where few are kept here."""
+        stages = self.store.rounds("generate").values()
+        return frozenset(key for facts in stages for key in facts.get("drawn", ()))
+
+    @property
+    def funnel(self) -> dict[str, int]:
+        """What became of all that was proposed where few are kept here: counts by reason."""
+        counts: Counter[str] = Counter()
+        for facts in self.store.rounds("generate").values():
+            counts.update(facts.get("funnel", {}))
+        return dict(counts)
+
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
         """What readers found odd about the crystals that were given."""
@@ -214,7 +229,7 @@ class Campaign:
         return str(self.provenance["config"].get("references", MEASURED))
 
     def _fitted(self, scheme: str) -> dict[str, float] | None:
-        return None if self.references == MEASURED else fitted(scheme, self.name.split("-"))
+        return None if self.references == MEASURED else fitted(scheme, self.elements)
 
     def level(self, number: int) -> Level:
         """The evaluations of one level, and what follows from them: 0 screens, 1 decides, ..."""
@@ -246,8 +261,14 @@ class Campaign:
         """How far each deciding level has decided what the level below it holds."""
         given = {**settings_of(self.provenance)["decide"]}
         config = MarginConfig(**{k: v for k, v in given.items() if k in MarginConfig.model_fields})
-        elements = sorted(self.name.split("-"))
-        return tuple(closure(a, b, elements, config) for a, b in pairwise(self.levels))
+        return tuple(closure(a, b, self.elements, config) for a, b in pairwise(self.levels))
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Of the system, in alphabetical order; without one those that have references so far."""
+        if self.name != ALL:
+            return tuple(sorted(self.name.split("-")))
+        return tuple(sorted(self.levels[0].placed.references))
 
     @property
     def undecided(self) -> tuple[Undecided, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from gnomon.discover.inputs import Inputs
 from gnomon.discover.prior import bundled_models, log_odds
 from gnomon.discover.screen import Verdicts, screen, select
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.ranking import evidence
+from gnomon.discover.wide.shortlist import learned_weights, looked_up, scores_of
 from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel, Predictions
@@ -56,7 +58,8 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
         ending = "ended: there are no reference phases"
     else:
         left = config.budget.evaluations - _spent(campaign)
-        ranking = _rank(number, config, campaign, crystals, ids, left)
+        rank = _rank if inputs.database is None else _rank_all
+        ranking = rank(number, config, campaign, crystals, ids, left)
         found = ranking.predictions
         trained = found is not None
         verdicts = screen(
@@ -67,11 +70,15 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
             uncertainty=None if found is None else found.iqr,
             unpredicted=None if found is None else found.reasons,
         )
+        pool = verdicts
+        if inputs.database is not None:  # the folder holds the best, of which no draw is random
+            drawn = np.array([key in campaign.drawn for key in ids], bool)
+            pool = replace(verdicts, eligible=verdicts.eligible & drawn)
         per_round = config.budget.per_round if trained else config.budget.first_round
         selection = select(
             crystals.reduced_formulas if ranking.by_formula else crystals.ids,
             ranking.merit,
-            verdicts,
+            pool,
             count=max(0, min(per_round, left)),
             random_share=config.screen.random_share,
             one_each=trained,
@@ -159,6 +166,27 @@ def _rank(
             crystals.composition[sure], predictions.median[sure]
         )
     return Ranking(_last(above), model, n_labels, predictions, above)
+
+
+def _rank_all(
+    number: int,
+    config: CampaignConfig,
+    campaign: Campaign,
+    crystals: Crystals,
+    ids: list[str],
+    left: int,
+) -> Ranking:
+    """By odds from all evidence, whose weights learned from the rounds before."""
+    n_labels = _spent(campaign)
+    if left <= 0 or not len(crystals):
+        return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
+    rows, predictions = looked_up(crystals, scores_of(campaign, ids), config)
+    odds = evidence(rows) @ learned_weights(config, campaign)
+    above = rows["predicted_e_above_hull"].to_numpy(zero_copy_only=False)
+    told = f"odds of {', '.join(BUNDLED)} and {config.learn.prototypes}"
+    if n_labels:
+        told += f", weighed anew by {n_labels} evaluations"
+    return Ranking(-odds, told, n_labels, predictions, above)
 
 
 def _last(above: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

@@ -151,7 +151,7 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
     differences = level.placed.formation_energy_per_atom[_rows(pairs, level)]
     differences = differences - below.placed.formation_energy_per_atom[_rows(pairs, below)]
     compound = np.array([len(phase.elements) > 1 for phase in pairs], dtype=bool)
-    margin = _margin(seen, differences, compound, config)
+    margin = margin_of(seen, differences, compound, config)
     rows_at = _rows([rows[0] for rows in groups], below)
     energies = below.placed.formation_energy_per_atom[rows_at]
     energies = energies + smoothed(_places(below.placed, rows_at), seen, differences)
@@ -165,7 +165,7 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
     return Closure(level.number, level.scheme, margin, int(compound.sum()), tuple(left), failed)
 
 
-def _margin(
+def margin_of(
     seen: Float64[np.ndarray, "m k"],
     differences: Float64[np.ndarray, " m"],
     compound: Bool[np.ndarray, " m"],

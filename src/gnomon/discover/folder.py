@@ -11,11 +11,15 @@ from typing import Any
 import tomli_w
 
 from gnomon.discover.settings import CampaignConfig, settings_of
+from gnomon.discover.wide.database import PHASES
 from gnomon.run.files import sha256_of
 from gnomon.run.manifest import MANIFEST
 from gnomon.run.stamp import stamp
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
+
+HOW = ("engine", "processes")
+"""Settings that change nothing but who does the work."""
 
 
 def begin(store: Store, config: CampaignConfig, schemes: Sequence[str]) -> None:
@@ -30,7 +34,8 @@ def begin(store: Store, config: CampaignConfig, schemes: Sequence[str]) -> None:
         StoreError: if the folder holds a campaign of other settings or inputs, or other files.
     """
     settings = config.model_dump(mode="json")
-    files = (*config.generate.parents, *config.generate.known, *config.generate.candidates)
+    given = config.generate
+    files = (*given.parents, *given.known, *given.candidates, *config.wide.phases)
     inputs = {str(p): _sha256(p) for p in files}
     if store.exists:
         _check_same(store, settings, inputs, list(schemes))
@@ -90,9 +95,12 @@ def _check_same(
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that may change or that change nothing in this system."""
-    exclude = [symbol for symbol in settings["screen"]["exclude"] if symbol in settings["system"]]
+    system, exclude = settings["system"], settings["screen"]["exclude"]
+    if system is not None:
+        exclude = [symbol for symbol in exclude if symbol in system]
     kept = {key: value for key, value in settings.items() if key != "budget"}
-    return kept | {"screen": settings["screen"] | {"exclude": exclude}}
+    wide = {key: value for key, value in settings["wide"].items() if key not in HOW}
+    return kept | {"screen": settings["screen"] | {"exclude": exclude}, "wide": wide}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -109,6 +117,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 
 
 def _sha256(path: Path) -> str:
+    path = path / PHASES if path.is_dir() else path
     try:
         return sha256_of(path)
     except OSError as error:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gnomon.crystals import Crystals
-from gnomon.discover.settings import GenerateConfig
+from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.database import Database
 from gnomon.io import InputError, read
 from gnomon.run.listener import Listener
 
@@ -41,11 +42,13 @@ class Inputs:
     Attributes:
         parents, known: the crystals.
         doubts: of both, and the records that gave no crystal.
+        database: parents and hull of a campaign without a system.
     """
 
     parents: Crystals
     known: Crystals
     doubts: tuple[Doubt, ...] = ()
+    database: Database | None = None
 
     @property
     def known_formulas(self) -> frozenset[str]:
@@ -53,14 +56,19 @@ class Inputs:
         return frozenset(self.known.reduced_formulas.tolist())
 
 
-def read_inputs(config: GenerateConfig, listener: Listener) -> Inputs:
+def read_inputs(config: CampaignConfig, listener: Listener) -> Inputs:
     """Read the files that the settings name; what cannot be used is counted and said.
 
     Raises:
         InputError: if a file is not there or holds no crystals at all.
+        ValueError: if a database has no energies.
     """
-    parents, of_parents = _read(config.parents, listener)
-    known, of_known = _read(config.known, listener)
+    known, of_known = _read(config.generate.known, listener)
+    if config.system is None:
+        [path] = config.generate.parents
+        database = Database.read(path, config.wide.scheme, config.wide.phases)
+        return Inputs(Crystals.empty(), known, tuple(of_known), database)
+    parents, of_parents = _read(config.generate.parents, listener)
     return Inputs(parents, known, (*of_parents, *of_known))
 
 

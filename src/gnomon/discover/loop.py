@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gnomon.discover.auto import deciding, settled, told
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.choose import choose
-from gnomon.discover.decide import decide
+from gnomon.discover.compete import compete, settle
 from gnomon.discover.evaluate import evaluate, selected, summarise
 from gnomon.discover.folder import begin
 from gnomon.discover.inputs import Inputs, read_inputs
@@ -122,7 +122,7 @@ def discover(
     with store.locked(listener):
         try:
             with until(deadline + GRACE, lambda: min(seconds, _reporting(store))), none_too_late():
-                inputs = read_inputs(config.generate, listener)  # what fails here begins nothing
+                inputs = read_inputs(config, listener)  # what fails here begins nothing
                 _check_fitted(config, evaluators)
                 if config.learn.prior:
                     Occurrence.load(config.learn.prototypes)
@@ -130,14 +130,15 @@ def discover(
                 listener = _logging(store, listener)
                 ending = ""
                 listener.say(told(campaign.schemes))
-                for number in range(config.budget.rounds + 1):
+                # without a system the phases that compete come as they are asked for
+                for number in range(config.system is None, config.budget.rounds + 1):
                     campaign, ending = _round(
                         number, config, campaign, inputs, evaluators, listener, deadline
                     )
                     if ending:
                         break
                 # a larger budget decides what the one before left
-                decide(number, config, campaign, evaluators, listener, deadline)
+                settle(number, config, campaign, inputs, evaluators, listener, deadline)
         except OutOfTimeError:
             ending = OUT_OF_TIME.format(number)
         ending = ending or f"ended: the budget of {config.budget.rounds} rounds is used"
@@ -177,7 +178,7 @@ def _round(
         campaign.level(0).placed.check_references(config.elements)
     if store.finished(number, "generate") is None:
         campaign = campaign.without(number, "crystals", "lineage")
-        listener.say(propose(number, config, campaign, inputs))
+        listener.say(propose(number, config, campaign, inputs, listener))
         campaign = campaign.after("crystals", "lineage")
     # a round that selected nothing ended the campaign: larger budgets may reopen it
     if store.finished(number, "screen") is None or not len(selected(number, campaign)):
@@ -189,10 +190,11 @@ def _round(
     if store.finished(number, "evaluate") is None:
         evaluate(number, campaign, evaluators[0], listener, deadline)
         campaign = campaign.after("evaluations")
+        campaign = compete(number, config, campaign, inputs, evaluators[0], listener, deadline)[0]
         campaign.level(0).placed.check_references(config.elements)
         listener.say(summarise(number, campaign))
-    if evaluators[1:] and store.finished(number, "decide") is None:
-        campaign = decide(number, config, campaign, evaluators, listener, deadline)
+    if store.finished(number, "decide") is None:
+        campaign = settle(number, config, campaign, inputs, evaluators, listener, deadline)
         store.finish(number, "decide", {"levels": [str(one) for one in campaign.closures]})
     return campaign, ""
 

@@ -8,29 +8,46 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.lineage import KNOWN
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.shortlist import propose_all, shortlist
 from gnomon.generate import Candidates
 from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.io import to_arrow
+from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.symmetry import canonical_ids
 
 
-def propose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
+def propose(
+    number: int,
+    config: CampaignConfig,
+    campaign: Campaign,
+    inputs: Inputs,
+    listener: Listener = SILENT,
+) -> str:
     """Propose candidates that no round has proposed before."""
     store, seen = campaign.store, set(campaign.crystals["canonical_id"].to_pylist())
     counts: dict[str, int] = {}
     notes: list[str] = []
-    sources = (
-        _references(config, inputs)
-        if number == 0
-        else _proposals(number, config, campaign, inputs, notes)
-    )
+    drawn: set[str] = set()
+    facts: dict[str, Any] = {"candidates": counts, "notes": notes}
+    if number == 0:
+        sources = _references(config, inputs)
+        facts["doubts"] = [asdict(doubt) for doubt in inputs.doubts]
+    elif inputs.database is not None:
+        found = propose_all(
+            number, config, campaign, inputs, _new_stable(number, campaign), listener
+        )
+        facts |= {"funnel": dict(found.counts), "lost": len(found.lost), "work": dict(found.facts)}
+        sources = _shortlisted(number, config, campaign, drawn)
+    else:
+        sources = _proposals(number, config, campaign, inputs, notes)
     for name, chunk in sources:
         # ground states of elements and known phases are references, however large
         small = chunk.crystals.n_atoms <= (config.generate.max_atoms if number else np.inf)
@@ -41,18 +58,33 @@ def propose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inp
             seen.add(keys[i])
         counts[name] = counts.get(name, 0) + int(new.sum())
         if new.any():
-            part = chunk.take(new)
-            table = structure_table(part.crystals)
-            table = table.append_column("canonical_id", pa.array(keys[new], pa.string()))
-            store.append("crystals", number, table)
-            store.append("lineage", number, part.lineage)
-    facts: dict[str, Any] = {"candidates": counts, "notes": notes}
-    if number == 0:
-        facts["doubts"] = [asdict(doubt) for doubt in inputs.doubts]
+            add(number, campaign, chunk.take(new), keys[new])
+    if drawn:
+        facts["drawn"] = sorted(drawn)
     store.finish(number, "generate", facts)
     total = ", ".join(f"{n} from {name}" for name, n in counts.items()) or "none"
     what = "reference phases" if number == 0 else "new candidates"
     return "; ".join([f"round {number}: {what}: {total}", *notes])
+
+
+def add(
+    number: int, campaign: Campaign, part: Candidates, canonical: Shaped[np.ndarray, " n"]
+) -> None:
+    """Write candidates with their lineage into the tables of a round."""
+    table = structure_table(part.crystals)
+    table = table.append_column("canonical_id", pa.array(canonical, pa.string()))
+    campaign.store.append("crystals", number, table)
+    campaign.store.append("lineage", number, part.lineage)
+
+
+def _shortlisted(
+    number: int, config: CampaignConfig, campaign: Campaign, drawn: set[str]
+) -> Iterator[tuple[str, Candidates]]:
+    """The best of all known crystals' candidates; ``drawn`` takes the ids of the baseline."""
+    for chunk, is_draw in shortlist(number, config, campaign):
+        if is_draw:
+            drawn.update(chunk.crystals.ids.tolist())
+        yield str(chunk.lineage["generator"][0].as_py()), chunk
 
 
 def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, Candidates]]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.crystals import Crystals
-from gnomon.elements import atomic_number
+from gnomon.elements import atomic_number, symbols
 
 
 class ScreenConfig(BaseModel):
@@ -38,14 +38,9 @@ class ScreenConfig(BaseModel):
         default=0.2, ge=0, lt=1, description="share of each round drawn at random as the baseline"
     )
     sanity: SanityConfig = SanityConfig()
-    exclude: tuple[str, ...] = Field(default=(), description="elements that no candidate may hold")
-
-    @field_validator("exclude")
-    @classmethod
-    def _are_elements(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in symbols:
-            atomic_number(symbol)
-        return symbols
+    exclude: Annotated[tuple[str, ...], AfterValidator(symbols)] = Field(
+        default=(), description="elements that no candidate may hold"
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from pydantic import (
 
 from gnomon.discover.closure import MarginConfig
 from gnomon.discover.screen import ScreenConfig
+from gnomon.discover.wide.settings import WideConfig
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
@@ -121,6 +122,9 @@ def _option(word: str) -> tuple[str, Any]:
         return name, value
 
 
+ALL = "all"
+"""Name of a campaign without a system."""
+
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
 
@@ -187,7 +191,11 @@ class CampaignConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    system: System = Field(description="elements of the chemical system, as in Au-Cu")
+    system: System | None = Field(
+        default=None,
+        description="elements of the chemical system, as in Au-Cu; without it all known crystals "
+        "are the parents",
+    )
     seed: int = Field(default=0, ge=0, description="of every random choice")
     generate: GenerateConfig = GenerateConfig()
     screen: ScreenConfig = ScreenConfig()
@@ -202,21 +210,27 @@ class CampaignConfig(BaseModel):
     relax: RelaxConfig = RelaxConfig()
     learn: LearnConfig = LearnConfig()
     budget: BudgetConfig = BudgetConfig()
+    wide: WideConfig = WideConfig()
 
     @model_validator(mode="after")
     def _are_not_excluded(self) -> CampaignConfig:
-        excluded(self.system, self.screen.exclude)
+        excluded(self.system or self.wide.elements, self.screen.exclude)
+        if self.system is None and len(self.generate.parents) != 1:
+            raise ValueError(
+                "without a system the parents are one database of crystals with energies "
+                f"(generate.parents, --parents FILE), not {len(self.generate.parents)}"
+            )
         return self
 
     @property
     def name(self) -> str:
-        """The chemical system as the user wrote it, such as ``Ti-O``."""
-        return "-".join(self.system)
+        """The chemical system as the user wrote it, such as ``Ti-O``; without one ``all``."""
+        return ALL if self.system is None else "-".join(self.system)
 
     @property
     def elements(self) -> tuple[str, ...]:
         """Of the system, in alphabetical order."""
-        return tuple(sorted(self.system))
+        return tuple(sorted(self.system or ()))
 
 
 def settings_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,6 +285,8 @@ def _explain(error: Any) -> str:
         return f"unknown setting {name} ({known})"
     if error["type"] == "missing":
         return f"the setting {name} is missing"
+    if not location:
+        return str(error["msg"]).removeprefix("Value error, ")
     return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
 
 

@@ -44,7 +44,7 @@ class Candidates:
         generator: str,
         change: Sequence[str],
         *,
-        parent_id: Sequence[str] | str | None = None,
+        parent_id: Sequence[str | None] | str | None = None,
         score: Float[np.ndarray, " n"] | float | None = None,
     ) -> "Candidates":
         """Candidates with their lineage; one parent or one score stands for all.

@@ -16,12 +16,14 @@ from gnomon.discover.rates import HitRate, comparison, hit_rates
 from gnomon.evaluate.measured import LevelError, measured
 from gnomon.evaluate.scheme import short_name
 from gnomon.report.rows import (
+    PROPOSED,
     ElementRow,
     Failure,
     Prediction,
     RoundRow,
     element_rows,
     failures,
+    funnel_rows,
     round_rows,
     screening_counts,
     waiting,
@@ -46,6 +48,7 @@ class Report:
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
         about: of finds and near compounds, by id: structure type, probability, flags.
+        funnel: what became of all that was proposed, where few are kept in the folder.
         error: measured, of the level that the energies are of; None where it was not measured.
         comparison: what the hit rates say about the ranking.
     """
@@ -68,6 +71,7 @@ class Report:
     hits: tuple[HitRate, ...]
     comparison: str
     waiting: tuple[Prediction, ...]
+    funnel: tuple[tuple[str, int], ...]
     screening: tuple[tuple[str, int], ...]
     failures: tuple[Failure, ...]
     rounds: tuple[RoundRow, ...]
@@ -96,12 +100,12 @@ def build_report(campaign: Campaign) -> Report:
         for key in (phase.id, *phase.copies)
     }
     hits = hit_rates(zip(*columns, strict=True), evaluated, above, campaign.hits)
-    near = tuple(near_hull_phases(campaign.phases))
+    near, funnel = tuple(near_hull_phases(campaign.phases)), tuple(funnel_rows(campaign))
     return Report(
         campaign=campaign,
         headline=_headline(campaign, len(evaluated), verified),
         told=_told(campaign),
-        n_candidates=len(proposed),
+        n_candidates=sum(n for name, n in funnel if name.startswith(PROPOSED)) or len(proposed),
         n_references=len(campaign.crystals) - len(proposed),
         n_kept=pc.count_distinct(screened["id"].filter(screened["kept"])).as_py(),
         n_evaluated=len(evaluated),
@@ -116,6 +120,7 @@ def build_report(campaign: Campaign) -> Report:
         hits=tuple(hits),
         comparison=comparison(hits),
         waiting=tuple(waiting(campaign)),
+        funnel=funnel,
         screening=tuple(screening_counts(campaign)),
         failures=tuple(failures(campaign)),
         rounds=tuple(round_rows(campaign)),

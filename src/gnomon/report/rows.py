@@ -18,6 +18,8 @@ from gnomon.evaluate.references import references
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
 
+PROPOSED = "proposed by "
+
 PREDICTED = "predicted_formation_energy_per_atom"
 
 
@@ -158,6 +160,14 @@ def screening_counts(campaign: Campaign) -> list[tuple[str, int]]:
             rejected.append((row["reason"] or "no reason given", row["count_all"]))
     rejected.sort(key=lambda item: (-item[1], item[0]))
     return [("kept", kept), *rejected] if counted.num_rows else []
+
+
+def funnel_rows(campaign: Campaign) -> list[tuple[str, int]]:
+    """How many candidates were proposed where few are kept in the folder, and why few are."""
+    counts = {name: n for name, n in campaign.funnel.items() if n}
+    proposed = {name: n for name, n in counts.items() if name.startswith(PROPOSED)}
+    ended = sorted(counts.items() - proposed.items(), key=lambda item: (-item[1], item[0]))
+    return [*sorted(proposed.items()), *ended]
 
 
 def round_rows(campaign: Campaign) -> list[RoundRow]:

@@ -1,7 +1,7 @@
 """Hashes of 64 bits, and means of them that copies of a crystal's cell leave as they are."""
 
 import numpy as np
-from jaxtyping import Shaped, UInt64
+from jaxtyping import Integer, Shaped, UInt64
 
 PRIME = np.uint64(2**31 - 1)
 """Means are taken modulo this prime, where sums can be divided by any number of atoms."""
@@ -30,3 +30,32 @@ def mean(
         rest = rest * weights.astype(np.uint64) % PRIME
     inverse = np.uint64(pow(total, -1, int(PRIME)))
     return rest.sum(axis=1) % PRIME * inverse % PRIME
+
+
+def composition_hashes(
+    elements: Integer[np.ndarray, "k m"], amounts: Integer[np.ndarray, "*k m"]
+) -> UInt64[np.ndarray, " k"]:
+    """Keys of reduced compositions: sums of hashes of (element, amount) over the elements.
+
+    >>> salts = composition_hashes(np.array([[11, 17], [17, 11], [19, 17]]), np.array([2, 2]))
+    >>> (salts == salts[0]).tolist()
+    [True, True, False]
+
+    Args:
+        elements: atomic numbers, any number of times each.
+        amounts: atoms of each; 0 for what is not there.
+    """
+    counts = np.broadcast_to(amounts, elements.shape).astype(np.int64)
+    for j in range(1, elements.shape[1]):
+        for i in range(j):  # one element may stand in several columns
+            same = (elements[:, i] == elements[:, j]) & (counts[:, i] > 0)
+            if same.any():
+                counts[:, i] += np.where(same, counts[:, j], 0)
+                counts[:, j] = np.where(same, 0, counts[:, j])
+    counts //= np.maximum(np.gcd.reduce(counts, axis=1), 1)[:, None]
+    hashes = scramble((elements.astype(np.uint64) << _AMOUNTS) + counts.astype(np.uint64))
+    return np.asarray(np.where(counts > 0, hashes, np.uint64(0)).sum(axis=1, dtype=np.uint64))
+
+
+_AMOUNTS = np.uint64(32)
+"""Bits of an amount."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped, UInt8
+from jaxtyping import Float64, Int64, Integer, Shaped, UInt8
 
 from gnomon.elements import MAX_Z, reduced_formula
 from gnomon.structure.labels import PrototypeLabel
@@ -33,6 +33,9 @@ BUNDLED = "prototypes-1"
 """What comes in the package, learned from the Materials Project; its card says from what."""
 
 KIND = "prototypes"
+
+AT_ONCE = 1 << 20
+"""Pairs of elements that are looked up at a time."""
 
 MAX_SPECIES = 5
 """Most elements of a crystal that is counted: those that are alike are tried in all orders."""
@@ -106,12 +109,20 @@ class Occurrence:
 
     def count(self, label: PrototypeLabel) -> float:
         """How often a prototype occurs with such elements; 0 for more than ``MAX_SPECIES``."""
-        rows = self.known.by_label.get(label.text)
+        return float(self.counts(label.text, label.orders[None])[0])
+
+    def counts(self, label: str, orders: Integer[np.ndarray, "k o m"]) -> Float64[np.ndarray, " k"]:
+        """The same of k crystals of one prototype, each by its elements in all their o orders."""
+        rows = self.known.by_label.get(label)
         if rows is None:
-            return 0.0
-        orders = label.orders
-        species = self.known.species[rows, : orders.shape[1]]
-        return float(self._ratio[orders[:, None], species].prod(axis=2).sum())
+            return np.zeros(len(orders))
+        species = self.known.species[rows, : orders.shape[2]]
+        most = max(1, AT_ONCE // max(1, orders[0].size * len(rows)))
+        parts = [
+            self._ratio[orders[i : i + most, :, None], species].prod(axis=3).sum(axis=(1, 2))
+            for i in range(0, len(orders), most)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
     @cached_property
     def _ratio(self) -> Float64[np.ndarray, "119 119"]:

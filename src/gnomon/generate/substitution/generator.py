@@ -6,12 +6,12 @@ Oxidation states of the parents come from their formulas, probabilities from
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64, UInt64
 
 from gnomon.chemistry.oxidation import nearest_ions
 from gnomon.crystals import Crystals, ragged_take
@@ -27,15 +27,41 @@ from gnomon.structure.protostructures import distinct
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Family:
-    """The children of one parent: what is needed to build them."""
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The k children of one parent that differ: what is needed to build them.
+
+    Attributes:
+        parent: its index.
+        own: the parent's m elements, ascending in atomic number.
+        elements: what stands in place of each.
+        scale: of all lengths.
+        found: the lists of ions, with their probabilities.
+        keys: of protostructures, to compare with other parents' children.
+        ions: the parent's, one for each element.
+    """
 
     parent: int
-    elements: Int64[np.ndarray, "k m"]  # in place of the parent's, ascending in atomic number
-    scale: Float64[np.ndarray, " k"]  # of all lengths
-    probabilities: Float64[np.ndarray, " k"]
-    changes: list[str]
+    own: Int64[np.ndarray, " m"]
+    elements: Int64[np.ndarray, "k m"]
+    scale: Float64[np.ndarray, " k"]
+    found: Replacements
+    keys: UInt64[np.ndarray, " k"]
+    ions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.keys)
+
+    def take(self, kept: Bool[np.ndarray, " k"]) -> "Family":
+        """Those where a mask is true."""
+        return replace(
+            self,
+            elements=self.elements[kept],
+            scale=self.scale[kept],
+            found=self.found.take(kept),
+            keys=self.keys[kept],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,25 +97,36 @@ class SubstitutionGenerator(Substituting):
     def parts(self, parents: Crystals, seed: int) -> Iterator[Candidates]:
         """Candidates, parents a few at a time; the seed has no influence."""
         seen = SeenKeys()
+        held: list[Family] = []
+        waiting = 0
+        for family in self.families(parents):
+            new = family.take(seen.add(family.keys))
+            held.append(new)
+            waiting += len(new)
+            if waiting >= self.chunk:
+                yield self._build(parents, held)
+                held, waiting = [], 0
+        if waiting:
+            yield self._build(parents, held)
+
+    def families(self, parents: Crystals) -> Iterator[Family]:
+        """The children of each parent that has any; of several parents the same ones may come."""
         replacements = lru_cache(maxsize=4096)(self._replacements)
-        held: list[_Family] = []
-        waiting = skipped = 0
+        skipped = 0
         for i, counts in enumerate(parents.reduced_counts):
             ions = self._ions(counts)
             if isinstance(ions, str):
                 skipped += 1
                 continue
-            found = self._new(replacements(ions), np.array([n for _, n in counts]))
+            own, amounts = np.array(counts).T
+            found = self._new(replacements(ions), amounts)
             if not len(found.probabilities):
                 continue
-            found = self._unseen(found, parents[i], seen)
-            held.append(self._family(i, counts, ions, found))
-            waiting += len(found.probabilities)
-            if waiting >= self.chunk:
-                yield self._build(parents, held)
-                held, waiting = [], 0
-        if held:
-            yield self._build(parents, held)
+            kept, keys = distinct(parents[i], self.model.atomic_numbers[found.ions])
+            found = found.take(kept)
+            elements = self.model.atomic_numbers[found.ions]
+            scale = length_ratio(own, elements, amounts)
+            yield Family(i, own, elements, scale, found, keys[kept], ions)
         if skipped:
             _log.info("%d of %d parents have no usable ions", skipped, len(parents))
 
@@ -129,31 +166,16 @@ class SubstitutionGenerator(Substituting):
             found = found.take(firsts(self.model.atomic_numbers[found.ions]))
         return found.take(self.wanted.passed(self.model.atomic_numbers[found.ions], amounts))
 
-    def _unseen(self, found: Replacements, parent: Crystals, seen: SeenKeys) -> Replacements:
-        """Replacements whose protostructure comes for the first time; ``seen`` takes them in."""
-        kept, keys = distinct(parent, self.model.atomic_numbers[found.ions])
-        found, keys = found.take(kept), keys[kept]
-        return found.take(seen.add(keys))
-
     # --- building -------------------------------------------------------------------------------
 
-    def _family(
-        self, i: int, counts: Counts, ions: tuple[str, ...], found: Replacements
-    ) -> _Family:
-        elements = self.model.atomic_numbers[found.ions]
-        own, amounts = np.array(counts).T
-        changes = [
-            "; ".join(
-                f"{a}→{self.model.species[b]}"
-                for a, b in zip(ions, row, strict=True)
-                if self.model.species[b] != a
-            )
-            for row in found.ions.tolist()
-        ]
-        scale = length_ratio(own, elements, amounts)
-        return _Family(i, elements, scale, found.probabilities, changes)
+    def _changes(self, family: Family) -> list[str]:
+        """What was changed in each child, for people."""
+        species = self.model.species
+        rows = [[species[b] for b in row] for row in family.found.ions.tolist()]
+        pairs = ([(a, b) for a, b in zip(family.ions, row, strict=True) if a != b] for row in rows)
+        return ["; ".join(f"{a}→{b}" for a, b in changed) for changed in pairs]
 
-    def _build(self, parents: Crystals, families: Sequence[_Family]) -> Candidates:
+    def _build(self, parents: Crystals, families: Sequence[Family]) -> Candidates:
         rows = np.repeat([f.parent for f in families], [len(f.elements) for f in families])
         atoms, offsets = ragged_take(parents.offsets, rows)
         numbers = []
@@ -170,9 +192,9 @@ class SubstitutionGenerator(Substituting):
         return Candidates.of(
             crystals,
             self.name,
-            [change for f in families for change in f.changes],
+            [change for f in families for change in self._changes(f)],
             parent_id=parents.ids[rows].tolist(),
-            score=np.concatenate([f.probabilities for f in families]),
+            score=np.concatenate([f.found.probabilities for f in families]),
         )
 
 

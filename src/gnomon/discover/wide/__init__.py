@@ -1,0 +1,1 @@
+"""Campaigns without a system: candidates of all known crystals, in passes over shards."""

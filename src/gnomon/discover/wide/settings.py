@@ -1,0 +1,59 @@
+"""Settings of campaigns without a system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from gnomon.discover.wide.database import MATERIALS_PROJECT
+from gnomon.discover.wide.filters import parse_within
+from gnomon.elements import symbols
+from gnomon.run.passes import ENGINES
+
+
+class WideConfig(BaseModel):
+    """A campaign over all known crystals: what is asked for, and how the work is divided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    within: tuple[str, ...] = Field(
+        default=(),
+        description="chemical systems with wildcards that candidates fit, as in 'Li-*-O'",
+    )
+    elements: Annotated[tuple[str, ...], AfterValidator(symbols)] = Field(
+        default=(), description="elements that candidates may hold; those of the parents"
+    )
+    min_elements: int = Field(default=2, ge=1, description="elements in a candidate, at least")
+    max_elements: int = Field(default=5, ge=1, description="elements in a candidate, at most")
+    phases: tuple[Path, ...] = Field(
+        default=(),
+        description="tables of further phases of the hull, of which there are no crystals: "
+        "reduced_formula and formation_energy_per_atom (eV/atom) of the parents' energy scheme",
+    )
+    scheme: str = Field(
+        default=MATERIALS_PROJECT,
+        min_length=1,
+        description="energy scheme of the parents' energies, where their table does not say",
+    )
+    shortlist: int = Field(
+        default=20, ge=1, description="candidates kept in the folder for each evaluation"
+    )
+    shard: int = Field(default=64, ge=1, description="parents in a shard of work")
+    buckets: int = Field(default=64, ge=1, description="groups of compositions, each one task")
+    engine: str = Field(default="processes", description="what does the work")
+    processes: int = Field(default=0, ge=0, description="workers that do it; 0: one a core")
+
+    @field_validator("within")
+    @classmethod
+    def _are_systems(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            parse_within(text)
+        return texts
+
+    @field_validator("engine")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        ENGINES.check(name)
+        return name

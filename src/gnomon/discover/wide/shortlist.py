@@ -1,0 +1,237 @@
+"""The candidates of a campaign without a system that its folder keeps: the best, and a draw.
+
+All that is proposed goes through one pass over shards of parents, whose result stays under
+``work/`` in the folder; a round takes from it the best compositions that the folder does not hold
+yet, by odds that learned from the rounds before, and the next ones of a random order, the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float64
+
+from gnomon.crystals import Crystals
+from gnomon.discover.campaign import Campaign
+from gnomon.discover.inputs import Inputs
+from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.database import composition_keys
+from gnomon.discover.wide.drafts import (
+    DRAFTS,
+    Recipe,
+    built,
+    changes,
+    drafts,
+    rows_of_parents,
+)
+from gnomon.discover.wide.filters import Filter
+from gnomon.discover.wide.learning import learned
+from gnomon.discover.wide.ranking import RANKED, WEIGHTS, Ranker, described, evidence, ranked
+from gnomon.elements import excluded
+from gnomon.generate import Candidates
+from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.io import from_arrow, to_arrow
+from gnomon.models import Predictions
+from gnomon.run.listener import Listener
+from gnomon.run.passes import ENGINES, Pass, Shards, run
+from gnomon.structure.labels import prototype_label
+from gnomon.structure.protostructures import protostructure
+
+OF_A_SYSTEM = ("prototypes", "random")
+"""Generators that go through all compositions of a system, and so of none without one."""
+
+NEARER = 0.05
+"""eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
+
+
+SPREAD = 0.5
+"""Of a weight around that of before the campaign: what some hundred evaluations may teach."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a round keeps what its passes made.
+
+    Attributes:
+        root: of the campaign's folder.
+        number: of the round.
+    """
+
+    root: Path
+    number: int
+
+    @property
+    def folder(self) -> Path:
+        """Of the round."""
+        return self.root / "work" / f"round={self.number:03d}"
+
+    @property
+    def parents(self) -> Path:
+        """Their crystals."""
+        return self.folder / "parents.parquet"
+
+    @property
+    def ranked(self) -> Path:
+        """The best candidate of each composition."""
+        return self.folder / "ranked"
+
+
+def ranker_of(config: CampaignConfig, parents: Path | None = None) -> Ranker:
+    """What drafts of some parents are ranked with; of the database's by default."""
+    [database] = config.generate.parents
+    return Ranker(
+        database=str(database),
+        scheme=config.wide.scheme,
+        phases=tuple(map(str, config.wide.phases)),
+        parents=str(parents or ""),
+        look=config.screen.threshold + NEARER,
+        threshold=config.screen.threshold,
+        random=config.wide.shortlist * config.budget.per_round,
+        seed=config.seed,
+    )
+
+
+def recipe_of(config: CampaignConfig, inputs: Inputs, known: Path) -> Recipe:
+    """What a campaign proposes; the keys of known compositions are written to a file."""
+    database = inputs.database
+    assert database is not None
+    keys = composition_keys(inputs.known.composition) if len(inputs.known) else database.keys[:0]
+    known.parent.mkdir(parents=True, exist_ok=True)
+    np.save(known, np.unique(np.concatenate([database.compositions, keys])))
+    without = excluded(config.wide.elements or None, config.screen.exclude or None)
+    elements = config.wide.elements or database.elements
+    wide = config.wide
+    return Recipe(
+        generators=tuple(n for n in config.generate.generators if n not in OF_A_SYSTEM),
+        filter=Filter(
+            tuple(symbol for symbol in elements if symbol not in without),
+            wide.min_elements,
+            wide.max_elements,
+            wide.within,
+        ),
+        max_atoms=config.generate.max_atoms,
+        sanity=config.screen.sanity,
+        known=str(known),
+        prototypes=config.learn.prototypes,
+        seed=config.seed,
+    )
+
+
+def propose_all(
+    number: int,
+    config: CampaignConfig,
+    campaign: Campaign,
+    inputs: Inputs,
+    found: Crystals,
+    listener: Listener,
+) -> Shards:
+    """Everything that a round's parents give, ranked: the database's in round 1, then the finds."""
+    places = Places(campaign.store.root, number)
+    assert inputs.database is not None
+    parents = inputs.database.crystals if number == 1 else found
+    places.folder.mkdir(parents=True, exist_ok=True)
+    if number > 1:
+        pq.write_table(to_arrow(parents), places.parents)
+    recipe = recipe_of(config, inputs, places.folder / "known.npy")
+    ranker = ranker_of(config, places.parents if number > 1 else None)
+    shards = Shards.write(
+        places.folder / "parents", rows_of_parents(to_arrow(parents), config.wide.shard)
+    )
+    engine = ENGINES.get(config.wide.engine)(workers=config.wide.processes)
+    step = Pass(
+        name="propose",
+        map=partial(drafts, recipe=recipe),
+        key="composition",
+        reduce=partial(ranked, ranker=ranker),
+        buckets=config.wide.buckets,
+    )
+    return run(step, shards, places.ranked, engine, listener)
+
+
+def shortlist(
+    number: int, config: CampaignConfig, campaign: Campaign
+) -> Iterator[tuple[Candidates, bool]]:
+    """The best compositions that the folder does not hold yet, and the draws (true) beside them."""
+    have = set(campaign.crystals["reduced_formula"].to_pylist())
+    weights = learned_weights(config, campaign)
+    most = config.wide.shortlist * config.budget.per_round
+    random = round(most * config.screen.random_share)
+    tables = []
+    for round_ in range(1, number + 1):
+        rows = Shards.open(Places(campaign.store.root, round_).ranked).table()
+        tables.append(rows.append_column("of", pa.array([round_] * len(rows), pa.int64())))
+    every = pa.concat_tables(tables)
+    every = every.filter(
+        pc.invert(pc.is_in(every["reduced_formula"], pa.array(sorted(have), pa.string())))
+    )
+    drawn = every.filter(pc.is_valid(every["lot"])).sort_by("lot").slice(0, random)
+    best = every.filter(pc.is_null(every["lot"])).combine_chunks()
+    odds = evidence(best) @ weights
+    best = best.take(np.lexsort((best["kind"].to_numpy(), -odds))[:most])
+    for rows, is_draw in ((drawn, True), (best, False)):
+        for round_ in rows["of"].unique().to_pylist():
+            own = rows.filter(pc.equal(rows["of"], round_)).combine_chunks()
+            places = Places(campaign.store.root, round_)
+            ranker = ranker_of(config, places.parents if round_ > 1 else None)
+            yield from ((one, is_draw) for one in _candidates(own, ranker.crystals))
+
+
+def _candidates(rows: pa.Table, parents: Crystals) -> Iterator[Candidates]:
+    """Candidates of rows of one table of parents, those of each generator together."""
+    for name in rows["generator"].unique().to_pylist():
+        own = rows.filter(pc.equal(rows["generator"], name)).combine_chunks()
+        crystals = built(own, parents)
+        at = own["parent"].to_pylist()
+        ids = [None if p < 0 else str(parents.ids[p]) for p in at]
+        told = changes(own, crystals, parents)
+        score = own["score"].to_numpy(zero_copy_only=False)
+        yield Candidates.of(crystals, name, told, parent_id=ids, score=score)
+
+
+def looked_up(
+    crystals: Crystals, scores: Float64[np.ndarray, " n"], config: CampaignConfig
+) -> tuple[pa.Table, Predictions]:
+    """What is known of candidates before they are evaluated (schema ``RANKED``), and predicted."""
+    ranker, occurrence = ranker_of(config), Occurrence.load(config.learn.prototypes)
+    counts = [occurrence.count(prototype_label(protostructure(one))) for one in crystals]
+    geometry = to_arrow(crystals)
+    columns: dict[str, Any] = {
+        "composition": composition_keys(crystals.composition),
+        "kind": np.arange(len(crystals), dtype=np.uint64),
+        "parent": np.full(len(crystals), -1, np.int32),
+        "generator": pa.array([""] * len(crystals), pa.string()),
+        "atomic_numbers": geometry["atomic_numbers"],
+        "score": pa.array(scores, from_pandas=True),
+        "count": np.array(counts, np.float64),
+    }
+    n = len(crystals)
+    rows = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in DRAFTS}, DRAFTS)
+    rows = rows.append_column(RANKED.field("lot"), pa.nulls(n, pa.uint64()))
+    predictions = ranker.predict(crystals)
+    return described(rows, crystals, predictions, ranker), predictions
+
+
+def learned_weights(config: CampaignConfig, campaign: Campaign) -> Float64[np.ndarray, " c"]:
+    """Weights of the evidence, as the rounds so far have taught."""
+    done = campaign.evaluations.filter(pc.greater(campaign.evaluations["round"], 0))["id"]
+    if not len(done):
+        return WEIGHTS
+    crystals = from_arrow(campaign.crystals.take(pc.index_in(done, campaign.crystals["id"])))
+    rows, _ = looked_up(crystals, scores_of(campaign, done.to_pylist()), config)
+    stable = np.array([key in campaign.hits for key in done.to_pylist()], bool)
+    return learned(evidence(rows), stable, WEIGHTS, SPREAD)
+
+
+def scores_of(campaign: Campaign, ids: Sequence[str]) -> Float64[np.ndarray, " n"]:
+    """The generators' preferences for some candidates; NaN where there is none."""
+    table = campaign.lineage.select(["id", "score"])
+    scores = table["score"].take(pc.index_in(pa.array(ids, pa.string()), table["id"]))
+    return np.asarray(scores.to_numpy(zero_copy_only=False), np.float64)

@@ -232,7 +232,7 @@ def test_a_network_ranks_once_there_are_labels(
     facts = [store.finished(number, "screen") for number in (1, 2)]
     assert facts[0] is not None
     assert facts[1] is not None
-    names = "prototypes-1, structural-2, composition-1, which learned from other data: 0"
+    names = "prototypes-2, structural-2, composition-1, which learned from other data: 0"
     assert facts[0]["model"].startswith(names)
     first = store.table("screening", 1).to_pylist()
     assert all(row["predicted_e_above_hull"] is None for row in first)  # of another scheme

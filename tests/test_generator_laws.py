@@ -22,6 +22,7 @@ from gnomon.generate.compositions.generator import CompositionGenerator
 from gnomon.generate.prototypes import generator as prototypes
 from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.generate.random import generator as random_search
 from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.generate.saps.generator import SapsGenerator
@@ -71,6 +72,7 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
     "substitution": substitution,
     "saps": saps,
     "prototypes": lambda: PrototypeGenerator(("Au", "Cu"), max_atoms=4),
+    "known": lambda: PrototypeGenerator(("Au", "Cu"), 4, known=Occurrence.load(), most=20),
     "extracted": extracted,
     "random": lambda: RandomSearchGenerator(("NaCl", "Cu", "SiO2"), count=5, max_atoms=8),
 }

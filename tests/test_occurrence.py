@@ -14,6 +14,7 @@ from gnomon.generate.prototypes.learning import (
     alike_by_descriptors,
     known_crystals,
     learn_likeness,
+    learn_volumes,
     likelihood,
 )
 from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
@@ -49,7 +50,8 @@ def label(crystal):
 def learned():
     crystals = [rock_salt(*pair) for pair in SALTS] + [caesium_chloride(*pair) for pair in ALLOYS]
     known = known_crystals(Crystals.concatenate(crystals))
-    return Occurrence(known, learn_likeness(known), known.frequency, {"source": "made up"})
+    likeness, volumes = learn_likeness(known), learn_volumes(known)
+    return Occurrence(known, likeness, known.frequency, volumes, {"source": "made up"})
 
 
 def test_what_is_common_among_like_elements_counts_more(learned):

@@ -23,6 +23,7 @@ from gnomon.generate.compositions.generator import (
 from gnomon.generate.files import write_candidates
 from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
+from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
 from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.generate.saps.generator import SapsGenerator
 from gnomon.generate.substitution.generator import SubstitutionGenerator
@@ -73,16 +74,19 @@ class Children:
 
 def prototypes(
     system: str,
-    generator: Annotated[Given[PrototypeGenerator], Section(only=("max_atoms",))],
+    generator: Annotated[Given[PrototypeGenerator], Section(only=("max_atoms", "most"))],
     *,
     out: Out,
     source: Annotated[list[str] | None, typer.Option("--from")] = None,
+    known: str = BUNDLED,
 ) -> Output:
-    """Decorate prototypes, the AFLOW library's or those of a file, with the elements of a system.
+    """Decorate structures of known crystals and of the AFLOW library with the elements of a system.
 
     Args:
         system: chemical system, such as Cu-Pd-Pt.
-        source: crystals whose prototypes are taken, not AFLOW's (repeatable).
+        source: crystals whose prototypes are taken, and no others (repeatable).
+        known: the known crystals: those in the package, a file of `gnomon model train prototypes`,
+            or none for the library alone.
 
     Example: gnomon generate prototypes Cu-Pd-Pt --out candidates.parquet
     """
@@ -91,7 +95,8 @@ def prototypes(
         crystals = read_crystals(source, False).crystals
         found = tuple(extract_prototypes(crystals, **generator.values))
         note = f"{len(found)} prototypes in {len(crystals)} crystals"
-    made = generator.over(system=parse_system(system), given=found)
+    told = None if known == "none" else Occurrence.load(known)
+    made = generator.over(system=parse_system(system), given=found, known=told)
     return _written(made, Crystals.empty(), out, note)
 
 

@@ -6,12 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
 from gnomon.cli.options import Output, Section
 from gnomon.cli.shared import Strict, Structures, numbers, place, read_crystals
 from gnomon.generate.prototypes.learning import (
     LikenessConfig,
     known_crystals,
     learn_likeness,
+    learn_volumes,
     likelihood,
 )
 from gnomon.generate.prototypes.occurrence import Occurrence
@@ -81,37 +84,42 @@ def prototypes(
     *,
     out: Annotated[Path, place(".gnomon")] = Path("prototypes.gnomon"),
     e_above_hull: float = 0.03,
+    max_atoms: int = 24,
     source: str | None = None,
     strict: Strict = False,
 ) -> Output:
-    """Learn how often prototypes occur, and with which elements, from known crystals.
+    """Learn how often prototypes occur, and with which elements, and keep their cells.
 
     Formulas whose hash is below 75 train, 75 to 84 measure the likelihood.
 
     Args:
-        out: counts of prototypes and likeness of elements.
-        e_above_hull: highest of a crystal that counts, where the data has such a column, eV/atom.
+        out: known crystals and likeness of elements.
+        e_above_hull: highest of a crystal that counts, where the data has such a column, eV/atom;
+            of several of one prototype and the same elements the cell of the lowest is kept.
+        max_atoms: largest primitive cell that is kept; larger crystals only count.
         source: where the crystals are from, for the file.
 
     Example: gnomon model train prototypes crystals.parquet --out mine.gnomon
     """
     found = read_crystals(data, strict)
-    low = ~(numbers(found.rows, "e_above_hull") > e_above_hull)
-    crystals, split = found.crystals[low], SplitConfig()
+    above = numbers(found.rows, "e_above_hull")
+    lowest = np.argsort(above, kind="stable")
+    crystals, split = found.crystals.take(lowest[~(above[lowest] > e_above_hull)]), SplitConfig()
     training, held = split.masks(crystals.reduced_formulas)
-    known = known_crystals(crystals[training], listener)
+    known = known_crystals(crystals[training], listener, max_atoms=max_atoms)
     if not len(known):
         raise ValueError(f"no crystal in {', '.join(data)} has two to five elements and symmetry")
     likeness = learn_likeness(known, config)
     measured = likelihood(known, likeness, known_crystals(crystals[held], listener))
     facts: dict[str, Any] = {
         "crystals": len(known),
+        "cells": len(known.cells),
         "prototypes": len(known.labels),
         "e_above_hull": e_above_hull,
         "held out": asdict(measured),
     }
     card = {**_origin(data, source), **config.model_dump(), **facts}
-    Occurrence(known, likeness, known.frequency, card).save(out)
+    Occurrence(known, likeness, known.frequency, learn_volumes(known), card).save(out)
     row = {name: value for name, value in facts.items() if name != "held out"}
     return Output(card, ([row | asdict(measured)],), (f"counts: {out}",))
 

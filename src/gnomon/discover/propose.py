@@ -109,7 +109,11 @@ def _proposals(
     """
     parents = inputs.parents if number == 1 else _new_stable(number, campaign)
     settings = GeneratorSettings(
-        config.elements, config.generate.max_atoms, config.screen.exclude, inputs.known_formulas
+        config.elements,
+        config.generate.max_atoms,
+        config.screen.exclude,
+        inputs.known_formulas,
+        config.learn.prototypes,
     )
     given = config.generate
     generators = [GENERATORS.get(name)(settings) for name in given.generators]

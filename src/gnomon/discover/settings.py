@@ -92,8 +92,8 @@ class LearnConfig(BaseModel):
     )
     prototypes: str = Field(
         default=KNOWN_PROTOTYPES,
-        description="how often prototypes occur in known crystals, for that rank: the one in the "
-        "package, or a file of `gnomon model train prototypes`",
+        description="known crystals, whose structures are tried and which say how often prototypes "
+        "occur: those in the package, or a file of `gnomon model train prototypes`",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gnomon.elements import SYMBOLS, excluded, parse_system
 from gnomon.generate import Generator
+from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.run.registry import Registry
 
 
@@ -21,12 +22,14 @@ class GeneratorSettings:
         max_atoms: largest cell.
         exclude: elements that no candidate may hold.
         known: reduced formulas that are not new.
+        prototypes: whose prototypes are tried: ``Occurrence.load`` takes this name or file.
     """
 
     system: tuple[str, ...]
     max_atoms: int
     exclude: tuple[str, ...]
     known: frozenset[str]
+    prototypes: str = KNOWN_PROTOTYPES
 
 
 GENERATORS = Registry(

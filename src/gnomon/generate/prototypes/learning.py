@@ -10,6 +10,12 @@ crystal takes its share of each other one, and the shares of all pairs of elemen
 starts from elements that are alike by electronegativity, covalent radius, group, Mendeleev number
 and oxidation states, and these stay in the counts as if seen ``smoothing`` times: what few crystals
 tell of, they tell.
+
+Volumes follow from the elements within a prototype: of a crystal k of prototype t,
+
+    log (V / N)_k = c_t + sum over elements of x_z a_z,
+
+x being atom fractions, a_z the same for all prototypes (least squares).
 """
 
 from __future__ import annotations
@@ -22,14 +28,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, MAX_Z, electronegativities, element
-from gnomon.generate.prototypes.occurrence import MAX_SPECIES, Known
+from gnomon.generate.prototypes.occurrence import MAX_SPECIES, NONE, Known, kept
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
+from gnomon.structure.symmetry import idealised
 
 RELAXED = 0.1
 """Tolerance of the symmetry of known crystals, Å: their forces are not quite zero."""
 
+VOLUME_PENALTY = 0.3
+"""On the squares of what logarithms of volumes differ from those of cubed covalent radii by."""
 
 LAST = 103
 """The last element whose descriptors are tabulated."""
@@ -71,20 +80,63 @@ class Likelihood:
     of_any: float
 
 
-def known_crystals(crystals: Crystals, listener: Listener = SILENT) -> Known:
-    """Each compound by its prototype and elements, once; of 2 to ``MAX_SPECIES`` elements."""
-    rows: dict[tuple[str, tuple[int, ...]], None] = {}
+def known_crystals(
+    crystals: Crystals, listener: Listener = SILENT, *, max_atoms: int = 24
+) -> Known:
+    """Each compound by its prototype and elements, once; of 2 to ``MAX_SPECIES`` elements.
+
+    Args:
+        crystals: the first of equal ones is kept.
+        listener: hears of progress.
+        max_atoms: of a primitive cell that is kept.
+    """
+    rows: dict[tuple[str, tuple[int, ...]], Crystals | None] = {}
     for i, crystal in enumerate(crystals):
         listener.tick("finding prototypes", i, len(crystals))
         label = prototype_label(protostructure(crystal, RELAXED))
-        if label.text and 2 <= len(label.elements) <= MAX_SPECIES:
-            rows[label.text, tuple(label.elements.tolist())] = None
+        key = label.text, tuple(label.elements.tolist())
+        if label.text and 2 <= len(label.elements) <= MAX_SPECIES and key not in rows:
+            rows[key] = _cell(crystal, label.text, max_atoms)
     labels = tuple(sorted({label for label, _ in rows}))
     at = {label: i for i, label in enumerate(labels)}
     species = np.zeros((len(rows), MAX_SPECIES), np.uint8)
     for i, (_, elements) in enumerate(rows):
         species[i, : len(elements)] = elements
-    return Known(labels, np.array([at[label] for label, _ in rows], np.int64), species)
+    has = np.array([cell is not None for cell in rows.values()], dtype=bool)
+    cells = Crystals.concatenate([cell for cell in rows.values() if cell is not None])
+    of = np.array([at[label] for label, _ in rows], np.int64)
+    return Known(labels, of, species, cells, np.where(has, np.cumsum(has) - 1, NONE))
+
+
+def _cell(crystal: Crystals, label: str, max_atoms: int) -> Crystals | None:
+    """The primitive cell, exactly as symmetric as the label says; None if it is too large."""
+    cell = idealised(crystal, RELAXED)
+    if int(cell.n_atoms[0]) > max_atoms:
+        return None
+    cell = kept(cell)
+    return cell if prototype_label(protostructure(cell)).text == label else None
+
+
+def learn_volumes(known: Known) -> Float64[np.ndarray, " 119"]:
+    """Logarithms of what each element takes of a crystal's volume, Å³ an atom.
+
+    The cube of the covalent radius, in Å³, for elements that the crystals tell nothing of.
+    """
+    rows = known.cell != NONE
+    cells, of = known.cells.take(known.cell[rows]), known.of[rows]
+    n = np.maximum(np.bincount(of, minlength=len(known.labels)), 1)
+
+    def within(values: Float64[np.ndarray, "k c"]) -> Float64[np.ndarray, "k c"]:
+        """Less their mean over the crystals of the same prototype."""
+        sums = np.zeros((len(n), values.shape[1]))
+        np.add.at(sums, of, values)
+        return values - (sums / n[:, None])[of]
+
+    start = 3 * np.log(np.where(COVALENT_RADII > 0, COVALENT_RADII, 1.0))
+    fractions = within(cells.fractions)
+    left = within(np.log(cells.volumes / cells.n_atoms)[:, None])[:, 0] - fractions @ start
+    normal = fractions.T @ fractions + VOLUME_PENALTY * np.eye(len(start))
+    return np.asarray(start + np.linalg.solve(normal, fractions.T @ left), np.float64)
 
 
 def learn_likeness(

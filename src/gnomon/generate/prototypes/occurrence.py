@@ -10,6 +10,8 @@ has element k, and p(z) how often z occurs: a kernel estimate of a density over 
 and Aitken, Biometrika 63, 413 (1976)).  The sum of w over the known crystals of the label says how
 often the prototype occurs in this chemistry.  Radii, electronegativities and valences come in
 through p(z | k) (``learning``).
+
+The cells of the known crystals are kept too, so that what is likely can be made (``likely``).
 """
 
 from __future__ import annotations
@@ -17,19 +19,21 @@ from __future__ import annotations
 import re
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64, Integer, Shaped, UInt8
+from jaxtyping import Bool, Float64, Int64, Integer, Shaped, UInt8
 
+from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, reduced_formula
 from gnomon.structure.labels import PrototypeLabel
 
-BUNDLED = "prototypes-1"
+BUNDLED = "prototypes-2"
 """What comes in the package, learned from the Materials Project; its card says from what."""
 
 KIND = "prototypes"
@@ -40,6 +44,12 @@ AT_ONCE = 1 << 20
 MAX_SPECIES = 5
 """Most elements of a crystal that is counted: those that are alike are tried in all orders."""
 
+STEPS = 2**16
+"""Steps a lattice vector is divided into where coordinates are kept: 1e-4 Å."""
+
+NONE = -1
+"""In place of the cell of a crystal whose cell is not kept."""
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -49,11 +59,15 @@ class Known:
         labels: of prototypes (``gnomon.structure.labels``), distinct.
         of: (k,), the label of each crystal, as a position in ``labels``.
         species: (k, ``MAX_SPECIES``), atomic numbers in the order of the label, 0 beyond.
+        cells: primitive cells, of those that are small.
+        cell: (k,), the cell of each crystal, as a position in ``cells``, or ``NONE``.
     """
 
     labels: tuple[str, ...]
     of: Int64[np.ndarray, " k"]
     species: UInt8[np.ndarray, "k s"]
+    cells: Crystals
+    cell: Int64[np.ndarray, " k"]
 
     def __len__(self) -> int:
         """Number of crystals."""
@@ -80,8 +94,11 @@ class Known:
 
     def without(self, reduced_formula: str) -> Known:
         """The crystals of other compositions."""
-        rows = self.reduced_formulas != reduced_formula
-        return Known(self.labels, self.of[rows], self.species[rows])
+        return self.take(self.reduced_formulas != reduced_formula)
+
+    def take(self, rows: Bool[np.ndarray, " k"]) -> Known:
+        """Those where a mask is true."""
+        return replace(self, of=self.of[rows], species=self.species[rows], cell=self.cell[rows])
 
     @cached_property
     def frequency(self) -> Float64[np.ndarray, " 119"]:
@@ -99,12 +116,14 @@ class Occurrence:
         known: the crystals.
         likeness: (119, 119), entry (z, k) is p(z | k); columns sum to 1.
         frequency: (119,), p(z).
+        volumes: (119,), logarithms of what each element takes of a crystal's volume, Å³ an atom.
         card: what it was learned from, for people to read.
     """
 
     known: Known
     likeness: Float64[np.ndarray, "119 119"]
     frequency: Float64[np.ndarray, " 119"]
+    volumes: Float64[np.ndarray, " 119"]
     card: dict[str, Any]
 
     def count(self, label: PrototypeLabel) -> float:
@@ -119,13 +138,14 @@ class Occurrence:
         species = self.known.species[rows, : orders.shape[2]]
         most = max(1, AT_ONCE // max(1, orders[0].size * len(rows)))
         parts = [
-            self._ratio[orders[i : i + most, :, None], species].prod(axis=3).sum(axis=(1, 2))
+            self.ratio[orders[i : i + most, :, None], species].prod(axis=3).sum(axis=(1, 2))
             for i in range(0, len(orders), most)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @cached_property
-    def _ratio(self) -> Float64[np.ndarray, "119 119"]:
+    def ratio(self) -> Float64[np.ndarray, "119 119"]:
+        """p(z | k) / p(z), entry (z, k)."""
         ratio = np.zeros_like(self.likeness)
         ratio[1:] = self.likeness[1:] / self.frequency[1:, None]
         return ratio
@@ -140,6 +160,9 @@ class Occurrence:
             "species": self.known.species,
             "likeness": self.likeness.astype(np.float16),
             "frequency": self.frequency,
+            "volumes": self.volumes,
+            "cell": self.known.cell.astype(np.int32),
+            **_packed(self.known.cells),
         }
         write_model_file(path, {"kind": KIND, "card": self.card}, arrays)
 
@@ -162,9 +185,34 @@ class Occurrence:
             )
         arrays = {name.strip("[']"): array for name, array in file.arrays.items()}
         labels = zlib.decompress(arrays["labels"].tobytes()).decode().split("\n")
-        known = Known(tuple(labels), arrays["of"].astype(np.int64), arrays["species"])
+        of, cell = arrays["of"].astype(np.int64), arrays["cell"].astype(np.int64)
+        known = Known(tuple(labels), of, arrays["species"], _unpacked(arrays), cell)
         likeness = arrays["likeness"].astype(np.float64)
-        return cls(known, likeness, arrays["frequency"], file.about["card"])
+        return cls(known, likeness, arrays["frequency"], arrays["volumes"], file.about["card"])
+
+
+def kept(crystals: Crystals) -> Crystals:
+    """Crystals as they come back from a file."""
+    return _unpacked(_packed(crystals))
+
+
+def _packed(crystals: Crystals) -> dict[str, np.ndarray]:
+    steps = np.rint(crystals.frac_coords % 1.0 * STEPS).astype(np.int64) % STEPS
+    return {
+        "lattice": crystals.lattice.astype(np.float32),
+        "atoms": crystals.n_atoms.astype(np.uint16),
+        "atomic_numbers": crystals.atomic_numbers,
+        "steps": steps.astype(np.uint16),
+    }
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> Crystals:
+    return Crystals(
+        lattice=arrays["lattice"].astype(np.float64),
+        atomic_numbers=arrays["atomic_numbers"],
+        frac_coords=arrays["steps"] / STEPS,
+        offsets=np.concatenate([[0], np.cumsum(arrays["atoms"], dtype=np.int64)]),
+    )
 
 
 def _path(name_or_path: str | Path) -> Path:

@@ -40,6 +40,7 @@ class Here:
     """An engine without processes, for many small examples."""
 
     def run(self, work: Work, listener: Listener = SILENT) -> None:
+        self.work = work
         for step in work.steps:
             assert len(list(carefully(work, self, work.waiting(step)))) == len(work.tasks(step))
 
@@ -50,10 +51,8 @@ class Here:
 
 def here(of: Pass, shards: Shards, out: Path) -> Shards:
     """Without waiting for the disk."""
-    engine = Here()
-    engine.work = Work(of, shards, out)
     with mock.patch("os.fsync"):
-        return run(of, shards, out, engine)
+        return run(of, shards, out, Here())
 
 
 def parts(rows: pa.Table, count: int) -> list[pa.Table]:

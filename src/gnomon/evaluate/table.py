@@ -56,6 +56,14 @@ def rows_of(part: Evaluations) -> pa.Table:
     return pa.table(columns)
 
 
+def rows_with_forces(part: Evaluations) -> pa.Table:
+    """``rows_of``, with forces (eV/Å, 3 numbers an atom) and stress (eV/Å3, 9 numbers)."""
+    each = np.split(part.forces.ravel(), 3 * part.relaxed.offsets[1:-1]) if len(part) else []
+    stress = list(part.stress.reshape(-1, 9))
+    rows = rows_of(part).append_column("forces", pa.array(each, pa.list_(pa.float64())))
+    return rows.append_column("stress", pa.array(stress, pa.list_(pa.float64(), 9)))
+
+
 def evaluate_all(
     crystals: Crystals, evaluator: Evaluator, listener: Listener, what: str = "evaluating"
 ) -> Evaluations:
@@ -78,15 +86,10 @@ def evaluation_rows(
 ) -> pa.Table:
     """Evaluate crystals; say where each came from, and what its reader doubts (``warnings``).
 
-    With ``forces`` also the columns forces (eV/Å, 3 numbers an atom) and stress (eV/Å3, 9 numbers).
+    With ``forces`` also their columns.
     """
     found = evaluate_all(crystals, evaluator, listener)
-    rows = rows_of(found)
-    if forces:
-        each = np.split(found.forces.ravel(), 3 * found.relaxed.offsets[1:-1])
-        rows = rows.append_column("forces", pa.array(each, pa.list_(pa.float64())))
-        stress = pa.array(list(found.stress.reshape(-1, 9)), pa.list_(pa.float64(), 9))
-        rows = rows.append_column("stress", stress)
+    rows = rows_with_forces(found) if forces else rows_of(found)
     for name in ("warnings", "source_id", "source"):
         rows = rows.add_column(0, name, sources[name])
     return rows

@@ -200,6 +200,7 @@ def _single_threaded() -> Iterator[None]:
 
 def _serve(pipe: Connection, function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
     hear_again()
+    mp.current_process().daemon = False  # a calculator has processes, too: they end with this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):  # a parent that was killed
         pipe.send("ready")

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.passes import ENGINES, Pass, PassError, Shards, careful, counted, run
 from gnomon.run.passes.careful import MOST_LOST, carefully
+from gnomon.run.passes.forecast import DryRunError, Foretold, forecast
 from gnomon.run.passes.work import Task, Work
 from gnomon.run.writing import StoreError
 from tests.pass_functions import ALONE, GROUPED, ROWS, best, poison, propose, slowly, table
@@ -261,3 +263,30 @@ def test_kills_change_nothing(tmp_path, of_workers, moments):
     assert files(found) == files(expected)
     assert found.counts == expected.counts
     assert found.lost == ()
+
+
+def test_a_forecast_of_even_records_is_what_comes(tmp_path):
+    """As many rows as there are going to be, and nothing is written."""
+    work = Work(replace(GROUPED, map=slowly), shards_of(tmp_path / "in"), tmp_path / "out")
+    found = forecast(work, workers=2, sample=10)
+    assert not work.out.exists()
+    assert found.given == 60
+    assert found.sample.given == 10
+    done = here(GROUPED, work.shards, tmp_path / "done")
+    assert found.scale * found.sample.mapped == pytest.approx(
+        sum(2 * (row["n"] % 2 == 0) for row in work.shards.table().to_pylist()), rel=0.5
+    )
+    assert found.sample.map >= 0.05
+    assert found.seconds > 0.05 * 6 / 2 * found.sample.map / 0.05 / 10
+    assert re.match(r"grouped: about [\d,]+ rows of 60 records, ", str(found))
+    assert done.rows
+
+
+def test_a_dry_run_says_what_would_be_done(tmp_path):
+    said = []
+    shards = shards_of(tmp_path / "in")
+    with pytest.raises(DryRunError, match="about"):
+        run(ALONE, shards, tmp_path / "out", Foretold(None, 2), Listener(said.append, print))
+    assert len(said) == 1
+    found = run(ALONE, shards, tmp_path / "out", Foretold(Here(), 2))
+    assert files(found) == files(here(ALONE, shards, tmp_path / "here"))

@@ -71,6 +71,13 @@ class Pass:
             raise ValueError(f"pass {self.name!r}: at least one bucket, not {self.buckets}")
 
 
+def sorted_by(rows: pa.Table, of: Pass) -> pa.Table:
+    """Rows as ``reduce`` gets them: by key, then by the pass's order; equal ones as they came."""
+    assert of.key is not None
+    keys = [(name, "ascending") for name in dict.fromkeys((of.key, *of.order))]
+    return rows.combine_chunks().take(pc.sort_indices(rows, sort_keys=keys))  # stable
+
+
 def counted(rows: pa.Table, counts: Mapping[str, int]) -> pa.Table:
     """Rows that carry counts of what became of others; those of all tasks are added.
 
@@ -236,9 +243,7 @@ class Work:
             rows = self.shards.read(task.number)
             return rows.slice(*share(len(rows), task.piece))
         assert self.of.key is not None
-        rows = self.bucket(task.number).combine_chunks()
-        sort = [(name, "ascending") for name in dict.fromkeys((self.of.key, *self.of.order))]
-        rows = rows.take(pc.sort_indices(rows, sort_keys=sort))  # stable
+        rows = sorted_by(self.bucket(task.number), self.of)
         begins = starts(rows[self.of.key])
         first, count = share(len(begins) - 1, task.piece)
         begin, end = begins[first], begins[first + count]

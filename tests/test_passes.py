@@ -271,15 +271,13 @@ def test_a_forecast_of_even_records_is_what_comes(tmp_path):
     found = forecast(work, workers=2, sample=10)
     assert not work.out.exists()
     assert found.given == 60
-    assert found.sample.given == 10
-    done = here(GROUPED, work.shards, tmp_path / "done")
+    assert 10 <= found.sample.given <= 12
     assert found.scale * found.sample.mapped == pytest.approx(
         sum(2 * (row["n"] % 2 == 0) for row in work.shards.table().to_pylist()), rel=0.5
     )
     assert found.sample.map >= 0.05
-    assert found.seconds > 0.05 * 6 / 2 * found.sample.map / 0.05 / 10
+    assert found.seconds >= found.sample.begin + found.scale * found.sample.map / 2
     assert re.match(r"grouped: about [\d,]+ rows of 60 records, ", str(found))
-    assert done.rows
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path):

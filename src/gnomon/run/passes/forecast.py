@@ -135,14 +135,16 @@ class DryRunError(Exception):
 
 
 def _measure(of: Pass, rows: pa.Table) -> Measured:
-    half = (len(rows) + 1) // 2
+    first, second = (rows.take(np.arange(len(rows))[i::2]) for i in (1, 0))
     began = time.monotonic()
-    _both(of, rows.slice(half) if len(rows) > 1 else rows)
+    _both(of, first)
     start = time.monotonic()
-    mapped, middle, kept = _both(of, rows.slice(0, half))
+    mapped, middle, kept = _both(of, second)
     end = time.monotonic()
     size = len(as_ipc([mapped.replace_schema_metadata(None)]))
-    return Measured(half, len(mapped), len(kept), start - began, middle - start, end - middle, size)
+    return Measured(
+        len(second), len(mapped), len(kept), start - began, middle - start, end - middle, size
+    )
 
 
 def _both(of: Pass, rows: pa.Table) -> tuple[pa.Table, float, pa.Table]:
@@ -155,17 +157,12 @@ def _both(of: Pass, rows: pa.Table) -> tuple[pa.Table, float, pa.Table]:
 
 
 def _spread(work: Work, count: int) -> pa.Table:
-    """Records at equal distances, of some shards at equal distances."""
+    """Records drawn from some shards at equal distances; the same each time."""
     places = np.unique(np.linspace(0, len(work.shards) - 1, min(count, 8)).astype(int))
-    each = -(-count // len(places))
-    tables = []
+    rng, each, tables = np.random.default_rng(0), -(-count // len(places)), []
     for place in places:
         rows = work.shards.read(int(place))
-        tables.append(
-            rows.take(np.unique(np.linspace(0, len(rows) - 1, each).astype(int)))
-            if len(rows)
-            else rows
-        )
+        tables.append(rows.take(rng.permutation(len(rows))[:each]))
     return pa.concat_tables(tables)
 
 

@@ -16,10 +16,11 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
 from gnomon.io.tables import OK, check_table, column, read_table, value_schema
+from gnomon.potential.card import EV_PER_A3
 from gnomon.properties import Property, answers
 from gnomon.properties.compute import compute
 from gnomon.properties.heat.debye import expansion_factor, heat_capacity
-from gnomon.properties.mechanics.elastic import GPA, VOIGT, moduli, stiffness, strained_cells
+from gnomon.properties.mechanics.elastic import VOIGT, moduli, stiffness, strained_cells
 from gnomon.properties.mechanics.hardness import (
     chen_hardness,
     mazhnik_hardness,
@@ -51,7 +52,7 @@ def test_a_tensor_comes_back_from_the_stresses_that_it_gives(tensor):
     voigt = np.array([strains[:, i, j] * (1 if i == j else 2) for i, j in VOIGT]).T
     stress = np.zeros((12, 3, 3))
     for k, (i, j) in enumerate(VOIGT):
-        stress[:, i, j] = stress[:, j, i] = (voigt @ tensor)[:, k] / GPA
+        stress[:, i, j] = stress[:, j, i] = (voigt @ tensor)[:, k] / EV_PER_A3
     stress += 0.1 * np.eye(3)  # left in the crystal: cancels
     assert np.allclose(stiffness(stress, 0.01), tensor)
 
@@ -85,7 +86,7 @@ def test_a_tensor_with_a_soft_direction_has_no_moduli():
     status, found = moduli(tensor)
     assert "not stable" in status
     assert "-6 GPa" in status  # Mandel's eigenvalue
-    assert not found
+    assert found == {"lowest_stiffness": pytest.approx(-6)}
 
 
 def test_models_of_hardness_give_the_published_values_of_diamond():
@@ -146,6 +147,59 @@ def test_nonsense_has_a_status_and_stops_nothing(tmp_path):
     assert len(rows) == 3  # what is given twice is computed once
     assert rows[0]["status"] == OK
     assert all(row["status"] != OK and row["value"] is None for row in rows[1:])
+
+
+HOT = {"phonons": {"temperature": 3000.0, "min_length": 7.0, "mesh": 30.0}}
+
+
+@pytest.fixture(scope="module")
+def vibrating():
+    """Phonons by EMT of fcc copper and aluminium, and of copper where it has no minimum: bcc."""
+    pytest.importorskip("phonopy", reason="phonopy is not installed (extra properties)")
+    bcc = as_crystals(ase.build.bulk("Cu", "bcc", a=2.87))
+    made = PROPERTIES.get("phonons")(PropertySettings(EMT, RelaxConfig(), HOT))
+    return made.compute(Crystals.concatenate([METALS[:2], bcc]), {}).to_pylist()
+
+
+def test_hot_crystals_have_the_heat_capacity_of_dulong_and_petit(vibrating):
+    for row in vibrating[:2]:
+        assert row["status"] == OK
+        assert row["value"] == pytest.approx(3 * 8.314463, rel=3e-3)
+        assert row["lowest_frequency"] == pytest.approx(0, abs=1e-3)  # sound, at gamma
+        # classical: F = -kT ln(kT / h nu) a mode, so that F < 0 < E_0
+        assert row["free_energy"] < 0 < row["zero_point_energy"]
+    assert 6.5 < vibrating[0]["highest_frequency"] < 8.5  # measured 7.3 THz
+
+
+def test_a_crystal_without_a_minimum_says_so_and_keeps_its_frequency(vibrating):
+    row = vibrating[2]
+    assert row["status"].startswith("not stable: a mode of -")
+    assert row["value"] is None
+    assert row["lowest_frequency"] < -0.5
+    assert 0 < row["imaginary_share"] < 1
+
+
+def test_copper_expands_as_measured():
+    pytest.importorskip("phonopy", reason="phonopy is not installed (extra properties)")
+    options = {"expansion": {"volumes": 5, "min_length": 7.0, "mesh": 30.0}}
+    made = PROPERTIES.get("expansion")(PropertySettings(EMT, RelaxConfig(), options))
+    [row] = made.compute(METALS[:1], {}).to_pylist()
+    assert row["status"] == OK
+    assert row["value"] == pytest.approx(16.5e-6, rel=0.3)
+    # alpha_V = gamma C_V / (K V): what the table says of itself
+    volume = row["volume_per_atom"] * 1e-30 * 6.02214e23
+    derived = row["gruneisen"] * 24.0 / (row["bulk_modulus"] * 1e9 * volume) / 3
+    assert row["value"] == pytest.approx(derived, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["phonons", "expansion"])
+def test_supercells_that_are_too_large_are_refused(name):
+    pytest.importorskip("phonopy", reason="phonopy is not installed (extra properties)")
+    options = {name: {"max_atoms": 3}}
+    made = PROPERTIES.get(name)(PropertySettings(EMT, RelaxConfig(), options))
+    [row] = made.compute(METALS[:1], {}).to_pylist()
+    assert "more than 3" in row["status"]
+    assert row["value"] is None
 
 
 class Atoms:

@@ -19,6 +19,10 @@ from gnomon.io.tables import OK
 __all__ = ["Property", "answers"]
 
 
+VALUES = ("value", "uncertainty")
+"""Columns that go with the status ``ok``."""
+
+
 @runtime_checkable
 class Property(Protocol):
     """Anything that says one thing about crystals."""
@@ -47,7 +51,7 @@ def answers(
     statuses: Sequence[str],
     **columns: Sequence[Any] | Float64[np.ndarray, " n"],
 ) -> pa.Table:
-    """The table of a property; rows that are not ``ok`` keep nothing but the status.
+    """The table of a property; rows that are not ``ok`` have neither value nor uncertainty.
 
     >>> from gnomon.io.tables import value_schema
     >>> gap = value_schema("band gap", "eV")
@@ -66,7 +70,7 @@ def answers(
     data: dict[str, Any] = {"id": list(ids), "level": [level] * len(there), "status": statuses}
     for name, values in columns.items():
         data[name] = [
-            value if ok and not _is_nan(value) else None
+            None if _is_nan(value) or (name in VALUES and not ok) else value
             for ok, value in zip(there, values, strict=True)
         ]
     empty = [None] * len(there)

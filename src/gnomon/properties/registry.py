@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gnomon.dynamics.settings import RelaxConfig
-from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.properties import Property
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.registry import Registry
@@ -26,7 +27,9 @@ PROPERTIES = Registry(
     {
         "debye": "gnomon.properties.heat.debye:make",
         "elastic": "gnomon.properties.mechanics.elastic:make",
+        "expansion": "gnomon.properties.heat.expansion:make",
         "hardness": "gnomon.properties.mechanics.hardness:make",
+        "phonons": "gnomon.properties.heat.phonons:make",
     },
 )
 
@@ -85,3 +88,14 @@ def in_order(names: Sequence[str], settings: PropertySettings) -> dict[str, Prop
     for name in names:
         add(name)
     return found
+
+
+def evaluators(
+    settings: PropertySettings, fmax: float, *changes: Mapping[str, Any]
+) -> Sequence[Evaluator]:
+    """The evaluator of the settings with other limits: one for each set of changes."""
+    tight = settings.relax.model_copy(update={"fmax": fmax, "symmetry": False})
+    return [
+        make_evaluator(settings.evaluator, tight.model_copy(update=change), settings.listener)
+        for change in changes
+    ]

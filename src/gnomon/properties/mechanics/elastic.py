@@ -16,15 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
 from gnomon.evaluate import Evaluations, Evaluator, Status
-from gnomon.evaluate.registry import make_evaluator
 from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
+from gnomon.potential.card import EV_PER_A3
 from gnomon.properties import answers
-from gnomon.properties.registry import PropertySettings
+from gnomon.properties.registry import PropertySettings, evaluators
 from gnomon.run.listener import SILENT, Listener
-
-GPA = 160.21766208
-"""GPa in 1 eV/Å3."""
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -114,7 +111,7 @@ class Elastic:
             self.relaxer.scheme,
             statuses,
             **numbers,
-            residual_pressure=GPA * pressures,
+            residual_pressure=EV_PER_A3 * pressures,
             volume_per_atom=shapes.volumes / shapes.n_atoms,
             density=shapes.densities,
             elastic_tensor=[tensor.ravel().tolist() for tensor in tensors],
@@ -146,7 +143,7 @@ def strained_cells(crystals: Crystals, strain: float) -> Crystals:
 def stiffness(stress: Float64[np.ndarray, "12 3 3"], strain: float) -> Float64[np.ndarray, "6 6"]:
     """The elastic tensor, GPa, from the stresses (eV/Å3) of ``strained_cells``."""
     rows = np.array([stress[:, i, j] for i, j in VOIGT]).T
-    slopes = GPA * (rows[0::2] - rows[1::2]) / (2 * strain)
+    slopes = EV_PER_A3 * (rows[0::2] - rows[1::2]) / (2 * strain)
     return (slopes + slopes.T) / 2
 
 
@@ -169,7 +166,8 @@ def moduli(tensor: Float64[np.ndarray, "6 6"]) -> tuple[str, dict[str, float]]:
     weights = np.sqrt([1, 1, 1, 2, 2, 2])
     lowest = float(np.linalg.eigvalsh(tensor * np.outer(weights, weights))[0])
     if not lowest > 0:
-        return f"not stable: the lowest eigenvalue of the elastic tensor is {lowest:.3g} GPa", {}
+        status = f"not stable: the lowest eigenvalue of the elastic tensor is {lowest:.3g} GPa"
+        return status, {"lowest_stiffness": lowest}
     whole = ElasticTensor.from_voigt(tensor)
     bulk, shear = float(whole.k_vrh), float(whole.g_vrh)
     return OK, {
@@ -197,9 +195,6 @@ def _without_stress(found: Evaluations, i: int) -> str:
 def make(settings: PropertySettings) -> Elastic:
     """The property, by the evaluator of the settings."""
     config = settings.of("elastic", ElasticConfig)
-    tight = settings.relax.model_copy(update={"fmax": config.fmax, "symmetry": False})
-    still = tight.model_copy(update={"relax_cell": False, "max_steps": config.max_steps})
-    relaxer, strained = (
-        make_evaluator(settings.evaluator, how, settings.listener) for how in (tight, still)
-    )
+    still = {"relax_cell": False, "max_steps": config.max_steps}
+    relaxer, strained = evaluators(settings, config.fmax, {}, still)
     return Elastic(relaxer, strained, config, settings.listener)

@@ -1,0 +1,152 @@
+"""Elastic moduli against DFT, and against one crystal after the other through ASE and pymatgen.
+
+    python benchmarks/elastic.py --data DATA --weights nequix-oam-1-pft gnomon-2 --rows 60 --peer 12
+
+The crystals are binary ones of the Materials Project with PBE moduli (matcalc's set), the first by
+MD5 of their id.  Failures are in the denominator: an error counts as infinite in the median.  The
+peer relaxes the first few of them with the same weights as an ASE calculator, strains them one by
+one, and takes the tensor from pymatgen; ratios are of CPU seconds in one process, compiling left
+out (both have run before on other crystals).
+"""
+
+import argparse
+import gzip
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from pymatgen.analysis.elasticity import DeformedStructureSet, ElasticTensor, Strain, Stress
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from gnomon import Calculator
+from gnomon.crystals import Crystals
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import as_crystals, to_ase
+from gnomon.io.tables import OK
+from gnomon.potential.card import EV_PER_A3
+from gnomon.properties.mechanics.elastic import ElasticConfig, make
+from gnomon.properties.registry import PropertySettings
+from record import RESULTS, save
+
+RESULT = RESULTS / "elastic.json"
+FILE = "elasticity/mp-binary-pbe-elasticity-2025.1.json.gz"
+COLUMNS = ("value", "shear_modulus")
+CHUNK = 6
+
+
+def drawn(data: Path, rows: int) -> tuple[Crystals, np.ndarray, list[str]]:
+    """Crystals, their moduli by PBE (K and G, GPa), and their ids."""
+    given = json.loads(gzip.decompress((data / FILE).read_bytes()))
+    given.sort(key=lambda row: hashlib.md5(row["mp_id"].encode()).hexdigest())
+    chosen = given[:rows]
+    crystals = as_crystals([Structure.from_dict(row["structure"]) for row in chosen])
+    moduli = [[row["bulk_modulus_vrh"], row["shear_modulus_vrh"]] for row in chosen]
+    return crystals, np.array(moduli), [row["mp_id"] for row in chosen]
+
+
+def ours(crystals: Crystals, name: str, work: Path) -> pa.Table:
+    """The table of the property, kept part by part."""
+    import pyarrow.parquet as pq
+
+    elastic, parts = None, []
+    for start in range(0, len(crystals), CHUNK):
+        part = work / f"{name}-{start:04d}.parquet"
+        if not part.exists():
+            elastic = elastic or make(PropertySettings(EvaluatorConfig(name=name)))
+            pq.write_table(elastic.compute(crystals[start : start + CHUNK], {}), part)
+        parts.append(pq.read_table(part))
+    return pa.concat_tables(parts)
+
+
+def against(table: pa.Table, truth: np.ndarray) -> dict[str, Any]:
+    """Medians of relative errors, failures counted as infinite."""
+    found = np.array([table[name].to_pylist() for name in COLUMNS], dtype=np.float64).T
+    errors = np.abs(found / truth - 1)
+    errors[~np.isfinite(errors)] = np.inf
+    statuses = [status for status in table["status"].to_pylist() if status != OK]
+    return {
+        "rows": len(truth),
+        "failed": statuses,
+        "median_relative_error_K": round(float(np.median(errors[:, 0])), 3),
+        "median_relative_error_G": round(float(np.median(errors[:, 1])), 3),
+        "mae_log10_K": round(float(np.nanmean(np.abs(np.log10(found / truth)[:, 0]))), 3),
+        "mae_log10_G": round(float(np.nanmean(np.abs(np.log10(found / truth)[:, 1]))), 3),
+    }
+
+
+def one_by_one(crystals: Crystals, name: str) -> np.ndarray:
+    """K and G (GPa) of each crystal by ASE and pymatgen."""
+    config, found = ElasticConfig(), []
+    calculator, steps = Calculator(name), (-config.strain, config.strain)
+    for atoms in to_ase(crystals):
+        atoms.calc = calculator
+        BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=config.fmax, steps=300)
+        whole = AseAtomsAdaptor.get_structure(atoms)
+        cells = DeformedStructureSet(whole, norm_strains=steps, shear_strains=steps)
+        strains, stresses = [], []
+        for deformation, cell in zip(cells.deformations, cells, strict=True):
+            strained = AseAtomsAdaptor.get_atoms(cell)
+            strained.calc = calculator
+            BFGS(strained, logfile=None).run(fmax=config.fmax, steps=config.max_steps)
+            strains.append(Strain.from_deformation(deformation))
+            stresses.append(Stress(EV_PER_A3 * strained.get_stress(voigt=False)))
+        tensor = ElasticTensor.from_independent_strains(strains, stresses)
+        found.append([tensor.k_vrh, tensor.g_vrh])
+    return np.array(found)
+
+
+def compared(crystals: Crystals, name: str) -> dict[str, Any]:
+    """The same crystals by both, once to compile and once by the clock."""
+    elastic = make(PropertySettings(EvaluatorConfig(name=name)))
+    seconds, moduli = {}, {}
+    for which, run in (
+        ("gnomon", lambda: elastic.compute(crystals, {})),
+        ("ase and pymatgen", lambda: one_by_one(crystals, name)),
+    ):
+        for _ in range(2):
+            began = time.process_time()
+            moduli[which] = run()
+            seconds[which] = round(time.process_time() - began, 2)
+    table = moduli["gnomon"]
+    mine = np.array([table[column].to_pylist() for column in COLUMNS], dtype=np.float64).T
+    off = np.abs(mine / moduli["ase and pymatgen"] - 1)
+    return {
+        "weights": name,
+        "rows": len(crystals),
+        "cpu_seconds": seconds,
+        "ratio": round(seconds["ase and pymatgen"] / seconds["gnomon"], 2),
+        "answered": int(np.isfinite(off).all(axis=1).sum()),
+        "largest_difference_K": round(float(np.nanmax(off[:, 0])), 4),
+        "largest_difference_G": round(float(np.nanmax(off[:, 1])), 4),
+        "median_difference": np.nanmedian(off, axis=0).round(5).tolist(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", nargs="+", default=["gnomon-2"])
+    parser.add_argument("--rows", type=int, default=60)
+    parser.add_argument("--peer", type=int, default=0, help="crystals to compare with the peer")
+    parser.add_argument("--work", type=Path, default=Path("elastic-work"))
+    given = parser.parse_args()
+    given.work.mkdir(exist_ok=True)
+    crystals, truth, ids = drawn(given.data, given.rows)
+    before = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
+    levels, peer = before.get("levels", {}), before.get("peer")
+    if given.peer:
+        peer = compared(crystals[: given.peer], given.weights[-1])
+    for name in given.weights:
+        levels[name] = against(ours(crystals, name, given.work), truth)
+    save({"benchmark": "elastic", "first": ids[:3], "levels": levels, "peer": peer}, RESULT)
+
+
+if __name__ == "__main__":
+    main()

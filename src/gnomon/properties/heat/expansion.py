@@ -1,0 +1,151 @@
+"""Thermal expansion in the quasi-harmonic approximation.
+
+Phonons at several volumes, at each of which the ions are relaxed in a cell of the same shape; the
+volume of least free energy at each temperature is phonopy's (Vinet's equation of state).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate.table import evaluate_all
+from gnomon.io.tables import OK, column, value_schema
+from gnomon.potential.card import EV_PER_A3
+from gnomon.properties import answers
+from gnomon.properties.heat.phonons import (
+    STILL,
+    PhononConfig,
+    force_constants,
+    vibrations,
+)
+from gnomon.properties.registry import PropertySettings, evaluators
+from gnomon.run.listener import SILENT, Listener
+
+SCHEMA = value_schema(
+    "linear thermal expansion at constant pressure, a third of the volume's",
+    "1/K",
+    column("temperature", pa.float64(), "of the expansion", unit="K"),
+    column("volume_per_atom", pa.float64(), "at this temperature", unit="Å3"),
+    column("bulk_modulus", pa.float64(), "isothermal, at this temperature", unit="GPa"),
+    column("gruneisen", pa.float64(), "thermodynamic Grüneisen parameter", unit="1"),
+)
+
+
+STEP = 10.0
+"""K; between temperatures."""
+
+
+class ExpansionConfig(PhononConfig):
+    """How thermal expansion is computed."""
+
+    strain: float = Field(default=0.02, gt=0, le=0.1, description="largest, of a lattice vector")
+    volumes: int = Field(default=7, ge=5, description="at which phonons are computed")
+
+
+class Expansion:
+    """Thermal expansion from phonons at several volumes; a ``Property``."""
+
+    needs: tuple[str, ...] = ()
+    schema = SCHEMA
+
+    def __init__(
+        self,
+        relaxers: tuple[Evaluator, Evaluator],
+        single: Evaluator,
+        config: ExpansionConfig,
+        listener: Listener = SILENT,
+    ) -> None:
+        """Of evaluators of one scheme.
+
+        Args:
+            relaxers: of ions and cell, and of ions in a cell that stays.
+            single: gives the forces of a crystal as it is.
+            config: how.
+            listener: hears of progress.
+        """
+        self.relaxers, self.single = relaxers, single
+        self.config, self.listener = config, listener
+
+    def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
+        """Relax, scale, displace, and minimise the free energy at each temperature."""
+        config = self.config
+        relaxed = evaluate_all(crystals, self.relaxers[0], self.listener, "relaxing")
+        steps = (1 + np.linspace(-config.strain, config.strain, config.volumes)) ** 3
+        many = relaxed.relaxed.take(np.repeat(np.arange(len(crystals)), config.volumes))
+        scaled = many.scale_volume(np.tile(steps, len(crystals)))
+        found = evaluate_all(scaled, self.relaxers[1], self.listener, "scaling")
+        made = force_constants(found.relaxed, self.single, config, self.listener)
+        statuses, rows = [], []
+        for i in range(len(crystals)):
+            part = slice(i * config.volumes, (i + 1) * config.volumes)
+            failed = [relaxed.message[i] or str(relaxed.status[i])] * (
+                relaxed.status[i] != Status.CONVERGED.value
+            )
+            for status, message in zip(found.status[part], found.message[part], strict=True):
+                if status != Status.CONVERGED.value:
+                    failed.append(f"at another volume: {message or status}")
+            energies = found.energy_per_atom[part] * found.relaxed.n_atoms[part]
+            status, row = (
+                (failed[0], {})
+                if failed
+                else expansion(made[part], found.relaxed.volumes[part], energies, config)
+            )
+            statuses.append(status)
+            rows.append({"temperature": config.temperature, **row})
+        names = [name for name in SCHEMA.names if name not in ("id", "level", "status")]
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        return answers(SCHEMA, crystals.ids, self.single.scheme, statuses, **columns)
+
+
+def expansion(
+    made: list[Any], volumes: np.ndarray, energies: np.ndarray, config: ExpansionConfig
+) -> tuple[str, dict[str, float]]:
+    """The expansion of one crystal from its phonons at several volumes.
+
+    Args:
+        made: ``phonopy.Phonopy`` of each volume, or why there is none.
+        volumes: of the cells, Å3.
+        energies: of the cells, eV.
+        config: how.
+    """
+    from phonopy import run_qha
+
+    if lost := next((one for one in made if isinstance(one, str)), None):
+        return lost, {}
+    for one in made:
+        status, _ = vibrations(one, config)
+        if status != OK:
+            return f"at another volume: {status}", {}
+    cells = len(made[0].unitcell) / len(made[0].primitive)
+    temperatures = np.arange(0.0, config.temperature + 3 * STEP, STEP)
+    try:
+        found = run_qha(
+            made, temperatures, energies / cells, mesh=config.mesh, exclude_gamma_acoustic=True
+        )
+    except (RuntimeError, ValueError) as error:
+        return f"no equation of state fits its free energies ({error})", {}
+    at = int(np.abs(found.temperatures - config.temperature).argmin())
+    volume = cells * float(found.equilibrium_volumes[at])
+    if not volumes.min() < volume < volumes.max():
+        return "its free energy has no minimum between the volumes (expansion.strain)", {}
+    return OK, {
+        "value": float(found.thermal_expansion[at]) / 3,
+        "volume_per_atom": volume / len(made[0].unitcell),
+        "bulk_modulus": EV_PER_A3 * float(found.bulk_moduli[at]),
+        "gruneisen": float(found.gruneisen_parameters[at]),
+    }
+
+
+def make(settings: PropertySettings) -> Expansion:
+    """The property, by the evaluator of the settings."""
+    config = settings.of("expansion", ExpansionConfig)
+    still = {"relax_cell": False}
+    relaxer, fixed, single = evaluators(settings, config.fmax, {}, still, STILL)
+    return Expansion((relaxer, fixed), single, config, settings.listener)

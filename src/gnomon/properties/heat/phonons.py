@@ -1,0 +1,201 @@
+"""Phonons by finite displacements: the displaced supercells of all crystals share batches.
+
+Displacements, symmetry, force constants and thermal sums are phonopy's (Togo et al., J. Phys.:
+Condens. Matter 35, 353001 (2023)); the forces are the evaluator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate.table import evaluate_all
+from gnomon.io.tables import OK, column, value_schema
+from gnomon.properties import answers
+from gnomon.properties.registry import PropertySettings, evaluators
+from gnomon.run.listener import SILENT, Listener
+
+KJ_MOL = 0.010364269656
+"""eV in 1 kJ/mol."""
+
+SCHEMA = value_schema(
+    "heat capacity at constant volume of a mole of atoms, from phonons",
+    "J/(mol K)",
+    column("temperature", pa.float64(), "of heat capacity, entropy and free energy", unit="K"),
+    column("entropy", pa.float64(), "vibrational, of a mole of atoms", unit="J/(mol K)"),
+    column("free_energy", pa.float64(), "vibrational, zero point included", unit="eV/atom"),
+    column("zero_point_energy", pa.float64(), "of the vibrations", unit="eV/atom"),
+    column("lowest_frequency", pa.float64(), "negative where imaginary", unit="THz"),
+    column("highest_frequency", pa.float64(), "the last phonon peak lies below it", unit="THz"),
+    column("imaginary_share", pa.float64(), "of the modes", unit="1"),
+    column("supercell_atoms", pa.int64(), "atoms in a displaced supercell"),
+    column("displacements", pa.int64(), "supercells"),
+)
+
+
+class PhononConfig(BaseModel):
+    """How phonons are computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(default=300.0, gt=0, description="of the thermal sums, K")
+    distance: float = Field(default=0.02, gt=0, description="of a displaced atom, Å")
+    min_length: float = Field(default=9.0, gt=0, description="least height of a supercell, Å")
+    max_atoms: int = Field(default=400, ge=1, description="in a supercell")
+    mesh: float = Field(default=60.0, gt=0, description="length of phonopy's mesh of q points, Å")
+    fmax: float = Field(default=0.001, gt=0, description="force left on the ions, eV/Å")
+    tolerance: float = Field(
+        default=0.15, ge=0, description="imaginary frequencies up to this are noise, THz"
+    )
+
+
+class Phonons:
+    """Heat capacity and stability from phonons; a ``Property``."""
+
+    needs: tuple[str, ...] = ()
+    schema = SCHEMA
+
+    def __init__(
+        self,
+        relaxer: Evaluator,
+        single: Evaluator,
+        config: PhononConfig,
+        listener: Listener = SILENT,
+    ) -> None:
+        """Of two evaluators of one scheme.
+
+        Args:
+            relaxer: relaxes ions and cell.
+            single: gives the forces of a crystal as it is.
+            config: how.
+            listener: hears of progress.
+        """
+        self.relaxer, self.single = relaxer, single
+        self.config, self.listener = config, listener
+
+    def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
+        """Relax, displace, and sum over modes; what is not stable has no heat capacity."""
+        relaxed = evaluate_all(crystals, self.relaxer, self.listener, "relaxing")
+        statuses = [
+            OK if status == Status.CONVERGED.value else str(message or status)
+            for status, message in zip(relaxed.status, relaxed.message, strict=True)
+        ]
+        good = [i for i, status in enumerate(statuses) if status == OK]
+        made = force_constants(relaxed.relaxed.take(good), self.single, self.config, self.listener)
+        rows: list[dict[str, Any]] = [{} for _ in statuses]
+        for i, one in zip(good, made, strict=True):
+            if isinstance(one, str):
+                statuses[i] = one
+            else:
+                statuses[i], rows[i] = vibrations(one, self.config)
+        names = [name for name in SCHEMA.names if name not in ("id", "level", "status")]
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        return answers(SCHEMA, crystals.ids, self.relaxer.scheme, statuses, **columns)
+
+
+def force_constants(
+    crystals: Crystals, single: Evaluator, config: PhononConfig, listener: Listener
+) -> list[Any]:
+    """A ``phonopy.Phonopy`` with force constants for each crystal, or why there is none.
+
+    Args:
+        crystals: at a minimum of energy for their cells.
+        single: gives the forces of a crystal as it is.
+        config: how.
+        listener: hears of progress.
+    """
+    found = [_displaced(crystal, config) for crystal in crystals]
+    cells = [
+        _crystal(cell)
+        for one in found
+        if not isinstance(one, str)
+        for cell in one.supercells_with_displacements
+    ]
+    forced = evaluate_all(Crystals.concatenate(cells), single, listener, "displacing")
+    offsets, begin = forced.relaxed.offsets, 0
+    for k, one in enumerate(found):
+        if isinstance(one, str):
+            continue
+        end = begin + len(one.supercells_with_displacements)
+        forces = forced.forces[offsets[begin] : offsets[end]].reshape(end - begin, -1, 3)
+        lost = forced.message[begin:end][~np.isfinite(forces).all(axis=(1, 2))]
+        begin = end
+        if len(lost):
+            found[k] = f"no forces of a displaced supercell: {lost[0] or single.scheme}"
+            continue
+        one.forces = forces
+        one.produce_force_constants(show_drift=False)
+        one.symmetrize_force_constants(show_drift=False)
+    return found
+
+
+def vibrations(phonons: Any, config: PhononConfig) -> tuple[str, dict[str, Any]]:
+    """What the modes say, by name of column, and ``ok`` or that the crystal is not stable."""
+    mesh = phonons.run_mesh(config.mesh)
+    frequencies, weights = mesh.frequencies, mesh.weights
+    per_atom = len(phonons.primitive)
+    soft = (frequencies < -config.tolerance) * weights[:, None]
+    row = {
+        "temperature": config.temperature,
+        "lowest_frequency": float(frequencies.min()),
+        "highest_frequency": float(frequencies.max()),
+        "imaginary_share": float(soft.sum() / (weights.sum() * frequencies.shape[1])),
+        "supercell_atoms": len(phonons.supercell),
+        "displacements": len(phonons.supercells_with_displacements),
+    }
+    if soft.any():
+        return (
+            f"not stable: a mode of {row['lowest_frequency']:.2f} THz (imaginary) at the "
+            f"tolerance of {config.tolerance:g} THz",
+            row,
+        )
+    thermal = phonons.run_thermal_properties(
+        temperatures=[0.0, config.temperature], exclude_gamma_acoustic=True
+    )
+    zero, free = KJ_MOL * np.asarray(thermal.free_energy) / per_atom
+    row |= {
+        "value": float(thermal.heat_capacity[1]) / per_atom,
+        "entropy": float(thermal.entropy[1]) / per_atom,
+        "free_energy": float(free),
+        "zero_point_energy": float(zero),
+    }
+    return OK, row
+
+
+def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
+    """A ``phonopy.Phonopy`` with its displacements, or why there is none."""
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    lattice, numbers, frac_coords = crystal.arrays(0)
+    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    times = np.ceil(config.min_length / heights - 1e-6).astype(int)
+    if (size := len(numbers) * int(times.prod())) > config.max_atoms:
+        return f"a supercell of {size} atoms, more than {config.max_atoms} (phonons.max_atoms)"
+    symbols = [SYMBOLS[z] for z in numbers]
+    cell = PhonopyAtoms(symbols, cell=lattice, scaled_positions=frac_coords)
+    made = Phonopy(cell, np.diag(times), primitive_matrix="auto", symprec=1e-3, log_level=0)
+    made.generate_displacements(distance=config.distance)
+    return made
+
+
+def _crystal(cell: Any) -> Crystals:
+    return Crystals.single(cell.cell, cell.numbers, cell.scaled_positions % 1.0)
+
+
+STILL: Mapping[str, Any] = {"relax_cell": False, "max_steps": 0}
+"""Changes that leave a crystal as it is."""
+
+
+def make(settings: PropertySettings) -> Phonons:
+    """The property, by the evaluator of the settings."""
+    config = settings.of("phonons", PhononConfig)
+    relaxer, single = evaluators(settings, config.fmax, {}, STILL)
+    return Phonons(relaxer, single, config, settings.listener)

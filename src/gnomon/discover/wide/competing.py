@@ -24,7 +24,7 @@ from gnomon.discover.placed import Evaluated
 from gnomon.discover.wide.database import Database, composition_keys
 from gnomon.elements import SYMBOLS
 from gnomon.hull.convex import Hull
-from gnomon.hull.phases import Phases, atom_fractions
+from gnomon.hull.phases import ON_HULL, Phases, atom_fractions
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +47,26 @@ class Asked:
     unanswered: dict[str, str]
 
 
-def asked(level: Level, database: Database, config: MarginConfig) -> Asked:
+def asked(
+    level: Level, database: Database, config: MarginConfig, *, known_only: bool = False
+) -> Asked:
     """What has to be evaluated before the verdicts of a level are closed.
 
     Args:
         level: with the candidates evaluated so far.
         database: of competing phases.
         config: of the margin.
+        known_only: whether candidates compete with known phases alone, not with each other.
     """
     if elements := _elements(level, database):
         crystals = Crystals.concatenate([crystal for crystal, _ in elements])
         return Asked(crystals, tuple(why for _, why in elements), config.first_margin, (), {})
     placed = level.placed
-    finalists = np.flatnonzero((placed.found.rounds > 0) & placed.compound & placed.stable)
+    new = (placed.found.rounds > 0) & placed.compound
+    rivals = _rivals(level, np.flatnonzero(new), known_only)
+    above = _above_others(level, np.flatnonzero(new), rivals)
+    finalists = np.flatnonzero(new)[above <= ON_HULL]
+    rivals = [one for one, is_low in zip(rivals, above <= ON_HULL, strict=True) if is_low]
     near = _near(placed.hull.phases.composition[finalists], database)
     row_of = placed.row_of
     ids = [str(database.crystals.ids[row]) for row in near.tolist()]
@@ -76,7 +83,7 @@ def asked(level: Level, database: Database, config: MarginConfig) -> Asked:
     margin = margin_of(places, differences, compound, config)
     rows = near[undecided]
     shift = smoothed(_places(database, rows), places, differences) - margin
-    found = _mixtures(level, database, finalists, rows, shift)
+    found = _mixtures(level, database, finalists, rivals, rows, shift)
     return _told(found, level, database, finalists, rows, margin)
 
 
@@ -115,14 +122,36 @@ def _places(database: Database, rows: Int64[np.ndarray, " r"]) -> Float64[np.nda
     return np.column_stack([fractions / REACH[0], database.e_above_hull[rows] / REACH[1]])
 
 
+def _rivals(level: Level, candidates: Int64[np.ndarray, " c"], known_only: bool) -> list[list[str]]:
+    """Ids of the candidates that each does not compete with: those of its composition, or all."""
+    ids = level.placed.found.ids
+    if known_only:
+        return [ids[candidates].tolist()] * len(candidates)
+    keys = composition_keys(level.placed.hull.phases.composition[candidates])
+    return [ids[candidates[keys == key]].tolist() for key in keys]
+
+
+def _above_others(
+    level: Level, candidates: Int64[np.ndarray, " c"], rivals: list[list[str]]
+) -> Float64[np.ndarray, " c"]:
+    """Energies above the hull of what was evaluated without the rivals, eV/atom."""
+    phases = level.placed.hull.phases
+    return level.placed.hull.e_above_hull(
+        phases.composition[candidates],
+        phases.formation_energy_per_atom[candidates],
+        without=rivals,
+    )
+
+
 def _mixtures(
     level: Level,
     database: Database,
     finalists: Int64[np.ndarray, " f"],
+    without: list[list[str]],
     rows: Int64[np.ndarray, " r"],
     shift: Float64[np.ndarray, " r"],
 ) -> list[dict[str, float]]:
-    """The lowest mixture at each finalist, of other compositions' and the database's phases."""
+    """The lowest mixture at each finalist, of what was evaluated and the database's phases."""
     own = level.placed.hull.phases
     undecided = Phases(
         np.array([f"row {row}" for row in rows.tolist()], dtype=object),
@@ -130,9 +159,6 @@ def _mixtures(
         database.formation_energy_per_atom[rows] + shift,
         own.scheme,
     )
-    keys = composition_keys(own.composition)
-    new = level.placed.found.rounds > 0
-    without = [own.ids[new & (keys == keys[i])].tolist() for i in finalists.tolist()]
     hull = Hull(Phases.concatenate([own, undecided]))
     return hull.decomposition(own.composition[finalists], without=without)
 
@@ -174,3 +200,42 @@ def _unanswered(
         if len(others):
             found[key] = str(formulas[others[0]])
     return found
+
+
+def on_whole_hull(
+    level: Level, database: Database, config: MarginConfig
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Energies above the hull of known phases at a level, by candidate, eV/atom.
+
+    First on the hull of those that were evaluated there; then on that which also has the phases
+    without a crystal, and of other compositions, each where the level is expected to find it.
+
+    Args:
+        level: whose verdicts are closed.
+        database: of competing phases.
+        config: of the margin.
+    """
+    placed = level.placed
+    candidates = np.flatnonzero((placed.found.rounds > 0) & placed.compound)
+    own = placed.hull.phases
+    known = own.take(np.flatnonzero(placed.found.rounds == 0))
+    row_of = {str(key): row for row, key in enumerate(database.crystals.ids.tolist())}
+    at = np.array([i for i, key in enumerate(known.ids.tolist()) if key in row_of], np.int64)
+    rows = np.array([row_of[key] for key in known.ids[at].tolist()], np.int64)
+    differences = known.formation_energy_per_atom[at] - database.formation_energy_per_atom[rows]
+    elements = own.composition[candidates].any(axis=0)
+    others = database.others
+    inside = ~others.composition[:, ~elements].any(axis=1)
+    inside &= ~np.isin(composition_keys(others.composition), composition_keys(known.composition))
+    others = others.take(inside)
+    above = database.hull.e_above_hull(others.composition, others.formation_energy_per_atom)
+    places = np.column_stack([atom_fractions(others.composition) / REACH[0], above / REACH[1]])
+    shift = smoothed(places, _places(database, rows), differences)
+    expected = others.formation_energy_per_atom + shift
+    more = Phases(others.ids, others.composition, expected, own.scheme)
+    energies = own.formation_energy_per_atom[candidates]
+    found = []
+    for hull in (Hull(known), Hull(Phases.concatenate([known, more]))):
+        distance = hull.e_above_hull(own.composition[candidates], energies)
+        found.append(dict(zip(own.ids[candidates].tolist(), distance.tolist(), strict=True)))
+    return found[0], found[1]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gnomon.chemistry.sanity import SanityConfig, insane
+from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.discover.closure import MarginConfig
 from gnomon.discover.inputs import read_inputs
@@ -322,14 +323,19 @@ def alloys(tmp_path: Path) -> Path:
     return tmp_path / "alloys.parquet"
 
 
-def test_a_campaign_without_a_system(alloys, tmp_path):
-    config = CampaignConfig(
+def settings_of_alloys(alloys: Path, **run: object) -> CampaignConfig:
+    return CampaignConfig(
         generate={"parents": [alloys], "max_atoms": 4},
         evaluator={"name": "ase:ase.calculators.emt.EMT", "workers": 1},
         screen={"threshold": 0.5, "max_uncertainty": 10.0},
         budget={"evaluations": 6, "rounds": 1, "per_round": 4},
-        wide={"processes": 1, "buckets": 1, "elements": ["Cu", "Au", "Ni", "Pd", "Ag", "Pt"]},
+        wide={"buckets": 1, "elements": ["Cu", "Au", "Ni", "Pd", "Ag", "Pt"]},
+        run={"runner_workers": 1, **run},
     )
+
+
+def test_a_campaign_without_a_system(alloys, tmp_path):
+    config = settings_of_alloys(alloys)
     campaign = run_campaign(config, tmp_path / "campaign")
     assert campaign.name == "all"
     new = campaign.evaluations.filter(pc.greater(campaign.evaluations["round"], 0))
@@ -348,6 +354,24 @@ def test_a_campaign_without_a_system(alloys, tmp_path):
     assert not known & set(of["reduced_formula"].to_pylist())
     again = run_campaign(config, tmp_path / "campaign")
     assert again.hull_table() == campaign.hull_table()
+
+
+def test_a_campaign_is_the_same_whoever_evaluates(alloys, tmp_path):
+    one = run_campaign(settings_of_alloys(alloys), tmp_path / "here")
+    divided = settings_of_alloys(alloys, shard_evaluations=True)
+    other = run_campaign(divided, tmp_path / "shards")
+    assert other.hull_table() == one.hull_table()
+
+
+def test_a_dry_run_keeps_nothing(alloys, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--evaluator", "ase:ase.calculators.emt.EMT", "--parents", str(alloys)]
+    assert main(["discover", "--all", *words, "--max-atoms", "4", "--dry-run"]) == 0
+    assert "propose: about" in capsys.readouterr().out
+    assert not (tmp_path / "campaign-all").exists()
+    assert main(["discover", "Au-Cu", "--dry-run"]) == 2
+    assert main(["discover", "--all", *words, "--runner", "procesess"]) == 2
+    assert "did you mean processes?" in capsys.readouterr().err
 
 
 def test_without_a_system_the_parents_have_energies(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from gnomon.io.tables import tables_of
 from gnomon.report.build import build_report
 from gnomon.report.files import stable_table, write_report
 from gnomon.run.listener import Listener
+from gnomon.run.passes.forecast import DryRunError
 from gnomon.run.store import Store
 from gnomon.run.writing import write_parquet
 
@@ -33,7 +35,8 @@ OFTEN_SET = Section(
         *("budget.per_round", "generate.parents", "generate.known", "generate.candidates"),
         *("generate.label", "generate.max_atoms", "screen.exclude"),
         *("wide.within", "wide.elements", "wide.min_elements", "wide.max_elements"),
-        *("wide.phases", "wide.engine", "wide.processes"),
+        *("wide.phases", "run.runner", "run.runner_options", "run.runner_workers"),
+        *("run.task_minutes", "run.shard_evaluations", "run.dry_run"),
     ),
     names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()}
     | {"decide.levels": ("--decide",)},
@@ -68,12 +71,29 @@ def discover(
     if all_ and system is not None:
         raise CommandError(f"--all has no system: leave out {system}, or --all")
     settings = load_config(config, {"system": system, **given.values})
+    if settings.run.dry_run:
+        return _foretold(settings, listener)
     store = Store(out or Path(f"campaign-{settings.name}"))
     settings = settled(settings, store, listener)
     evaluator = make_evaluator(settings.evaluator, settings.relax, listener)
     deciders = deciding(settings, listener)
     ended = run(settings, store, evaluator, listener, listener.began, deciders)
     return _reported(ended.campaign, {"system": settings.name, "ending": ended.why})
+
+
+def _foretold(settings: CampaignConfig, listener: Listener) -> Output:
+    """What a campaign over all crystals would take; nothing is kept."""
+    if settings.system is not None:
+        raise CommandError("--dry-run foretells the passes of a campaign of `--all` crystals")
+    with TemporaryDirectory() as place:
+        store = Store(place)
+        settings = settled(settings, store, listener)
+        evaluator = make_evaluator(settings.evaluator, settings.relax, listener)
+        try:
+            run(settings, store, evaluator, listener, listener.began, deciding(settings, listener))
+        except DryRunError as found:
+            return Output({"forecast": str(found)}, (str(found),))
+    raise CommandError("there is nothing to foretell")
 
 
 def report(campaign: Folder, listener: Listener) -> Output:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from gnomon.discover.settings import AUTO, CampaignConfig, LevelConfig, settings_of
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import make_evaluator
+from gnomon.evaluate.sharded import Sharded
 from gnomon.potential.weights import BUNDLED, PUBLISHED, fetch
 from gnomon.run.http import Patience
 from gnomon.run.listener import SILENT, Listener
@@ -68,6 +69,27 @@ def deciding(config: CampaignConfig, listener: Listener = SILENT) -> tuple[Evalu
     levels = config.decide.levels
     assert not isinstance(levels, str), "settle the levels first"
     return tuple(make_evaluator(one, one.relax or config.relax, listener) for one in levels)
+
+
+def divided(
+    config: CampaignConfig,
+    evaluators: tuple[Evaluator, ...],
+    store: Store,
+    listener: Listener = SILENT,
+) -> tuple[Evaluator, ...]:
+    """The evaluators of all levels, their work divided into shards where the settings say so."""
+    if not config.run.shard_evaluations:
+        return evaluators
+    levels = config.decide.levels
+    assert not isinstance(levels, str), "settle the levels first"
+    relaxes = (config.relax, *(one.relax or config.relax for one in levels))
+    place, engine = store.root.absolute() / "work" / "evaluate", config.run.engine()
+    return tuple(
+        Sharded(own, relax, evaluator.scheme, engine, place, listener)
+        for evaluator, own, relax in zip(
+            evaluators, (config.evaluator, *levels), relaxes, strict=True
+        )
+    )
 
 
 def told(schemes: tuple[str, ...]) -> str:

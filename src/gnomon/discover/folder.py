@@ -18,8 +18,8 @@ from gnomon.run.stamp import stamp
 from gnomon.run.store import Store
 from gnomon.run.writing import StoreError
 
-HOW = ("engine", "processes")
-"""Settings that change nothing but who does the work."""
+HOW = ("budget", "run")
+"""Settings that may change: how much is done, and by whom."""
 
 
 def begin(store: Store, config: CampaignConfig, schemes: Sequence[str]) -> None:
@@ -98,9 +98,8 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     system, exclude = settings["system"], settings["screen"]["exclude"]
     if system is not None:
         exclude = [symbol for symbol in exclude if symbol in system]
-    kept = {key: value for key, value in settings.items() if key != "budget"}
-    wide = {key: value for key, value in settings["wide"].items() if key not in HOW}
-    return kept | {"screen": settings["screen"] | {"exclude": exclude}, "wide": wide}
+    kept = {key: value for key, value in settings.items() if key not in HOW}
+    return kept | {"screen": settings["screen"] | {"exclude": exclude}}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

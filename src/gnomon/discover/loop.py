@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from gnomon.discover.auto import deciding, settled, told
+from gnomon.discover.auto import deciding, divided, settled, told
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.choose import choose
 from gnomon.discover.compete import compete, settle
@@ -114,7 +114,7 @@ def discover(
     config = settled(config, store, listener)
     if len(deciding) != len(config.decide.levels):
         raise ValueError(f"{len(config.decide.levels)} levels decide, with {len(deciding)} given")
-    evaluators = (evaluator, *deciding)
+    evaluators = divided(config, (evaluator, *deciding), store, listener)
     start = time.monotonic() if began is None else began
     seconds = 60.0 * config.budget.minutes
     deadline = start + seconds

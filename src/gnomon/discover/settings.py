@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from gnomon.discover.closure import MarginConfig
+from gnomon.discover.runner import RunConfig
 from gnomon.discover.screen import ScreenConfig
 from gnomon.discover.wide.settings import WideConfig
 from gnomon.dynamics.settings import RelaxConfig
@@ -211,6 +212,7 @@ class CampaignConfig(BaseModel):
     learn: LearnConfig = LearnConfig()
     budget: BudgetConfig = BudgetConfig()
     wide: WideConfig = WideConfig()
+    run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
     def _are_not_excluded(self) -> CampaignConfig:

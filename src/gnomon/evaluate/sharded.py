@@ -79,8 +79,8 @@ class Sharded:
         rows = to_arrow(crystals)
         starts = range(0, len(rows), SHARD)
         shards = Shards.write(place / "in", (rows.slice(start, SHARD) for start in starts))
-        # a worker is one process
-        config = self.config.model_copy(update={"workers": 1}).model_dump_json()
+        one = self.config.model_copy(update={"workers": 1})  # a worker is one process
+        config = one.model_dump_json(include={*EvaluatorConfig.model_fields})
         of = Pass(
             "evaluate",
             partial(evaluated, config=config, relax=self.relax.model_dump_json()),

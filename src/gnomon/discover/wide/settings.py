@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from gnomon.discover.wide.database import MATERIALS_PROJECT
 from gnomon.discover.wide.filters import parse_within
 from gnomon.elements import symbols
-from gnomon.run.passes import ENGINES
 
 
 class WideConfig(BaseModel):
@@ -42,8 +41,6 @@ class WideConfig(BaseModel):
     )
     shard: int = Field(default=64, ge=1, description="parents in a shard of work")
     buckets: int = Field(default=64, ge=1, description="groups of compositions, each one task")
-    engine: str = Field(default="processes", description="what does the work")
-    processes: int = Field(default=0, ge=0, description="workers that do it; 0: one a core")
 
     @field_validator("within")
     @classmethod
@@ -51,9 +48,3 @@ class WideConfig(BaseModel):
         for text in texts:
             parse_within(text)
         return texts
-
-    @field_validator("engine")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        ENGINES.check(name)
-        return name

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
@@ -41,7 +41,8 @@ from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.io import from_arrow, to_arrow
 from gnomon.models import Predictions
 from gnomon.run.listener import Listener
-from gnomon.run.passes import ENGINES, Pass, Shards, run
+from gnomon.run.passes import Pass, Shards, run
+from gnomon.run.writing import write_bytes, write_parquet
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
 
@@ -70,8 +71,8 @@ class Places:
 
     @property
     def folder(self) -> Path:
-        """Of the round."""
-        return self.root / "work" / f"round={self.number:03d}"
+        """Of the round; for workers anywhere."""
+        return self.root.absolute() / "work" / f"round={self.number:03d}"
 
     @property
     def parents(self) -> Path:
@@ -88,9 +89,9 @@ def ranker_of(config: CampaignConfig, parents: Path | None = None) -> Ranker:
     """What drafts of some parents are ranked with; of the database's by default."""
     [database] = config.generate.parents
     return Ranker(
-        database=str(database),
+        database=str(database.absolute()),
         scheme=config.wide.scheme,
-        phases=tuple(map(str, config.wide.phases)),
+        phases=tuple(str(path.absolute()) for path in config.wide.phases),
         parents=str(parents or ""),
         look=config.screen.threshold + NEARER,
         threshold=config.screen.threshold,
@@ -104,8 +105,9 @@ def recipe_of(config: CampaignConfig, inputs: Inputs, known: Path) -> Recipe:
     database = inputs.database
     assert database is not None
     keys = composition_keys(inputs.known.composition) if len(inputs.known) else database.keys[:0]
-    known.parent.mkdir(parents=True, exist_ok=True)
-    np.save(known, np.unique(np.concatenate([database.compositions, keys])))
+    data = BytesIO()
+    np.save(data, np.unique(np.concatenate([database.compositions, keys])))
+    write_bytes(known, data.getvalue())  # workers may read it
     without = excluded(config.wide.elements or None, config.screen.exclude or None)
     elements = config.wide.elements or database.elements
     wide = config.wide
@@ -137,15 +139,13 @@ def propose_all(
     places = Places(campaign.store.root, number)
     assert inputs.database is not None
     parents = inputs.database.crystals if number == 1 else found
-    places.folder.mkdir(parents=True, exist_ok=True)
     if number > 1:
-        pq.write_table(to_arrow(parents), places.parents)
+        write_parquet(places.parents, to_arrow(parents))
     recipe = recipe_of(config, inputs, places.folder / "known.npy")
     ranker = ranker_of(config, places.parents if number > 1 else None)
     shards = Shards.write(
         places.folder / "parents", rows_of_parents(to_arrow(parents), config.wide.shard)
     )
-    engine = ENGINES.get(config.wide.engine)(workers=config.wide.processes)
     step = Pass(
         name="propose",
         map=partial(drafts, recipe=recipe),
@@ -153,7 +153,7 @@ def propose_all(
         reduce=partial(ranked, ranker=ranker),
         buckets=config.wide.buckets,
     )
-    return run(step, shards, places.ranked, engine, listener)
+    return run(step, shards, places.ranked, config.run.engine(), listener)
 
 
 def shortlist(

@@ -18,6 +18,10 @@ SAMPLE = 16
 """Records that are tried, beside as many before, which load and compile what all need."""
 
 
+WORTH = 1000
+"""Records of which a forecast is worth its time."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What became of a sample.
@@ -120,7 +124,8 @@ class Foretold:
         Raises:
             DryRunError: where nothing is to be done.
         """
-        if not any(work.is_done(task) for task in work.tasks("map")):
+        worth = self.engine is None or work.shards.rows >= WORTH
+        if worth and not any(work.is_done(task) for task in work.tasks("map")):
             found = str(forecast(work, self.workers))
             listener.say(found)
             if self.engine is None:

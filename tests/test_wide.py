@@ -356,6 +356,7 @@ def test_a_campaign_without_a_system(alloys, tmp_path):
     assert again.hull_table() == campaign.hull_table()
 
 
+@pytest.mark.slow
 def test_a_campaign_is_the_same_whoever_evaluates(alloys, tmp_path):
     one = run_campaign(settings_of_alloys(alloys), tmp_path / "here")
     divided = settings_of_alloys(alloys, shard_evaluations=True)

@@ -38,6 +38,7 @@ COMMANDS = {
     "predict": "predict:predict",
     "search": "search:search",
     "properties": "properties:properties",
+    "funnel": "properties:funnel",
     "label": "label:label",
     "md": "md:md",
     "replay": "replay:replay",

@@ -1,16 +1,28 @@
-"""`gnomon properties`: what crystals are good for, one table a property."""
+"""`gnomon properties` and `gnomon funnel`: what crystals are good for, one table a property."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gnomon.cli.options import CommandError, Output, Section, named_values
-from gnomon.cli.shared import Evaluator, MaybeFolder, MaybeStructures, Strict, read_crystals
+from gnomon.cli.shared import (
+    Evaluator,
+    Folder,
+    MaybeFolder,
+    MaybeStructures,
+    Strict,
+    Structures,
+    read_crystals,
+)
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.properties.compute import CHUNK
 from gnomon.properties.compute import compute as compute_all
+from gnomon.properties.funnel import funnel as run_funnel
+from gnomon.properties.funnel import read_steps
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 from gnomon.run.listener import Listener
 
@@ -70,6 +82,39 @@ def properties(
         if status != "ok"
     ]
     return Output(rows, said=tuple(failed))
+
+
+def funnel(
+    crystals: Structures,
+    listener: Listener,
+    *,
+    steps: Path,
+    out: Folder,
+    strict: Strict = False,
+) -> Output:
+    """Let crystals through one property after the other, the cheap ones first, and say who is left.
+
+    The TOML file has a [[step]] for each property, with what goes on: at_least, at_most, best.
+    After a kill the same command goes on where it stopped.
+
+    Args:
+        steps: TOML file of the steps.
+        out: folder of the tables, left.parquet, funnel.json and funnel.html.
+
+    Example: gnomon funnel known.parquet --steps hard.toml --out hard
+    """
+    wanted = read_steps(steps)
+    stages = run_funnel(read_crystals(crystals, strict).crystals, wanted, out, listener)
+    rows = [
+        {
+            "step": stage.step,
+            "came": stage.came,
+            "went on": stage.went_on,
+            "most were lost as": next(iter(stage.losses), ""),
+        }
+        for stage in stages
+    ]
+    return Output([asdict(stage) for stage in stages], (rows,), (f"{out / 'funnel.html'}",))
 
 
 def _listed() -> Output:

@@ -30,6 +30,7 @@ PROPERTIES = Registry(
         "expansion": "gnomon.properties.heat.expansion:make",
         "hardness": "gnomon.properties.mechanics.hardness:make",
         "phonons": "gnomon.properties.heat.phonons:make",
+        "predicted": "gnomon.properties.learned:make",
     },
 )
 

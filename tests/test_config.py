@@ -59,7 +59,10 @@ def test_a_system_is_written_in_either_way(system: Any) -> None:
         ({"sytem": "Au-Cu"}, r"unknown setting sytem \(did you mean system\?\)"),
         ({"budget.minuts": 3}, r"unknown setting budget.minuts \(did you mean minutes\?\)"),
         ({"screen.treshold": 0.1}, r"unknown setting screen.treshold \(did you mean threshold\?\)"),
-        ({"learn.zzz": 1}, r"unknown setting learn.zzz \(known: min_labels, prior, prototypes\)"),
+        (
+            {"learn.zzz": 1},
+            r"unknown setting learn.zzz \(known: estimates, min_labels, prior, prototypes\)",
+        ),
         ({"relax.optimiser": "FIRE"}, "known: fmax, max_seconds, max_steps, relax_cell"),
         ({"system": "Au-Xx"}, "'Xx' is no element"),
         ({"system": "Au-Au"}, "names an element twice"),

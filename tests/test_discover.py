@@ -27,11 +27,14 @@ from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import table
 from gnomon.evaluate.ase import AseEvaluator
+from gnomon.evaluate.batched import BatchedEvaluator
+from gnomon.evaluate.corrections import Corrected
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.hull.phases import ON_HULL
 from gnomon.io import write
+from gnomon.potential.predict import load_potential
 from gnomon.report.build import build_report
 from gnomon.run.deadline import OutOfTimeError
 from gnomon.run.listener import SILENT
@@ -195,6 +198,34 @@ def test_a_campaign_is_run_in_one_call(tmp_path: Path, monkeypatch: pytest.Monke
     assert tables(campaign.store.root) == tables(tmp_path / "by the loop")
     with pytest.raises(StoreError, match="other settings"):
         run_campaign("Al-Ni")
+
+
+def test_the_potential_that_screens_ranks_what_is_left(tmp_path: Path) -> None:
+    """Its estimates are energies of its own scheme: none lies above what evaluation finds."""
+    config = settings(
+        generate__max_atoms=3,
+        learn__min_labels=10,
+        budget__first_round=12,
+        budget__per_round=5,
+        screen__threshold=1.0,
+    )
+    evaluator = Corrected(BatchedEvaluator(load_potential("gnomon-1"), RelaxConfig(max_steps=0)))
+    store = Store(tmp_path)
+    discover(config, store, evaluator, SILENT)
+    facts = store.finished(2, "screen")
+    assert facts is not None
+    assert facts["model"].startswith(evaluator.scheme)
+    assert not store.has(store.model_name(2))
+    screening = Campaign(store).level(0).placed
+    rows = [row for row in store.table("screening", 2).to_pylist() if row["kept"]]
+    best = sorted(rows, key=lambda row: row["predicted_e_above_hull"])[0]
+    assert best["selection"] is not None
+    assert all(row["predicted_e_above_hull"] <= 1.0 for row in rows)
+    chosen = [row for row in rows if row["selection"] is not None and row["id"] in screening.row_of]
+    assert chosen
+    for row in chosen:
+        found = screening.formation_energy_per_atom[screening.row_of[row["id"]]]
+        assert row["predicted_formation_energy_per_atom"] <= found + 1e-4
 
 
 def test_a_network_ranks_once_there_are_labels(

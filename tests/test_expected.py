@@ -7,11 +7,13 @@ import pytest
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate.corrections import mp2020_correction_per_atom
-from gnomon.evaluate.expected import PotentialModel
+from gnomon.evaluate.batched import BatchedEvaluator
+from gnomon.evaluate.corrections import Corrected, mp2020_correction_per_atom
+from gnomon.evaluate.expected import PotentialModel, estimated
 from gnomon.evaluate.references import fitted
 from gnomon.models import EnergyModel
 from gnomon.potential.predict import load_potential
+from tests.calculators import FastEvaluator
 
 ROUND_OFF = 1e-4
 """eV/atom; single precision in batches of another shape."""
@@ -52,6 +54,16 @@ def test_what_it_cannot_say_has_a_reason(potential):
     assert np.isnan(found.median[0])
     assert found.predicted.tolist() == [False, True]
     assert len(PotentialModel(potential).predict(SALT.take([]))) == 0
+
+
+def test_an_estimate_is_the_same_energy_without_elements(potential):
+    crystals = Crystals.concatenate([SALT, SALT.scale_volume(1.1)])
+    found = estimated(Corrected(BatchedEvaluator(potential)), crystals)
+    model = PotentialModel(potential)
+    zero = fitted(model.scheme, ["Na", "Cl"])
+    wanted = model.predict(crystals).median + sum(zero.values()) / 2
+    np.testing.assert_allclose(found, wanted, atol=ROUND_OFF)
+    assert estimated(FastEvaluator(), crystals) is None
 
 
 def test_a_potential_without_fitted_elements_is_refused(potential):

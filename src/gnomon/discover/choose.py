@@ -12,12 +12,17 @@ from jaxtyping import Float64, Shaped
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
+from gnomon.discover.level import Level
 from gnomon.discover.prior import bundled_models, log_odds
 from gnomon.discover.screen import Verdicts, screen, select
 from gnomon.discover.settings import CampaignConfig
 from gnomon.discover.wide.ranking import evidence
 from gnomon.discover.wide.shortlist import learned_weights, looked_up, scores_of
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.expected import estimated
 from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import formation_energies
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel, Predictions
 from gnomon.models.bundled import BUNDLED
@@ -33,9 +38,11 @@ class Ranking:
         merit: to rank by, lower first.
         model: what ranked them, for people to read.
         n_labels: converged compounds that it learned from, or could have.
-        predictions: of a network of the campaign's own; None without one.
-        e_above_hull: predicted; None without such a network.
+        predictions: of a network of the campaign's own, or of the potential that screens; None
+            without one.
+        e_above_hull: predicted; None without such predictions.
         by_formula: whether compositions take turns.
+        one_each: whether only the best of each composition is worth a try.
     """
 
     merit: Float64[np.ndarray, " n"]
@@ -44,10 +51,17 @@ class Ranking:
     predictions: Predictions | None = None
     e_above_hull: Float64[np.ndarray, " n"] | None = None
     by_formula: bool = True
+    one_each: bool = False
 
 
-def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inputs) -> str:
-    """Choose what to evaluate, and note for every other candidate why not."""
+def choose(
+    number: int,
+    config: CampaignConfig,
+    campaign: Campaign,
+    inputs: Inputs,
+    evaluator: Evaluator,
+) -> str:
+    """Choose what the evaluator is to screen, and note for every other candidate why not."""
     table = _open(number, campaign)
     crystals, ids = from_arrow(table), table["id"].to_pylist()
     if number == 0:
@@ -58,8 +72,10 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
         ending = "ended: there are no reference phases"
     else:
         left = config.budget.evaluations - _spent(campaign)
-        rank = _rank if inputs.database is None else _rank_all
-        ranking = rank(number, config, campaign, crystals, ids, left)
+        if inputs.database is None:
+            ranking = _rank(number, config, campaign, evaluator, crystals, ids, left)
+        else:
+            ranking = _rank_all(number, config, campaign, crystals, ids, left)
         found = ranking.predictions
         trained = found is not None
         verdicts = screen(
@@ -81,7 +97,7 @@ def choose(number: int, config: CampaignConfig, campaign: Campaign, inputs: Inpu
             pool,
             count=max(0, min(per_round, left)),
             random_share=config.screen.random_share,
-            one_each=trained,
+            one_each=ranking.one_each,
             rng=np.random.default_rng([config.seed, number]),
         )
         if not verdicts.kept.any():
@@ -137,35 +153,65 @@ def _rank(
     number: int,
     config: CampaignConfig,
     campaign: Campaign,
+    evaluator: Evaluator,
     crystals: Crystals,
     ids: list[str],
     left: int,
 ) -> Ranking:
-    """Train on all labels and predict; before there are enough, by what other crystals tell."""
+    """By the hull so far, with energies that are expected; before there are enough, by others'."""
     n_labels = int(campaign.level(0).placed.compound.sum())
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     if n_labels < config.learn.min_labels:
-        few = f"{n_labels} labels of the {config.learn.min_labels} that a network needs"
-        if config.learn.prior:
-            occurrence = Occurrence.load(config.learn.prototypes)
-            merit = -log_odds(crystals, occurrence, bundled_models())
-            names = ", ".join([config.learn.prototypes, *BUNDLED])
-            said = f"{names}, which learned from other data: {few}"
-            return Ranking(merit, said, n_labels, by_formula=False)
-        lineage = campaign.lineage.select(["id", "score"]).to_pylist()
-        score = {row["id"]: row["score"] or 0.0 for row in lineage}
-        merit = -np.array([score[key] for key in ids], dtype=np.float64)
-        return Ranking(merit, f"none: ranked by the generators, {few}", n_labels)
+        return _rank_first(config, campaign, crystals, ids, n_labels)
+    if config.learn.estimates:
+        energies = estimated(evaluator, crystals)
+        if energies is not None:
+            return _rank_estimated(campaign.level(0), crystals, energies, n_labels)
     model, network = _train(number, config, campaign)
     predictions = network.predict(crystals)
+    above = _above(campaign.hull, crystals, predictions)
+    return Ranking(_last(above), model, n_labels, predictions, above, one_each=True)
+
+
+def _rank_first(
+    config: CampaignConfig, campaign: Campaign, crystals: Crystals, ids: list[str], n_labels: int
+) -> Ranking:
+    """By what other crystals tell, or by the generators' own preference."""
+    few = f"{n_labels} labels of the {config.learn.min_labels} that are needed"
+    if config.learn.prior:
+        occurrence = Occurrence.load(config.learn.prototypes)
+        merit = -log_odds(crystals, occurrence, bundled_models())
+        names = ", ".join([config.learn.prototypes, *BUNDLED])
+        said = f"{names}, which learned from other data: {few}"
+        return Ranking(merit, said, n_labels, by_formula=False)
+    lineage = campaign.lineage.select(["id", "score"]).to_pylist()
+    score = {row["id"]: row["score"] or 0.0 for row in lineage}
+    merit = -np.array([score[key] for key in ids], dtype=np.float64)
+    return Ranking(merit, f"none: ranked by the generators, {few}", n_labels)
+
+
+def _rank_estimated(
+    screening: Level, crystals: Crystals, energies: Float64[np.ndarray, " n"], n_labels: int
+) -> Ranking:
+    """By the energies that the potential that screens has for candidates as proposed."""
+    composition = crystals.composition
+    references = screening.fitted or screening.placed.references
+    formation = formation_energies(composition, energies, references)
+    reasons = np.where(np.isfinite(formation), "", "not known to the potential").astype(object)
+    predictions = Predictions(formation[None], reasons)
+    above = _above(screening.hull, crystals, predictions)
+    said = f"{screening.scheme}, of candidates as proposed, at the best of five volumes"
+    return Ranking(_last(above), said, n_labels, predictions, above)
+
+
+def _above(hull: Hull, crystals: Crystals, predictions: Predictions) -> Float64[np.ndarray, " n"]:
+    """Above a hull by what is predicted, eV/atom; NaN where nothing is."""
     sure = predictions.predicted
     above = np.full(len(crystals), np.nan)
     if sure.any():
-        above[sure] = campaign.hull.e_above_hull(
-            crystals.composition[sure], predictions.median[sure]
-        )
-    return Ranking(_last(above), model, n_labels, predictions, above)
+        above[sure] = hull.e_above_hull(crystals.composition[sure], predictions.median[sure])
+    return above
 
 
 def _rank_all(
@@ -186,7 +232,7 @@ def _rank_all(
     told = f"odds of {', '.join(BUNDLED)} and {config.learn.prototypes}"
     if n_labels:
         told += f", weighed anew by {n_labels} evaluations"
-    return Ranking(-odds, told, n_labels, predictions, above)
+    return Ranking(-odds, told, n_labels, predictions, above, one_each=True)
 
 
 def _last(above: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

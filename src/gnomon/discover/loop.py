@@ -183,7 +183,7 @@ def _round(
     # a round that selected nothing ended the campaign: larger budgets may reopen it
     if store.finished(number, "screen") is None or not len(selected(number, campaign)):
         campaign = campaign.without(number, "screening")
-        listener.say(choose(number, config, campaign, inputs))
+        listener.say(choose(number, config, campaign, inputs, evaluators[0]))
         campaign = campaign.after("screening")
     if not len(selected(number, campaign)):
         return campaign, str((store.finished(number, "screen") or {})["ending"])

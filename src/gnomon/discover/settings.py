@@ -78,12 +78,18 @@ class GenerateConfig(BaseModel):
 
 
 class LearnConfig(BaseModel):
-    """When the loop trains networks on its own labels."""
+    """What ranks candidates: other crystals, the potential that screens, networks of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_labels: int = Field(
-        default=50, ge=10, description="converged compounds before a network is trained"
+        default=50, ge=10, description="converged compounds before the campaign's hull ranks"
+    )
+    estimates: bool = Field(
+        default=True,
+        description="from then on, rank by the energies that the potential that screens has for "
+        "candidates as proposed, where it is quick to ask; otherwise networks are trained on the "
+        "campaign's labels",
     )
     prior: bool = Field(
         default=True,

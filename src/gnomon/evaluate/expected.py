@@ -12,9 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
+from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
-from gnomon.evaluate.corrections import SCHEME_SUFFIX, mp2020_correction_per_atom
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.batched import BatchedEvaluator
+from gnomon.evaluate.corrections import SCHEME_SUFFIX, Corrected, mp2020_correction_per_atom
 from gnomon.evaluate.references import references
 from gnomon.io import as_crystals
 from gnomon.models import Predictions
@@ -61,8 +65,35 @@ class PotentialModel:
         energies = np.full((1, len(crystals)), np.nan)
         if len(rows):
             part = crystals.take(rows)
-            found = [self.potential.energies(part.scale_volume(factor)) for factor in self.volumes]
             elements = part.fractions @ np.where(known, self._of_element, 0.0)
-            lowest = np.min(found, axis=0) / part.n_atoms
+            lowest = _lowest(self.potential, part, self.volumes)
             energies[0, rows] = lowest + mp2020_correction_per_atom(part) - elements
         return Predictions(energies, reasons)
+
+
+def estimated(evaluator: Evaluator, crystals: Crystals) -> Float64[np.ndarray, " n"] | None:
+    """Energies that an evaluator would begin at, at the best volumes, eV/atom of its scheme.
+
+    NaN where it knows no such element; None unless it is a potential that is quick to ask.
+
+    Args:
+        evaluator: of a campaign.
+        crystals: n candidates, as proposed.
+    """
+    if isinstance(evaluator, Corrected):
+        found = estimated(evaluator.evaluator, crystals)
+        return None if found is None else found + mp2020_correction_per_atom(crystals)
+    if not isinstance(evaluator, BatchedEvaluator):
+        return None
+    energies = np.full(len(crystals), np.nan)
+    known = evaluator.potential.knows(crystals)
+    energies[known] = _lowest(evaluator.potential, crystals[known], VOLUMES)
+    return energies
+
+
+def _lowest(
+    potential: LoadedPotential, crystals: Crystals, volumes: tuple[float, ...]
+) -> Float64[np.ndarray, " n"]:
+    """The lowest energy over factors on the volume, eV/atom."""
+    found = [potential.energies(crystals.scale_volume(factor)) for factor in volumes]
+    return np.asarray(np.min(found, axis=0) / crystals.n_atoms, np.float64)

@@ -20,6 +20,7 @@ compositions of 60 to 74, prototypes of hashes below 60; the networks have seen 
 
 import argparse
 import json
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ from gnomon.discover.wide.filters import Filter
 from gnomon.discover.wide.learning import learned
 from gnomon.discover.wide.ranking import RANKED, WEIGHTS, Ranker, evidence, ranked
 from gnomon.elements import DEFAULT_EXCLUDED
-from gnomon.generate.prototypes.occurrence import Known, Occurrence
+from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.hull.phases import ON_HULL
 from gnomon.io import from_arrow
 from gnomon.learn.split import formula_hash
@@ -76,14 +78,11 @@ def prepare(data: Path, work: Path, below: int) -> tuple[Recipe, Ranker]:
         pq.write_table(others.filter(pa.array(hashes < below)), phases)
     database = Database.read(crystals, MATERIALS_PROJECT, (phases,))
     np.save(work / "known.npy", database.compositions)
-    name = "prototypes-1"
+    name = KNOWN_PROTOTYPES
     if below < 75:
         name, whole = str(work / "prototypes.gnomon"), Occurrence.load()
         hashes = np.array([formula_hash(f) for f in whole.known.reduced_formulas])
-        known = Known(
-            whole.known.labels, whole.known.of[hashes < below], whole.known.species[hashes < below]
-        )
-        Occurrence(known, whole.likeness, whole.frequency, whole.card).save(Path(name))
+        replace(whole, known=whole.known.take(hashes < below)).save(Path(name))
     elements = tuple(e for e in database.elements if e not in DEFAULT_EXCLUDED)
     recipe = Recipe(
         generators=("substitution",),

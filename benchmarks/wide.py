@@ -27,6 +27,7 @@ from gnomon.discover.wide.drafts import Recipe, drafts, rows_of_parents
 from gnomon.discover.wide.filters import Filter
 from gnomon.discover.wide.ranking import Ranker, ranked
 from gnomon.elements import DEFAULT_EXCLUDED
+from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.run.listener import Listener
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.work import counts_of
@@ -56,7 +57,7 @@ def prepared(data: Path, work: Path) -> tuple[pa.Table, Recipe, Ranker]:
         52,
         SanityConfig(),
         str(work / "known.npy"),
-        "prototypes-1",
+        KNOWN_PROTOTYPES,
     )
     ranker = Ranker(str(work / "parents.parquet"), MATERIALS_PROJECT, (str(phases),), random=20)
     return rows, recipe, ranker

@@ -314,6 +314,7 @@ def test_a_level_that_knows_an_element_not_decides_nothing(tmp_path: Path) -> No
 def test_an_element_alone_is_decided_too() -> None:
     crystals, energies, deciding = landscape([], 0.1)
     campaign = Campaign("nowhere")
+    campaign.__dict__["provenance"] = {"system": "Au-Cu"}
     below = Level(0, "fast", rows_at(crystals, energies, "fast", crystals.ids), NO_LINEAGE)
     for held, number in (([], 0), ([0, 1], 0), ([0, 1, 2], 1)):
         rows = rows_at(crystals[held], deciding[held], "better", crystals.ids[held])

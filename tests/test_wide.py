@@ -25,7 +25,7 @@ from gnomon.discover.wide.filters import Filter, parse_within
 from gnomon.discover.wide.learning import learned
 from gnomon.discover.wide.ranking import NOT_BEST, RANKED, Ranker, ranked
 from gnomon.elements import SYMBOLS
-from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
 from gnomon.generate.registry import generator
 from gnomon.hull.phases import ON_HULL, Phases
 from gnomon.io import to_arrow
@@ -74,7 +74,7 @@ def recipe(database: Path) -> Recipe:
     known = database.with_name("known.npy")
     np.save(known, Database.read(database, MATERIALS_PROJECT).compositions)
     everything = Filter(ELEMENTS, 2, 4)
-    return Recipe(("substitution",), everything, 16, SanityConfig(), str(known), "prototypes-1")
+    return Recipe(("substitution",), everything, 16, SanityConfig(), str(known), BUNDLED)
 
 
 def shard(crystals: Crystals) -> pa.Table:

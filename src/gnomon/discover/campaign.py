@@ -244,7 +244,8 @@ class Campaign:
         first = self.levels[0].placed
         for level in self.levels[:0:-1]:
             begun = level.placed.compound.any() or not first.compound.any()
-            if begun and first.references and not first.references.keys() - level.placed.references:
+            open_ = first.references.keys() - level.placed.references
+            if begun and first.references and (not open_ or self.name == ALL):
                 return level
         return self.levels[0]
 
@@ -261,7 +262,11 @@ class Campaign:
         """How far each deciding level has decided what the level below it holds."""
         given = {**settings_of(self.provenance)["decide"]}
         config = MarginConfig(**{k: v for k, v in given.items() if k in MarginConfig.model_fields})
-        return tuple(closure(a, b, self.elements, config) for a, b in pairwise(self.levels))
+        one_system = self.name != ALL
+        return tuple(
+            closure(a, b, self.elements, config, all_needed=one_system)
+            for a, b in pairwise(self.levels)
+        )
 
     @property
     def elements(self) -> tuple[str, ...]:

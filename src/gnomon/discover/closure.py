@@ -109,7 +109,14 @@ class Closure:
         return text
 
 
-def closure(below: Level, level: Level, elements: Collection[str], config: MarginConfig) -> Closure:
+def closure(
+    below: Level,
+    level: Level,
+    elements: Collection[str],
+    config: MarginConfig,
+    *,
+    all_needed: bool = True,
+) -> Closure:
     """What a level has decided of the level below, and what it has yet to decide.
 
     First come the elements, each in its measured ground state; then the phases that are stable by
@@ -121,6 +128,8 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
         level: that decides.
         elements: of the system, each of which needs a reference.
         config: of the margin.
+        all_needed: whether an element without a structure leaves the whole hull open; else only
+            the phases that hold it count as failed.
     """
     tried = set(level.evaluations["id"].to_pylist())
     row_of = level.placed.row_of
@@ -138,15 +147,14 @@ def closure(below: Level, level: Level, elements: Collection[str], config: Margi
         firsts = {symbol: _first_structure(symbol, groups, below) for symbol in open_}
         left = [Undecided(one, "element") for one in firsts.values() if one is not None]
         missing = tuple(symbol for symbol, one in firsts.items() if one is None)
-        return Closure(
-            level.number,
-            level.scheme,
-            config.first_margin,
-            0,
-            () if missing else tuple(left),
-            failed,
-            missing,
-        )
+        if missing and all_needed:
+            left = []
+        if left or all_needed:
+            margin, named = config.first_margin, missing if all_needed else ()
+            return Closure(level.number, level.scheme, margin, 0, tuple(left), failed, named)
+        without = [rows for rows in groups if not {*missing}.isdisjoint(rows[0].elements)]
+        failed += tuple(rows[0] for rows in without)
+        groups = [rows for rows in groups if {*missing}.isdisjoint(rows[0].elements)]
     seen = _places(below.placed, _rows(pairs, below))
     differences = level.placed.formation_energy_per_atom[_rows(pairs, level)]
     differences = differences - below.placed.formation_energy_per_atom[_rows(pairs, below)]

@@ -193,7 +193,8 @@ def _round(
         campaign = compete(number, config, campaign, inputs, evaluators[0], listener, deadline)[0]
         campaign.level(0).placed.check_references(config.elements)
         listener.say(summarise(number, campaign))
-    if store.finished(number, "decide") is None:
+    asks = evaluators[1:] or inputs.database is not None
+    if asks and store.finished(number, "decide") is None:
         campaign = settle(number, config, campaign, inputs, evaluators, listener, deadline)
         store.finish(number, "decide", {"levels": [str(one) for one in campaign.closures]})
     return campaign, ""

@@ -1,0 +1,92 @@
+"""Does a campaign over known crystals get better from round to round?
+
+    python benchmarks/rounds.py --data DATA --work FOLDER [--rounds 3] [--per-round 24]
+
+Parents, known compositions and hull: crystals of formula hashes below 75 as
+``benchmarks/prospective.py`` prepares them, candidates of twenty common elements.  The campaign is
+`gnomon discover --all` with gnomon-2 and no further level; it goes on where it was stopped.  Of
+each round, by rank and at random: how many evaluated candidates ended in a new stable phase (on the
+hull of the whole campaign), with Wilson's interval; the median error of the network's energies
+above the hull, which it gives against the database's and the evaluator against its own; and how
+many compositions are in the key, those of hashes 75 to 84 on the hull of the file.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from gnomon.discover import Campaign
+from gnomon.discover.rates import wilson
+from prospective import prepare, stable_key
+from record import RESULTS, save
+
+RESULT = RESULTS / "rounds.json"
+ELEMENTS = (
+    *("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Al", "Ga", "In", "Ti", "Zr", "Mn", "Fe"),
+    *("Zn", "O", "S", "F", "Cl"),
+)
+
+
+def run(work: Path, rounds: int, per_round: int) -> Campaign:
+    """The campaign, begun or gone on with."""
+    command = [sys.executable, "-m", "gnomon", "discover", "--all", "--out", str(work / "rounds")]
+    command += ["--parents", str(work / "test" / "parents.parquet"), "--decide", "none"]
+    command += ["--phases", str(work / "test" / "phases.parquet"), "--max-atoms", "14"]
+    command += [word for symbol in ELEMENTS for word in ("--elements", symbol)]
+    command += ["--max-elements", "4", "--per-round", str(per_round), "--rounds", str(rounds)]
+    command += ["--evaluations", str(rounds * per_round), "--minutes", "600"]
+    subprocess.run([*command, "--runner-workers", "1"], check=True)
+    return Campaign(work / "rounds")
+
+
+def of_round(campaign: Campaign, number: int, how: str, key: set[str]) -> dict[str, Any]:
+    """What one round brought by rank or at random."""
+    rows = campaign.screening
+    rows = rows.filter(pc.and_(pc.equal(rows["round"], number), pc.equal(rows["selection"], how)))
+    found = campaign.crystals.take(pc.index_in(rows["id"], campaign.crystals["id"]))
+    ids = rows["id"].to_pylist()
+    placed = campaign.level(0).placed
+    above = {k: placed.e_above_hull[i] for k, i in placed.row_of.items()}
+    errors = [
+        abs(predicted - above[key_])
+        for key_, predicted in zip(ids, rows["predicted_e_above_hull"].to_pylist(), strict=True)
+        if key_ in above and predicted is not None
+    ]
+    stable = wilson(sum(one in campaign.hits for one in ids), len(ids))
+    return {
+        "round": number,
+        "selection": how,
+        "evaluated": len(ids),
+        "stable": stable.k,
+        "interval": [stable.low, stable.high],
+        "median_error": float(np.median(errors)) if errors else None,
+        "in_key": sum(f in key for f in found["reduced_formula"].to_pylist()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--per-round", type=int, default=24)
+    given = parser.parse_args()
+    prepare(given.data, given.work / "test", 75)
+    campaign = run(given.work, given.rounds, given.per_round)
+    key, _ = stable_key(given.data, given.work / "test", 75, 85)
+    rounds = [
+        of_round(campaign, number, how, key)
+        for number in range(1, given.rounds + 1)
+        for how in ("ranked", "random")
+    ]
+    references = int(pc.sum(pc.equal(campaign.evaluations["round"], 0)).as_py())
+    save({"rounds": rounds, "evaluated_to_compete": references, "elements": ELEMENTS}, RESULT)
+
+
+if __name__ == "__main__":
+    main()

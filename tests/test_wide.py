@@ -13,12 +13,12 @@ import pytest
 from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.discover.closure import MarginConfig
+from gnomon.discover.closure import MarginConfig, closure
 from gnomon.discover.inputs import read_inputs
 from gnomon.discover.level import Level
 from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
-from gnomon.discover.wide.competing import asked
+from gnomon.discover.wide.competing import asked, on_whole_hull
 from gnomon.discover.wide.database import MATERIALS_PROJECT, Database, composition_keys
 from gnomon.discover.wide.drafts import DRAFTS, Recipe, built, drafts, rows_of_parents
 from gnomon.discover.wide.filters import Filter, parse_within
@@ -27,7 +27,7 @@ from gnomon.discover.wide.ranking import NOT_BEST, RANKED, Ranker, ranked
 from gnomon.elements import SYMBOLS
 from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
 from gnomon.generate.registry import generator
-from gnomon.hull.phases import ON_HULL, Phases
+from gnomon.hull.phases import ON_HULL, Phases, compositions
 from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT
 from gnomon.run.passes import ENGINES, Pass, Shards, run
@@ -381,3 +381,40 @@ def test_without_a_system_the_parents_have_energies(tmp_path):
     pq.write_table(to_arrow(parents()), tmp_path / "bare.parquet")
     with pytest.raises(ValueError, match="no column formation_energy_per_atom"):
         Database.read(tmp_path / "bare.parquet", MATERIALS_PROJECT)
+
+
+def test_an_element_that_no_level_relaxes_costs_its_own_phases_alone():
+    database, _ = binaries(np.random.default_rng(3))
+    rounds = np.zeros(len(database), np.int64)
+    below = level_of(database.crystals, database.formation_energy_per_atom, rounds)
+    rows = below.evaluations.take([0, 1, 2])
+    statuses = pa.array(["converged", "exploded", "converged"])
+    rows = rows.set_column(rows.column_names.index("status"), "status", statuses)
+    level = Level(1, "better", rows, below.lineage, below)
+    elements = ("Cl", "Mg", "Na")
+    whole = closure(below, level, elements, MarginConfig())
+    assert whole.missing == ("Mg",)
+    assert not whole.left
+    rest = closure(below, level, elements, MarginConfig(), all_needed=False)
+    assert rest.left
+    assert all("Mg" not in one.phase.elements for one in rest.left)
+    assert any("Mg" in phase.elements for phase in rest.failed)
+    assert not rest.missing
+
+
+def test_phases_without_a_crystal_count_where_they_are_expected():
+    """Shifted as the others are at the level, they lower the hull."""
+    database, _ = binaries(np.random.default_rng(4))
+    alloy = compositions(["Na7Mg"])
+    others = Phases(np.array(["Na7Mg"], object), alloy, np.array([-3.0]), "database")
+    sites = [[i, j, k] for i in (0, 0.5) for j in (0, 0.5) for k in (0, 0.5)]
+    candidate = Crystals.single(6 * np.eye(3), [11] * 7 + [12], sites)
+    level = level_of(
+        Crystals.concatenate([candidate, database.crystals]),
+        np.concatenate([[-2.9], database.formation_energy_per_atom]),
+        np.array([1, *[0] * len(database)]),
+    )
+    key = str(candidate.ids[0])
+    own, with_others = on_whole_hull(level, replace(database, others=others), MarginConfig())
+    assert own[key] < 0 < with_others[key]
+    assert with_others[key] == pytest.approx(0.1, abs=1e-6)

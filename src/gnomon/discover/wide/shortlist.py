@@ -53,6 +53,9 @@ NEARER = 0.05
 """eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
 
 
+OF_ROUND = pa.schema([*RANKED, pa.field("of", pa.int64())])
+"""Columns of what was ranked, and in which round."""
+
 SPREAD = 0.5
 """Of a weight around that of before the campaign: what some hundred evaluations may teach."""
 
@@ -160,28 +163,33 @@ def shortlist(
     number: int, config: CampaignConfig, campaign: Campaign
 ) -> Iterator[tuple[Candidates, bool]]:
     """The best compositions that the folder does not hold yet, and the draws (true) beside them."""
-    have = set(campaign.crystals["reduced_formula"].to_pylist())
+    have = pc.unique(campaign.crystals["reduced_formula"])
     weights = learned_weights(config, campaign)
     most = config.wide.shortlist * config.budget.per_round
     random = round(most * config.screen.random_share)
-    tables = []
-    for round_ in range(1, number + 1):
-        rows = Shards.open(Places(campaign.store.root, round_).ranked).table()
-        tables.append(rows.append_column("of", pa.array([round_] * len(rows), pa.int64())))
-    every = pa.concat_tables(tables)
-    every = every.filter(
-        pc.invert(pc.is_in(every["reduced_formula"], pa.array(sorted(have), pa.string())))
-    )
-    drawn = every.filter(pc.is_valid(every["lot"])).sort_by("lot").slice(0, random)
-    best = every.filter(pc.is_null(every["lot"])).combine_chunks()
-    odds = evidence(best) @ weights
-    best = best.take(np.lexsort((best["kind"].to_numpy(), -odds))[:most])
+    drawn, best = OF_ROUND.empty_table(), OF_ROUND.empty_table()
+    for rows in _parts(number, campaign):
+        new = rows.filter(pc.invert(pc.is_in(rows["reduced_formula"], have)))
+        lots = pa.concat_tables([drawn, new.filter(pc.is_valid(new["lot"]))])
+        drawn = lots.sort_by("lot").slice(0, random).combine_chunks()
+        every = pa.concat_tables([best, new.filter(pc.is_null(new["lot"]))]).combine_chunks()
+        odds, kinds = evidence(every) @ weights, every["kind"].to_numpy()
+        best = every.take(np.lexsort((kinds, -odds))[:most]).combine_chunks()
     for rows, is_draw in ((drawn, True), (best, False)):
         for round_ in rows["of"].unique().to_pylist():
             own = rows.filter(pc.equal(rows["of"], round_)).combine_chunks()
             places = Places(campaign.store.root, round_)
             ranker = ranker_of(config, places.parents if round_ > 1 else None)
             yield from ((one, is_draw) for one in _candidates(own, ranker.crystals))
+
+
+def _parts(number: int, campaign: Campaign) -> Iterator[pa.Table]:
+    """What the passes of all rounds so far ranked, a part at a time."""
+    for round_ in range(1, number + 1):
+        for rows in Shards.open(Places(campaign.store.root, round_).ranked).tables():
+            own = pa.array([round_] * len(rows), pa.int64())
+            plain = rows.replace_schema_metadata(None)
+            yield plain.append_column(OF_ROUND.field("of"), own).cast(OF_ROUND)
 
 
 def _candidates(rows: pa.Table, parents: Crystals) -> Iterator[Candidates]:

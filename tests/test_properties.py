@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
@@ -258,10 +259,41 @@ def test_a_stop_costs_the_part_in_work(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("plugged")
+def test_further_crystals_are_added_and_rows_that_are_there_are_kept(tmp_path, monkeypatch):
+    compute(METALS[1:], ["atoms"], PropertySettings(), tmp_path)
+    compute(METALS, ["atoms"], PropertySettings(), tmp_path, chunk=1)
+    assert Atoms.calls == 2
+    ids = read_table(tmp_path / "atoms.parquet")["id"].to_pylist()
+    assert ids == [*METALS[1:].ids, METALS.ids[0]]
+    more = as_crystals([ase.build.bulk(s) for s in ("Ag", "Au", "Pd")])
+    monkeypatch.setattr(Atoms, "stop_at", 4)
+    with pytest.raises(KeyboardInterrupt):
+        compute(more, ["atoms"], PropertySettings(), tmp_path, chunk=1)
+    [one] = compute(more, ["atoms"], PropertySettings(), tmp_path, chunk=2)
+    assert one.statuses == {OK: 3}
+    assert len(read_table(tmp_path / "atoms.parquet")) == 6
+
+
+def test_rows_of_what_is_needed_go_with_their_crystals(tmp_path):
+    settings = PropertySettings(EMT, RelaxConfig())
+    compute(METALS[:1], ["elastic"], settings, tmp_path)
+    compute(METALS[::-1][:2], ["elastic"], settings, tmp_path)
+    compute(METALS, ["debye"], settings, tmp_path, chunk=2)
+    elastic, debye = (
+        read_table(tmp_path / f"{n}.parquet").to_pylist() for n in ("elastic", "debye")
+    )
+    density = {row["id"]: row["density"] for row in elastic}
+    stiffness = {row["id"]: row["shear_modulus"] for row in elastic}
+    for row in debye:  # v_t = sqrt(G/rho) is most of the mean velocity
+        slow = 1000 * np.sqrt(stiffness[row["id"]] / density[row["id"]])
+        assert row["sound_velocity"] == pytest.approx(1.12 * slow, rel=0.03)
+
+
 def test_a_folder_of_another_request_is_refused(tmp_path):
-    compute(METALS, ["atoms"], PropertySettings(), tmp_path)
-    with pytest.raises(ClaimError, match="was made with crystals 3, not 2"):
-        compute(METALS[:2], ["atoms"], PropertySettings(), tmp_path)
+    compute(METALS[:1], ["elastic"], PropertySettings(EMT, RelaxConfig()), tmp_path)
+    other = PropertySettings(EMT, RelaxConfig(), {"elastic": {"strain": 0.01}})
+    with pytest.raises(ClaimError, match="was made with options"):
+        compute(METALS[:1], ["elastic"], other, tmp_path)
 
 
 @pytest.mark.usefixtures("plugged")
@@ -406,3 +438,27 @@ def test_a_model_predicts_as_a_property():
     assert table.schema.field("value").metadata[b"unit"] == b"eV/atom"
     assert table["value"][0].as_py() < table["value"][1].as_py() + 0.5  # an oxide, a metal
     assert table["uncertainty"].null_count == 0
+
+
+def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_path, capsys):
+    folder = tmp_path / "au-cu"
+    words = ["discover", "Au-Cu", "--evaluator", EMT.name, "--evaluations", "12", "--rounds", "1"]
+    assert main([*words, "--max-atoms", "4", "--decide", "none", "--out", str(folder)]) == 0
+    words = ["properties", str(folder), "--compute", "elastic", "--compute", "hardness"]
+    assert main([*words, "--evaluator", EMT.name]) == 0
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report" / "index.html").read_text("utf-8")
+    assert "What they are good for" in page
+    assert "metals only: the models hold" in page
+    stable = csv.read_csv(folder / "report" / "stable.csv").to_pylist()
+    [first, *_] = stable
+    assert 130 < first["elastic (GPa)"] < 200
+    assert first["elastic status"] == OK
+    assert first["hardness status"].startswith("metals only")
+    capsys.readouterr()
+    empty = tmp_path / "empty"
+    assert (
+        main(["properties", str(tmp_path / "none"), "--compute", "elastic", "--out", str(empty)])
+        == 1
+    )
+    assert "none" in capsys.readouterr().err

@@ -18,13 +18,18 @@ from gnomon.cli.shared import (
     Structures,
     read_crystals,
 )
+from gnomon.crystals import Crystals
+from gnomon.discover.campaign import Campaign
 from gnomon.dynamics.settings import RelaxConfig
+from gnomon.io.tables import FOLDER as TABLES
 from gnomon.properties.compute import CHUNK
 from gnomon.properties.compute import compute as compute_all
 from gnomon.properties.funnel import funnel as run_funnel
 from gnomon.properties.funnel import read_steps
 from gnomon.properties.registry import PROPERTIES, PropertySettings
-from gnomon.run.listener import Listener
+from gnomon.run.folder import ROOTS
+from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import Store
 
 RELAX = Section(only=("max_steps", "max_seconds"))
 
@@ -42,14 +47,15 @@ def properties(
     list_: Annotated[bool, typer.Option("--list", help="Say which properties there are.")] = False,
     strict: Strict = False,
 ) -> Output:
-    """Compute properties of crystals; what has no answer is a row that says why.
+    """Compute properties of crystals, or of the finds of a campaign.
 
-    Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status.  What
-    a property needs is computed first.  After a kill the same command goes on where it stopped.
+    Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status: what
+    has no answer is a row that says why.  What a property needs is computed first.  After a kill
+    the same command goes on where it stopped; rows that are there are kept.
 
     Args:
         compute: name of a property; repeatable.
-        out: folder of the tables.
+        out: folder of the tables [tables/ of the campaign, whose report shows them].
         option: of a property, as in elastic.strain=0.01; repeatable.
         chunk: crystals in a part, which is what a kill may cost.
 
@@ -57,12 +63,15 @@ def properties(
     """
     if list_:
         return _listed()
+    campaign = _campaign(crystals or [])
+    if campaign is not None:
+        out = out or campaign.store.root / TABLES
     if not crystals or not compute or out is None:
         raise CommandError("give crystals, --compute NAME and --out FOLDER, or --list")
     settings = PropertySettings(evaluator, relax, _by_property(option or []), listener)
     for name in compute:
         PROPERTIES.check(name)
-    given = read_crystals(crystals, strict).crystals
+    given = read_crystals(crystals, strict).crystals if campaign is None else finds_of(campaign)
     found = compute_all(given, compute, settings, out, chunk=chunk)
     rows = [
         {
@@ -82,6 +91,27 @@ def properties(
         if status != "ok"
     ]
     return Output(rows, said=tuple(failed))
+
+
+def _campaign(paths: list[str]) -> Campaign | None:
+    """The campaign whose folder is given."""
+    if len(paths) != 1 or not (Path(paths[0]) / ROOTS[0]).is_file():
+        return None
+    store = Store(paths[0])
+    store.sound(SILENT)
+    return Campaign(store)
+
+
+def finds_of(campaign: Campaign) -> Crystals:
+    """The new stable phases of a campaign, as relaxed at the level that answers.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if not campaign.finds:
+        raise ValueError(f"{campaign.store.root} has no new stable phase")
+    placed = campaign.placed
+    return placed.found.relaxed.take([placed.row_of[find.id] for find in campaign.finds])
 
 
 def funnel(

@@ -1,12 +1,12 @@
 """Properties of many crystals: part by part, each kept once it is whole, then one table each.
 
 A folder holds ``NAME.parquet`` for each property that is done and ``work/NAME/part-*.parquet`` for
-what is in work; the same request goes on where it was stopped.
+what is in work.  The same request goes on where it was stopped; further crystals are added to the
+rows that are there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -62,11 +62,11 @@ def compute(
         crystals: those given twice are computed once.
         names: of properties.
         settings: of all of them.
-        out: the folder; a finished table of the same request is kept.
+        out: the folder; rows of the same request that are there are kept.
         chunk: crystals in a part.
 
     Raises:
-        ClaimError: if the folder holds properties of another request.
+        ClaimError: if the folder holds these properties by another evaluator or with other options.
         ValueError: if there is no such property, or an option of it is wrong.
     """
     properties = in_order(names, settings)
@@ -88,36 +88,46 @@ def _whole(
     out: Path,
     chunk: int,
 ) -> pa.Table:
-    """The table of a property, which is made where it is not there."""
+    """The rows of a property of these crystals; those that are not there are made."""
     request = {
         "property": name,
         "evaluator": settings.evaluator.model_dump(mode="json"),
         "relax": settings.relax.model_dump(mode="json"),
         "options": dict(settings.options.get(name, {})),
-        "crystals": len(given),
-        "crystals_sha256": hashlib.sha256("".join(given.ids.tolist()).encode()).hexdigest(),
-        "chunk": chunk,
     }
     path, work = out / f"{name}.parquet", out / "work" / name
+    parts = [one.schema.empty_table()]
     if path.exists():
         table = read_table(path)
         facts = json.loads((table.schema.metadata or {}).get(b"gnomon", b"{}"))
         same(path, facts.get("request", {}), request)
-        return table
-    claim(work, request)
-    parts, starts = [], range(0, len(given), chunk)
-    for i, start in enumerate(starts):
-        part = work / f"part-{i:05d}.parquet"
-        if not part.exists():
-            known = {other: table.slice(start, chunk) for other, table in needed.items()}
-            write_table(part, one.compute(given[start : start + chunk], known), schema=one.schema)
-        settings.listener.tick(name, i + 1, len(starts))
-        parts.append(read_table(part).replace_schema_metadata(None))
-    table = pa.concat_tables([one.schema.empty_table(), *parts])
-    check_table(table)
-    write_table(path, table, facts={"request": request, **stamp()})
-    remove(work)
-    return table
+        parts.append(table)
+    begun = sorted(work.glob("part-*.parquet"))
+    there = pa.concat_tables([*parts, *map(read_table, begun)])["id"].unique()
+    missing = given[~pc.is_in(pa.array(given.ids.astype(str)), there).to_numpy(False)]
+    if len(missing) or begun or not path.exists():
+        claim(work, request)
+        for start in range(0, len(missing), chunk):
+            settings.listener.tick(name, len(given) - len(missing) + start, len(given))
+            some = missing[start : start + chunk]
+            known = {other: rows_of(table, some) for other, table in needed.items()}
+            part = work / f"part-{len(begun):05d}.parquet"
+            write_table(part, one.compute(some, known), schema=one.schema)
+            begun.append(part)
+        settings.listener.tick(name, len(given), len(given))
+        for part in map(read_table, begun):
+            new = pc.invert(pc.is_in(part["id"], pa.concat_tables(parts)["id"]))
+            parts.append(part.filter(new))
+        table = pa.concat_tables(part.replace_schema_metadata(None) for part in parts)
+        check_table(table)
+        write_table(path, table, facts={"request": request, **stamp()})
+        remove(work)
+    return rows_of(read_table(path), given)
+
+
+def rows_of(table: pa.Table, crystals: Crystals) -> pa.Table:
+    """The rows of these crystals, in their order."""
+    return table.take(pc.index_in(pa.array(crystals.ids.astype(str)), table["id"].combine_chunks()))
 
 
 def _summarised(name: str, table: pa.Table, out: Path) -> Computed:

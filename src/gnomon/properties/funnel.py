@@ -24,7 +24,7 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import to_arrow
 from gnomon.io.tables import OK, read_table, write_table
-from gnomon.properties.compute import compute
+from gnomon.properties.compute import compute, rows_of
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.writing import write_json
@@ -143,7 +143,7 @@ def funnel(
         settings = PropertySettings(step.evaluator, step.relax, step.options, listener)
         where = out / f"step-{number}"
         compute(left, [step.property], settings, where)
-        table = read_table(where / f"{step.property}.parquet")
+        table = rows_of(read_table(where / f"{step.property}.parquet"), left)
         kept, losses = cut(table, step)
         level = table["level"][0].as_py() if len(table) else ""
         stages.append(Stage(str(step), level, len(left), len(kept), losses))

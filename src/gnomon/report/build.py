@@ -20,10 +20,12 @@ from gnomon.report.rows import (
     ElementRow,
     Failure,
     Prediction,
+    PropertyOf,
     RoundRow,
     element_rows,
     failures,
     funnel_rows,
+    properties_of,
     round_rows,
     screening_counts,
     waiting,
@@ -48,6 +50,7 @@ class Report:
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
         about: of finds and near compounds, by id: structure type, probability, flags.
+        properties: of finds, by id, as the tables of the campaign have them.
         funnel: what became of all that was proposed, where few are kept in the folder.
         error: measured, of the level that the energies are of; None where it was not measured.
         comparison: what the hit rates say about the ranking.
@@ -71,6 +74,7 @@ class Report:
     hits: tuple[HitRate, ...]
     comparison: str
     waiting: tuple[Prediction, ...]
+    properties: Mapping[str, Sequence[PropertyOf]]
     funnel: tuple[tuple[str, int], ...]
     screening: tuple[tuple[str, int], ...]
     failures: tuple[Failure, ...]
@@ -120,6 +124,7 @@ def build_report(campaign: Campaign) -> Report:
         hits=tuple(hits),
         comparison=comparison(hits),
         waiting=tuple(waiting(campaign)),
+        properties=properties_of(campaign, campaign.finds),
         funnel=funnel,
         screening=tuple(screening_counts(campaign)),
         failures=tuple(failures(campaign)),

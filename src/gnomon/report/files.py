@@ -14,6 +14,7 @@ from gnomon.discover.lineage import rows_with
 from gnomon.report.build import Report
 from gnomon.report.cifs import write_cifs
 from gnomon.report.page import render_html
+from gnomon.report.rows import PropertyOf
 from gnomon.run.files import remove, renamed, temporary_name
 
 MARKER = ".gnomon-report"
@@ -82,11 +83,22 @@ def stable_table(report: Report) -> pa.Table:
         ],
         "round": [find.round for find in report.finds],
     }
+    named = dict.fromkeys(one.name for find in report.finds for one in report.properties[find.id])
+    for name in named:
+        of = [_value(report, find.id, name) for find in report.finds]
+        unit = next(one.unit for one in of if one is not None)
+        label = name if unit == "1" else f"{name} ({unit})"
+        told[label] = [None if one is None else one.value for one in of]
+        told[f"{name} status"] = ["" if one is None else one.status for one in of]
     columns = {
         name: [getattr(find, name) for find in report.finds]
         for name in f"{names} {energies}".split()
     }
     return pa.table(columns | told)
+
+
+def _value(report: Report, key: str, name: str) -> PropertyOf | None:
+    return next((one for one in report.properties[key] if one.name == name), None)
 
 
 def doubts_table(report: Report) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from gnomon.discover.finds import Phase, distinct, shown
 from gnomon.discover.lineage import rows_with
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
+from gnomon.io.tables import FOLDER, read_table, tables_of
 
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
@@ -82,6 +84,48 @@ class RoundRow:
     message: str
     mean_error: float | None
     n_compared: int
+
+
+@dataclass(frozen=True)
+class PropertyOf:
+    """What a table of the campaign says of a phase.
+
+    Attributes:
+        name: of the property.
+        value, uncertainty: in its unit; None where there is none.
+        unit: ``1`` for a number without one.
+        level: what gave it.
+        status: ``ok``, or why there is no value.
+    """
+
+    name: str
+    value: float | None
+    uncertainty: float | None
+    unit: str
+    level: str
+    status: str
+
+    def __str__(self) -> str:
+        """The value with its unit, or why there is none."""
+        if self.value is None:
+            return self.status
+        error = "" if self.uncertainty is None else f" ± {self.uncertainty:.2g}"
+        return f"{self.value:.4g}{error}{'' if self.unit == '1' else f' {self.unit}'}"
+
+
+def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list[PropertyOf]]:
+    """What the tables of the campaign say of phases as relaxed, by id of the phase."""
+    found: dict[str, list[PropertyOf]] = {phase.id: [] for phase in phases}
+    of = {phase.relaxed_id: phase.id for phase in phases}
+    for info in tables_of(campaign.store.root):
+        if not {"value", "uncertainty", "level", "status"} <= set(info.columns):
+            continue
+        table = read_table(campaign.store.root / FOLDER / f"{info.name}.parquet")
+        _, unit = info.columns["value"]
+        for row in rows_with(table, "id", of):
+            said = (row["value"], row["uncertainty"], unit, row["level"], row["status"])
+            found[of[row["id"]]].append(PropertyOf(info.name, *said))
+    return found
 
 
 def element_rows(campaign: Campaign) -> list[ElementRow]:

@@ -45,6 +45,7 @@ def test_what_is_made_has_the_prototype_that_it_is_said_to_have(told, system):
 def test_the_likeliest_come_first_and_none_twice(told, system):
     """Counts of all orders that a prototype allows grow with those of the best one."""
     few, many = made(told, system, most=10), made(told, system, most=60)
+    assert np.all(np.diff(many.counts) <= 0)
     assert len(few.crystals) <= 10 < len(many.crystals) <= 60
     assert set(few.changes) == set(many.changes[: len(few.changes)])
     counts = [told.count(prototype_label(protostructure(one))) for one in many.crystals]

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from gnomon.chemistry.elemental import elemental_structures
-from gnomon.chemistry.prototypes import Prototype, prototypes, simplicity
+from gnomon.chemistry.prototypes import Prototype, prototypes
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.generate import CHUNK, Candidates
@@ -95,8 +95,7 @@ class PrototypeGenerator:
         for size in range(2, min(len(numbers), MAX_SPECIES) + 1):
             for elements in itertools.combinations(numbers, size):
                 found = likely(self.known, elements, self.max_atoms, self.most)
-                pairs = zip(found.crystals.n_atoms.tolist(), found.labels, strict=True)
-                scores = np.array([simplicity(n, label) for n, label in pairs])
+                scores = np.log1p(found.counts)  # those of the library are below 0
                 yield Candidates.of(found.crystals, self.name, found.changes, score=scores)
 
     def _prototypes(self) -> Iterator[Prototype]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
@@ -31,11 +31,13 @@ class Likely:
     Attributes:
         crystals: k of them, the likeliest first.
         labels: their prototypes.
+        counts: how often these occur with the elements in this order.
         changes: where each is from, and which element is in which place.
     """
 
     crystals: Crystals
     labels: list[str]
+    counts: Float64[np.ndarray, " k"]
     changes: list[str]
 
 
@@ -62,11 +64,13 @@ def likely(told: Occurrence, elements: Sequence[int], max_atoms: int, most: int)
         found += [(total[known.of[i]], i, order) for i in rows[by_label[firsts]].tolist()]
     found.sort(key=lambda one: -one[0])
     chosen = [(i, np.array(order, np.int64)) for _, i, order in found[:most]]
+    counts = np.array([total for total, *_ in found[:most]], np.float64)
     crystals = Crystals.concatenate([_decorated(told, i, order) for i, order in chosen])
     labels = [known.labels[known.of[i]] for i, _ in chosen]
     changes = [_change(known, i, order) for i, order in chosen]
     new = _distinct(crystals, labels)
-    return Likely(crystals.take(new), [labels[i] for i in new], [changes[i] for i in new])
+    told_of = [changes[i] for i in new]
+    return Likely(crystals.take(new), [labels[i] for i in new], counts[new], told_of)
 
 
 def _change(known: Known, row: int, order: Int64[np.ndarray, " m"]) -> str:

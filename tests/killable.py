@@ -11,7 +11,7 @@ from ase.build import bulk
 from gnomon.cli import main
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.loop import discover
-from gnomon.evaluate import table
+from gnomon.evaluate import sharded, table
 from gnomon.generate.registry import GENERATORS
 from gnomon.io import as_crystals, write
 from gnomon.report.build import build_report
@@ -66,6 +66,19 @@ def emt(home: Path) -> None:
     command("discover", "Au-Cu", "--config", str(config), "--out", str(home / "campaign"))
 
 
+def wide(home: Path) -> None:
+    """A campaign over all crystals of a table, every evaluation in a worker, and the report."""
+    from gnomon.discover.loop import run_campaign
+    from tests.test_wide import settings_of_alloys, write_alloys
+
+    table.SHARD = sharded.SHARD = 2
+    if not (home / "alloys.parquet").exists():
+        write_alloys(home / "alloys.parquet")
+    config = settings_of_alloys(home / "alloys.parquet", shard_evaluations=True)
+    run_campaign(config, home / "campaign")
+    report(home)
+
+
 def generation(home: Path) -> None:
     """Candidates in a file."""
     words = ["generate", "prototypes", "Au-Cu", "--max-atoms", "8"]
@@ -98,7 +111,9 @@ def training(home: Path) -> None:
     train_into(home / "model.gnomon", train, made_up(60), TINY)
 
 
-JOBS = {work.__name__: work for work in (campaign, report, emt, generation, labelling, training)}
+JOBS = {
+    work.__name__: work for work in (campaign, report, emt, wide, generation, labelling, training)
+}
 
 
 def run(name: str, home: Path) -> None:

@@ -277,6 +277,29 @@ def test_tasks_are_taken_as_they_are_needed() -> None:
         assert list(results) == list(range(2, 50))
 
 
+def killed_until(tries: int, place: str) -> int:
+    """A task that is killed so often."""
+    path = Path(place)
+    done = int(path.read_text()) if path.exists() else 0
+    if done < tries:
+        path.write_text(str(done + 1))
+        os.kill(os.getpid(), 9)
+    return done
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_task_whose_worker_was_killed_is_tried_again(tmp_path: Path) -> None:
+    for kills in (2, 3):
+        path = str(tmp_path / str(kills))
+        with Pool[str, int](killed_until, (kills,), workers=1, limit=math.inf) as pool:
+            [found] = pool.run([path])
+        if kills == 2:
+            assert found == 2
+        else:
+            assert isinstance(found, Lost)
+            assert found.reason == "its process ended with exit code -9"
+
+
 BUSY = """
 from gnomon.run.pool import Pool
 from tests.calculators import tell_and_sleep

@@ -10,9 +10,11 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import killable
@@ -103,3 +105,48 @@ def test_many_kills_change_nothing(
     campaigns = int(os.environ.get("GNOMON_KILL_CAMPAIGNS", "20"))
     done, ends = hold(processes, name, tmp_path, kills * campaigns, each, campaigns)
     print(f"{name}: {done} kills, {ends} of {ends} ended with the same answers")
+
+
+def harassed(
+    processes: ForkServerContext, name: str, home: Path, kills: int, seconds: float
+) -> tuple[int, int]:
+    """Do work again and again, and kill it or one of its processes; kills of each."""
+    rng, of_work, of_workers = random.Random(kills), 0, 0
+    home.mkdir()
+    while True:
+        work = processes.Process(target=killable.run, args=(name, home))
+        work.start()
+        while of_work + of_workers < kills:
+            work.join(rng.uniform(0, seconds / 2))
+            if work.exitcode is not None:
+                break
+            family = psutil.Process(work.pid).children(recursive=True)
+            victim = rng.choice([None, *family])
+            if victim is None:
+                work.kill()
+                of_work += 1
+                break
+            with suppress(psutil.NoSuchProcess):
+                victim.kill()
+                of_workers += 1
+        work.join()
+        if work.exitcode == 0:
+            return of_work, of_workers
+        assert work.exitcode == -9
+
+
+@pytest.mark.slow
+def test_kills_of_a_campaign_and_of_its_workers_change_nothing(
+    processes: ForkServerContext, tmp_path: Path
+) -> None:
+    """GNOMON_KILL_WIDE kills in all, over as many campaigns as they take."""
+    kills = int(os.environ.get("GNOMON_KILL_WIDE", "30"))
+    seconds = undisturbed(processes, "wide", tmp_path / "undisturbed")
+    expected, left, ends, of_workers = killable.answer(tmp_path / "undisturbed"), kills, 0, 0
+    while left > 0:
+        place = tmp_path / f"wide-{ends}"
+        both = harassed(processes, "wide", place, left, seconds)
+        left, of_workers, ends = left - sum(both), of_workers + both[1], ends + 1
+        assert killable.answer(place) == expected, place
+        shutil.rmtree(place)
+    print(f"wide: {kills} kills, {of_workers} of workers, {ends} of {ends} ended the same")

@@ -32,6 +32,7 @@ from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.work import counts_of
+from gnomon.run.writing import write_parquet
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
 
@@ -310,6 +311,11 @@ def test_verdicts_are_those_of_the_whole_database(seed):
 
 @pytest.fixture
 def alloys(tmp_path: Path) -> Path:
+    write_alloys(tmp_path / "alloys.parquet")
+    return tmp_path / "alloys.parquet"
+
+
+def write_alloys(path: Path) -> None:
     """Alloys and elements with energies of EMT: what competes with what is found among them."""
     pairs = [(29, 79), (28, 29), (46, 79), (47, 79), (28, 78)]
     cells = [Crystals.single(3.9 / 2 * CUBE, [z], [[0, 0, 0]]) for z in (28, 29, 46, 47, 78, 79)]
@@ -319,8 +325,7 @@ def alloys(tmp_path: Path) -> Path:
     crystals = Crystals.concatenate(cells)
     energies = np.array([0.0] * 6 + [-0.05, -0.01, -0.05, -0.03, -0.06])
     table = to_arrow(crystals).append_column("formation_energy_per_atom", pa.array(energies))
-    pq.write_table(table, tmp_path / "alloys.parquet")
-    return tmp_path / "alloys.parquet"
+    write_parquet(path, table)
 
 
 def settings_of_alloys(alloys: Path, **run: object) -> CampaignConfig:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +24,13 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 STARTS = 3
 """How often a worker is started that a signal ends before it has begun."""
+
+KILLED = -9
+"""Exit code of a process that another ended (SIGKILL), or the system that lacked memory: its task
+had no part in that, or may not the next time."""
+
+KILLS = 3
+"""How often a task may be in work when that happens before it is lost."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -48,6 +55,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     task: int = -1
+    given: Any = None
     began: float = field(default=0.0)
 
 
@@ -68,6 +76,7 @@ class Pool(Generic[Task, Result]):
         self._function, self._shared = function, shared
         self._count, self._limit = workers, limit
         self._workers: list[_Worker] = []
+        self._kills: Counter[int] = Counter()
         # fork would copy JAX's threads half-way
         self._context = mp.get_context("spawn")
 
@@ -109,12 +118,13 @@ class Pool(Generic[Task, Result]):
         """
         coming = enumerate(tasks)
         queue: deque[tuple[int, Task]] = deque()
+        self._kills.clear()
         while True:
             queue.extend(itertools.islice(coming, self._count - len(queue)))
             if not (queue or any(worker.task >= 0 for worker in self._workers)):
                 return
             self._hand_out(queue, end())
-            yield from self._collect().items()
+            yield from self._collect(queue).items()
 
     def _hand_out(self, queue: deque[tuple[int, Task]], end: int) -> None:
         for worker in [w for w in self._workers if w.task < 0 and not w.process.is_alive()]:
@@ -124,13 +134,13 @@ class Pool(Generic[Task, Result]):
             self._workers.append(self._start())
         for worker in self._workers:
             if worker.task < 0 and queue and queue[0][0] < end:
-                worker.task, task = queue.popleft()
+                worker.task, worker.given = queue.popleft()
                 worker.began = time.monotonic()
                 with suppress(OSError):  # if it died this very moment, `_collect` will find out
-                    worker.pipe.send(task)
+                    worker.pipe.send(worker.given)
 
-    def _collect(self) -> dict[int, Result | Lost]:
-        """Wait for something to happen, and say what."""
+    def _collect(self, queue: deque[tuple[int, Task]]) -> dict[int, Result | Lost]:
+        """Wait for something to happen, and say what; a task may stand in the queue again."""
         busy = [worker for worker in self._workers if worker.task >= 0]
         due = min(worker.began for worker in busy) + self._limit - time.monotonic()
         timeout = max(due, 0.0) if math.isfinite(due) else None
@@ -150,7 +160,11 @@ class Pool(Generic[Task, Result]):
                 reason = f"stopped after {seconds:.0f} s without an answer"
             else:
                 continue
-            found[worker.task] = Lost(reason, worker.pipe not in ready, seconds)
+            self._kills[worker.task] += worker.process.exitcode == KILLED
+            if worker.process.exitcode == KILLED and self._kills[worker.task] < KILLS:
+                queue.appendleft((worker.task, worker.given))
+            else:
+                found[worker.task] = Lost(reason, worker.pipe not in ready, seconds)
             _stop(worker)
             self._workers.remove(worker)
         return found

@@ -174,7 +174,7 @@ def _spread(work: Work, count: int) -> pa.Table:
 def _time(seconds: float) -> str:
     """For people.
 
-    >>> _time(42), _time(5400), _time(100000)
+    >>> _time(42.0), _time(5400.0), _time(1e5)
     ('42 s', '90 min', '28 h')
     """
     if seconds < 120:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import BaseContext, ForkServerContext
 from pathlib import Path
 
 import psutil
@@ -30,7 +30,7 @@ def processes() -> ForkServerContext:
     return context
 
 
-def undisturbed(processes: ForkServerContext, name: str, home: Path) -> float:
+def undisturbed(processes: BaseContext, name: str, home: Path) -> float:
     """Seconds that the work takes."""
     seconds = 0.0
     for _ in range(2):  # the first time begins the server, and fills caches
@@ -108,7 +108,7 @@ def test_many_kills_change_nothing(
 
 
 def harassed(
-    processes: ForkServerContext, name: str, home: Path, kills: int, seconds: float
+    processes: BaseContext, name: str, home: Path, kills: int, seconds: float
 ) -> tuple[int, int]:
     """Do work again and again, and kill it or one of its processes; kills of each."""
     rng, of_work, of_workers = random.Random(kills), 0, 0
@@ -136,10 +136,12 @@ def harassed(
 
 
 @pytest.mark.slow
-def test_kills_of_a_campaign_and_of_its_workers_change_nothing(
-    processes: ForkServerContext, tmp_path: Path
-) -> None:
-    """GNOMON_KILL_WIDE kills in all, over as many campaigns as they take."""
+def test_kills_of_a_campaign_and_of_its_workers_change_nothing(tmp_path: Path) -> None:
+    """GNOMON_KILL_WIDE kills in all, over as many campaigns as they take.
+
+    Processes are spawned: JAX, which ranks here, does not survive a fork.
+    """
+    processes = multiprocessing.get_context("spawn")
     kills = int(os.environ.get("GNOMON_KILL_WIDE", "30"))
     seconds = undisturbed(processes, "wide", tmp_path / "undisturbed")
     expected, left, ends, of_workers = killable.answer(tmp_path / "undisturbed"), kills, 0, 0

@@ -29,6 +29,7 @@ from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
 from gnomon.generate.registry import generator
 from gnomon.hull.phases import ON_HULL, Phases, compositions
 from gnomon.io import to_arrow
+from gnomon.report.rows import pace
 from gnomon.run.listener import SILENT
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.work import counts_of
@@ -353,6 +354,11 @@ def test_a_campaign_without_a_system(alloys, tmp_path):
     assert any(phase.known for phase in campaign.phases)
     facts = campaign.store.finished(1, "generate")
     assert facts["funnel"]["proposed by substitution"] > 0
+    first, second, left = pace(campaign)
+    proposed = sum(n for name, n in facts["funnel"].items() if name.startswith("proposed by"))
+    assert first.startswith(f"round 1: {proposed:,} candidates in ")
+    assert second.startswith(f"{len(new)} evaluations in ")
+    assert left == f"{6 - len(new)} left in the budget"
     assert campaign.drawn <= set(campaign.crystals["id"].to_pylist())
     known = set(inputs.database.crystals.reduced_formulas)
     of = campaign.crystals.filter(pc.greater(campaign.crystals["round"], 0))

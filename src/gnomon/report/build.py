@@ -25,6 +25,7 @@ from gnomon.report.rows import (
     element_rows,
     failures,
     funnel_rows,
+    pace,
     properties_of,
     round_rows,
     screening_counts,
@@ -52,6 +53,7 @@ class Report:
         about: of finds and near compounds, by id: structure type, probability, flags.
         properties: of finds, by id, as the tables of the campaign have them.
         funnel: what became of all that was proposed, where few are kept in the folder.
+        pace: how fast candidates were proposed and evaluated.
         error: measured, of the level that the energies are of; None where it was not measured.
         comparison: what the hit rates say about the ranking.
     """
@@ -76,6 +78,7 @@ class Report:
     waiting: tuple[Prediction, ...]
     properties: Mapping[str, Sequence[PropertyOf]]
     funnel: tuple[tuple[str, int], ...]
+    pace: tuple[str, ...]
     screening: tuple[tuple[str, int], ...]
     failures: tuple[Failure, ...]
     rounds: tuple[RoundRow, ...]
@@ -126,6 +129,7 @@ def build_report(campaign: Campaign) -> Report:
         waiting=tuple(waiting(campaign)),
         properties=properties_of(campaign, campaign.finds),
         funnel=funnel,
+        pace=tuple(pace(campaign)),
         screening=tuple(screening_counts(campaign)),
         failures=tuple(failures(campaign)),
         rounds=tuple(round_rows(campaign)),

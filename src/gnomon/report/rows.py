@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -212,6 +213,32 @@ def funnel_rows(campaign: Campaign) -> list[tuple[str, int]]:
     proposed = {name: n for name, n in counts.items() if name.startswith(PROPOSED)}
     ended = sorted(counts.items() - proposed.items(), key=lambda item: (-item[1], item[0]))
     return [*sorted(proposed.items()), *ended]
+
+
+def pace(campaign: Campaign) -> list[str]:
+    """How fast candidates were proposed and evaluated, and what came of an hour of it."""
+    said = []
+    for number, facts in sorted(campaign.store.rounds("generate").items()):
+        if work := facts.get("work"):
+            seconds = sum(work["seconds"].values())
+            counts = facts["funnel"].items()
+            proposed = sum(n for name, n in counts if name.startswith(PROPOSED))
+            said.append(
+                f"round {number}: {proposed:,} candidates in {seconds / 3600:.2f} hours of a "
+                f"worker ({proposed / max(seconds, 1e-3):,.0f}/s), at most "
+                f"{work['peak_bytes'] / 1e9:.1f} GB in one"
+            )
+    done = campaign.evaluations.filter(pc.greater(campaign.evaluations["round"], 0))
+    hours = (pc.sum(done["seconds"]).as_py() or 0.0) / 3600
+    if hours:
+        said.append(
+            f"{len(done)} evaluations in {hours:.2f} hours ({len(done) / hours:,.0f} an hour, "
+            f"{len(campaign.finds) / hours:,.1f} new stable phases an hour)"
+        )
+        if campaign.store.intact("config.toml"):
+            budget = tomllib.loads(campaign.store.read("config.toml").decode())["budget"]
+            said.append(f"{max(budget['evaluations'] - len(done), 0)} left in the budget")
+    return said
 
 
 def round_rows(campaign: Campaign) -> list[RoundRow]:

@@ -55,14 +55,14 @@ class MDConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ensemble: Ensemble = Ensemble.NVE
-    temperature: float = Field(300.0, ge=0, allow_inf_nan=False)
-    pressure: float = Field(0.0, allow_inf_nan=False)
-    timestep: float = Field(1.0, gt=0, allow_inf_nan=False)
-    steps: int = Field(1000, ge=1)
-    interval: int = Field(10, ge=1)
-    thermostat_time: float = Field(100.0, gt=0, allow_inf_nan=False)
-    barostat_time: float = Field(1000.0, gt=0, allow_inf_nan=False)
-    seed: int = Field(0, ge=0)
+    temperature: float = Field(default=300.0, ge=0, allow_inf_nan=False)
+    pressure: float = Field(default=0.0, allow_inf_nan=False)
+    timestep: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    steps: int = Field(default=1000, ge=1)
+    interval: int = Field(default=10, ge=1)
+    thermostat_time: float = Field(default=100.0, gt=0, allow_inf_nan=False)
+    barostat_time: float = Field(default=1000.0, gt=0, allow_inf_nan=False)
+    seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _sensible(self) -> MDConfig:

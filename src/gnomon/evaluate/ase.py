@@ -18,10 +18,10 @@ from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluations
 from gnomon.evaluate.calculators import make_calculator
-from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.evaluate.registry import EVALUATORS, NAMES, EvaluatorConfig
 from gnomon.evaluate.relaxing import relax_one
 from gnomon.io import as_crystals
-from gnomon.run.listener import Listener
+from gnomon.run.listener import SILENT, Listener
 from gnomon.run.pool import Lost, Pool, processes
 
 GRACE = 2.0
@@ -142,3 +142,22 @@ def make_sevennet(config: EvaluatorConfig, relax: RelaxConfig, listener: Listene
     title = f"{options['model']}{json.dumps(changed, sort_keys=True) if changed else ''}"
     name, workers = "sevenn.calculator.SevenNetCalculator", processes(config.workers)
     return AseEvaluator(name, options, relax, workers, title=title)
+
+
+def calculator_of(config: EvaluatorConfig) -> tuple[Any, str]:
+    """An ASE calculator of a potential that evaluates, without corrections, and its scheme.
+
+    Raises:
+        ValueError: if there is none, or molecular dynamics with it would take years.
+    """
+    if config.kind in ("", *NAMES):
+        from gnomon.potential.calculator import Calculator
+
+        found = Calculator(config.name)
+        return found, found.scheme
+    if config.kind not in ("ase", "sevennet"):
+        raise ValueError(
+            f"{config.name} moves no atoms: name weights of a potential, or ase:module.Class"
+        )
+    made: AseEvaluator = EVALUATORS.get(config.kind)(config, RelaxConfig(), SILENT)
+    return make_calculator(made.calculator, made.options, made.trust), made.scheme

@@ -25,6 +25,7 @@ PROPERTIES = Registry(
     "property",
     "gnomon.properties",
     {
+        "conduction": "gnomon.properties.conduction.dynamics:make",
         "debye": "gnomon.properties.heat.debye:make",
         "elastic": "gnomon.properties.mechanics.elastic:make",
         "expansion": "gnomon.properties.heat.expansion:make",

@@ -6,6 +6,7 @@ Condens. Matter 35, 353001 (2023)); the forces are the evaluator's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answers
 from gnomon.properties.registry import PropertySettings, evaluators
 from gnomon.run.listener import SILENT, Listener
+from gnomon.structure.cells import repeats
 
 KJ_MOL = 0.010364269656
 """eV in 1 kJ/mol."""
@@ -175,9 +177,8 @@ def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
     from phonopy.structure.atoms import PhonopyAtoms
 
     lattice, numbers, frac_coords = crystal.arrays(0)
-    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
-    times = np.ceil(config.min_length / heights - 1e-6).astype(int)
-    if (size := len(numbers) * int(times.prod())) > config.max_atoms:
+    times = repeats(lattice, config.min_length)
+    if (size := len(numbers) * math.prod(times)) > config.max_atoms:
         return f"a supercell of {size} atoms, more than {config.max_atoms} (phonons.max_atoms)"
     symbols = [SYMBOLS[z] for z in numbers]
     cell = PhonopyAtoms(symbols, cell=lattice, scaled_positions=frac_coords)

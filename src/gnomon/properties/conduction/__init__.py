@@ -1,0 +1,1 @@
+"""Ions that move: diffusion and conduction, from dynamics and from bond valences."""

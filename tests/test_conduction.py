@@ -1,0 +1,191 @@
+"""Conduction: diffusion coefficients of known motion, and what has no answer."""
+
+import ase.build
+import numpy as np
+import pytest
+
+from gnomon.evaluate.ase import calculator_of
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import as_crystals
+from gnomon.io.tables import OK, check_table
+from gnomon.properties.conduction import dynamics
+from gnomon.properties.conduction.diffusion import CM2_S, conductivity, diffusion
+from gnomon.properties.conduction.dynamics import Conduction, ConductionConfig, judged
+from gnomon.properties.registry import PropertySettings
+
+EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
+FRAMES = 41
+
+
+def brownian(rng, coefficient, ions=20, frames=FRAMES):
+    """Å, after each ps; the coefficient is in Å²/ps."""
+    return np.cumsum(rng.normal(0, np.sqrt(2 * coefficient), (frames, ions, 3)), axis=0)
+
+
+def hopping(rng, coefficient, ions=20, frames=FRAMES, jump=2.0):
+    """The same by jumps along an axis, few and far between."""
+    moves = np.zeros((frames, ions, 3))
+    for frame, ion in np.argwhere(rng.random((frames, ions)) < 6 * coefficient / jump**2):
+        moves[frame, ion, rng.integers(3)] = jump * rng.choice((-1, 1))
+    return np.cumsum(moves, axis=0)
+
+
+def shaking(rng, ions=20, frames=FRAMES, size=0.25):
+    return rng.normal(0, size, (frames, ions, 3))
+
+
+CASES = {
+    "Brownian": lambda rng: brownian(rng, 0.05),
+    "Brownian and vibrating": lambda rng: brownian(rng, 0.05) + shaking(rng),
+    "near the threshold": lambda rng: brownian(rng, 0.0041) + shaking(rng),
+    "four ions": lambda rng: brownian(rng, 0.05, 4) + shaking(rng, 4),
+    "hops": lambda rng: hopping(rng, 0.05) + shaking(rng),
+    "eight hops": lambda rng: hopping(rng, 0.0066) + shaking(rng),
+}
+TRUE = {"near the threshold": 0.0041, "eight hops": 0.0066}
+
+
+def held(name, seeds):
+    """How many of the 95 % intervals hold the true coefficient."""
+    found = [diffusion(CASES[name](np.random.default_rng(seed)), 1.0) for seed in range(seeds)]
+    true = TRUE.get(name, 0.05) * CM2_S
+    return sum(low <= true <= high for low, high in (one.interval() for one in found))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_intervals_hold_the_coefficient_of_known_motion(name):
+    assert held(name, 20) >= 16  # fewer would come of an interval of 95 % once in 400 times
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_intervals_hold_their_nominal_share(name):
+    assert 0.9 <= held(name, 200) / 200 <= 1.0
+
+
+def test_an_interval_of_half_holds_half():
+    found = [diffusion(CASES["Brownian"](np.random.default_rng(s)), 1.0) for s in range(40)]
+    inside = sum(low <= 0.05 * CM2_S <= high for low, high in (one.interval(0.5) for one in found))
+    assert 9 <= inside <= 31  # of a binomial distribution, all but once in 2,000 times
+
+
+def test_vibrations_are_no_diffusion():
+    """The mean squared displacement of vibrating atoms is as large as that of a conductor."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        found = diffusion(shaking(rng), 1.0)
+        assert found.interval()[0] == 0
+        assert found.above(0.001 * CM2_S) < 0.01
+        assert found.vibration == pytest.approx(0.25**2, rel=0.2)
+
+
+def test_coefficients_scale_with_lengths_and_times():
+    moves = CASES["Brownian and vibrating"](np.random.default_rng(1))
+    one = diffusion(moves, 1.0)
+    assert diffusion(moves, 2.0).mean == pytest.approx(one.mean / 2)
+    assert diffusion(3 * moves, 1.0).mean == pytest.approx(9 * one.mean)
+    order = np.random.default_rng(2).permutation(20)
+    assert diffusion(moves[:, order], 1.0).mean == pytest.approx(one.mean)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    assert diffusion(moves @ turn, 1.0).mean == pytest.approx(one.mean)
+    assert diffusion(moves[::-1], 1.0).mean == pytest.approx(one.mean, rel=0.05)
+
+
+def test_ions_that_move_together_tell_less():
+    rng = np.random.default_rng(4)
+    alone, together = hopping(rng, 0.05), np.repeat(hopping(rng, 0.05, 5), 4, axis=1)
+    assert diffusion(together + shaking(rng), 1.0).dispersion > 1.5 * (
+        diffusion(alone + shaking(rng), 1.0).dispersion
+    )
+
+
+def test_too_little_is_refused():
+    with pytest.raises(ValueError, match="give at least 17 of one"):
+        diffusion(np.zeros((10, 3, 3)), 1.0)
+    with pytest.raises(ValueError, match="give at least 17 of one"):
+        diffusion(np.zeros((41, 0, 3)), 1.0)
+    assert diffusion(np.zeros((41, 2, 3)), 1.0).mean == 0
+
+
+@pytest.mark.parametrize(
+    ("density", "coefficient"), [(0.01, 8.1e-7), (0.02, 4.1e-7), (0.03, 2.7e-7)]
+)
+def test_the_threshold_of_superionic_is_what_was_published(density, coefficient):
+    threshold = dynamics.SUPERIONIC / 1000 / conductivity(1.0, density, 1.0, 1000.0)
+    assert threshold == pytest.approx(coefficient, rel=0.02)
+
+
+def test_charges_count_twice():
+    assert conductivity(1e-6, 0.02, 2.0, 1000.0) == 4 * conductivity(1e-6, 0.02, 1.0, 1000.0)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+CONFIG = ConductionConfig()
+
+
+def row(ions, framework, drift=0.0):
+    """What is said of these motions in a cell of 1,000 Å3."""
+    rng = np.random.default_rng(5)
+    moves = np.arange(40) < 20
+    positions = np.zeros((FRAMES, 40, 3))
+    positions[:, moves] = brownian(rng, ions)
+    positions[:, ~moves] = brownian(rng, framework)
+    positions += shaking(rng, 40, size=0.15) + drift * np.arange(FRAMES)[:, None, None]
+    return judged(positions, moves, "Li", 1000.0, CONFIG)
+
+
+def test_three_answers():
+    assert row(0.05, 0.0)["answer"] == "superionic"
+    assert row(0.0, 0.0)["answer"] == "not superionic"
+    assert row(0.0041, 0.0)["answer"] == "not decided"
+    assert row(0.05, 0.0)["status"] == OK
+
+
+def test_a_melt_is_no_conductor():
+    molten = row(0.5, 0.3)
+    assert molten["status"].startswith("melted: the framework diffuses by ")
+    assert molten["answer"] is None
+
+
+def test_drift_is_no_conduction():
+    assert row(0.0, 0.0, drift=0.5)["answer"] == "not superionic"
+
+
+def test_nonsense_gets_a_sentence(tmp_path):
+    crystals = as_crystals(
+        [
+            ase.build.bulk("Cu"),
+            ase.build.bulk("Li"),
+            ase.build.bulk("MgO", "rocksalt", a=4.2),
+        ]
+    )
+    made = Conduction(CONFIG, PropertySettings(evaluator=EMT), tmp_path)
+    table = made.compute(crystals[:2], {})
+    check_table(table)
+    assert table["status"].to_pylist() == [
+        "none of the ions Li, Na, K, Mg, Ca in it",
+        "metals only: electrons conduct, not ions",
+    ]
+    assert dynamics.mobile(crystals[2]) == ("Mg", "")
+
+
+def test_too_short_a_simulation_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="give a longer time or a shorter interval"):
+        Conduction(ConductionConfig(time=20), PropertySettings(evaluator=EMT), tmp_path)
+
+
+def test_dft_moves_no_atoms():
+    with pytest.raises(ValueError, match="gpaw moves no atoms"):
+        calculator_of(EvaluatorConfig(name="gpaw"))
+
+
+def test_a_simulation_is_kept_and_read_again(tmp_path, monkeypatch):
+    config = ConductionConfig(time=0.06, dropped=0.01, interval=0.002, min_length=2.0)
+    settings = PropertySettings(evaluator=EvaluatorConfig(name="ase:tests.calculators.Springs"))
+    salt = as_crystals(ase.build.bulk("LiF", "rocksalt", a=4.03, cubic=True))
+    first = Conduction(config, settings, tmp_path).compute(salt, {})
+    check_table(first)
+    assert first["status"].to_pylist() == [OK]
+    monkeypatch.setattr(dynamics, "run", None)
+    assert Conduction(config, settings, tmp_path).compute(salt, {}) == first

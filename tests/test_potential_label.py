@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase.calculators.emt import EMT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.dataset import label as labelling
+from gnomon.dataset.committee import AGREED, DisputedLabeller, disagreement
 from gnomon.dataset.label import LabelConfig, label, label_part, summarise
 from gnomon.dataset.labellers import (
     MAX_FORCE,
@@ -38,8 +39,9 @@ from gnomon.io import to_arrow, to_ase, write
 from gnomon.io.frames import read_frames
 from gnomon.io.labels import Labels
 from gnomon.learn.split import formula_hash, formula_hashes
+from gnomon.potential.predict import load_potential
 from gnomon.run.claim import ClaimError
-from tests.strategies import random_crystal
+from tests.strategies import random_crystal, random_rotation
 from tests.tiny_potentials import MORSE, tiny_file, tiny_potential
 
 seeds = st.integers(0, 2**32 - 1)
@@ -192,6 +194,70 @@ def test_a_potential_is_asked_only_for_elements_that_it_knows():
     assert np.isfinite(labels.forces).all(axis=1).tolist() == [False] * 4 + [True] * 4 + [False] * 4
     none, _ = PotentialLabeller(potential).label(metals())
     assert np.isnan(none.energy).all()
+
+
+# --- a committee ----------------------------------------------------------------------------------
+
+COMMITTEE = (MORSE, tiny_potential(), tiny_potential(1))
+
+
+@settings(max_examples=20)
+@given(seed=seeds, turned=st.booleans())
+def test_disagreement_depends_on_neither_order_nor_cell_nor_orientation(seed, turned):
+    rng = np.random.default_rng(seed)
+    crystal = random_crystal(rng)
+    other = crystal.supercell([1, 2, 1])
+    if turned:
+        other = other.with_lattice(other.lattice @ random_rotation(rng))
+    once = disagreement(crystal, COMMITTEE)
+    np.testing.assert_allclose(disagreement(other, COMMITTEE[::-1]), once, rtol=1e-3, atol=1e-4)
+
+
+def test_disagreement_is_the_spread_of_forces_and_of_the_pull_on_faces():
+    crystals = rattle(metals(), np.full(6, 0.1), 0)
+    a, b = (member.predict(crystals) for member in COMMITTEE[:2])
+    found = disagreement(crystals, COMMITTEE[:2])
+    for i, atoms in enumerate(crystals.n_atoms):
+        own = slice(*crystals.offsets[i : i + 2])
+        pull = np.linalg.norm(a.forces[own] - b.forces[own], axis=1).max() / 2
+        push = np.linalg.norm(a.stress[i] - b.stress[i]) / 2
+        push *= (crystals.volumes[i] / atoms) ** (2 / 3)
+        assert found[i] == pytest.approx(max(pull, push), rel=1e-5)
+    np.testing.assert_allclose(disagreement(crystals, [MORSE, MORSE]), 0, atol=1e-6)
+
+
+def test_what_a_member_does_not_know_is_disputed():
+    copper = metals()[0].with_atomic_numbers(np.full(4, 29))
+    crystals = Crystals.concatenate([metals()[0], copper])
+    found = disagreement(crystals, [MORSE, tiny_potential(elements=(29,))])
+    assert np.isinf(found).tolist() == [True, False]
+
+
+def test_only_disputed_frames_are_labelled():
+    asked: list[str] = []
+
+    class Counting:
+        scheme = "EMT"
+
+        def label(self, crystals: Crystals) -> tuple[Labels, Reasons]:
+            asked.extend(crystals.ids)
+            return EMT_LABELLER.label(crystals)
+
+    crystals = rattle(metals(), np.full(6, 0.1), 0)
+    apart = disagreement(crystals, COMMITTEE[:2])
+    bound = float(np.median(apart))
+    disputed = crystals.ids[apart >= bound].tolist()
+    assert len(disputed) == 3
+    config = SMALL.model_copy(update={"perturb": PerturbConfig(copies=0, volumes=())})
+    labeller = DisputedLabeller(Counting(), COMMITTEE[:2], bound)
+    frames, lineage = label_part(crystals, labeller, config)
+    assert asked == disputed == frames.crystals.ids.tolist()
+    agreed = [row["id"] for row in lineage.to_pylist() if row["reason"] == AGREED]
+    assert agreed == crystals.ids[apart < bound].tolist()
+    np.testing.assert_array_equal(frames.energy, EMT_LABELLER.label(frames.crystals)[0].energy)
+    nothing, _ = label_part(crystals, replace(labeller, dispute=1e6), config)
+    assert len(nothing) == 0
+    assert asked == disputed
 
 
 # --- partial relaxations --------------------------------------------------------------------------
@@ -457,6 +523,26 @@ def test_weights_relax_what_a_calculator_labels(tmp_path, structures, capsys):
     assert provenance["request"]["labeller"]["moved_by"].startswith("tiny (sha256 ")
 
 
+def test_a_committee_says_what_is_labelled(tmp_path, structures, capsys):
+    (tmp_path / "other").mkdir()
+    files = [tiny_file(tmp_path), tiny_file(tmp_path / "other", scale=2.0)]
+    members = [word for file in files for word in ("--committee", str(file))]
+    command = ["label", structures, *EVALUATOR, *members, "--below", "100", "--json"]
+    assert main([*command, "--out", str(tmp_path / "all"), "--dispute", "0"]) == 0
+    every = json.loads(capsys.readouterr().out)
+    frames = read_frames(tmp_path / "all").frames
+    apart = np.sort(disagreement(frames.crystals, [load_potential(str(file)) for file in files]))
+    half = len(apart) // 2
+    bound = str((apart[half - 1] + apart[half]) / 2)
+    assert main([*command, "--out", str(tmp_path / "few"), "--dispute", bound]) == 0
+    few = json.loads(capsys.readouterr().out)
+    assert every["frames"] == len(apart)
+    assert few["frames"] == len(apart) - half
+    assert few["rejected"][AGREED] == half
+    request = json.loads((tmp_path / "few" / "provenance.json").read_text())["request"]
+    assert request["labeller"]["committee"].count("tiny (sha256 ") == 2
+
+
 def test_frames_are_crystals_to_every_other_command(tmp_path, structures, capsys):
     out = tmp_path / "set"
     assert main(["label", structures, *EVALUATOR, "--out", str(out), "--below", "100"]) == 0
@@ -477,6 +563,7 @@ def test_frames_are_crystals_to_every_other_command(tmp_path, structures, capsys
         ([*EVALUATOR, "--strain", "0.9"], "--strain"),
         ([*EVALUATOR, "--below", "1"], "none of 6 crystals"),
         (["--weights", "nequix-mp-1", "--options", '{"a": 1}'], "options belong to"),
+        ([*EVALUATOR, "--committee", "gnomon-1"], "name two potentials or more"),
     ],
 )
 def test_mistakes_of_the_command_are_explained(tmp_path, structures, capsys, arguments, said):

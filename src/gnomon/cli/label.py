@@ -8,6 +8,7 @@ from typing import Annotated
 
 from gnomon.cli.options import CommandError, Output, Section
 from gnomon.cli.shared import OF_EVALUATOR, Folder, Strict, Structures, read_crystals
+from gnomon.dataset.committee import DisputedLabeller
 from gnomon.dataset.label import LabelConfig
 from gnomon.dataset.label import label as build
 from gnomon.dataset.labellers import AseLabeller, Labeller, PotentialLabeller
@@ -33,6 +34,8 @@ def label(
     *,
     out: Folder,
     mover: str | None = None,
+    committee: list[str] | None = None,
+    dispute: float = 0.1,
     strict: Strict = False,
 ) -> Output:
     """Build a training set: perturb, substitute and partially relax crystals, label every frame.
@@ -42,12 +45,23 @@ def label(
 
     Args:
         out: folder of the training set.
-        mover: weights that relax: those that label, or gnomon-2, unless told otherwise.
+        mover: weights that relax: the first of a committee, those that label, or gnomon-2, unless
+            told otherwise.
+        committee: weights, given twice or more: only frames on which these disagree are labelled.
+        dispute: by how much the forces of a committee must differ, eV/Å.
 
     Example: gnomon label structures.parquet --weights nequix-oam-1-pft --out frames
     """
+    if committee and len(set(committee)) < 2:
+        raise CommandError(f"--committee {committee[0]} alone agrees: name two potentials or more")
     found = read_crystals(crystals, strict)
     labeller, origin = _labeller(evaluator, listener)
+    if committee:
+        judges = [load_potential(name, listener=listener) for name in committee]
+        labeller = DisputedLabeller(labeller, judges, dispute)
+        origin |= {"committee": ", ".join(judge.scheme for judge in judges)}
+        origin |= {"dispute": f"{dispute:g} eV/Å"}
+        mover = mover or committee[0]
     if mover is None and evaluator.kind == "ase" and (config.unrelaxed or config.substitutes):
         mover = DEFAULT_EVALUATOR
     summary = build(

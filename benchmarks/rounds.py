@@ -32,11 +32,11 @@ ELEMENTS = (
 )
 
 
-def run(work: Path, rounds: int, per_round: int) -> Campaign:
+def run(work: Path, rounds: int, per_round: int, max_atoms: int) -> Campaign:
     """The campaign, begun or gone on with."""
     command = [sys.executable, "-m", "gnomon", "discover", "--all", "--out", str(work / "rounds")]
     command += ["--parents", str(work / "test" / "parents.parquet"), "--decide", "none"]
-    command += ["--phases", str(work / "test" / "phases.parquet"), "--max-atoms", "14"]
+    command += ["--phases", str(work / "test" / "phases.parquet"), "--max-atoms", str(max_atoms)]
     command += [word for symbol in ELEMENTS for word in ("--elements", symbol)]
     command += ["--max-elements", "4", "--per-round", str(per_round), "--rounds", str(rounds)]
     command += ["--evaluations", str(rounds * per_round), "--minutes", "600"]
@@ -75,9 +75,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--per-round", type=int, default=24)
+    parser.add_argument("--max-atoms", type=int, default=14)
     given = parser.parse_args()
     prepare(given.data, given.work / "test", 75)
-    campaign = run(given.work, given.rounds, given.per_round)
+    campaign = run(given.work, given.rounds, given.per_round, given.max_atoms)
     key, _ = stable_key(given.data, given.work / "test", 75, 85)
     rounds = [
         of_round(campaign, number, how, key)
@@ -85,7 +86,11 @@ def main() -> None:
         for how in ("ranked", "random")
     ]
     references = int(pc.sum(pc.equal(campaign.evaluations["round"], 0)).as_py())
-    save({"rounds": rounds, "evaluated_to_compete": references, "elements": ELEMENTS}, RESULT)
+    facts = {"max_atoms": given.max_atoms, "funnel": campaign.funnel}
+    save(
+        {**facts, "rounds": rounds, "evaluated_to_compete": references, "elements": ELEMENTS},
+        RESULT,
+    )
 
 
 if __name__ == "__main__":

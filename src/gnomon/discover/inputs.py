@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from gnomon.crystals import Crystals
 from gnomon.discover.settings import CampaignConfig
-from gnomon.discover.wide.database import Database
+from gnomon.discover.wide.database import Database, database_at
 from gnomon.io import InputError, read
 from gnomon.run.listener import Listener
 
@@ -66,7 +66,8 @@ def read_inputs(config: CampaignConfig, listener: Listener) -> Inputs:
     known, of_known = _read(config.generate.known, listener)
     if config.system is None:
         [path] = config.generate.parents
-        database = Database.read(path, config.wide.scheme, config.wide.phases)
+        phases = tuple(str(one.absolute()) for one in config.wide.phases)
+        database = database_at(str(path.absolute()), config.wide.scheme, phases)
         return Inputs(Crystals.empty(), known, tuple(of_known), database)
     parents, of_parents = _read(config.generate.parents, listener)
     return Inputs(parents, known, (*of_parents, *of_known))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +117,16 @@ class Database:
     def compositions(self) -> UInt64[np.ndarray, " c"]:
         """Keys of the known compositions, rising."""
         return np.unique(np.concatenate([self.keys, composition_keys(self.others.composition)]))
+
+
+@cache
+def database_at(path: str, scheme: str, phases: tuple[str, ...] = ()) -> Database:
+    """``Database.read``, once in a process.
+
+    Raises:
+        ValueError: as that does.
+    """
+    return Database.read(path, scheme, phases)
 
 
 def composition_keys(composition: Real[np.ndarray, "n 119"]) -> UInt64[np.ndarray, " n"]:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.discover.prior import VOLUMES, unbalanced
-from gnomon.discover.wide.database import Database
+from gnomon.discover.wide.database import Database, database_at
 from gnomon.discover.wide.drafts import ALIKE, DRAFTS, best_of_alike, built, firsts_of
 from gnomon.io import from_arrow
 from gnomon.io.tables import read_table
@@ -81,7 +81,7 @@ class Ranker:
     @property
     def known(self) -> Database:
         """The database, read once in a process."""
-        return _database(self.database, self.scheme, self.phases)
+        return database_at(self.database, self.scheme, self.phases)
 
     @property
     def crystals(self) -> Crystals:
@@ -91,11 +91,6 @@ class Ranker:
     def predict(self, crystals: Crystals) -> Predictions:
         """Formation energies at the best of several volumes, eV/atom of the database's scheme."""
         return predict_augmented(_network(self.structural), crystals, VOLUMES).predictions
-
-
-@cache
-def _database(path: str, scheme: str, phases: tuple[str, ...]) -> Database:
-    return Database.read(path, scheme, phases)
 
 
 @cache

@@ -121,7 +121,7 @@ def harassed(
             if work.exitcode is not None:
                 break
             family = psutil.Process(work.pid).children(recursive=True)
-            victim = rng.choice([None, *family])
+            victim = rng.choice(family) if family and rng.random() < 0.7 else None
             if victim is None:
                 work.kill()
                 of_work += 1

@@ -17,11 +17,13 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
 from gnomon.io.tables import OK, check_table, column, read_table, value_schema
+from gnomon.models import Predictions
 from gnomon.potential.card import EV_PER_A3
 from gnomon.properties import Property, answers
 from gnomon.properties.compute import compute
 from gnomon.properties.funnel import Step, cut, funnel, read_steps
 from gnomon.properties.heat.debye import expansion_factor, heat_capacity
+from gnomon.properties.learned import PROPERTY, Predicted
 from gnomon.properties.mechanics.elastic import VOIGT, moduli, stiffness, strained_cells
 from gnomon.properties.mechanics.hardness import (
     chen_hardness,
@@ -462,3 +464,51 @@ def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_
         == 1
     )
     assert "none" in capsys.readouterr().err
+
+
+class Told:
+    """A model that says these logarithms."""
+
+    scheme = "bulk_modulus (log10(GPa))"
+
+    def predict(self, crystals):
+        members = np.array([[1.9, np.nan], [2.1, np.nan]])
+        return Predictions(members, np.array(["", "an element that it lacks"], dtype=object))
+
+
+def test_logarithms_are_turned_back_with_their_uncertainty():
+    told = PROPERTY.fullmatch(Told.scheme)
+    assert (told["what"], told["log"], told["unit"]) == ("bulk_modulus", "log10(", "GPa")
+    made = Predicted(Told(), "mine", "bulk modulus", "GPa", True)
+    table = made.compute(METALS[:2], {})
+    check_table(table)
+    first, second = table.to_pylist()
+    assert first["value"] == pytest.approx(100)
+    assert first["uncertainty"] == pytest.approx(100 * np.log(10) * 0.05)
+    assert second["status"] == "an element that it lacks"
+    assert second["value"] is None
+
+
+HARD = as_crystals(
+    [
+        ase.build.bulk("C", "diamond", a=3.567),
+        ase.build.bulk("MgO", "rocksalt", a=4.212),
+        ase.build.bulk("NaCl", "rocksalt", a=5.64),
+    ]
+)
+
+
+def test_networks_order_textbook_crystals_as_measured(tmp_path):
+    options = {"hardness": {"moduli": "predicted"}, "debye": {"moduli": "predicted"}}
+    settings = PropertySettings(options=options)
+    names = ["hardness", "debye", "debye_temperature", "thermal_expansion", "last_phonon_peak"]
+    found = compute(HARD, names, settings, tmp_path)
+    tables = {one.name: read_table(one.out).to_pylist() for one in found}
+    bulk, shear = ([row["value"] for row in tables[n]] for n in ("bulk_modulus", "shear_modulus"))
+    assert bulk == pytest.approx([443, 160, 25], rel=0.25)  # measured, GPa
+    assert shear == pytest.approx([535, 130, 15], rel=0.35)
+    for name in ("hardness", "debye", "debye_temperature", "last_phonon_peak"):
+        values = [row["value"] for row in tables[name]]
+        assert values == sorted(values, reverse=True)
+    expansions = [row["value"] for row in tables["thermal_expansion"]]
+    assert expansions == sorted(expansions)

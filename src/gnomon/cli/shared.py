@@ -19,7 +19,7 @@ from gnomon.crystals import Crystals
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import ReadResult, from_arrow, iter_read
 from gnomon.io.tables import read_table
-from gnomon.models.bundled import BUNDLED, model_path
+from gnomon.models.bundled import NAMES, model_path
 from gnomon.run.registry import no_such
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def model_file(name_or_path: str) -> Path:
     """The file that is meant, held against what is there."""
     path = model_path(name_or_path)
     if not path.is_file():
-        names = no_such("model", name_or_path, BUNDLED)
+        names = no_such("model", name_or_path, NAMES)
         raise FileNotFoundError(f"{names}, or give the path of a file")
     return path
 

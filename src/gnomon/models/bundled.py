@@ -11,11 +11,20 @@ STRUCTURAL = "structural-2"
 COMPOSITION = "composition-1"
 
 BUNDLED = (STRUCTURAL, COMPOSITION)
-"""Names that stand for files; a file of such a name is given with its folder, as ``./NAME``."""
+"""Of energies."""
+
+PROPERTIES = (
+    *("bulk-modulus-1", "shear-modulus-1", "debye-temperature-1", "thermal-expansion-1"),
+    "last-phonon-peak-1",
+)
+"""Of properties: structural-2's networks with other readouts (``examples/train_properties.py``)."""
+
+NAMES = (*BUNDLED, *PROPERTIES)
+"""All that stand for files; a file of such a name is given with its folder, as ``./NAME``."""
 
 
 def model_path(name_or_path: str | Path) -> Path:
     """The file of a bundled model, or the path as it is."""
-    if str(name_or_path) in BUNDLED:
+    if str(name_or_path) in NAMES:
         return Path(str(resources.files("gnomon.models") / "data" / f"{name_or_path}.gnomon"))
     return Path(name_or_path)

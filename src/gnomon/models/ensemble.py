@@ -15,7 +15,7 @@ from gnomon.learn.fit import Session, keep
 from gnomon.learn.model_file import ModelFile, ModelFileError, read_model_file, write_model_file
 from gnomon.learn.split import SplitConfig
 from gnomon.models import Predictions
-from gnomon.models.bundled import BUNDLED, model_path
+from gnomon.models.bundled import NAMES, model_path
 from gnomon.models.card import Data, ModelCard
 from gnomon.models.target import JoinedTarget, Target, blank_arrays, target_arrays, target_of
 from gnomon.run.listener import SILENT, Listener
@@ -149,7 +149,7 @@ def load_model(name_or_path: str | Path) -> Any:
     """
     path = model_path(name_or_path)
     if not path.is_file():
-        raise FileNotFoundError(f"{no_such('model', str(name_or_path), BUNDLED)}, or give a file")
+        raise FileNotFoundError(f"{no_such('model', str(name_or_path), NAMES)}, or give a file")
     file = read_model_file(path)
     try:
         kind = MODELS.get(str(file.about.get("kind")))

@@ -1,14 +1,17 @@
-"""What a trained model says of crystals, as a property.
+"""What trained models say of crystals, as properties.
 
-The model is one of the package, or a file: of ``gnomon model transfer``, which teaches any number
-of crystals to an ensemble, or an energy model.
+Under their own names the models in the package; ``predicted`` is any model: a file of ``gnomon
+model transfer``, which teaches any number of crystals to an ensemble, or an energy model.
+Logarithms are turned back: the value is the power of ten of the median.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
+import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,8 +22,9 @@ from gnomon.models.bundled import STRUCTURAL
 from gnomon.properties import answers
 from gnomon.properties.registry import PropertySettings
 
-PROPERTY = re.compile(r"(.+) \(([^()]+)\)")
-"""Scheme of a model that was taught a property: what, and its unit, as in ``band_gap (eV)``."""
+PROPERTY = re.compile(r"(?P<what>.+) \((?P<log>log10\()?(?P<unit>[^()]+)\)?\)")
+"""Scheme of a model that was taught a property: ``band_gap (eV)``, ``bulk_modulus (log10(GPa))``.
+"""
 
 
 class PredictedConfig(BaseModel):
@@ -32,35 +36,57 @@ class PredictedConfig(BaseModel):
 
 
 class Predicted:
-    """Medians of an ensemble, their inter-quartile ranges as uncertainty; a ``Property``."""
+    """Medians of an ensemble, half their inter-quartile ranges as uncertainty; a ``Property``."""
 
     needs: tuple[str, ...] = ()
 
-    def __init__(self, model: EnergyModel, name: str, what: str, unit: str) -> None:
-        """Of a trained model under a name, and what it learned in which unit."""
-        self.model, self.level = model, f"{name}, {model.scheme}"
+    def __init__(self, model: EnergyModel, name: str, what: str, unit: str, log: bool) -> None:
+        """Of a trained model.
+
+        Args:
+            model: predicts ``what`` in ``unit``, or with ``log`` its logarithm to base 10.
+            name: of the model.
+            what: it learned, in words.
+            unit: of the value.
+            log: whether it learned the logarithm.
+        """
+        self.model, self.level, self.log = model, f"{name}, {model.scheme}", log
         self.schema = value_schema(f"predicted {what}", unit)
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Predict; what the model did not learn of has its reason."""
         found = self.model.predict(crystals)
-        return answers(
-            self.schema,
-            crystals.ids,
-            self.level,
-            [str(reason) or OK for reason in found.reasons],
-            value=found.median,
-            uncertainty=found.iqr,
-        )
+        value, uncertainty = found.median, found.iqr / 2
+        if self.log:
+            value = 10**value
+            uncertainty = value * np.log(10) * uncertainty
+        statuses = [str(reason) or OK for reason in found.reasons]
+        given = {"value": value, "uncertainty": uncertainty}
+        return answers(self.schema, crystals.ids, self.level, statuses, **given)
 
 
-def make(settings: PropertySettings) -> Predicted:
-    """The property, of the model of its options."""
+def of_model(name: str, settings: PropertySettings) -> Predicted:
+    """What a model of this name, or of this file, predicts."""
     from gnomon.models.ensemble import load_model
     from gnomon.models.structural.model import PropertyModel
 
-    name = settings.of("predicted", PredictedConfig).model
-    model, said = load_model(name), ("formation energy", "eV/atom")
+    model, said = load_model(name), ("formation energy", "eV/atom", False)
     if isinstance(model, PropertyModel) and (told := PROPERTY.fullmatch(model.scheme)):
-        said = (told[1], told[2])
+        said = (told["what"].replace("_", " "), told["unit"], told["log"] is not None)
     return Predicted(model, name, *said)
+
+
+def make(settings: PropertySettings) -> Predicted:
+    """The property of the model that its options name."""
+    return of_model(settings.of("predicted", PredictedConfig).model, settings)
+
+
+bulk_modulus: Callable[[PropertySettings], Predicted] = partial(of_model, "bulk-modulus-1")
+shear_modulus: Callable[[PropertySettings], Predicted] = partial(of_model, "shear-modulus-1")
+debye_temperature: Callable[[PropertySettings], Predicted] = partial(
+    of_model, "debye-temperature-1"
+)
+thermal_expansion: Callable[[PropertySettings], Predicted] = partial(
+    of_model, "thermal-expansion-1"
+)
+last_phonon_peak: Callable[[PropertySettings], Predicted] = partial(of_model, "last-phonon-peak-1")

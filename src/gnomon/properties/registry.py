@@ -25,13 +25,18 @@ PROPERTIES = Registry(
     "property",
     "gnomon.properties",
     {
+        "bulk_modulus": "gnomon.properties.learned:bulk_modulus",
         "conduction": "gnomon.properties.conduction.dynamics:make",
         "debye": "gnomon.properties.heat.debye:make",
+        "debye_temperature": "gnomon.properties.learned:debye_temperature",
         "elastic": "gnomon.properties.mechanics.elastic:make",
         "expansion": "gnomon.properties.heat.expansion:make",
         "hardness": "gnomon.properties.mechanics.hardness:make",
+        "last_phonon_peak": "gnomon.properties.learned:last_phonon_peak",
         "phonons": "gnomon.properties.heat.phonons:make",
         "predicted": "gnomon.properties.learned:make",
+        "shear_modulus": "gnomon.properties.learned:shear_modulus",
+        "thermal_expansion": "gnomon.properties.learned:thermal_expansion",
     },
 )
 

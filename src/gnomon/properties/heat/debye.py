@@ -11,13 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import constants
 from scipy.integrate import quad_vec
 
 from gnomon.crystals import Crystals
-from gnomon.io.tables import OK, column, value_schema
+from gnomon.io.tables import column, value_schema
 from gnomon.properties import answers
+from gnomon.properties.mechanics.moduli import NEEDS, Moduli, OfModuli
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -37,10 +38,8 @@ SCHEMA = value_schema(
 Numbers = Float64[np.ndarray, " n"]
 
 
-class DebyeConfig(BaseModel):
+class DebyeConfig(OfModuli):
     """Of Debye's model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(default=300.0, gt=0, description="of the heat capacity, K")
 
@@ -109,37 +108,29 @@ def expansion_factor(poisson: Numbers) -> Numbers:
 class Debye:
     """Debye temperature and heat capacity of what has moduli; a ``Property``."""
 
-    needs: tuple[str, ...] = ("elastic",)
     schema = SCHEMA
 
     def __init__(self, config: DebyeConfig) -> None:
-        """At the temperature of the settings."""
-        self.config = config
+        """At the temperature of the settings, from the moduli that they name."""
+        self.config, self.needs = config, NEEDS[config.moduli]
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
-        """Of crystals whose elastic tensors are known."""
-        elastic = known["elastic"]
-        bulk, shear, young, nu, volume, density = (
-            elastic[name].to_numpy(zero_copy_only=False).astype(np.float64)
-            for name in (
-                *("value", "shear_modulus", "young_modulus", "poisson_ratio"),
-                *("volume_per_atom", "density"),
-            )
-        )
-        velocity = sound_velocity(bulk, shear, density)
-        debye = debye_temperature(velocity, volume)
+        """Of crystals whose moduli are known."""
+        m = Moduli.of(crystals, known)
+        velocity = sound_velocity(m.bulk, m.shear, m.density)
+        debye = debye_temperature(velocity, m.volume)
         capacity = heat_capacity(debye, self.config.temperature)
-        heat_per_volume = capacity / (constants.N_A * volume * 1e-30)  # J/(K m3)
+        heat_per_volume = capacity / (constants.N_A * m.volume * 1e-30)  # J/(K m3)
         return answers(
             SCHEMA,
             crystals.ids,
-            elastic["level"][0].as_py() if len(elastic) else "",
-            [why if why == OK else f"elastic: {why}" for why in elastic["status"].to_pylist()],
+            m.level,
+            m.statuses,
             value=debye,
             sound_velocity=velocity,
             heat_capacity=capacity,
             temperature=np.full(len(crystals), self.config.temperature),
-            expansion_bound=expansion_factor(nu) * heat_per_volume / (1e9 * young),
+            expansion_bound=expansion_factor(m.poisson) * heat_per_volume / (1e9 * m.young),
         )
 
 

@@ -42,6 +42,10 @@ SCHEMA = value_schema(
 )
 
 
+SYMPREC = 1e-3
+"""Å; of the symmetry that saves displacements."""
+
+
 class PhononConfig(BaseModel):
     """How phonons are computed."""
 
@@ -175,6 +179,7 @@ def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
     """A ``phonopy.Phonopy`` with its displacements, or why there is none."""
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
+    from phonopy.structure.cells import guess_primitive_matrix
 
     lattice, numbers, frac_coords = crystal.arrays(0)
     times = repeats(lattice, config.min_length)
@@ -182,7 +187,8 @@ def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
         return f"a supercell of {size} atoms, more than {config.max_atoms} (phonons.max_atoms)"
     symbols = [SYMBOLS[z] for z in numbers]
     cell = PhonopyAtoms(symbols, cell=lattice, scaled_positions=frac_coords)
-    made = Phonopy(cell, np.diag(times), primitive_matrix="auto", symprec=1e-3, log_level=0)
+    primitive = guess_primitive_matrix(cell, symprec=SYMPREC)
+    made = Phonopy(cell, np.diag(times), primitive_matrix=primitive, symprec=SYMPREC)
     made.generate_displacements(distance=config.distance)
     return made
 

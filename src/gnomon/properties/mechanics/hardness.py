@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.io.tables import OK, column, value_schema
+from gnomon.io.tables import column, value_schema
 from gnomon.properties import answers
+from gnomon.properties.mechanics.moduli import NEEDS, Moduli, OfModuli
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -133,44 +134,32 @@ def of_metals(crystals: Crystals) -> Bool[np.ndarray, " n"]:
 class Hardness:
     """Hardness and toughness of what has moduli; a ``Property``."""
 
-    needs: tuple[str, ...] = ("elastic",)
     schema = SCHEMA
 
+    def __init__(self, config: OfModuli) -> None:
+        """From the moduli that the settings name."""
+        self.needs = NEEDS[config.moduli]
+
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
-        """Of crystals whose elastic tensors are known; alloys of metals have no hardness."""
-        elastic = known["elastic"]
-        bulk, shear, young, nu, volume = (
-            elastic[name].to_numpy(zero_copy_only=False).astype(np.float64)
-            for name in (
-                "value",
-                "shear_modulus",
-                "young_modulus",
-                "poisson_ratio",
-                "volume_per_atom",
-            )
-        )
-        statuses = [
-            METALLIC if metallic else why if why == OK else f"elastic: {why}"
-            for why, metallic in zip(
-                elastic["status"].to_pylist(), of_metals(crystals), strict=True
-            )
-        ]
+        """Of crystals whose moduli are known; alloys of metals have no hardness."""
+        m = Moduli.of(crystals, known)
+        metals = of_metals(crystals)
         with np.errstate(invalid="ignore"):
             return answers(
                 SCHEMA,
                 crystals.ids,
-                elastic["level"][0].as_py() if len(elastic) else "",
-                statuses,
-                value=mazhnik_hardness(young, nu),
-                hardness_teter=teter_hardness(shear),
-                hardness_chen=chen_hardness(bulk, shear),
-                hardness_tian=tian_hardness(bulk, shear),
-                pugh_ratio=bulk / shear,
-                toughness=mazhnik_toughness(young, nu, volume),
-                toughness_niu=niu_toughness(bulk, shear, volume),
+                m.level,
+                [METALLIC if metal else why for why, metal in zip(m.statuses, metals, strict=True)],
+                value=mazhnik_hardness(m.young, m.poisson),
+                hardness_teter=teter_hardness(m.shear),
+                hardness_chen=chen_hardness(m.bulk, m.shear),
+                hardness_tian=tian_hardness(m.bulk, m.shear),
+                pugh_ratio=m.bulk / m.shear,
+                toughness=mazhnik_toughness(m.young, m.poisson, m.volume),
+                toughness_niu=niu_toughness(m.bulk, m.shear, m.volume),
             )
 
 
 def make(settings: PropertySettings) -> Hardness:
     """The property."""
-    return Hardness()
+    return Hardness(settings.of("hardness", OfModuli))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gnomon.run.passes import ENGINES, Engine
 from gnomon.run.passes.forecast import Foretold
+from gnomon.run.passes.slurm import JOBS
 from gnomon.run.pool import processes
 
 
@@ -48,11 +49,14 @@ class RunConfig(BaseModel):
         Raises:
             ValueError: if it takes no such options.
         """
-        workers = processes(self.runner_workers)
-        if self.dry_run:
-            return Foretold(None, workers)
-        make = ENGINES.get(self.runner)
         limit = 60.0 * self.task_minutes
-        return Foretold(
-            make(workers=self.runner_workers, limit=limit, options=self.runner_options), workers
+        made: Engine = ENGINES.get(self.runner)(
+            workers=self.runner_workers, limit=limit, options=self.runner_options
         )
+        return made
+
+    def foretold(self) -> Engine:
+        """What does the work, and says first what it is going to take; no more in a dry run."""
+        jobs = JOBS if self.runner in ("slurm", "joined") else 0
+        workers = processes(self.runner_workers or jobs)
+        return Foretold(None if self.dry_run else self.engine(), workers)

@@ -156,7 +156,7 @@ def propose_all(
         reduce=partial(ranked, ranker=ranker),
         buckets=config.wide.buckets,
     )
-    return run(step, shards, places.ranked, config.run.engine(), listener)
+    return run(step, shards, places.ranked, config.run.foretold(), listener)
 
 
 def shortlist(

@@ -25,7 +25,7 @@ from gnomon.hull.convex import Hull
 from gnomon.hull.phases import formation_energies
 from gnomon.io import from_arrow
 from gnomon.models import EnergyModel, Predictions
-from gnomon.models.bundled import BUNDLED
+from gnomon.models.bundled import BUNDLED, STRUCTURAL
 from gnomon.models.card import Labelled
 from gnomon.run.files import sha256_of
 
@@ -229,7 +229,7 @@ def _rank_all(
     rows, predictions = looked_up(crystals, scores_of(campaign, ids), config)
     odds = evidence(rows) @ learned_weights(config, campaign)
     above = rows["predicted_e_above_hull"].to_numpy(zero_copy_only=False)
-    told = f"odds of {', '.join(BUNDLED)} and {config.learn.prototypes}"
+    told = f"odds from {STRUCTURAL} and {config.learn.prototypes}"
     if n_labels:
         told += f", weighed anew by {n_labels} evaluations"
     return Ranking(-odds, told, n_labels, predictions, above, one_each=True)

@@ -28,7 +28,7 @@ from record import RESULTS, save
 RESULT = RESULTS / "rounds.json"
 ELEMENTS = (
     *("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Al", "Ga", "In", "Ti", "Zr", "Mn", "Fe"),
-    *("Zn", "O", "S", "F", "Cl"),
+    *("Zn", "O", "Se", "F", "Cl"),
 )
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/first_tries.py --data DATA --work tries
     python benchmarks/first_tries.py --data DATA --work tries --fit
+    python benchmarks/first_tries.py --data DATA --quick
 
 For chemical systems with a compound of held-out formula (hash 75 to 84) on the Materials Project's
 hull, of up to 12 atoms: the candidates that `gnomon discover` proposes in its first round, ranked
@@ -9,6 +10,9 @@ as it ranks them before it has labels, and as the networks alone ranked them, co
 (up to version 0.1).  A compound's rank is that of the best candidate with its prototype label and
 the same elements on its positions; compounds that were not proposed have none and stay in the
 denominators.  All binary systems, and ternary ones drawn at random.
+
+With --quick, no network is asked: what is proposed, in the order of counts and charges alone, and
+how far the volumes of compounds that are proposed are off.
 
 With --fit, the weights of ``gnomon.discover.prior`` and the likelihood of other choices, on hashes
 below 75 alone, all that is of the system left out of the known crystals; 5 folds of systems.
@@ -65,6 +69,8 @@ CHOICES = {
     "all": [0, 1, 2, 3, 4],
 }
 """Columns of the evidence."""
+COUNTS = [0, 1, 2]
+"""Those that ask no network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +81,22 @@ class System:
         evidence: of each candidate.
         labels, formulas: of each candidate.
         true: of each compound the number of its elements and the candidates that are it.
+        off: of each compound that is proposed |ln(V / V_known)| of the first candidate that is it.
     """
 
     evidence: np.ndarray
     labels: list[PrototypeLabel]
     formulas: np.ndarray
     true: list[tuple[int, np.ndarray]]
+    off: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Compound:
+    """A known compound: its prototype and its volume, Å³ an atom."""
+
+    label: PrototypeLabel
+    volume: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +123,10 @@ def candidates(name: str, told: Occurrence) -> Crystals:
     return crystals[(crystals.composition > 0).sum(axis=1) > 1]
 
 
-def said(name: str, crystals: Crystals, work: Path) -> list[Remembered]:
+def said(name: str, crystals: Crystals, work: Path | None) -> list[Remembered]:
     """What the networks in the package say of the candidates, from the folder where it is there."""
+    if work is None:
+        return []
     path = work / f"{name}.{'.'.join(BUNDLED)}.npy"
     if not path.exists():
         np.save(path, np.stack([expected_energies(model, crystals) for model in models()]))
@@ -122,22 +140,26 @@ def others(told: Occurrence, name: str) -> Occurrence:
     return replace(told, known=told.known.take(~np.isin(told.known.species, numbers).all(axis=1)))
 
 
-def system(name: str, compounds: Sequence[PrototypeLabel], told: Occurrence, work: Path) -> System:
+def system(name: str, compounds: Sequence[Compound], told: Occurrence, work: Path | None) -> System:
     """A system with all that is known of its candidates."""
     crystals = candidates(name, told)
     labels, formulas = labels_of(crystals), crystals.reduced_formulas
     counts = np.array([told.count(label) for label in labels])
     orders = [{tuple(order) for order in label.orders.tolist()} for label in labels]
-    true = []
+    volumes = crystals.volumes / crystals.n_atoms
+    true, off = [], []
     for compound in compounds:
-        own = tuple(compound.elements.tolist())
-        same = [lb.text == compound.text and own in o for lb, o in zip(labels, orders, strict=True)]
-        true.append((len(own), np.flatnonzero(same)))
-    return System(evidence(crystals, counts, said(name, crystals, work)), labels, formulas, true)
+        own, text = tuple(compound.label.elements.tolist()), compound.label.text
+        same = [lb.text == text and own in o for lb, o in zip(labels, orders, strict=True)]
+        rows = np.flatnonzero(same)
+        true.append((len(own), rows))
+        off += [abs(float(np.log(volumes[i] / compound.volume))) for i in rows[:1]]
+    found = evidence(crystals, counts, said(name, crystals, work))
+    return System(found, labels, formulas, true, off)
 
 
 def systems(
-    data: Path, hashes: tuple[int, int], binary: int, ternary: int, work: Path
+    data: Path, hashes: tuple[int, int], binary: int, ternary: int, work: Path | None
 ) -> list[System]:
     """Systems with stable compounds of these formula hashes, drawn with seed 0."""
     rows = pq.read_table(
@@ -153,16 +175,22 @@ def systems(
     n_elements = (crystals.composition > 0).sum(axis=1)
     usable = (crystals.n_atoms <= ATOMS) & (n_elements > 1) & (n_elements <= 3)
     crystals = crystals[usable & ~crystals.composition[:, unusual].any(axis=1)]
-    stable = [prototype_label(protostructure(crystal, RELAXED)) for crystal in crystals]
-    stable = [label for label in stable if label.text]
+    volumes = (crystals.volumes / crystals.n_atoms).tolist()
+    found_labels = [prototype_label(protostructure(crystal, RELAXED)) for crystal in crystals]
+    stable = [Compound(*pair) for pair in zip(found_labels, volumes, strict=True)]
+    stable = [one for one in stable if one.label.text]
     told, leave_out, found = Occurrence.load(), hashes[0] == 0, []
     rng = np.random.default_rng(0)
     for size, most in ((2, binary), (3, ternary)):
         names = sorted(
-            {tuple(sorted(one.elements.tolist())) for one in stable if len(one.elements) == size}
+            {
+                tuple(sorted(one.label.elements.tolist()))
+                for one in stable
+                if len(one.label.elements) == size
+            }
         )
         for i in rng.permutation(len(names))[:most].tolist():
-            within = [one for one in stable if set(one.elements.tolist()) <= set(names[i])]
+            within = [one for one in stable if set(one.label.elements.tolist()) <= set(names[i])]
             name = "-".join(SYMBOLS[z] for z in names[i])
             seen = others(told, name) if leave_out else told
             found.append(system(name, within, seen, work))
@@ -220,7 +248,10 @@ def in_turn(order: np.ndarray, formulas: np.ndarray) -> np.ndarray:
 
 
 def rankings(one: System) -> dict[str, np.ndarray]:
-    """Candidates in the order of each ranking."""
+    """Candidates in the order of each ranking; without networks there is one."""
+    if one.evidence.shape[1] == len(COUNTS):
+        odds = one_after_the_other(one.evidence @ WEIGHTS[COUNTS], one.labels)
+        return {"counts and charges": np.argsort(-odds, kind="stable")}
     above = SCALE * np.arctanh(np.minimum(one.evidence[:, 3:], 1 - 1e-15)).mean(axis=1)
     odds = one_after_the_other(one.evidence @ WEIGHTS, one.labels)
     by_networks, by_odds = (np.argsort(x, kind="stable") for x in (above, -odds))
@@ -268,6 +299,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("tries"))
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--binary", type=int, help="systems, at most")
     parser.add_argument("--ternary", type=int, help="systems, at most")
     given = parser.parse_args()
@@ -275,12 +307,14 @@ def main() -> None:
     below = SplitConfig().train_below
     hashes, most = ((0, below - 1), (70, 20)) if given.fit else (HELD_OUT, (1000, 30))
     binary, ternary = given.binary or most[0], given.ternary or most[1]
-    data = systems(given.data, hashes, binary, ternary, given.work)
+    work = None if given.quick else given.work
+    data = systems(given.data, hashes, binary, ternary, work)
     if given.fit:
         save({"systems": len(data), "choices": fit(data)}, RESULTS / "first_tries_fit.json")
     else:
-        result = {"systems": len(data), "rankings": measured(data)}
-        save(result, RESULTS / "first_tries.json")
+        off = np.quantile([value for one in data for value in one.off], (0.5, 0.8)).tolist()
+        result = {"systems": len(data), "rankings": measured(data), "volumes off": off}
+        save(result, RESULTS / f"first_tries{'_quick' * given.quick}.json")
 
 
 if __name__ == "__main__":

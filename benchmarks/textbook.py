@@ -10,12 +10,13 @@ sixth place).  `gnomon discover` runs with its defaults and is told of no compou
 
 A known phase, on the hull of the file, in the system or within it, of up to 12 atoms, is *found*
 where a phase on the campaign's hull is the same for pymatgen's StructureMatcher (default
-tolerances).  The networks and the counts of prototypes in the package have seen formulas of hashes
-below 75: known phases of higher hashes, *unseen*, are counted apart too.  A stable find that is the
-same as any phase of the file is *wrong* where that one lies more than 30 meV/atom above the file's
-hull; finds that are like none are counted apart.  Counted for the screening level and for the
-deciding one.  Intervals are Wilson's, 95 %.  A campaign that was begun goes on; one that has ended
-is only counted again.
+tolerances); *near* where one is that lies at most 30 meV/atom above it.  The networks and the known
+crystals in the package, whose structures are tried, are of formulas of hashes below 75: known
+phases of higher hashes, *unseen*, are counted apart too.  A stable find that is the same as any
+phase of the file is *wrong* where that one lies more than 30 meV/atom above the file's hull; finds
+that are like none are counted apart.  Counted for the screening level and for the deciding one.
+Intervals are Wilson's, 95 %.  A campaign that was begun goes on; one that has ended is only counted
+again.
 """
 
 import argparse
@@ -134,16 +135,19 @@ def counted(level: Level, known: Crystals, above: np.ndarray, unseen: np.ndarray
     new = set(np.flatnonzero(unseen).tolist())
     # a find that resembles several phases of the file is the lowest of them
     place = {i: min(above[j] for k, j in pairs if k == i) for i, _ in pairs}
+    missed = {
+        known.reduced_formulas[j]: nearest(level, theirs[j], known.reduced_formulas[j])
+        for j in sorted(set(truly) - found)
+    }
+    near = [value for value in missed.values() if value is not None and value <= WRONG]
     return {
         "scheme": level.scheme,
         "known": len(truly),
         "found": len(found),
         "known_unseen": len(new & set(truly)),
         "found_unseen": len(new & found),
-        "missed": {
-            known.reduced_formulas[j]: nearest(level, theirs[j], known.reduced_formulas[j])
-            for j in sorted(set(truly) - found)
-        },
+        "near": len(found) + len(near),
+        "missed": missed,
         "finds": len(level.finds),
         "matched": len(place),
         "wrong": sum(bool(value > WRONG) for value in place.values()),
@@ -174,6 +178,7 @@ def total(results: list[dict[str, Any]], level: int) -> dict[str, Any]:
         "systems": len(rows),
         "found": share("found", "known"),
         "found_unseen": share("found_unseen", "known_unseen"),
+        "near": share("near", "known"),
         "wrong": share("wrong", "matched"),
         "finds_without_match": sum(row["finds"] - row["matched"] for row in rows),
     }

@@ -11,7 +11,7 @@ from gnomon.io.tables import OK, check_table
 from gnomon.properties.conduction import dynamics
 from gnomon.properties.conduction.diffusion import CM2_S, conductivity, diffusion
 from gnomon.properties.conduction.dynamics import Conduction, ConductionConfig, judged
-from gnomon.properties.registry import PropertySettings
+from gnomon.properties.registry import PROPERTIES, PropertySettings
 
 EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
 FRAMES = 41
@@ -189,3 +189,42 @@ def test_a_simulation_is_kept_and_read_again(tmp_path, monkeypatch):
     assert first["status"].to_pylist() == [OK]
     monkeypatch.setattr(dynamics, "run", None)
     assert Conduction(config, settings, tmp_path).compute(salt, {}) == first
+
+
+# --- bond valences --------------------------------------------------------------------------------
+
+
+def barriers(*crystals, **options):
+    pytest.importorskip("bvlain", reason="bvlain is not installed (extra properties)")
+    made = PROPERTIES.get("bond_valence")(PropertySettings(options={"bond_valence": options}))
+    table = made.compute(as_crystals(list(crystals)), {})
+    check_table(table)
+    return table
+
+
+LITHIUM_FLUORIDE = ase.build.bulk("LiF", "rocksalt", a=4.03)
+
+
+def test_barriers_rank_salts():
+    """A doubly charged ion is held faster, and a cell says nothing."""
+    magnesia = ase.build.bulk("MgO", "rocksalt", a=4.21)
+    cubic = ase.build.bulk("LiF", "rocksalt", a=4.03, cubic=True)
+    table = barriers(LITHIUM_FLUORIDE, cubic, magnesia)
+    assert table["status"].to_pylist() == [OK] * 3
+    one, same, two = table["value"].to_pylist()
+    assert 0.3 < one < two / 2
+    assert same == pytest.approx(one, abs=0.1)  # by the grids
+    assert table["ion"].to_pylist() == ["Li", "Li", "Mg"]
+
+
+def test_what_has_no_barrier_says_why():
+    metal, copper = ase.build.bulk("Li"), ase.build.bulk("Cu")
+    hydride = ase.build.bulk("LiXe", "rocksalt", a=6.0)
+    statuses = barriers(metal, copper, hydride)["status"].to_pylist()
+    assert statuses[0] == "metals only: electrons conduct, not ions"
+    assert statuses[1] == "none of the ions Li, Na, K, Mg, Ca in it"
+    assert statuses[2].startswith("no bond valences: ")
+    [low] = barriers(LITHIUM_FLUORIDE, highest=0.2)["status"].to_pylist()
+    assert low == "bond valences of LiF: no path for the ion below 0.2 eV"
+    [many] = barriers(LITHIUM_FLUORIDE, max_atoms=1)["status"].to_pylist()
+    assert many == "more than 1 atoms (bond_valence.max_atoms)"

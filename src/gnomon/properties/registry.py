@@ -26,6 +26,7 @@ PROPERTIES = Registry(
     "gnomon.properties",
     {
         "bulk_modulus": "gnomon.properties.learned:bulk_modulus",
+        "bond_valence": "gnomon.properties.conduction.bond_valence:make",
         "conduction": "gnomon.properties.conduction.dynamics:make",
         "debye": "gnomon.properties.heat.debye:make",
         "debye_temperature": "gnomon.properties.learned:debye_temperature",

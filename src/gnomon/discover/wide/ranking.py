@@ -43,7 +43,8 @@ UNPREDICTED = "no prediction"
 
 WEIGHTS = np.array([0.28, 0.50, -2.66, -0.96, -1.0, -0.19])
 """Of the columns of ``evidence``: the most likely ones on known crystals of formula hashes 60 to
-74, from parents below 60 (``python benchmarks/prospective.py --fit``), rounded."""
+74, from 5,000 parents below 60, rounded.  They were fitted beside the composition network, which
+had no weight to speak of; ``python benchmarks/prospective.py --fit`` fits them without it."""
 
 SCALE = 0.1
 """eV/atom: what lies further above the hull, or below it, is equally far."""

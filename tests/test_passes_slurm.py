@@ -100,6 +100,16 @@ def test_workers_take_what_others_left(tmp_path, monkeypatch):
     assert files(work.end()) == files(here(GROUPED, shards, tmp_path / "here"))
 
 
+def test_a_worker_that_fails_leaves_no_claim_that_others_wait_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
+    work = Work(replace(ALONE, map=broken), shards_of(tmp_path / "in", count=1), tmp_path / "out")
+    work.begin()
+    for _ in range(2):  # the second one asks at once
+        with pytest.raises(PassError, match="KeyError: 'lattice'"):
+            join(work)
+    assert not list(work.out.glob("*.claim"))
+
+
 def test_only_ones_own_passes_are_joined(tmp_path, monkeypatch):
     monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
     work = Work(GROUPED, shards_of(tmp_path / "in"), tmp_path / "out")

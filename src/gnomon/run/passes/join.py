@@ -14,7 +14,8 @@ import os
 import pickle
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gnomon.run.files import cache_folder, write_atomically
@@ -85,8 +86,9 @@ def join(
                 free = [task for task in tasks if claims.free(task)]
                 for task in free:
                     if claims.take(task):
-                        for receipt in carefully(work, pool, [task]):
-                            claims.longest = max(claims.longest, receipt.seconds)
+                        with claims.held(task):
+                            for receipt in carefully(work, pool, [task]):
+                                claims.longest = max(claims.longest, receipt.seconds)
                 if not free:
                     time.sleep(EVERY)
 
@@ -120,6 +122,15 @@ class _Claims:
             self._path(task).touch()
             return True
         return False
+
+    @contextmanager
+    def held(self, task: Task) -> Iterator[None]:
+        """A failure in this block leaves the task to others, who need not wait for it."""
+        try:
+            yield
+        except BaseException:
+            self._path(task).unlink(missing_ok=True)
+            raise
 
     def _path(self, task: Task) -> Path:
         return self.work.out / f"{task.name}.claim"

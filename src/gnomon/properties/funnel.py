@@ -157,7 +157,9 @@ def funnel(
         rows = rows.append_column(name, values)
     write_table(out / "left.parquet", rows)
     write_json(out / "funnel.json", {"stages": [asdict(stage) for stage in stages]})
-    figure(stages).write_html(out / "funnel.html", include_plotlyjs=True)
+    figure(stages).write_html(
+        out / "funnel.html", include_plotlyjs=True, config={"displayModeBar": False}
+    )
     return stages
 
 
@@ -187,7 +189,8 @@ def cut(table: pa.Table, step: Step) -> tuple[np.ndarray, dict[str, int]]:
 
 
 def figure(stages: Sequence[Stage]) -> go.Figure:
-    """How many of how many remain at each step; reasons of the losses on hovering."""
+    """How many of how many remain at each step, in widths as their logarithms; reasons of the
+    losses on hovering."""
     import plotly.graph_objects as go
 
     counts = [stages[0].came, *(stage.went_on for stage in stages)]
@@ -195,12 +198,12 @@ def figure(stages: Sequence[Stage]) -> go.Figure:
     hover = [""] + [_hover(stage.level, stage.losses) for stage in stages]
     trace = go.Funnel(
         y=labels,
-        x=counts,
+        x=np.log10(np.maximum(counts, 1)) + 0.1,
         text=[f"{count:,}" for count in counts],
         textinfo="text",
         textposition="auto",
         customdata=hover,
-        hovertemplate="%{y}: %{x:,}%{customdata}<extra></extra>",
+        hovertemplate="%{y}: %{text}%{customdata}<extra></extra>",
         marker={"color": "#2a7f9e"},
         connector={"fillcolor": "#e4e8ec"},
     )

@@ -3,8 +3,12 @@
 None of it refutes a compound; it says where one should look before it is made or believed.
 """
 
+import numpy as np
+from jaxtyping import Bool
+
 from gnomon.chemistry.mean_states import mean_states
 from gnomon.chemistry.oxidation import IONIC
+from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS, Counts, element
 
 SCARCE = frozenset(("Ru", "Rh", "Pd", "Te", "Re", "Os", "Ir", "Pt", "Au"))
@@ -67,3 +71,11 @@ def magnetic(counts: Counts) -> tuple[str, ...]:
     ('Fe',)
     """
     return tuple(SYMBOLS[z] for z, _ in counts if SYMBOLS[z] in MAGNETIC)
+
+
+def of_metals(crystals: Crystals) -> Bool[np.ndarray, " n"]:
+    """Which crystals hold metals alone, by pymatgen's list of them."""
+    present = np.unique(crystals.atomic_numbers)
+    metals = np.zeros(len(SYMBOLS), dtype=bool)
+    metals[present] = [element(int(z)).is_metal for z in present]
+    return np.logical_and.reduceat(metals[crystals.atomic_numbers], crystals.offsets[:-1])

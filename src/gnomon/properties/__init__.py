@@ -14,9 +14,10 @@ import pyarrow as pa
 from jaxtyping import Float64, Shaped
 
 from gnomon.crystals import Crystals
+from gnomon.evaluate import Evaluations, Status
 from gnomon.io.tables import OK
 
-__all__ = ["Property", "answers"]
+__all__ = ["Property", "answered", "answers", "reason"]
 
 
 VALUES = ("value", "uncertainty")
@@ -75,6 +76,25 @@ def answers(
         ]
     empty = [None] * len(there)
     return pa.table({f.name: pa.array(data.get(f.name, empty), f.type) for f in schema}, schema)
+
+
+def answered(
+    schema: pa.Schema,
+    ids: Shaped[np.ndarray, " n"],
+    level: str,
+    rows: Sequence[Mapping[str, Any]],
+) -> pa.Table:
+    """The same from rows, one a crystal, each with its status and what columns it has."""
+    names = [name for name in schema.names if name not in ("id", "level", "status")]
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return answers(schema, ids, level, [row["status"] for row in rows], **columns)
+
+
+def reason(found: Evaluations, i: int) -> str:
+    """Why an evaluation came to no minimum, or ``ok``."""
+    if found.status[i] == Status.CONVERGED.value:
+        return OK
+    return str(found.message[i] or found.status[i])
 
 
 def _is_nan(value: Any) -> bool:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gnomon.crystals import Crystals
 from gnomon.io import to_pymatgen
 from gnomon.io.tables import OK, column, value_schema
-from gnomon.properties import answers
+from gnomon.properties import answered
 from gnomon.properties.conduction.dynamics import CHARGES, mobile
 from gnomon.properties.registry import PropertySettings
 
@@ -65,12 +65,8 @@ class BondValence:
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Of crystals with one of the ions, whose charges balance."""
         rows = [self._row(crystal) for crystal in crystals]
-        columns = {
-            name: [row.get(name) for row in rows]
-            for name in ("value", "barrier_1d", "barrier_2d", "ion")
-        }
         level = f"bond valence site energies, {self.config.resolution:g} Å"
-        return answers(SCHEMA, crystals.ids, level, [row["status"] for row in rows], **columns)
+        return answered(SCHEMA, crystals.ids, level, rows)
 
     def _row(self, crystal: Crystals) -> dict[str, Any]:
         ion, why = mobile(crystal)

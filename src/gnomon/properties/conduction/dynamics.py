@@ -18,15 +18,15 @@ import pyarrow as pa
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, Field
 
+from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
 from gnomon.dynamics.md import Ensemble, ExplodedError, MDConfig, run
 from gnomon.elements import SYMBOLS
 from gnomon.evaluate.ase import calculator_of
 from gnomon.io import to_ase
 from gnomon.io.tables import OK, column, value_schema
-from gnomon.properties import answers
+from gnomon.properties import answered
 from gnomon.properties.conduction.diffusion import FEWEST, conductivity, diffusion
-from gnomon.properties.mechanics.hardness import of_metals
 from gnomon.properties.registry import PropertySettings
 from gnomon.run.files import cache_folder
 from gnomon.structure.cells import repeats
@@ -120,9 +120,7 @@ class Conduction:
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Of crystals with one of the ions, and a framework."""
         rows = [self._row(crystal) for crystal in crystals]
-        names = [name for name in SCHEMA.names if name not in ("id", "level", "status")]
-        columns = {name: [row.get(name) for row in rows] for name in names}
-        return answers(SCHEMA, crystals.ids, self.level, [row["status"] for row in rows], **columns)
+        return answered(SCHEMA, crystals.ids, self.level, rows)
 
     def _row(self, crystal: Crystals) -> dict[str, Any]:
         ion, why = mobile(crystal)

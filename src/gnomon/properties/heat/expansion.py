@@ -14,11 +14,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.potential.card import EV_PER_A3
-from gnomon.properties import answers
+from gnomon.properties import answered, reason
 from gnomon.properties.heat.phonons import (
     STILL,
     PhononConfig,
@@ -82,26 +82,22 @@ class Expansion:
         scaled = many.scale_volume(np.tile(steps, len(crystals)))
         found = evaluate_all(scaled, self.relaxers[1], self.listener, "scaling")
         made = force_constants(found.relaxed, self.single, config, self.listener)
-        statuses, rows = [], []
+        rows = []
         for i in range(len(crystals)):
-            part = slice(i * config.volumes, (i + 1) * config.volumes)
-            failed = [relaxed.message[i] or str(relaxed.status[i])] * (
-                relaxed.status[i] != Status.CONVERGED.value
-            )
-            for status, message in zip(found.status[part], found.message[part], strict=True):
-                if status != Status.CONVERGED.value:
-                    failed.append(f"at another volume: {message or status}")
-            energies = found.energy_per_atom[part] * found.relaxed.n_atoms[part]
-            status, row = (
-                (failed[0], {})
-                if failed
-                else expansion(made[part], found.relaxed.volumes[part], energies, config)
-            )
-            statuses.append(status)
-            rows.append({"temperature": config.temperature, **row})
-        names = [name for name in SCHEMA.names if name not in ("id", "level", "status")]
-        columns = {name: [row.get(name) for row in rows] for name in names}
-        return answers(SCHEMA, crystals.ids, self.single.scheme, statuses, **columns)
+            part = range(i * config.volumes, (i + 1) * config.volumes)
+            there = [reason(relaxed, i), *(_elsewhere(reason(found, k)) for k in part)]
+            status = next((why for why in there if why != OK), OK)
+            said: dict[str, float] = {}
+            if status == OK:
+                at = slice(part.start, part.stop)
+                energies = found.energy_per_atom[at] * found.relaxed.n_atoms[at]
+                status, said = expansion(made[at], found.relaxed.volumes[at], energies, config)
+            rows.append({"status": status, "temperature": config.temperature, **said})
+        return answered(SCHEMA, crystals.ids, self.single.scheme, rows)
+
+
+def _elsewhere(status: str) -> str:
+    return OK if status == OK else f"at another volume: {status}"
 
 
 def expansion(
@@ -120,9 +116,9 @@ def expansion(
     if lost := next((one for one in made if isinstance(one, str)), None):
         return lost, {}
     for one in made:
-        status, _ = vibrations(one, config)
+        status = _elsewhere(vibrations(one, config)[0])
         if status != OK:
-            return f"at another volume: {status}", {}
+            return status, {}
     cells = len(made[0].unitcell) / len(made[0].primitive)
     temperatures = np.arange(0.0, config.temperature + 3 * STEP, STEP)
     try:

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
-from gnomon.properties import answers
+from gnomon.properties import answered, reason
 from gnomon.properties.registry import PropertySettings, evaluators
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.cells import repeats
@@ -89,21 +89,13 @@ class Phonons:
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Relax, displace, and sum over modes; what is not stable has no heat capacity."""
         relaxed = evaluate_all(crystals, self.relaxer, self.listener, "relaxing")
-        statuses = [
-            OK if status == Status.CONVERGED.value else str(message or status)
-            for status, message in zip(relaxed.status, relaxed.message, strict=True)
-        ]
-        good = [i for i, status in enumerate(statuses) if status == OK]
+        rows: list[dict[str, Any]] = [{"status": reason(relaxed, i)} for i in range(len(crystals))]
+        good = [i for i, row in enumerate(rows) if row["status"] == OK]
         made = force_constants(relaxed.relaxed.take(good), self.single, self.config, self.listener)
-        rows: list[dict[str, Any]] = [{} for _ in statuses]
         for i, one in zip(good, made, strict=True):
-            if isinstance(one, str):
-                statuses[i] = one
-            else:
-                statuses[i], rows[i] = vibrations(one, self.config)
-        names = [name for name in SCHEMA.names if name not in ("id", "level", "status")]
-        columns = {name: [row.get(name) for row in rows] for name in names}
-        return answers(SCHEMA, crystals.ids, self.relaxer.scheme, statuses, **columns)
+            status, said = (one, {}) if isinstance(one, str) else vibrations(one, self.config)
+            rows[i] = {"status": status, **said}
+        return answered(SCHEMA, crystals.ids, self.relaxer.scheme, rows)
 
 
 def force_constants(

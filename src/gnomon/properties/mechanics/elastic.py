@@ -15,11 +15,11 @@ from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluations, Evaluator, Status
+from gnomon.evaluate import Evaluations, Evaluator
 from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.potential.card import EV_PER_A3
-from gnomon.properties import answers
+from gnomon.properties import answers, reason
 from gnomon.properties.registry import PropertySettings, evaluators
 from gnomon.run.listener import SILENT, Listener
 
@@ -186,10 +186,8 @@ def moduli(tensor: Float64[np.ndarray, "6 6"]) -> tuple[str, dict[str, float]]:
 
 def _without_stress(found: Evaluations, i: int) -> str:
     """Why an evaluation gives no stress of a minimum, or ``ok``."""
-    if found.status[i] != Status.CONVERGED.value:
-        return str(found.message[i] or found.status[i])
-    known = bool(np.isfinite(found.stress[i]).all())
-    return OK if known else f"{found.scheme} gives no stress"
+    why, known = reason(found, i), bool(np.isfinite(found.stress[i]).all())
+    return why if known or why != OK else f"{found.scheme} gives no stress"
 
 
 def make(settings: PropertySettings) -> Elastic:

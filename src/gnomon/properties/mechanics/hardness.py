@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
+from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
-from gnomon.elements import SYMBOLS
 from gnomon.io.tables import column, value_schema
 from gnomon.properties import answers
 from gnomon.properties.mechanics.moduli import NEEDS, Moduli, OfModuli
@@ -119,16 +119,6 @@ def tian_hardness(bulk: Numbers, shear: Numbers) -> Numbers:
     [97.4]
     """
     return 0.92 * (shear / bulk) ** 1.137 * shear**0.708
-
-
-def of_metals(crystals: Crystals) -> Bool[np.ndarray, " n"]:
-    """Which crystals hold metals alone, by pymatgen's list of them."""
-    from pymatgen.core import Element
-
-    present = np.unique(crystals.atomic_numbers)
-    metals = np.zeros(len(SYMBOLS), dtype=bool)
-    metals[present] = [Element.from_Z(int(z)).is_metal for z in present]
-    return np.logical_and.reduceat(metals[crystals.atomic_numbers], crystals.offsets[:-1])
 
 
 class Hardness:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 
 from gnomon.crystals import Crystals
 from gnomon.represent.graphs import build_graphs
+from gnomon.structure import neighbors as module
 from gnomon.structure.neighbors import TIE, neighbors
 from tests.strategies import crystals, random_crystal, rewritten, rngs
 
@@ -103,6 +104,26 @@ def test_a_crystal_has_the_same_neighbors_in_any_company(batch, cutoff):
         np.testing.assert_array_equal(together.distances[start:stop], alone.distances)
         start, at = stop, at + int(crystal.n_atoms[0])
     assert start == len(together.receivers)
+
+
+@given(rngs, st.floats(1.0, 7.0))
+@settings(max_examples=20)
+def test_large_crystals_have_the_neighbors_of_small_ones(rng, cutoff):
+    """Atoms by the hundred are searched in another way; not all of them are in the cell."""
+    large = rewritten(random_crystal(rng), rng).supercell([2, 1, 3])
+    moves = rng.integers(-1, 2, (len(large.frac_coords), 3))
+    large = large.with_frac_coords(large.frac_coords + moves)
+    slow = neighbors(large, cutoff)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LARGE", 1)
+        found = neighbors(large, cutoff)
+    assert listed(found) == listed(slow)
+
+
+def listed(found):
+    rows = np.column_stack([found.receivers, found.senders, found.shifts])
+    assert (np.diff(found.receivers) >= 0).all()
+    return sorted(map(tuple, rows.tolist()))
 
 
 def test_one_atom_sees_its_own_images_beyond_the_first_shell():

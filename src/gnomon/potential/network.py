@@ -230,7 +230,7 @@ class Convolution(eqx.Module):
 
 
 def energy_forces_stress(
-    potential: Potential, batch: AtomBatch
+    potential: Potential, batch: AtomBatch, vectors: Float[Array, "rows width 3"] | None = None
 ) -> tuple[Float[Array, " crystals"], Float[Array, "atoms 3"], Float[Array, "crystals 3 3"]]:
     """Energies (eV), forces (eV/Å) and stresses (eV/Å3, positive under tension).
 
@@ -238,8 +238,13 @@ def energy_forces_stress(
     an atom is the sum of g over the rows that it receives less the sum over those that it sends,
     and the stress is sum r ⊗ g / V: exact derivatives, for any cell (Thompson, Plimpton and
     Mattson, J. Chem. Phys. 131, 154107 (2009)).
+
+    Args:
+        potential: the network.
+        batch: crystals.
+        vectors: Å, along which the neighbours are seen; those of the batch unless given.
     """
-    vectors = batch.vectors()
+    vectors = batch.vectors() if vectors is None else vectors
 
     def total(
         along: Float[Array, "rows width 3"],

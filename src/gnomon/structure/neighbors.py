@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import vesin
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
@@ -13,6 +14,9 @@ TIE = 1e-3
 
 WORK = 1 << 15
 """Pairs of atoms, estimated, that are in work at a time: small enough for a processor's cache."""
+
+LARGE = 200
+"""Atoms of a crystal from which on lists of cells are faster (vesin's)."""
 
 
 class Neighbors(NamedTuple):
@@ -35,7 +39,7 @@ def neighbors(crystals: Crystals, cutoff: float, max_neighbors: int | None = Non
 
     With a lower triangular lattice the images in a sphere are three nested intervals, so none
     outside is looked at (Fincke and Pohst, Math. Comp. 44, 463 (1985)); skewed, left-handed and
-    tiny cells need no special care.  Time and memory grow with the square of the atoms in a cell.
+    tiny cells need no special care.  Large crystals are divided into cells by vesin.
 
     Args:
         crystals: any cells; fractional coordinates need not be wrapped.
@@ -52,7 +56,10 @@ def neighbors(crystals: Crystals, cutoff: float, max_neighbors: int | None = Non
         raise ValueError(f"max_neighbors must be at least 1, not {max_neighbors}")
     parts = []
     for start, chunk in chunks(crystals, cutoff):
-        found = _both_ways(chunk, *_half(chunk, cutoff))
+        if len(chunk) == 1 and len(chunk.atomic_numbers) >= LARGE:
+            found = _by_cells(chunk, cutoff)
+        else:
+            found = _both_ways(chunk, *_half(chunk, cutoff))
         if max_neighbors is not None:
             found = _nearest(found, max_neighbors)
         first = crystals.offsets[start]
@@ -116,6 +123,22 @@ def _half(
     first = np.where(n_c != 0, n_c, np.where(n_b != 0, n_b, n_a))
     keep = (distances <= cutoff) & ((i != j) | (first > 0))  # one of two opposite images of itself
     return i[keep], j[keep], distances[keep], [n[keep] for n in (n_a, n_b, n_c)]
+
+
+def _by_cells(crystal: Crystals, cutoff: float) -> Neighbors:
+    """The neighbours of one crystal, in time that grows with its atoms."""
+    beyond = cutoff * (1 + 1e-9)  # rounding must not lose a pair at the cutoff
+    search = vesin.NeighborList(cutoff=beyond, full_list=True, n_threads=1)
+    wrapped = crystal.wrap()
+    first, second, distances, shifts = search.compute(
+        wrapped.cart_coords, crystal.lattice[0], periodic=True, quantities="ijdS"
+    )
+    order = np.argsort(first, kind="stable")
+    order = order[distances[order] <= cutoff]
+    cells = np.rint(crystal.frac_coords - wrapped.frac_coords).astype(np.int64)
+    receivers, senders = first[order].astype(np.int64), second[order].astype(np.int64)
+    shifts = shifts[order].astype(np.int64) - cells[senders] + cells[receivers]
+    return Neighbors(receivers, senders, distances[order], shifts)
 
 
 def _lower_triangular(lattice: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray, "n 3 3"]:

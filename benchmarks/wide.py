@@ -4,14 +4,14 @@
 
 Parents are the first of a shuffled ``materials_project/structures.parquet`` that propose about so
 many candidates (435 each); all of them propose about ten million.  Each size is one pass of
-`gnomon discover --all` by the engine ``processes``: candidates a second of wall time, CPU seconds,
-peak memory of the largest process and of all together.  The same functions over the same shards in
-a plain loop say what each stage takes and what the engine costs, at the smallest size.
+`gnomon discover --all` by the engine ``processes``: CPU seconds of its two stages, the memory of
+the largest worker and of the driver.  The same functions over the same shards in a plain loop say
+what the engine costs, at the smallest size.  A pass that was stopped goes on; the seconds are those
+of all its tasks, so other work on the machine does not count.
 """
 
 import argparse
 import resource
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from gnomon.run.passes.work import counts_of
 from record import RESULTS, save
 
 RESULT = RESULTS / "wide.json"
+IMAGE = Path(__file__).resolve().parents[1] / "docs" / "images" / "wide-growth.svg"
 EACH = 435
 """Candidates that a parent proposes, about."""
 SHARD = 64
@@ -81,28 +82,21 @@ def by_engine(
         reduce=partial(ranked, ranker=ranker),
         buckets=buckets_of(size),
     )
-    before, began = _cpu(), time.monotonic()
     engine = ENGINES.get("processes")(workers=workers)
-    found = run(step, shards, folder / "ranked", engine, Listener(tick=_tick))
-    wall = time.monotonic() - began
-    proposed = found.counts[PROPOSED]
-    result = {
+    found = run(step, shards, folder / "ranked", engine, Listener(say=print, tick=_tick))
+    proposed, cpu = found.counts[PROPOSED], found.facts["cpu_seconds"]
+    return {
         "parents": size // EACH,
         "proposed": proposed,
         "kept": found.rows,
         "workers": workers,
-        "wall_seconds": round(wall, 1),
-        "cpu_seconds": round(_cpu() - before, 1),
-        "candidates_a_second": round(proposed / wall, 1),
-        "candidates_a_cpu_second": round(proposed / (_cpu() - before), 1),
-        "largest_process_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
-        "driver_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cpu_seconds": cpu,
+        "wall_seconds_of_all_tasks": found.facts["seconds"],
+        "candidates_a_cpu_second": round(proposed / sum(cpu.values()), 1),
+        "largest_worker_mb": round(found.facts["peak_bytes"] / 1e6),
+        "driver_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         "counts": dict(found.counts),
-        "facts": dict(found.facts),
     }
-    if size < 1_000_000:
-        shutil.rmtree(folder)
-    return result
 
 
 def by_loop(size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker) -> dict[str, Any]:
@@ -122,18 +116,31 @@ def by_loop(size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker) -> dict[s
     proposed = sum(counts_of(one)[PROPOSED] for one in made)
     return {
         "proposed": proposed,
-        "cpu_seconds": round(mapping + ranking, 1),
+        "cpu_seconds": {"map": round(mapping, 1), "reduce": round(ranking, 1)},
         "drafts_a_cpu_second": round(proposed / mapping, 1),
         "ranked_a_cpu_second": round(len(every) / ranking, 1),
         "bytes_a_draft": round(every.nbytes / len(every), 1),
     }
 
 
-def _cpu() -> float:
-    own, children = (
-        resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+def draw(passes: list[dict[str, Any]]) -> None:
+    """CPU seconds over candidates, with what would be linear."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"svg.hashsalt": "gnomon", "svg.fonttype": "none"})
+    figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    proposed = np.array([one["proposed"] for one in passes])
+    for step, label in (("map", "propose, sort out"), ("reduce", "networks, hull, best of each")):
+        axes.loglog(proposed, [one["cpu_seconds"][step] for one in passes], "o-", label=label)
+    whole = np.array([sum(one["cpu_seconds"].values()) for one in passes])
+    axes.loglog(proposed, whole[0] * proposed / proposed[0], "k:", label="both, if linear")
+    axes.loglog(proposed, whole, "ks-", label="both")
+    axes.set(xlabel="candidates proposed", ylabel="CPU seconds")
+    axes.legend()
+    figure.savefig(IMAGE, metadata={"Date": None})
 
 
 def _tick(what: str, done: int, total: int) -> None:
@@ -148,13 +155,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     rows, recipe, ranker = prepared(given.data, given.work)
-    result: dict[str, Any] = {"loop": by_loop(given.sizes[0], rows, recipe, ranker)}
-    result["passes"] = [
-        by_engine(size, rows, recipe, ranker, given.work, given.workers) for size in given.sizes
-    ]
-    first = result["passes"][0]
-    result["engine_over_loop"] = round(first["cpu_seconds"] / result["loop"]["cpu_seconds"], 3)
-    save(result, RESULT)
+    loop = by_loop(given.sizes[0], rows, recipe, ranker)
+    passes: list[dict[str, Any]] = []
+    for size in given.sizes:
+        passes.append(by_engine(size, rows, recipe, ranker, given.work, given.workers))
+        ratio = {
+            step: round(passes[0]["cpu_seconds"][step] / loop["cpu_seconds"][step], 3)
+            for step in loop["cpu_seconds"]
+        }
+        save({"loop": loop, "engine_over_loop": ratio, "passes": passes}, RESULT)
+    draw(passes)
 
 
 if __name__ == "__main__":

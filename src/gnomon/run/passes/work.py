@@ -135,6 +135,7 @@ class Receipt:
         counts: by reason.
         lost: records that were given up.
         seconds: of wall time.
+        cpu_seconds: of all threads of its process.
         peak: of memory of the process so far, bytes.
     """
 
@@ -144,6 +145,7 @@ class Receipt:
     counts: dict[str, int] = field(default_factory=dict)
     lost: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     peak: int = 0
 
 
@@ -261,7 +263,7 @@ class Work:
         """
         if self.is_done(task):
             return self.receipt(task)
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         given = 0
         if task.joins:
             pieces = [Task(task.step, task.number, piece) for piece in task.joins]
@@ -286,6 +288,7 @@ class Work:
             dict(counts),
             lost,
             round(time.monotonic() - began, 3),
+            round(time.process_time() - worked, 3),
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS,
         )
         write_json(self.receipt_path(task), asdict(receipt))
@@ -332,7 +335,11 @@ class Work:
         ]
         facts = {
             "seconds": {
-                step: round(sum(r.seconds for r in receipts[step]), 3) for step in receipts
+                step: round(sum(r.seconds for r in found), 3) for step, found in receipts.items()
+            },
+            "cpu_seconds": {
+                step: round(sum(r.cpu_seconds for r in found), 3)
+                for step, found in receipts.items()
             },
             "peak_bytes": max(one.peak for one in every),
         }

@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "verify:verify",
     "databases": "databases:databases",
     "hull": "hull:hull",
+    "gibbs": "synthesis:gibbs",
     "reduce": "reduce:reduce",
     "duplicates": "duplicates:duplicates",
     "evaluate": "evaluate:evaluate",

@@ -1,0 +1,123 @@
+"""`gnomon gibbs`, `reactions`: what is stable and what reacts at a temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gnomon.cli.options import CommandError, Output
+from gnomon.elements import parse_formula, parse_system
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import compositions, reduced_formulas
+from gnomon.io.tables import read_table
+from gnomon.synthesis.solids import Solids, solids_from_table
+from gnomon.synthesis.thermo import CARBONATE, PRESSURES
+
+
+def gibbs(
+    phases: Path,
+    queries: list[str],
+    *,
+    temperature: float = 1000.0,
+    gas: list[str] | None = None,
+    cells: Path | None = None,
+    carbonate: float = CARBONATE,
+) -> Output:
+    """Gibbs energies of formation at a temperature, and what is stable there.
+
+    Solids by the descriptor of Bartel et al. (2018), gases from tables.
+
+    Args:
+        phases: Parquet with reduced_formula, formation_energy_per_atom (eV/atom) and volumes:
+            volume_per_atom (Å³/atom), or lattice and atomic_numbers.
+        queries: formulas or chemical systems.
+        temperature: K, 300 to 2000.
+        gas: a gas and its partial pressure in bar: CO2=1; those of air if none is given.
+        cells: Parquet that lends volumes to phases without.
+        carbonate: eV added for each CO3; 0 for energies that need no correction.
+
+    Example: gnomon gibbs phases.parquet BaTiO3 Ba-C-O --temperature 1200 --gas CO2=1
+    """
+    solids = _solids(phases, cells, carbonate)
+    rows: list[dict[str, Any]] = []
+    for query in queries:
+        rows += _gibbs_rows(solids, query, temperature, pressures_of(gas))
+    shown = [
+        {
+            "formula": row["reduced_formula"],
+            "G of formation (eV/atom)": row["gibbs_energy_per_atom"],
+            "above the hull (eV/atom)": row["e_above_hull"],
+            "falls into": " + ".join(f"{x:.3f} {f}" for f, x in row["decomposition"].items())
+            or "-",
+        }
+        for row in rows
+    ]
+    return Output(rows, (shown,), _estimates(solids, [row["reduced_formula"] for row in rows]))
+
+
+def _gibbs_rows(
+    solids: Solids, query: str, temperature: float, pressures: dict[str, float]
+) -> list[dict[str, Any]]:
+    """The phases of a query: of a system those on its hull, of a formula the lowest."""
+    elements = parse_system(query) if "-" in query else tuple(parse_formula(query))
+    found = solids.within(elements).at(temperature, pressures)
+    hull = Hull(found)
+    if "-" in query:
+        wanted = list(range(len(found)))
+    else:
+        formula = str(reduced_formulas(compositions([query]))[0])
+        index = int(hull.find(compositions([formula]))[0])
+        if index < 0:
+            raise ValueError(f"the table has no phase {formula}")
+        wanted = [index]
+    part = found.take(wanted)
+    above = hull.e_above_hull(part.composition, part.formation_energy_per_atom)
+    below = hull.decomposition(part.composition)
+    rows: list[dict[str, Any]] = [
+        {
+            "reduced_formula": str(part.reduced_formulas[i]),
+            "temperature": temperature,
+            "gibbs_energy_per_atom": float(part.formation_energy_per_atom[i]),
+            "e_above_hull": float(above[i]),
+            "decomposition": below[i] if above[i] > 0 else {},
+        }
+        for i in range(len(part))
+    ]
+    stable = [row for row in rows if row["e_above_hull"] <= 0]
+    return stable if "-" in query else rows
+
+
+def _solids(phases: Path, cells: Path | None, carbonate: float) -> Solids:
+    lent = None if cells is None else read_table(cells)
+    return solids_from_table(read_table(phases), carbonate=carbonate, cells=lent)
+
+
+def _estimates(solids: Solids, formulas: Sequence[str]) -> tuple[str, ...]:
+    """A note on phases whose volumes are estimated."""
+    known = dict(
+        zip(solids.phases.reduced_formulas.tolist(), solids.estimated.tolist(), strict=True)
+    )
+    names = sorted({formula for formula in formulas if known.get(formula)})
+    count = f"{len(names)} phases" if len(names) > 5 else ", ".join(names)
+    return (f"no cell, volume estimated from the elements: {count}",) if names else ()
+
+
+def pressures_of(texts: Sequence[str] | None) -> dict[str, float]:
+    """Gases and pressures (bar) of options such as ``CO2=1``; those of air where there are none.
+
+    Raises:
+        CommandError: for a text that is not so, or a pressure that is not positive.
+    """
+    if not texts:
+        return dict(PRESSURES)
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise CommandError(f"--gas {text!r}: write it as in --gas CO2=1") from error
+        if not found[name] > 0:
+            raise CommandError(f"--gas {text!r}: the pressure must be above 0 bar")
+    return found

@@ -1,5 +1,6 @@
 """Campaigns without a system: drafts, ranking, competing phases on demand, and the whole."""
 
+import itertools
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,20 +18,27 @@ from gnomon.discover.closure import MarginConfig, closure
 from gnomon.discover.inputs import read_inputs
 from gnomon.discover.level import Level
 from gnomon.discover.loop import run_campaign
-from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
+from gnomon.discover.settings import BudgetConfig, CampaignConfig, ConfigError, load_config
+from gnomon.discover.wide import networks
 from gnomon.discover.wide.competing import asked, on_whole_hull
 from gnomon.discover.wide.database import MATERIALS_PROJECT, Database, composition_keys
 from gnomon.discover.wide.drafts import DRAFTS, Recipe, built, drafts, rows_of_parents
 from gnomon.discover.wide.filters import Filter, parse_within
 from gnomon.discover.wide.learning import learned
+from gnomon.discover.wide.networks import LEARNING, with_known
+from gnomon.discover.wide.offsets import offset_of
 from gnomon.discover.wide.ranking import NOT_BEST, RANKED, Ranker, ranked
-from gnomon.elements import SYMBOLS
+from gnomon.elements import COVALENT_RADII, SYMBOLS
 from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
 from gnomon.generate.registry import generator
 from gnomon.hull.phases import ON_HULL, Phases, compositions
 from gnomon.io import to_arrow
+from gnomon.models.bundled import STRUCTURAL
+from gnomon.models.card import Labelled
+from gnomon.models.ensemble import load_model
+from gnomon.models.structural.train import going_on, train
 from gnomon.report.rows import pace
-from gnomon.run.listener import SILENT
+from gnomon.run.listener import SILENT, Listener
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.work import counts_of
 from gnomon.run.writing import write_parquet
@@ -238,6 +246,33 @@ def test_enough_evaluations_overrule_what_was_expected():
     np.testing.assert_allclose(far, true, atol=0.25)
 
 
+def test_the_network_learns_what_holds_for_like_compositions_too():
+    """Halides whose energies differ by an amount an element: those not shown come out better."""
+    halides = itertools.product((3, 11, 19, 37, 55, 47), (9, 17, 35, 53))
+    cells = [
+        Crystals.single(2.4 * float(COVALENT_RADII[[a, b]].sum()) / 2 * CUBE, [a, b], SALT)
+        for a, b in halides
+    ]
+    crystals = Crystals.concatenate(cells)
+    model = load_model(STRUCTURAL)
+    moved = np.zeros(119)
+    moved[[3, 11, 19, 37, 55, 47, 9, 17, 35, 53]] = 0.3, -0.2, 0.1, 0.2, 0.4, -0.3, 0.2, 0.3, 0, 0.4
+    values = model.predict(crystals).median + crystals.fractions @ moved
+    shown = np.arange(len(crystals)) % 3 > 0
+    none = Phases(np.zeros(0, object), np.zeros((0, 119)), np.zeros(0), model.scheme)
+    database = Database(parents(), parents().ids, ENERGIES, model.scheme, none)
+    labels = Labelled(crystals[shown], values[shown], scheme=model.scheme)
+    data = with_known(labels, database, [0, 2])
+    assert len(data) == len(labels) + len(parents())
+    settings = going_on(model, "0" * 64, optimizer=LEARNING, train_below=100, validate_below=100)
+    taught = train(data, settings, start=model)
+    others = crystals[~shown]
+    before, after = (
+        np.abs(one.predict(others).median - values[~shown]).mean() for one in (model, taught)
+    )
+    assert after < 0.6 * before
+
+
 # --- competing phases ---------------------------------------------------------------------------
 
 
@@ -365,6 +400,38 @@ def test_a_campaign_without_a_system(alloys, tmp_path):
     assert not known & set(of["reduced_formula"].to_pylist())
     again = run_campaign(config, tmp_path / "campaign")
     assert again.hull_table() == campaign.hull_table()
+
+
+def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path, monkeypatch):
+    """In the scheme of the database, on whose hull it ranks; what it said before is kept apart."""
+    monkeypatch.setattr(networks, "FEWEST", 2)
+    config = settings_of_alloys(alloys).model_copy(
+        update={"budget": BudgetConfig(evaluations=8, rounds=2, per_round=4)}
+    )
+    said: list[str] = []
+    notes: list[str] = []
+    listener = Listener(say=said.append, tick=lambda *_: None, note=notes.append)
+    campaign = run_campaign(config, tmp_path / "campaign", listener=listener)
+    done = campaign.evaluations["round"].to_pylist()
+    assert max(done) == 2
+    name = campaign.store.model_name(2)
+    assert networks.network_of(1, campaign) == STRUCTURAL
+    assert networks.network_of(3, campaign) == str(campaign.store.root / name)
+    assert any(line.startswith(f"round 2: {STRUCTURAL} learned from 4") for line in said)
+    assert "0 new stable phases, 8 evaluations left" in notes
+    assert any(line.endswith(" an hour), 4 evaluations left") for line in notes)
+    assert "taught by rounds before" in campaign.screened[2]["model"]
+    database = read_inputs(config, SILENT).database
+    labels = networks.labels_of(campaign, database)
+    assert len(labels) == 2 * sum(number > 0 for number in done)
+    offset = offset_of(campaign.answers, database)
+    assert len(offset.rows) == len(offset.differences) > 0
+    values = labels.values[: len(labels) // 2]
+    own = campaign.answers.placed
+    new = own.found.rounds > 0
+    assert np.abs(values - own.formation_energy_per_atom[new]).max() <= (
+        np.abs(offset.differences).max() + 1e-9
+    )
 
 
 @pytest.mark.slow

@@ -11,11 +11,13 @@ from jaxtyping import Float64, Shaped
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
+from gnomon.discover.evaluate import spent
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.level import Level
 from gnomon.discover.prior import bundled_models, log_odds
 from gnomon.discover.screen import Verdicts, screen, select
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.networks import network_of
 from gnomon.discover.wide.ranking import evidence
 from gnomon.discover.wide.shortlist import learned_weights, looked_up, scores_of
 from gnomon.evaluate import Evaluator
@@ -71,7 +73,7 @@ def choose(
         selection = np.full(len(ids), "reference", dtype=object)
         ending = "ended: there are no reference phases"
     else:
-        left = config.budget.evaluations - _spent(campaign)
+        left = config.budget.evaluations - spent(campaign)[0]
         if inputs.database is None:
             ranking = _rank(number, config, campaign, evaluator, crystals, ids, left)
         else:
@@ -223,13 +225,15 @@ def _rank_all(
     left: int,
 ) -> Ranking:
     """By odds from all evidence, whose weights learned from the rounds before."""
-    n_labels = _spent(campaign)
+    n_labels = spent(campaign)[0]
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
-    rows, predictions = looked_up(crystals, scores_of(campaign, ids), config)
+    network = network_of(number, campaign)
+    rows, predictions = looked_up(crystals, scores_of(campaign, ids), config, network)
     odds = evidence(rows) @ learned_weights(config, campaign)
     above = rows["predicted_e_above_hull"].to_numpy(zero_copy_only=False)
-    told = f"odds from {STRUCTURAL} and {config.learn.prototypes}"
+    name = STRUCTURAL if network == STRUCTURAL else f"{STRUCTURAL}, taught by rounds before,"
+    told = f"odds from {name} and {config.learn.prototypes}"
     if n_labels:
         told += f", weighed anew by {n_labels} evaluations"
     return Ranking(-odds, told, n_labels, predictions, above, one_each=True)
@@ -265,11 +269,6 @@ def _train(number: int, config: CampaignConfig, campaign: Campaign) -> tuple[str
     if model.card is not None and model.card.validation is not None:
         text += f", validation MAE {1000 * model.card.validation.mae:.0f} meV/atom"
     return f"{text} (sha256 {checksum[:12]}...)", model
-
-
-def _spent(campaign: Campaign) -> int:
-    """Evaluations of candidates so far; references do not count."""
-    return int(pc.sum(pc.greater(campaign.evaluations["round"], 0)).as_py() or 0)
 
 
 def _ending(config: CampaignConfig, verdicts: Verdicts, left: int) -> str:

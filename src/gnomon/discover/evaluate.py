@@ -83,6 +83,21 @@ def summarise(number: int, campaign: Campaign) -> str:
     return f"round {number}: {converged} of {len(statuses)} converged; on the hull: {names}"
 
 
+def standing(campaign: Campaign, budget: int) -> str:
+    """What came of the evaluations so far, an hour, and how many are left, beside the progress."""
+    done, hours = spent(campaign)
+    found = len(campaign.finds) if done else 0
+    rate = f" ({found / hours:,.1f} an hour)" if hours else ""
+    return f"{found} new stable phases{rate}, {max(budget - done, 0)} evaluations left"
+
+
+def spent(campaign: Campaign) -> tuple[int, float]:
+    """Evaluations of candidates so far, and the hours that they took."""
+    of_candidates = pc.greater(campaign.evaluations["round"], 0)
+    seconds = campaign.evaluations["seconds"].filter(of_candidates)
+    return len(seconds), (pc.sum(seconds).as_py() or 0.0) / 3600
+
+
 def stable_names(level: Level) -> str:
     """The compounds on the hull of a level, for people."""
     placed = level.placed

@@ -12,7 +12,7 @@ from gnomon.discover.auto import deciding, divided, settled, told
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.choose import choose
 from gnomon.discover.compete import compete, settle
-from gnomon.discover.evaluate import evaluate, selected, summarise
+from gnomon.discover.evaluate import evaluate, selected, standing, summarise
 from gnomon.discover.folder import begin
 from gnomon.discover.inputs import Inputs, read_inputs
 from gnomon.discover.propose import propose
@@ -188,11 +188,13 @@ def _round(
     if not len(selected(number, campaign)):
         return campaign, str((store.finished(number, "screen") or {})["ending"])
     if store.finished(number, "evaluate") is None:
+        listener.note(standing(campaign, config.budget.evaluations) if number else "")
         evaluate(number, campaign, evaluators[0], listener, deadline)
         campaign = campaign.after("evaluations")
         campaign = compete(number, config, campaign, inputs, evaluators[0], listener, deadline)[0]
         campaign.level(0).placed.check_references(config.elements)
         listener.say(summarise(number, campaign))
+        listener.note(standing(campaign, config.budget.evaluations))
     asks = evaluators[1:] or inputs.database is not None
     if asks and store.finished(number, "decide") is None:
         campaign = settle(number, config, campaign, inputs, evaluators, listener, deadline)

@@ -15,6 +15,7 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.lineage import KNOWN
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.networks import teach
 from gnomon.discover.wide.shortlist import propose_all, shortlist
 from gnomon.generate import Candidates
 from gnomon.generate.from_file import FileGenerator
@@ -41,6 +42,8 @@ def propose(
         sources = _references(config, inputs)
         facts["doubts"] = [asdict(doubt) for doubt in inputs.doubts]
     elif inputs.database is not None:
+        if said := teach(number, campaign, inputs.database):
+            listener.say(said)
         found = propose_all(
             number, config, campaign, inputs, _new_stable(number, campaign), listener
         )

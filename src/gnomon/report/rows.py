@@ -12,6 +12,7 @@ from ase.cell import Cell
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
+from gnomon.discover.evaluate import spent
 from gnomon.discover.finds import Phase, distinct, shown
 from gnomon.discover.lineage import rows_with
 from gnomon.evaluate import Status
@@ -228,16 +229,15 @@ def pace(campaign: Campaign) -> list[str]:
                 f"worker ({proposed / max(seconds, 1e-3):,.0f}/s), at most "
                 f"{work['peak_bytes'] / 1e9:.1f} GB in one"
             )
-    done = campaign.evaluations.filter(pc.greater(campaign.evaluations["round"], 0))
-    hours = (pc.sum(done["seconds"]).as_py() or 0.0) / 3600
+    done, hours = spent(campaign)
     if hours:
         said.append(
-            f"{len(done)} evaluations in {hours:.2f} hours ({len(done) / hours:,.0f} an hour, "
+            f"{done} evaluations in {hours:.2f} hours ({done / hours:,.0f} an hour, "
             f"{len(campaign.finds) / hours:,.1f} new stable phases an hour)"
         )
         if campaign.store.intact("config.toml"):
             budget = tomllib.loads(campaign.store.read("config.toml").decode())["budget"]
-            said.append(f"{max(budget['evaluations'] - len(done), 0)} left in the budget")
+            said.append(f"{max(budget['evaluations'] - done, 0)} left in the budget")
     return said
 
 

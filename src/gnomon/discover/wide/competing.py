@@ -18,13 +18,14 @@ from jaxtyping import Float64, Int64
 
 from gnomon.chemistry.elemental import ground_state
 from gnomon.crystals import Crystals
-from gnomon.discover.closure import REACH, MarginConfig, margin_of, smoothed
+from gnomon.discover.closure import MarginConfig, margin_of
 from gnomon.discover.level import Level
 from gnomon.discover.placed import Evaluated
 from gnomon.discover.wide.database import Database, composition_keys
+from gnomon.discover.wide.offsets import offset_of, places
 from gnomon.elements import SYMBOLS
 from gnomon.hull.convex import Hull
-from gnomon.hull.phases import ON_HULL, Phases, atom_fractions
+from gnomon.hull.phases import ON_HULL, Phases
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +69,12 @@ def asked(
     finalists = np.flatnonzero(new)[above <= ON_HULL]
     rivals = [one for one, is_low in zip(rivals, above <= ON_HULL, strict=True) if is_low]
     near = _near(placed.hull.phases.composition[finalists], database)
-    row_of = placed.row_of
-    ids = [str(database.crystals.ids[row]) for row in near.tolist()]
-    there = np.array([key in row_of for key in ids], bool)
     tried = set(level.evaluations["id"].to_pylist())
-    undecided = np.array([key not in tried for key in ids], bool)
-    seen = near[there]
-    at_level = np.array([row_of[key] for key, has in zip(ids, there, strict=True) if has], np.int64)
-    differences = (
-        placed.formation_energy_per_atom[at_level] - database.formation_energy_per_atom[seen]
-    )
-    places = _places(database, seen)
-    compound = (database.crystals.composition[seen] > 0).sum(axis=1) > 1
-    margin = margin_of(places, differences, compound, config)
-    rows = near[undecided]
-    shift = smoothed(_places(database, rows), places, differences) - margin
+    ids = database.crystals.ids[near].tolist()
+    offset = offset_of(level, database, near)
+    margin = margin_of(offset.places, offset.differences, offset.is_compound, config)
+    rows = near[np.array([str(key) not in tried for key in ids], bool)]
+    shift = offset.expected(_places(database, rows)) - margin
     found = _mixtures(level, database, finalists, rivals, rows, shift)
     return _told(found, level, database, finalists, rows, margin)
 
@@ -117,9 +109,8 @@ def _near(composition: Float64[np.ndarray, "f 119"], database: Database) -> Int6
 
 
 def _places(database: Database, rows: Int64[np.ndarray, " r"]) -> Float64[np.ndarray, "r k"]:
-    """Atom fractions and distances to the database's hull, in units of ``REACH``."""
-    fractions = atom_fractions(database.crystals.composition[rows].astype(np.float64))
-    return np.column_stack([fractions / REACH[0], database.e_above_hull[rows] / REACH[1]])
+    composition = database.crystals.composition[rows].astype(np.float64)
+    return places(composition, database.e_above_hull[rows])
 
 
 def _rivals(level: Level, candidates: Int64[np.ndarray, " c"], known_only: bool) -> list[list[str]]:
@@ -219,18 +210,13 @@ def on_whole_hull(
     candidates = np.flatnonzero((placed.found.rounds > 0) & placed.compound)
     own = placed.hull.phases
     known = own.take(np.flatnonzero(placed.found.rounds == 0))
-    row_of = {str(key): row for row, key in enumerate(database.crystals.ids.tolist())}
-    at = np.array([i for i, key in enumerate(known.ids.tolist()) if key in row_of], np.int64)
-    rows = np.array([row_of[key] for key in known.ids[at].tolist()], np.int64)
-    differences = known.formation_energy_per_atom[at] - database.formation_energy_per_atom[rows]
     elements = own.composition[candidates].any(axis=0)
     others = database.others
     inside = ~others.composition[:, ~elements].any(axis=1)
     inside &= ~np.isin(composition_keys(others.composition), composition_keys(known.composition))
     others = others.take(inside)
     above = database.hull.e_above_hull(others.composition, others.formation_energy_per_atom)
-    places = np.column_stack([atom_fractions(others.composition) / REACH[0], above / REACH[1]])
-    shift = smoothed(places, _places(database, rows), differences)
+    shift = offset_of(level, database).expected(places(others.composition, above))
     expected = others.formation_energy_per_atom + shift
     more = Phases(others.ids, others.composition, expected, own.scheme)
     energies = own.formation_energy_per_atom[candidates]

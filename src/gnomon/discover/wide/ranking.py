@@ -41,10 +41,9 @@ NOT_BEST, FAR = "not the best of its composition", "predicted far above the hull
 UNPREDICTED = "no prediction"
 """What is counted."""
 
-WEIGHTS = np.array([0.28, 0.50, -2.66, -0.96, -1.0, -0.19])
+WEIGHTS = np.array([0.29, 0.52, -2.72, -0.91, -0.95, -0.18])
 """Of the columns of ``evidence``: the most likely ones on known crystals of formula hashes 60 to
-74, from 5,000 parents below 60, rounded.  They were fitted beside the composition network, which
-had no weight to speak of; ``python benchmarks/prospective.py --fit`` fits them without it."""
+74, from 5,000 parents below 60, rounded (``python benchmarks/prospective.py --fit``)."""
 
 SCALE = 0.1
 """eV/atom: what lies further above the hull, or below it, is equally far."""

@@ -22,6 +22,7 @@ from jaxtyping import Float64
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
+from gnomon.discover.prior import unbalanced
 from gnomon.discover.settings import CampaignConfig
 from gnomon.discover.wide.database import composition_keys
 from gnomon.discover.wide.drafts import (
@@ -34,12 +35,14 @@ from gnomon.discover.wide.drafts import (
 )
 from gnomon.discover.wide.filters import Filter
 from gnomon.discover.wide.learning import learned
+from gnomon.discover.wide.networks import network_of
 from gnomon.discover.wide.ranking import RANKED, WEIGHTS, Ranker, described, evidence, ranked
 from gnomon.elements import excluded
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.io import from_arrow, to_arrow
 from gnomon.models import Predictions
+from gnomon.models.bundled import STRUCTURAL
 from gnomon.run.listener import Listener
 from gnomon.run.passes import Pass, Shards, run
 from gnomon.run.writing import write_bytes, write_parquet
@@ -88,7 +91,9 @@ class Places:
         return self.folder / "ranked"
 
 
-def ranker_of(config: CampaignConfig, parents: Path | None = None) -> Ranker:
+def ranker_of(
+    config: CampaignConfig, parents: Path | None = None, network: str = STRUCTURAL
+) -> Ranker:
     """What drafts of some parents are ranked with; of the database's by default."""
     [database] = config.generate.parents
     return Ranker(
@@ -96,6 +101,7 @@ def ranker_of(config: CampaignConfig, parents: Path | None = None) -> Ranker:
         scheme=config.wide.scheme,
         phases=tuple(str(path.absolute()) for path in config.wide.phases),
         parents=str(parents or ""),
+        structural=network,
         look=config.screen.threshold + NEARER,
         threshold=config.screen.threshold,
         random=config.wide.shortlist * config.budget.per_round,
@@ -145,7 +151,8 @@ def propose_all(
     if number > 1:
         write_parquet(places.parents, to_arrow(parents))
     recipe = recipe_of(config, inputs, places.folder / "known.npy")
-    ranker = ranker_of(config, places.parents if number > 1 else None)
+    network = network_of(number, campaign)
+    ranker = ranker_of(config, places.parents if number > 1 else None, network)
     shards = Shards.write(
         places.folder / "parents", rows_of_parents(to_arrow(parents), config.wide.shard)
     )
@@ -205,35 +212,50 @@ def _candidates(rows: pa.Table, parents: Crystals) -> Iterator[Candidates]:
 
 
 def looked_up(
-    crystals: Crystals, scores: Float64[np.ndarray, " n"], config: CampaignConfig
+    crystals: Crystals, scores: Float64[np.ndarray, " n"], config: CampaignConfig, network: str
 ) -> tuple[pa.Table, Predictions]:
     """What is known of candidates before they are evaluated (schema ``RANKED``), and predicted."""
-    ranker, occurrence = ranker_of(config), Occurrence.load(config.learn.prototypes)
+    ranker = ranker_of(config, network=network)
+    predictions = ranker.predict(crystals)
+    rows = _drafted(crystals, scores, config)
+    return described(rows, crystals, predictions, ranker), predictions
+
+
+def _drafted(
+    crystals: Crystals, scores: Float64[np.ndarray, " n"], config: CampaignConfig
+) -> pa.Table:
+    """Rows of candidates that are built, none of them drawn."""
+    occurrence = Occurrence.load(config.learn.prototypes)
     counts = [occurrence.count(prototype_label(protostructure(one))) for one in crystals]
-    geometry = to_arrow(crystals)
+    geometry, n = to_arrow(crystals), len(crystals)
     columns: dict[str, Any] = {
         "composition": composition_keys(crystals.composition),
-        "kind": np.arange(len(crystals), dtype=np.uint64),
-        "parent": np.full(len(crystals), -1, np.int32),
-        "generator": pa.array([""] * len(crystals), pa.string()),
+        "kind": np.arange(n, dtype=np.uint64),
+        "parent": np.full(n, -1, np.int32),
+        "generator": pa.array([""] * n, pa.string()),
         "atomic_numbers": geometry["atomic_numbers"],
         "score": pa.array(scores, from_pandas=True),
         "count": np.array(counts, np.float64),
     }
-    n = len(crystals)
     rows = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in DRAFTS}, DRAFTS)
-    rows = rows.append_column(RANKED.field("lot"), pa.nulls(n, pa.uint64()))
-    predictions = ranker.predict(crystals)
-    return described(rows, crystals, predictions, ranker), predictions
+    return rows.append_column(RANKED.field("lot"), pa.nulls(n, pa.uint64()))
 
 
 def learned_weights(config: CampaignConfig, campaign: Campaign) -> Float64[np.ndarray, " c"]:
-    """Weights of the evidence, as the rounds so far have taught."""
+    """Weights of the evidence, as the rounds so far have taught.
+
+    Predictions are those by which a candidate was chosen: by now a network may have learned it.
+    """
     done = campaign.evaluations.filter(pc.greater(campaign.evaluations["round"], 0))["id"]
     if not len(done):
         return WEIGHTS
     crystals = from_arrow(campaign.crystals.take(pc.index_in(done, campaign.crystals["id"])))
-    rows, _ = looked_up(crystals, scores_of(campaign, done.to_pylist()), config)
+    rows = _drafted(crystals, scores_of(campaign, done.to_pylist()), config)
+    chosen = campaign.screening.filter(pc.is_valid(campaign.screening["selection"]))
+    chosen = chosen.take(pc.index_in(done, chosen["id"]))
+    for name in ("predicted_e_above_hull", "uncertainty"):
+        rows = rows.append_column(name, chosen[name])
+    rows = rows.append_column("unbalanced", pa.array(unbalanced(crystals)))
     stable = np.array([key in campaign.hits for key in done.to_pylist()], bool)
     return learned(evidence(rows), stable, WEIGHTS, SPREAD)
 

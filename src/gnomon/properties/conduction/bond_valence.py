@@ -8,19 +8,21 @@ energy at which the regions below it percolate.  bvlain does the work.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
 from gnomon.io import to_pymatgen
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered
-from gnomon.properties.conduction.dynamics import CHARGES, mobile
+from gnomon.properties.conduction.ions import CHARGES, known_ion, mobile
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -43,6 +45,9 @@ class BondValenceConfig(BaseModel):
     resolution: float = Field(default=0.2, gt=0, description="of the grid, Å")
     cutoff: float = Field(default=10.0, gt=0, description="of interactions, Å")
     highest: float = Field(default=5.0, gt=0, description="barrier that is looked for, eV")
+    ion: Annotated[str | None, AfterValidator(known_ion)] = Field(
+        default=None, description="that is looked at; the first of Li, Na, K, Mg, Ca by default"
+    )
     max_atoms: int = Field(default=200, ge=1, description="in a crystal; more take minutes")
 
 
@@ -69,14 +74,17 @@ class BondValence:
         return answered(SCHEMA, crystals.ids, level, rows)
 
     def _row(self, crystal: Crystals) -> dict[str, Any]:
-        ion, why = mobile(crystal)
+        ion, why = mobile(crystal, self.config.ion)
         if not why and len(crystal.atomic_numbers) > self.config.max_atoms:
             why = f"more than {self.config.max_atoms} atoms (bond_valence.max_atoms)"
         if why:
             return {"status": why}
         try:
             found = self._barriers(crystal, f"{ion}{CHARGES[ion]:.0f}+")
-        except Exception as error:  # of charges that do not balance, or have no parameters
+        except KeyError:  # of bvlain's table
+            why = "no bond valences: no parameters for an ion of this charge"
+            return {"status": why, "ion": ion}
+        except Exception as error:  # of charges that do not balance
             return {"status": f"no bond valences: {error or type(error).__name__}", "ion": ion}
         low = {n: float(found[f"E_{n}D"]) for n in (1, 2, 3)}
         formula, highest = crystal.reduced_formulas[0], self.config.highest
@@ -91,7 +99,7 @@ class BondValence:
         from bvlain import Lain
 
         (structure,) = to_pymatgen(crystal)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             landscape = Lain(verbose=False)
             landscape.read_structure(structure)

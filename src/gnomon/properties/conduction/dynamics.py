@@ -9,30 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import ase
-import ase.io
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
-from gnomon.dynamics.md import Ensemble, ExplodedError, MDConfig, run
+from gnomon.dynamics.md import Ensemble, MDConfig
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate.ase import calculator_of
-from gnomon.io import to_ase
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered
 from gnomon.properties.conduction.diffusion import FEWEST, conductivity, diffusion
+from gnomon.properties.conduction.ions import CHARGES, known_ion, mobile
+from gnomon.properties.conduction.movers import mover
 from gnomon.properties.registry import PropertySettings
 from gnomon.run.files import cache_folder
 from gnomon.structure.cells import repeats
-
-CHARGES = {"Li": 1.0, "Na": 1.0, "K": 1.0, "Mg": 2.0, "Ca": 2.0}
-"""Ions that are looked at, the first that a crystal holds; with their charges."""
 
 SUPERIONIC = 15.1
 """mS/cm at 1000 K (Merchant et al. 2023)."""
@@ -72,6 +66,9 @@ class ConductionConfig(BaseModel):
         default=1.0, gt=0, description="ps between two frames: vibrations are forgotten meanwhile"
     )
     min_length: float = Field(default=8.0, gt=0, description="least height of the supercell, Å")
+    ion: Annotated[str | None, AfterValidator(known_ion)] = Field(
+        default=None, description="that is looked at; the first of Li, Na, K, Mg, Ca by default"
+    )
     threshold: float = Field(default=SUPERIONIC, gt=0, description="mS/cm, superionic above it")
     seed: int = Field(default=0, ge=0, description="of the first velocities")
 
@@ -95,7 +92,7 @@ class ConductionConfig(BaseModel):
 
 
 class Conduction:
-    """Ionic conductivity by molecular dynamics, one crystal after the other; a ``Property``."""
+    """Ionic conductivity by molecular dynamics; a ``Property``."""
 
     needs: tuple[str, ...] = ()
     schema = SCHEMA
@@ -111,49 +108,41 @@ class Conduction:
                 f"conduction: {max(config.frames[1], 0)} frames count, give a longer time or a "
                 f"shorter interval, for more than {FEWEST}"
             )
-        self.config, self.listener = config, settings.listener
-        self.calculator, scheme = calculator_of(settings.evaluator)
-        self.level = f"{scheme}, {config.time:g} ps at {config.temperature:g} K"
-        told = f"{self.level} {config.model_dump_json()}".encode()
+        self.config = config
+        self.mover = mover(settings.evaluator, config.dynamics(), settings.listener)
+        self.level = f"{self.mover.scheme}, {config.time:g} ps at {config.temperature:g} K"
+        told = f"{self.level} {config.dynamics().model_dump_json()}".encode()
         self.folder = folder / hashlib.sha256(told).hexdigest()[:16]
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Of crystals with one of the ions, and a framework."""
-        rows = [self._row(crystal) for crystal in crystals]
+        ions = [mobile(crystal, self.config.ion) for crystal in crystals]
+        moving = [i for i, (_, why) in enumerate(ions) if not why]
+        cells = [supercell(crystals[i], self.config.min_length) for i in moving]
+        rows: list[dict[str, Any]] = [{"status": why} for _, why in ions]
+        if cells:
+            motions = self.mover.move(Crystals.concatenate(cells), self.folder)
+            for i, cell, (positions, message) in zip(moving, cells, motions, strict=True):
+                rows[i] = self._row(cell, ions[i][0], positions, message)
         return answered(SCHEMA, crystals.ids, self.level, rows)
 
-    def _row(self, crystal: Crystals) -> dict[str, Any]:
-        ion, why = mobile(crystal)
-        if why:
-            return {"status": why}
-        (atoms,) = to_ase(crystal.supercell(repeats(crystal.lattice[0], self.config.min_length)))
-        try:
-            positions = self._positions(atoms, str(crystal.ids[0]))
-        except ExplodedError as error:
-            return {"status": str(error), "ion": ion}
-        moves = np.array(atoms.symbols) == ion
-        return judged(positions, moves, ion, float(atoms.get_volume()), self.config)
-
-    def _positions(self, atoms: ase.Atoms, name: str) -> Float64[np.ndarray, "frames atoms 3"]:
-        """Å, not wrapped, of the frames that count."""
-        out, wanted = self.folder / f"{name}.extxyz", self.config.dynamics()
-        atoms.calc = self.calculator
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (out.exists() and ase.io.read(out).info.get("step", 0) >= wanted.steps):
-            run(atoms, wanted, out, listener=self.listener)
-        frames = ase.io.read(out, index=":", format="extxyz")
-        return np.array([frame.positions for frame in frames])[self.config.frames[0] :]
+    def _row(
+        self,
+        cell: Crystals,
+        ion: str,
+        positions: Float64[np.ndarray, "frames atoms 3"],
+        message: str,
+    ) -> dict[str, Any]:
+        if message:
+            return {"status": message, "ion": ion}
+        moves = cell.atomic_numbers == SYMBOLS.index(ion)
+        counted = positions[self.config.frames[0] :]
+        return judged(counted, moves, ion, float(cell.volumes[0]), self.config)
 
 
-def mobile(crystal: Crystals) -> tuple[str, str]:
-    """The ion of a crystal that may move, or why there is none."""
-    held = [SYMBOLS[z] for z in np.unique(crystal.atomic_numbers)]
-    ions = [symbol for symbol in CHARGES if symbol in held]
-    if not ions:
-        return "", f"none of the ions {', '.join(CHARGES)} in it"
-    if of_metals(crystal)[0]:
-        return "", "metals only: electrons conduct, not ions"
-    return ions[0], ""
+def supercell(crystal: Crystals, height: float) -> Crystals:
+    """The crystal, repeated so that no two faces are closer than this (Å)."""
+    return crystal.supercell(repeats(crystal.lattice[0], height))
 
 
 def judged(

@@ -15,9 +15,10 @@ BUNDLED = (STRUCTURAL, COMPOSITION)
 
 PROPERTIES = (
     *("bulk-modulus-1", "shear-modulus-1", "debye-temperature-1", "thermal-expansion-1"),
-    "last-phonon-peak-1",
+    *("last-phonon-peak-1", "band-gap-1", "is-metal-1", "synthesizability-1"),
 )
-"""Of properties: structural-2's networks with other readouts (``examples/train_properties.py``)."""
+"""Of properties: structural-2's networks with other readouts (``examples/train_properties.py``),
+and heads on what it and composition-1 see (``examples/train_heads.py``)."""
 
 NAMES = (*BUNDLED, *PROPERTIES)
 """All that stand for files; a file of such a name is given with its folder, as ``./NAME``."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gnomon.learn.card import run_key
-from gnomon.learn.fit import Session, keep
+from gnomon.learn.fit import Session, Trained, keep
 from gnomon.learn.model_file import ModelFile, ModelFileError, read_model_file, write_model_file
 from gnomon.learn.split import SplitConfig
 from gnomon.models import Predictions
@@ -26,6 +26,7 @@ MODELS = Registry(
     "gnomon.models",
     {
         "composition": "gnomon.models.composition.model:CompositionModel",
+        "heads": "gnomon.models.heads:HeadsModel",
         "property": "gnomon.models.structural.model:PropertyModel",
         "structural": "gnomon.models.structural.model:StructuralModel",
     },
@@ -158,13 +159,24 @@ def load_model(name_or_path: str | Path) -> Any:
     return kind.read(file)
 
 
+@runtime_checkable
+class Kept(Trained, Protocol):
+    """A trained model that can be written to a file."""
+
+    def save(self, path: Path) -> None:
+        """Write it."""
+
+
+Made = TypeVar("Made", bound=Kept)
+
+
 def train_into(
     out: Path,
-    train: Callable[[AnyData, Config, Session], Model],
+    train: Callable[[AnyData, Config, Session], Made],
     data: AnyData,
     config: Config,
     listener: Listener = SILENT,
-) -> Model:
+) -> Made:
     """The model in a file, which is trained and written there unless it is.
 
     A training that was killed goes on from ``out`` + ``.partial``, with the same result as if it
@@ -181,7 +193,7 @@ def train_into(
         ValueError: if ``out`` holds a model of other data or settings, or as ``train``.
     """
 
-    def make(partial: Path) -> Model:
+    def make(partial: Path) -> Made:
         return train(data, config, Session(partial, listener))
 
     key = run_key(data.columns, config, data.scheme)

@@ -65,15 +65,30 @@ class Predicted:
         return answers(self.schema, crystals.ids, self.level, statuses, **given)
 
 
+class OfHeads(Predicted):
+    """Means of heads (``gnomon.models.heads``), their standard deviations as uncertainty."""
+
+    def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
+        """Predict; what the bodies see nothing of has its reason."""
+        found = self.model.predict(crystals)
+        statuses = [str(reason) or OK for reason in found.reasons]
+        value, uncertainty = found.members.mean(axis=0), found.members.std(axis=0)
+        given = {"value": value, "uncertainty": uncertainty}
+        return answers(self.schema, crystals.ids, self.level, statuses, **given)
+
+
 def of_model(name: str, settings: PropertySettings) -> Predicted:
     """What a model of this name, or of this file, predicts."""
     from gnomon.models.ensemble import load_model
+    from gnomon.models.heads import HeadsModel
     from gnomon.models.structural.model import PropertyModel
 
     model, said = load_model(name), ("formation energy", "eV/atom", False)
-    if isinstance(model, PropertyModel) and (told := PROPERTY.fullmatch(model.scheme)):
+    taught = isinstance(model, PropertyModel | HeadsModel)
+    if taught and (told := PROPERTY.fullmatch(model.scheme)):
         said = (told["what"].replace("_", " "), told["unit"], told["log"] is not None)
-    return Predicted(model, name, *said)
+    kind = OfHeads if isinstance(model, HeadsModel) else Predicted
+    return kind(model, name, *said)
 
 
 def make(settings: PropertySettings) -> Predicted:
@@ -81,6 +96,7 @@ def make(settings: PropertySettings) -> Predicted:
     return of_model(settings.of("predicted", PredictedConfig).model, settings)
 
 
+band_gap: Callable[[PropertySettings], Predicted] = partial(of_model, "band-gap-1")
 bulk_modulus: Callable[[PropertySettings], Predicted] = partial(of_model, "bulk-modulus-1")
 shear_modulus: Callable[[PropertySettings], Predicted] = partial(of_model, "shear-modulus-1")
 debye_temperature: Callable[[PropertySettings], Predicted] = partial(
@@ -89,4 +105,6 @@ debye_temperature: Callable[[PropertySettings], Predicted] = partial(
 thermal_expansion: Callable[[PropertySettings], Predicted] = partial(
     of_model, "thermal-expansion-1"
 )
+is_metal: Callable[[PropertySettings], Predicted] = partial(of_model, "is-metal-1")
 last_phonon_peak: Callable[[PropertySettings], Predicted] = partial(of_model, "last-phonon-peak-1")
+synthesizability: Callable[[PropertySettings], Predicted] = partial(of_model, "synthesizability-1")

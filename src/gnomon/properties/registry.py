@@ -25,6 +25,7 @@ PROPERTIES = Registry(
     "property",
     "gnomon.properties",
     {
+        "band_gap": "gnomon.properties.learned:band_gap",
         "bulk_modulus": "gnomon.properties.learned:bulk_modulus",
         "bond_valence": "gnomon.properties.conduction.bond_valence:make",
         "conduction": "gnomon.properties.conduction.dynamics:make",
@@ -33,10 +34,12 @@ PROPERTIES = Registry(
         "elastic": "gnomon.properties.mechanics.elastic:make",
         "expansion": "gnomon.properties.heat.expansion:make",
         "hardness": "gnomon.properties.mechanics.hardness:make",
+        "is_metal": "gnomon.properties.learned:is_metal",
         "last_phonon_peak": "gnomon.properties.learned:last_phonon_peak",
         "phonons": "gnomon.properties.heat.phonons:make",
         "predicted": "gnomon.properties.learned:make",
         "shear_modulus": "gnomon.properties.learned:shear_modulus",
+        "synthesizability": "gnomon.properties.learned:synthesizability",
         "thermal_expansion": "gnomon.properties.learned:thermal_expansion",
     },
 )

@@ -9,8 +9,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, Shaped, UInt8
+from jaxtyping import Array, Float, Float32, Float64, Shaped, UInt8
 
+from gnomon.crystals import Crystals
 from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
@@ -93,6 +94,25 @@ class CompositionModel(Ensemble[Composition]):
             np.sqrt(2) * target.scale * np.exp(log_scales),
         )
 
+    def embed(self, crystals: Crystals) -> Float32[np.ndarray, "n features"]:
+        """What the readouts of all members see of the formula of each crystal; NaN where there is
+        no prediction."""
+        return self.embed_formulas(*read_formulas(crystals.reduced_formulas.tolist()))
+
+    def embed_formulas(
+        self, formulas: Formulas, reasons: Shaped[np.ndarray, " n"]
+    ) -> Float32[np.ndarray, "n features"]:
+        """The same of formulas in columns."""
+        unseen = lacking(formulas.by_element > 0, self.target.seen, UNSEEN)
+        rows = np.flatnonzero((reasons == "") & (unseen == ""))
+        width = (self.networks.config.width, *self.networks.config.readout)[-1]
+        seen = np.full((len(formulas), self.members, width), np.nan, np.float32)
+        for taken, batch in batches(formulas, rows, BATCH):
+            inputs = jnp.asarray(batch.atomic_numbers), jnp.asarray(batch.fractions)
+            found = np.asarray(embeddings(self.networks, *inputs))
+            seen[taken] = found[:, : len(taken)].swapaxes(0, 1)
+        return seen.reshape(len(formulas), -1)
+
 
 @eqx.filter_jit
 def apply(
@@ -101,6 +121,18 @@ def apply(
     """Every member on one batch."""
     arrays, rest = eqx.partition(networks, eqx.is_array)
     return each_member(lambda one: eqx.combine(one, rest)(atomic_numbers, fractions), arrays)
+
+
+@eqx.filter_jit
+def embeddings(
+    networks: Composition, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]
+) -> Float[Array, "m B features"]:
+    """What the readout of every member sees of one batch."""
+    arrays, rest = eqx.partition(networks, eqx.is_array)
+    seen: Array = each_member(
+        lambda one: eqx.combine(one, rest).embed(atomic_numbers, fractions), arrays
+    )
+    return seen
 
 
 def initial_networks(config: CompositionConfig, members: int, seed: int) -> Composition:

@@ -152,6 +152,13 @@ class Composition(eqx.Module):
         self, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]
     ) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
         """Energies and logarithms of their Laplace scales; fraction 0 is padding."""
+        energy, log_scale = each(self.readout, self.embed(atomic_numbers, fractions)).T
+        return energy, SCALE_LIMIT * jnp.tanh(log_scale / SCALE_LIMIT)
+
+    def embed(
+        self, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]
+    ) -> Float[Array, "B features"]:
+        """What the readout sees of each formula."""
         real = fractions > 0
         log_fractions = jnp.where(real, jnp.log(jnp.where(real, fractions, 1)), NEVER)
         nodes = jnp.concatenate([self.elements[atomic_numbers], fractions[..., None]], axis=-1)
@@ -160,8 +167,7 @@ class Composition(eqx.Module):
         x = self.attention(each(self.pool, each(self.norm, nodes)), log_fractions)
         for layer in self.layers:
             x = each(layer, x)
-        energy, log_scale = each(self.readout, x).T
-        return energy, SCALE_LIMIT * jnp.tanh(log_scale / SCALE_LIMIT)
+        return x
 
 
 def each(layer: Callable[[Array], Array], x: Float[Array, "*rows a"]) -> Float[Array, "*rows b"]:

@@ -23,6 +23,7 @@ from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.corrections import (
     AnionRule,
     Corrected,
+    learned_corrections,
     mp2020_correction_per_atom,
     mp2020_corrections,
 )
@@ -284,6 +285,29 @@ class Given:
             part, energies = crystals[start : start + 3], self.energies[start : start + 3]
             status = np.where(np.isnan(energies), "exploded", "converged")
             yield evaluated(part, self.scheme, energies, status)
+
+
+def test_metals_with_hardly_any_oxygen_or_fluorine_are_taken_as_without_u():
+    """Cr12F and Co12O once came out as the most stable compounds of their systems."""
+    batch = Crystals.concatenate(
+        [crystal(*["Cr"] * 12, "F"), crystal("Co", "Co", "O"), crystal("Co", "O"), crystal("Al", "F")]
+    )
+    computed, learned = mp2020_corrections(batch), learned_corrections(batch)
+    assert computed.per_atom[0] < -1.8 < -0.1 < learned.per_atom[0] < 0  # the fluoride's is left
+    assert learned.message[0] == "too little O and F for +U on Cr: taken as without"
+    np.testing.assert_array_equal(learned.per_atom[1:], computed.per_atom[1:])
+    assert learned.message[1:].tolist() == computed.message[1:].tolist()
+    (part,) = Corrected(Given([0.6])).evaluate(batch[:1])
+    assert part.energy_per_atom[0] > 0.5
+    assert "+U on Cr" in part.message[0]
+
+
+def test_a_halide_needs_metals_that_can_charge_its_halogens():
+    """PbCl5 once came out stable, and PbCl4 not."""
+    batch = Crystals.concatenate([crystal("Pb", *["Cl"] * 5), crystal("Pb", *["Cl"] * 4)])
+    none, four = mp2020_corrections(batch).per_atom
+    assert none == 0
+    assert four == pytest.approx(4 * CHLORIDE / 5)
 
 
 def test_corrected_energies_are_the_sum_and_failures_stay():

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 SCHEME_SUFFIX = ", MP2020 corrections"
 """What a corrected energy scheme is called after the name of the scheme without corrections."""
 
+PLUS_U = "GGA/GGA+U mixing"
+"""In the names that pymatgen gives to corrections of +U."""
+
 OXYGEN, SULFUR = 8, 16
 
 TOLD_BY_STRUCTURE = ("O", "S")
@@ -51,12 +54,22 @@ OXIDE_CUTOFF = 1.05
 LEAST_STATE = -0.5
 """The mean state to which an anion must come at least, where no states balance the charges."""
 
-LEAST_STATE_OF_HALOGENS = -0.8
+LEAST_STATE_OF_HALOGENS = -0.82
 """The same of F, Cl, Br and I, which make molecules where they are not charged.
 
 The Materials Project corrects every halogen atom, those of CsI3, KF5 and NaCl7 too, which puts such
 crystals on its hull, though most of their halogens are not the anions that the correction was
-fitted to.  BaHoF6 and Cs2AgF6, at -5/6, want an unusual state of the metal and are halides."""
+fitted to.  BaHoF6 and Cs2AgF6, at -5/6, want an unusual state of the metal and are halides; PbCl5,
+at -4/5, has one chlorine more than lead can charge."""
+
+LEAST_CHARGE = 1.0
+"""What O and F must take of each +U metal at least, e, for a potential's energy to hold +U.
+
+The Materials Project puts +U on all metals of such kinds as soon as there is one O or F.  Potentials
+see the surroundings of atoms: beyond this they give the energy of the metal without +U, and the
+correction for +U, -2 eV a chromium, would make Cr12F the most stable of all fluorides.  Of crystals
+of the Materials Project (formula hashes below 75) one lies below it, Cs11Fe10S16O, which
+nequix-oam-1-pft has 0.64 and gnomon-2 0.62 eV/atom too low with that correction."""
 
 OXIDISED = {"Kr": 2, "Xe": 8}
 """Highest states of noble gases, which pymatgen does not list (XeF4 is corrected in its data)."""
@@ -104,11 +117,12 @@ class Corrections:
 class Corrected:
     """An evaluator whose energies are those of another, MP2020 corrections added.
 
-    The corrections are those of the relaxed crystals.  Evaluations without an energy stay so.
+    The corrections are those of the relaxed crystals, as potentials have them.  Evaluations without
+    an energy stay so.
 
     Attributes:
-        evaluator: its energies are uncorrected PBE(+U) energies as the Materials Project mixes
-            them: +U for Co, Cr, Fe, Mn, Mo, Ni, V and W in oxides and fluorides.
+        evaluator: a potential whose energies are uncorrected PBE(+U) energies as the Materials
+            Project mixes them: +U for Co, Cr, Fe, Mn, Mo, Ni, V and W in oxides and fluorides.
 
     Raises:
         ValueError: if its scheme has the corrections already.
@@ -133,7 +147,7 @@ class Corrected:
         for part in self.evaluator.evaluate(crystals):
             energies, messages = part.energy_per_atom.copy(), part.message.copy()
             known = np.flatnonzero(np.isfinite(energies))
-            found = mp2020_corrections(part.relaxed.take(known))
+            found = learned_corrections(part.relaxed.take(known))
             energies[known] += found.per_atom
             for i, told in zip(known, found.message, strict=True):
                 messages[i] = "; ".join(filter(None, (messages[i], told)))
@@ -165,6 +179,27 @@ def mp2020_corrections(crystals: Crystals) -> Corrections:
         anions_by=np.array([rule for _, rule, _ in found], dtype=object),
         message=np.array([_told(*each) for each in found], dtype=object),
     )
+
+
+def learned_corrections(crystals: Crystals) -> Corrections:
+    """Corrections of energies that a potential learned: no +U where it cannot have learned it.
+
+    As ``mp2020_corrections``, but metals from which O and F take less than ``LEAST_CHARGE`` each
+    are taken as metals without +U, and the message says so.
+    """
+    found = mp2020_corrections(crystals)
+    adjustments, messages = list(found.adjustments), found.message.copy()
+    for i, counts in enumerate(crystals.reduced_counts):
+        metals = hubbard_u(counts)
+        atoms = {SYMBOLS[z]: n for z, n in counts}
+        charge = 2 * atoms.get("O", 0) + atoms.get("F", 0)
+        if not metals or charge >= LEAST_CHARGE * sum(atoms[metal] for metal in metals):
+            continue
+        adjustments[i] = tuple(one for one in adjustments[i] if PLUS_U not in one.name)
+        told = f"too little O and F for +U on {', '.join(metals)}: taken as without"
+        messages[i] = "; ".join(filter(None, (messages[i], told)))
+    per_atom = np.array([sum(a.value for a in each) for each in adjustments], dtype=np.float64)
+    return replace(found, per_atom=per_atom, adjustments=tuple(adjustments), message=messages)
 
 
 def _told(adjustments: tuple[Adjustment, ...], rule: AnionRule, counts: Counts) -> str:

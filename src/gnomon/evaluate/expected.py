@@ -18,7 +18,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, SYMBOLS
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.batched import BatchedEvaluator
-from gnomon.evaluate.corrections import SCHEME_SUFFIX, Corrected, mp2020_correction_per_atom
+from gnomon.evaluate.corrections import SCHEME_SUFFIX, Corrected, learned_corrections
 from gnomon.evaluate.references import references
 from gnomon.io import as_crystals
 from gnomon.models import Predictions
@@ -67,7 +67,7 @@ class PotentialModel:
             part = crystals.take(rows)
             elements = part.fractions @ np.where(known, self._of_element, 0.0)
             lowest = _lowest(self.potential, part, self.volumes)
-            energies[0, rows] = lowest + mp2020_correction_per_atom(part) - elements
+            energies[0, rows] = lowest + learned_corrections(part).per_atom - elements
         return Predictions(energies, reasons)
 
 
@@ -82,7 +82,7 @@ def estimated(evaluator: Evaluator, crystals: Crystals) -> Float64[np.ndarray, "
     """
     if isinstance(evaluator, Corrected):
         found = estimated(evaluator.evaluator, crystals)
-        return None if found is None else found + mp2020_correction_per_atom(crystals)
+        return None if found is None else found + learned_corrections(crystals).per_atom
     if not isinstance(evaluator, BatchedEvaluator):
         return None
     energies = np.full(len(crystals), np.nan)

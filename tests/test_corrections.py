@@ -289,15 +289,14 @@ class Given:
 
 def test_metals_with_hardly_any_oxygen_or_fluorine_are_taken_as_without_u():
     """Cr12F and Co12O once came out as the most stable compounds of their systems."""
-    batch = Crystals.concatenate(
-        [crystal(*["Cr"] * 12, "F"), crystal("Co", "Co", "O"), crystal("Co", "O"), crystal("Al", "F")]
-    )
+    rich, others = crystal(*["Cr"] * 12, "F"), [("Co", "Co", "O"), ("Co", "O"), ("Al", "F")]
+    batch = Crystals.concatenate([rich, *(crystal(*symbols) for symbols in others)])
     computed, learned = mp2020_corrections(batch), learned_corrections(batch)
     assert computed.per_atom[0] < -1.8 < -0.1 < learned.per_atom[0] < 0  # the fluoride's is left
     assert learned.message[0] == "too little O and F for +U on Cr: taken as without"
     np.testing.assert_array_equal(learned.per_atom[1:], computed.per_atom[1:])
     assert learned.message[1:].tolist() == computed.message[1:].tolist()
-    (part,) = Corrected(Given([0.6])).evaluate(batch[:1])
+    (part,) = Corrected(Given([0.6])).evaluate(rich)
     assert part.energy_per_atom[0] > 0.5
     assert "+U on Cr" in part.message[0]
 

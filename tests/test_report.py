@@ -491,7 +491,7 @@ def test_levels_stand_on_the_page_as_they_are_told(tmp_path: Path) -> None:
     report = build_report(found)
     assert found.finds
     assert "new stable phase" in report.headline
-    assert report.headline.endswith("predicted by fast and confirmed at better.")
+    assert report.headline.endswith("screened by fast and confirmed at better.")
     assert report.told[0] == "fast screens; better decides"
     (closure,) = found.closures
     assert report.told[1] == f"better: {closure}"

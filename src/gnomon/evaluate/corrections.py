@@ -65,10 +65,10 @@ at -4/5, has one chlorine more than lead can charge."""
 LEAST_CHARGE = 1.0
 """What O and F must take of each +U metal at least, e, for a potential's energy to hold +U.
 
-The Materials Project puts +U on all metals of such kinds as soon as there is one O or F.  Potentials
-see the surroundings of atoms: beyond this they give the energy of the metal without +U, and the
-correction for +U, -2 eV a chromium, would make Cr12F the most stable of all fluorides.  Of crystals
-of the Materials Project (formula hashes below 75) one lies below it, Cs11Fe10S16O, which
+The Materials Project puts +U on all metals of such kinds as soon as there is one O or F.  A
+potential sees the surroundings of atoms: below this it gives the energy of the metal without +U,
+and the correction for +U, -2 eV a chromium, would make Cr12F the most stable of all fluorides.  One
+crystal of the Materials Project (formula hashes below 75) lies below it, Cs11Fe10S16O, which
 nequix-oam-1-pft has 0.64 and gnomon-2 0.62 eV/atom too low with that correction."""
 
 OXIDISED = {"Kr": 2, "Xe": 8}

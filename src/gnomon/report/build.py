@@ -145,7 +145,10 @@ def _about(campaign: Campaign, near: Sequence[Phase]) -> dict[str, Described]:
 
 
 def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -> str:
-    """The result in a sentence: predicted by what screens, confirmed where it was decided."""
+    """The result in a sentence: predicted by the one level there is, or found by the last of them.
+
+    What the deciding level holds, the screening one may have above its hull.
+    """
     name, finds = campaign.name, campaign.finds
     decided = campaign.answers.number > 0
     screened, answering = (short_name(one.scheme) for one in (campaign.level(0), campaign.answers))
@@ -153,8 +156,9 @@ def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -
         return f"{name}: no candidate has been evaluated yet."
     if finds:
         noun = "phase" if len(finds) == 1 else "phases"
-        by = f" and confirmed at {answering}" if decided else ""
-        text = f"{name}: {len(finds)} new stable {noun}, predicted by {screened}{by}."
+        by = f"screened by {screened} and confirmed at {answering}"
+        by = by if decided else f"predicted by {screened}"
+        text = f"{name}: {len(finds)} new stable {noun}, {by}."
         for level in verified:
             verdicts = [level.verdicts[find.id] for find in finds if find.id in level.verdicts]
             if verdicts:
@@ -164,9 +168,7 @@ def _headline(campaign: Campaign, n_evaluated: int, verified: Sequence[Level]) -
     candidates = f"{n_evaluated} evaluated candidate{'' if n_evaluated == 1 else 's'}"
     above = [phase for phase in campaign.phases if not phase.known and not phase.stable]
     by = (
-        f"predicted by {screened}, decided at {answering}"
-        if decided
-        else f"predicted by {screened}"
+        f"screened by {screened}, decided at {answering}" if decided else f"predicted by {screened}"
     )
     text = f"{name}: no new stable phase among {candidates}, {by}."
     if above:

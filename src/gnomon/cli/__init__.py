@@ -33,6 +33,7 @@ COMMANDS = {
     "databases": "databases:databases",
     "hull": "hull:hull",
     "gibbs": "synthesis:gibbs",
+    "routes": "synthesis:routes",
     "reduce": "reduce:reduce",
     "duplicates": "duplicates:duplicates",
     "evaluate": "evaluate:evaluate",

@@ -1,16 +1,22 @@
-"""`gnomon gibbs`, `reactions`: what is stable and what reacts at a temperature."""
+"""`gnomon gibbs` and `routes`: what is stable and what reacts at a temperature."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from gnomon.cli.options import CommandError, Output
+from gnomon.cli.shared import place
 from gnomon.elements import parse_formula, parse_system
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import compositions, reduced_formulas
 from gnomon.io.tables import read_table
+from gnomon.run.writing import write_bytes
+from gnomon.synthesis.picture import draw
+from gnomon.synthesis.routes import Network, Route
 from gnomon.synthesis.solids import Solids, solids_from_table
 from gnomon.synthesis.thermo import CARBONATE, PRESSURES
 
@@ -121,3 +127,80 @@ def pressures_of(texts: Sequence[str] | None) -> dict[str, float]:
         if not found[name] > 0:
             raise CommandError(f"--gas {text!r}: the pressure must be above 0 bar")
     return found
+
+
+def routes(
+    target: str,
+    phases: Path,
+    *,
+    precursor: list[str],
+    temperature: float = 1100.0,
+    gas: list[str] | None = None,
+    most: Annotated[int, typer.Option("--routes")] = 5,
+    cells: Path | None = None,
+    carbonate: float = CARBONATE,
+    picture: Annotated[Path | None, place(".svg", option="--picture")] = None,
+) -> Output:
+    """Find reactions that lead from precursors to a target, the cheapest routes first.
+
+    Pairs of phases react along the hull at a temperature, and their products go on; a route that
+    gains much and has few competing reactions costs little.
+
+    Args:
+        target: reduced formula.
+        phases: Parquet with reduced_formula, formation_energy_per_atom and volumes, as for
+            `gnomon gibbs`; it must hold target and precursors.
+        precursor: formula; repeatable.
+        temperature: K, 300 to 2000.
+        gas: a gas and its partial pressure in bar: N2=1; those of air if none is given.
+        most: routes.
+        cells: Parquet that lends volumes to phases without.
+        carbonate: eV added for each CO3; 0 for energies that need no correction.
+        picture: SVG file of the routes.
+
+    Example: gnomon routes BaTiO3 phases.parquet --precursor BaCO3 --precursor TiO2
+    """
+    wanted, *start = (
+        str(name) for name in reduced_formulas(compositions([target, *precursor])).tolist()
+    )
+    elements = sorted({symbol for formula in (wanted, *start) for symbol in parse_formula(formula)})
+    if len(parse_formula(wanted)) < 2:
+        raise CommandError(f"{target} is one element: there is nothing to react")
+    brought = {symbol for formula in start for symbol in parse_formula(formula)}
+    pressures = pressures_of(gas)
+    brought |= {symbol for name in pressures for symbol in parse_formula(name)}
+    if lacking := sorted({*parse_formula(wanted)} - brought):
+        raise CommandError(f"no precursor holds {', '.join(lacking)}: {target} cannot be made")
+    solids = _solids(phases, cells, carbonate).within(elements)
+    network = Network(solids, start, wanted, temperature, pressures)
+    found = network.routes(most)
+    if not found:
+        raise ValueError(f"no route leads from {', '.join(start)} to {target} at {temperature:g} K")
+    if picture is not None:
+        write_bytes(picture, draw(found, start).encode())
+    shown = [
+        text
+        for number, route in enumerate(found, 1)
+        for text in (f"Route {number}, cost {route.cost:.3f}", str(route), "")
+    ]
+    about = f"{len(network.phases)} phases, {len(network.reactions)} reactions"
+    return Output([_as_data(route) for route in found], tuple(shown), (about,))
+
+
+def _as_data(route: Route) -> dict[str, Any]:
+    return {
+        "target": route.target,
+        "cost": route.cost,
+        "overall": None if route.overall is None else str(route.overall),
+        "intermediates": route.intermediates,
+        "side_products": route.side_products,
+        "steps": [
+            {
+                "reaction": None if step.reaction is None else str(step.reaction),
+                "energy": step.energy,
+                "competing": step.competing,
+                "cost": step.cost,
+            }
+            for step in route.steps
+        ],
+    }

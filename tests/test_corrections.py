@@ -303,10 +303,21 @@ def test_metals_with_hardly_any_oxygen_or_fluorine_are_taken_as_without_u():
 
 def test_a_halide_needs_metals_that_can_charge_its_halogens():
     """PbCl5 once came out stable, and PbCl4 not."""
-    batch = Crystals.concatenate([crystal("Pb", *["Cl"] * 5), crystal("Pb", *["Cl"] * 4)])
+    batch = Crystals.concatenate([crystal("Pb", *["Cl"] * n) for n in (5, 4)])
     none, four = mp2020_corrections(batch).per_atom
     assert none == 0
     assert four == pytest.approx(4 * CHLORIDE / 5)
+
+
+@pytest.mark.parametrize(("oxygen", "correction"), [(1, SUPEROXIDE), (4, 0.0)])
+def test_oxygen_molecules_beside_a_superoxide_are_no_anions(oxygen, correction):
+    """KO8 once came out stable."""
+    pair = np.array([[0, 0, 0.5], [0, 0, 0.5 + 1.3 / 20]])
+    places = np.concatenate(
+        [[[0.5, 0.5, 0]], *(pair + 0.25 * i * np.eye(3)[0] for i in range(oxygen))]
+    )
+    batch = Crystals.single(20.0 * np.eye(3), [19, *[8] * 2 * oxygen], places)
+    assert total(batch) == pytest.approx(2 * correction, abs=ROUND_OFF)
 
 
 def test_corrected_energies_are_the_sum_and_failures_stay():

@@ -62,6 +62,11 @@ crystals on its hull, though most of their halogens are not the anions that the 
 fitted to.  BaHoF6 and Cs2AgF6, at -5/6, want an unusual state of the metal and are halides; PbCl5,
 at -4/5, has one chlorine more than lead can charge."""
 
+LEAST_STATE_OF_OXYGEN = -1 / 3
+"""The same of O, whose kind the structure tells: that of ozonides, which take no correction.
+
+In KO8, of O2 molecules beside a superoxide, pymatgen takes all eight for superoxide."""
+
 LEAST_CHARGE = 1.0
 """What O and F must take of each +U metal at least, e, for a potential's energy to hold +U.
 
@@ -70,6 +75,12 @@ potential sees the surroundings of atoms: below this it gives the energy of the 
 and the correction for +U, -2 eV a chromium, would make Cr12F the most stable of all fluorides.  One
 crystal of the Materials Project (formula hashes below 75) lies below it, Cs11Fe10S16O, which
 nequix-oam-1-pft has 0.64 and gnomon-2 0.62 eV/atom too low with that correction."""
+
+LEAST_STATES = {
+    **dict.fromkeys(HALOGENS, LEAST_STATE_OF_HALOGENS),
+    "O": LEAST_STATE_OF_OXYGEN,
+    "S": 0.0,  # the structure alone tells
+}
 
 OXIDISED = {"Kr": 2, "Xe": 8}
 """Highest states of noble gases, which pymatgen does not list (XeF4 is corrected in its data)."""
@@ -252,7 +263,10 @@ def _adjustments(
         warnings.simplefilter("ignore", UserWarning)
         ordered = _by_electronegativity(counts)
         composition = Composition({SYMBOLS[z]: n for z, n in ordered})
-        states, rule = _states_and_rule(composition, SYMBOLS[ordered[-1][0]])
+        anion = SYMBOLS[ordered[-1][0]]
+        states, rule = _states_and_rule(composition, anion)
+        if rule is AnionRule.NO_ANION and anion == "O":
+            oxide = "ozonide"  # takes none
         hubbards = hubbard_u(counts)
         entry = ComputedEntry(
             composition,
@@ -305,8 +319,8 @@ def _states_and_rule(
         if element.symbol != most_electronegative
     )
     least = -supply / composition[most_electronegative]
-    bound = LEAST_STATE_OF_HALOGENS if most_electronegative in HALOGENS else LEAST_STATE
-    if least <= bound or most_electronegative in TOLD_BY_STRUCTURE:
+    bound = LEAST_STATES.get(most_electronegative, LEAST_STATE)
+    if least <= bound + 1e-9:
         return {}, AnionRule.ELECTRONEGATIVITY
     # above -1, and below 0 lest it be taken for unknown: the scheme itself declines it
     return {most_electronegative: min(least, -1e-9)}, AnionRule.NO_ANION

@@ -26,7 +26,7 @@ from gnomon.dynamics.md import Ensemble, MDConfig, run
 from gnomon.dynamics.simulate import simulate
 from gnomon.io import as_crystals
 from gnomon.potential.batch import Shape
-from gnomon.potential.predict import CAPACITY, LoadedPotential, load_potential
+from gnomon.potential.predict import ROWS, LoadedPotential, load_potential
 from record import RESULTS, save
 
 RESULT = RESULTS / "md_batched.json"
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--weights", default="gnomon-2")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--large", type=int, help="edge of a cell of LiCl, in cubic cells")
-    parser.add_argument("--rows", type=int, nargs="+", default=[CAPACITY.rows, 8192])
+    parser.add_argument("--rows", type=int, nargs="+", default=[ROWS, 8192])
     given = parser.parse_args()
     potential = load_potential(given.weights)
     about: dict[str, Any] = {
@@ -95,7 +95,7 @@ def main() -> None:
     }
     if given.large:
         atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True) * ([given.large] * 3)
-        seconds = batched([atoms], potential, given.steps, CAPACITY)
+        seconds = batched([atoms], potential, given.steps, potential.capacity)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         about |= {
             "atoms": len(atoms),

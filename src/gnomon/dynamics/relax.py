@@ -22,7 +22,7 @@ from gnomon.dynamics.nonsense import MAX_VOLUME_FACTOR, alone, nonsense
 from gnomon.dynamics.result import Relaxation, Status
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.potential.batch import ROW, Shape
-from gnomon.potential.predict import CAPACITY, LoadedPotential
+from gnomon.potential.predict import LoadedPotential
 from gnomon.structure.neighbors import neighbors
 
 SKIN = 0.2
@@ -63,7 +63,7 @@ def relax(
     potential: LoadedPotential,
     config: RelaxConfig,
     *,
-    capacity: Shape = CAPACITY,
+    capacity: Shape | None = None,
     skin: float = SKIN,
     watch: Watch | None = None,
 ) -> Iterator[Relaxation]:
@@ -76,11 +76,11 @@ def relax(
         potential: what draws the atoms.
         config: when to stop and what to keep.  ``max_seconds`` is a crystal's share of the wall
             time of its batches, by its rows of neighbours; calls that compile do not count.
-        capacity: size of a batch.
+        capacity: size of a batch (by default the potential's own).
         skin: Å.
         watch: hears of every single step, which costs some time.
     """
-    work = _Work(crystals, potential, config, capacity, skin, watch)
+    work = _Work(crystals, potential, config, capacity or potential.capacity, skin, watch)
     for index in range(len(crystals)):
         while index not in work.results:
             work.advance()

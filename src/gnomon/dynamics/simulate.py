@@ -26,7 +26,7 @@ from gnomon.dynamics.motion import LINKS, Laws, Motion, advance
 from gnomon.dynamics.trajectory import Trajectory
 from gnomon.potential.batch import AtomBatch, Shape, needed, pack, padded
 from gnomon.potential.calculator import HEADROOM
-from gnomon.potential.predict import CAPACITY, LoadedPotential
+from gnomon.potential.predict import LoadedPotential
 from gnomon.run.claim import claim
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.neighbors import neighbors
@@ -47,7 +47,7 @@ def simulate(
     config: MDConfig,
     folder: Path,
     *,
-    capacity: Shape = CAPACITY,
+    capacity: Shape | None = None,
     skin: float = SKIN,
     listener: Listener = SILENT,
 ) -> Iterator[Trajectory]:
@@ -59,7 +59,7 @@ def simulate(
         config: the run, without a barostat.  Velocities are drawn from its seed and the crystal.
         folder: of trajectories, ``ID.parquet`` each, written at every frame; the same request goes
             on with those that are there, or takes them as they are.
-        capacity: size of a batch; a single crystal may exceed it.
+        capacity: size of a batch (by default the potential's own); a single crystal may exceed it.
         skin: Å.
         listener: hears of progress.
 
@@ -71,6 +71,7 @@ def simulate(
         raise ValueError("npt is not for many crystals at once: choose nve or an nvt ensemble")
     request = {**config.model_dump(mode="json", exclude={"steps"}), "potential": potential.scheme}
     claim(folder, request)
+    capacity = capacity or potential.capacity
     work = _Work(potential, config, folder, capacity, skin, listener)
     started = [work.opened(crystal) for crystal in crystals]
     for group in _groups(started, potential.cutoff + skin, capacity):

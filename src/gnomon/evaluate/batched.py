@@ -12,7 +12,7 @@ from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
 from gnomon.learn.compilation import cache_compilations
 from gnomon.potential.batch import Shape
-from gnomon.potential.predict import CAPACITY, LoadedPotential, load_potential
+from gnomon.potential.predict import LoadedPotential, load_potential
 from gnomon.run.listener import Listener
 
 
@@ -24,7 +24,7 @@ class BatchedEvaluator:
         potential: LoadedPotential,
         relax: RelaxConfig | None = None,
         *,
-        capacity: Shape = CAPACITY,
+        capacity: Shape | None = None,
         skin: float = SKIN,
     ) -> None:
         """Also lets JAX keep compiled programs on disk (``cache_compilations``).
@@ -32,11 +32,11 @@ class BatchedEvaluator:
         Args:
             potential: with its name, which is part of the energy scheme.
             relax: when to stop and what to keep (``dynamics.relax.relax``).
-            capacity: size of a batch.
+            capacity: size of a batch (by default the potential's own).
             skin: Å.
         """
         self.potential, self.relax = potential, relax or RelaxConfig()
-        self.capacity, self.skin = capacity, skin
+        self.capacity, self.skin = capacity or potential.capacity, skin
         cache_compilations()
 
     @property

@@ -15,15 +15,18 @@ from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.io.labels import Labels
 from gnomon.io.objects import as_crystals
-from gnomon.potential.batch import AtomBatch, Shape, batches
+from gnomon.potential.batch import ROW, AtomBatch, Shape, batches
 from gnomon.potential.card import PotentialCard
 from gnomon.potential.checkpoint import load
 from gnomon.potential.network import Potential, energy_forces_stress
 from gnomon.potential.weights import resolve
 from gnomon.run.listener import SILENT, Listener
 
-CAPACITY = Shape(atoms=256, rows=1024, crystals=64)
-"""Size of a batch: the features of about a thousand rows stay near a processor's cache."""
+ROWS = 1024
+"""Rows of a batch: the features of about a thousand stay near a processor's cache."""
+
+DENSITY = 0.05
+"""Atoms in 1 Å3 of common crystals, by which the atoms of a batch fill its rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,13 @@ class LoadedPotential:
         """Atomic numbers that it knows."""
         return frozenset(self.potential.config.elements)
 
+    @cached_property
+    def capacity(self) -> Shape:
+        """Size of a batch: as many atoms as fill ``ROWS`` rows at a common density."""
+        rows = 4 / 3 * np.pi * self.cutoff**3 * DENSITY / ROW + 0.5
+        atoms = 2 ** round(np.log2(ROWS / rows))
+        return Shape(atoms, ROWS, atoms // 2)
+
     def knows(self, crystals: Crystals) -> Bool[np.ndarray, " n"]:
         """Which crystals hold known elements only."""
         table = np.zeros(256, dtype=bool)
@@ -61,12 +71,12 @@ class LoadedPotential:
         unknown = sorted({int(z) for z in atomic_numbers} - self.elements)
         return ", ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)
 
-    def predict(self, crystals: Any, *, capacity: Shape = CAPACITY) -> Labels:
+    def predict(self, crystals: Any, *, capacity: Shape | None = None) -> Labels:
         """Labels of all crystals in the potential's own scheme, in order.
 
         Args:
             crystals: whatever ``gnomon.io.as_crystals`` takes.
-            capacity: size of a batch.
+            capacity: size of a batch; the potential's own by default.
 
         Raises:
             ValueError: if a crystal holds an element that the potential does not know.
@@ -80,7 +90,7 @@ class LoadedPotential:
                 "leave such crystals out, or take a potential that was trained on them"
             )
         found = Labels.none(len(crystals), int(crystals.offsets[-1]))
-        for chosen, batch in batches(crystals, self.cutoff, capacity):
+        for chosen, batch in batches(crystals, self.cutoff, capacity or self.capacity):
             answer = map(np.asarray, compiled(self.potential, batch))
             found.put(crystals.offsets, chosen, answer)
         return found
@@ -88,7 +98,7 @@ class LoadedPotential:
     def energies(self, crystals: Crystals) -> Float64[np.ndarray, " n"]:
         """Energies alone of crystals of known elements, eV, without their derivatives."""
         found = np.full(len(crystals), np.nan)
-        for chosen, batch in batches(crystals, self.cutoff, CAPACITY):
+        for chosen, batch in batches(crystals, self.cutoff, self.capacity):
             found[chosen] = np.asarray(_energies(self.potential, batch))[: len(chosen)]
         return found
 

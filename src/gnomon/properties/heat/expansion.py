@@ -7,26 +7,20 @@ volume of least free energy at each temperature is phonopy's (Vinet's equation o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluator
-from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.potential.card import EV_PER_A3
 from gnomon.properties import answered, reason
-from gnomon.properties.heat.phonons import (
-    STILL,
-    PhononConfig,
-    force_constants,
-    vibrations,
-)
-from gnomon.properties.registry import PropertySettings, evaluators
-from gnomon.run.listener import SILENT, Listener
+from gnomon.properties.by_evaluator import ByEvaluator, means
+from gnomon.properties.heat.phonons import PhononConfig, force_constants, vibrations
+from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
     "linear thermal expansion at constant pressure, a third of the volume's",
@@ -49,38 +43,20 @@ class ExpansionConfig(PhononConfig):
     volumes: int = Field(default=7, ge=5, description="at which phonons are computed")
 
 
-class Expansion:
+@dataclass(frozen=True, eq=False)
+class Expansion(ByEvaluator[ExpansionConfig]):
     """Thermal expansion from phonons at several volumes; a ``Property``."""
 
-    needs: tuple[str, ...] = ()
-    schema = SCHEMA
-
-    def __init__(
-        self,
-        relaxers: tuple[Evaluator, Evaluator],
-        single: Evaluator,
-        config: ExpansionConfig,
-        listener: Listener = SILENT,
-    ) -> None:
-        """Of evaluators of one scheme.
-
-        Args:
-            relaxers: of ions and cell, and of ions in a cell that stays.
-            single: gives the forces of a crystal as it is.
-            config: how.
-            listener: hears of progress.
-        """
-        self.relaxers, self.single = relaxers, single
-        self.config, self.listener = config, listener
+    schema: ClassVar[pa.Schema] = SCHEMA
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Relax, scale, displace, and minimise the free energy at each temperature."""
         config = self.config
-        relaxed = evaluate_all(crystals, self.relaxers[0], self.listener, "relaxing")
+        relaxed = self.evaluated(crystals, self.relaxer, "relaxing")
         steps = (1 + np.linspace(-config.strain, config.strain, config.volumes)) ** 3
         many = relaxed.relaxed.take(np.repeat(np.arange(len(crystals)), config.volumes))
         scaled = many.scale_volume(np.tile(steps, len(crystals)))
-        found = evaluate_all(scaled, self.relaxers[1], self.listener, "scaling")
+        found = self.evaluated(scaled, self.fixed, "scaling")
         made = force_constants(found.relaxed, self.single, config, self.listener)
         rows = []
         for i in range(len(crystals)):
@@ -142,6 +118,4 @@ def expansion(
 def make(settings: PropertySettings) -> Expansion:
     """The property, by the evaluator of the settings."""
     config = settings.of("expansion", ExpansionConfig)
-    still = {"relax_cell": False}
-    relaxer, fixed, single = evaluators(settings, config.fmax, {}, still, STILL)
-    return Expansion((relaxer, fixed), single, config, settings.listener)
+    return Expansion(config, *means(settings, config))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
@@ -20,8 +21,9 @@ from gnomon.evaluate import Evaluator
 from gnomon.evaluate.table import evaluate_all
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered, reason
-from gnomon.properties.registry import PropertySettings, evaluators
-from gnomon.run.listener import SILENT, Listener
+from gnomon.properties.by_evaluator import ByEvaluator, Tight, means
+from gnomon.properties.registry import PropertySettings
+from gnomon.run.listener import Listener
 from gnomon.structure.cells import repeats
 
 KJ_MOL = 0.010364269656
@@ -46,49 +48,29 @@ SYMPREC = 1e-3
 """Å; of the symmetry that saves displacements."""
 
 
-class PhononConfig(BaseModel):
+class PhononConfig(Tight):
     """How phonons are computed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(default=300.0, gt=0, description="of the thermal sums, K")
     distance: float = Field(default=0.02, gt=0, description="of a displaced atom, Å")
     min_length: float = Field(default=9.0, gt=0, description="least height of a supercell, Å")
     max_atoms: int = Field(default=400, ge=1, description="in a supercell")
     mesh: float = Field(default=60.0, gt=0, description="length of phonopy's mesh of q points, Å")
-    fmax: float = Field(default=0.001, gt=0, description="force left on the ions, eV/Å")
+    fmax: float = Field(default=0.001, gt=0, description="force left in a relaxed crystal, eV/Å")
     tolerance: float = Field(
         default=0.15, ge=0, description="imaginary frequencies up to this are noise, THz"
     )
 
 
-class Phonons:
+@dataclass(frozen=True, eq=False)
+class Phonons(ByEvaluator[PhononConfig]):
     """Heat capacity and stability from phonons; a ``Property``."""
 
-    needs: tuple[str, ...] = ()
-    schema = SCHEMA
-
-    def __init__(
-        self,
-        relaxer: Evaluator,
-        single: Evaluator,
-        config: PhononConfig,
-        listener: Listener = SILENT,
-    ) -> None:
-        """Of two evaluators of one scheme.
-
-        Args:
-            relaxer: relaxes ions and cell.
-            single: gives the forces of a crystal as it is.
-            config: how.
-            listener: hears of progress.
-        """
-        self.relaxer, self.single = relaxer, single
-        self.config, self.listener = config, listener
+    schema: ClassVar[pa.Schema] = SCHEMA
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Relax, displace, and sum over modes; what is not stable has no heat capacity."""
-        relaxed = evaluate_all(crystals, self.relaxer, self.listener, "relaxing")
+        relaxed = self.evaluated(crystals, self.relaxer, "relaxing")
         rows: list[dict[str, Any]] = [{"status": reason(relaxed, i)} for i in range(len(crystals))]
         good = [i for i, row in enumerate(rows) if row["status"] == OK]
         made = force_constants(relaxed.relaxed.take(good), self.single, self.config, self.listener)
@@ -189,12 +171,7 @@ def _crystal(cell: Any) -> Crystals:
     return Crystals.single(cell.cell, cell.numbers, cell.scaled_positions % 1.0)
 
 
-STILL: Mapping[str, Any] = {"relax_cell": False, "max_steps": 0}
-"""Changes that leave a crystal as it is."""
-
-
 def make(settings: PropertySettings) -> Phonons:
     """The property, by the evaluator of the settings."""
     config = settings.of("phonons", PhononConfig)
-    relaxer, single = evaluators(settings, config.fmax, {}, STILL)
-    return Phonons(relaxer, single, config, settings.listener)
+    return Phonons(config, *means(settings, config))

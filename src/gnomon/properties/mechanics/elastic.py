@@ -1,29 +1,48 @@
-"""Elastic tensors from stresses of strained cells whose ions are relaxed.
+"""Elastic tensors from the forces and stresses of a few distorted cells, ions relaxed.
 
-C_ij = d sigma_i / d epsilon_j (Voigt) by central differences around the relaxed crystal, whose
-residual stress cancels.  Each crystal is strained along the six symmetric directions, forth and
-back; the strained cells of all crystals share the batches of the evaluator.
+With second derivatives of the energy by strains and displacements at the relaxed crystal, the ions
+follow a strain to where no force is left on them:
+
+    C = (H_ss - H_su H_uu^-1 H_us) / V
+
+Distortions are as many as the crystal's symmetry asks for (``distortions.py``); those of all
+crystals share the batches of the evaluator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluations, Evaluator
-from gnomon.evaluate.table import evaluate_all
+from gnomon.dynamics.invariance import Invariance
+from gnomon.evaluate import Evaluations
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.potential.card import EV_PER_A3
-from gnomon.properties import answers, reason
-from gnomon.properties.registry import PropertySettings, evaluators
-from gnomon.run.listener import SILENT, Listener
+from gnomon.properties import answered, reason
+from gnomon.properties.by_evaluator import ByEvaluator, Tight, means
+from gnomon.properties.mechanics.distortions import (
+    MANDEL,
+    Action,
+    Distortion,
+    distortions,
+    hessian,
+    to_mandel,
+)
+from gnomon.properties.registry import PropertySettings
+from gnomon.structure.symmetry import SymmetryError, primitive
 
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+SYMPREC = 0.01
+"""Å; of the symmetry of a relaxed crystal."""
+
+SOFT = 0.005
+"""eV/Å2; force constants of ions up to this are noise, and the ions are left where they are."""
 
 MODULI = {
     "value": ("bulk modulus K, Hill's mean of Voigt's and Reuss' bounds", "GPa"),
@@ -42,109 +61,146 @@ MODULI = {
 SCHEMA = value_schema(
     *MODULI["value"],
     *(column(n, pa.float64(), about, unit=u) for n, (about, u) in MODULI.items() if n != "value"),
+    column(
+        "softest_displacement",
+        pa.float64(),
+        "lowest force constant of the ions in their primitive cell, translations left out",
+        unit="eV/Å2",
+    ),
     column("residual_pressure", pa.float64(), "left in the relaxed crystal", unit="GPa"),
     column("volume_per_atom", pa.float64(), "of the relaxed crystal", unit="Å3"),
     column("density", pa.float64(), "of the relaxed crystal", unit="g/cm3"),
     column(
         "elastic_tensor",
         pa.list_(column("item", pa.float64(), "C_ij", unit="GPa")),
-        "36 numbers, Voigt's order xx yy zz yz xz xy, axes of the relaxed cell; GPa",
+        "36 numbers, Voigt's order xx yy zz yz xz xy, Cartesian axes of the crystal as given; GPa",
     ),
 )
 
 
-class ElasticConfig(BaseModel):
+class ElasticConfig(Tight):
     """How elastic tensors are computed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    strain: float = Field(default=0.005, gt=0, le=0.05, description="of every cell, forth and back")
-    fmax: float = Field(default=0.005, gt=0, description="force left on the ions, eV/Å")
-    max_steps: int = Field(default=200, ge=0, description="of their relaxation; 0 clamps them")
+    strain: float = Field(default=0.005, gt=0, le=0.05, description="of a distorted cell")
+    distance: float = Field(default=0.01, gt=0, le=0.2, description="of a displaced atom, Å")
+    clamped: bool = Field(default=False, description="keep the ions where the strain takes them")
 
 
-class Elastic:
-    """Elastic tensors by any evaluator that gives stresses; a ``Property``."""
+@dataclass(frozen=True, eq=False)
+class Elastic(ByEvaluator[ElasticConfig]):
+    """Elastic tensors by any evaluator that gives forces and stresses; a ``Property``."""
 
-    needs: tuple[str, ...] = ()
-    schema = SCHEMA
-
-    def __init__(
-        self,
-        relaxer: Evaluator,
-        strained: Evaluator,
-        config: ElasticConfig,
-        listener: Listener = SILENT,
-    ) -> None:
-        """Of two evaluators of one scheme.
-
-        Args:
-            relaxer: relaxes ions and cell.
-            strained: relaxes the ions in a cell that stays.
-            config: how.
-            listener: hears of progress.
-        """
-        self.relaxer, self.strained = relaxer, strained
-        self.config, self.listener = config, listener
+    schema: ClassVar[pa.Schema] = SCHEMA
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
-        """Relax, strain, and fit; what does not relax or is no minimum of energy has no moduli."""
-        relaxed = evaluate_all(crystals, self.relaxer, self.listener, "relaxing")
-        statuses = [_without_stress(relaxed, i) for i in range(len(crystals))]
-        good = np.flatnonzero([status == OK for status in statuses])
-        cells = strained_cells(relaxed.relaxed.take(good), self.config.strain)
-        found = evaluate_all(cells, self.strained, self.listener, "straining")
-        tensors = np.full((len(crystals), 6, 6), np.nan)
-        for i, part in zip(good.tolist(), range(0, len(cells), 12), strict=True):
-            reasons = [_without_stress(found, part + k) for k in range(12)]
-            statuses[i] = next((f"strained: {why}" for why in reasons if why != OK), OK)
-            tensors[i] = stiffness(found.stress[part : part + 12], self.config.strain)
-        numbers = {name: np.full(len(crystals), np.nan) for name in MODULI}
-        for i in np.flatnonzero([status == OK for status in statuses]).tolist():
-            statuses[i], values = moduli(tensors[i])
-            for name, value in values.items():
-                numbers[name][i] = value
-        shapes, pressures = relaxed.relaxed, -np.trace(relaxed.stress, axis1=1, axis2=2) / 3
-        return answers(
-            SCHEMA,
-            crystals.ids,
-            self.relaxer.scheme,
-            statuses,
-            **numbers,
-            residual_pressure=EV_PER_A3 * pressures,
-            volume_per_atom=shapes.volumes / shapes.n_atoms,
-            density=shapes.densities,
-            elastic_tensor=[tensor.ravel().tolist() for tensor in tensors],
-        )
+        """Relax, distort, and fit; what does not relax or is no minimum of energy has no moduli."""
+        cells = Crystals.concatenate([_primitive(crystal) for crystal in crystals])
+        relaxed = self.evaluated(cells, self.relaxer, "relaxing")
+        rows: list[dict[str, Any]] = []
+        asked: dict[int, Asked] = {}
+        for i, crystal in enumerate(relaxed.relaxed):
+            rows.append({"status": _without_stress(relaxed, i)})
+            if rows[i]["status"] == OK:
+                rows[i] |= _told(crystal, relaxed.stress[i])
+                try:
+                    asked[i] = Asked.of(crystal, self.config)
+                except ValueError as error:
+                    rows[i]["status"] = str(error)
+        distorted = Crystals.concatenate([one.cells for one in asked.values()])
+        found, end = self.evaluated(distorted, self.single, "distorting"), 0
+        for i, one in asked.items():
+            part = range(end, end := end + len(one.cells))
+            lost = next((why for k in part if (why := _without_stress(found, k)) != OK), None)
+            rows[i] |= {"status": f"distorted: {lost}"} if lost else self._row(one, found, part)
+        return answered(SCHEMA, crystals.ids, self.relaxer.scheme, rows)
+
+    def _row(self, asked: Asked, found: Evaluations, part: range) -> dict[str, Any]:
+        """What the answers of the distorted cells come to."""
+        second = asked.hessian(found, part)
+        softest, tensor = relaxed_tensor(second, asked.crystal.volumes[0], self.config.clamped)
+        row = {"softest_displacement": softest}
+        if softest < -SOFT:
+            why = f"not stable: a displacement of ions has a force constant of {softest:.3g} eV/Å2"
+            return {"status": why, **row}
+        status, numbers = moduli(tensor)
+        return {"status": status, "elastic_tensor": tensor.ravel().tolist(), **row, **numbers}
 
 
-def strained_cells(crystals: Crystals, strain: float) -> Crystals:
-    """Each crystal under twelve strains: six directions (Voigt), each forth and back.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is asked of an evaluator about one crystal.
 
-    Shears are symmetric: a strain of gamma/2 in xy and in yx is one of gamma in Voigt's order.
+    Attributes:
+        crystal: relaxed, its symmetry made exact.
+        action: of its space group.
+        made: distortions.
+        cells: the crystal so distorted.
+    """
+
+    crystal: Crystals
+    action: Action
+    made: list[Distortion]
+    cells: Crystals
+
+    @classmethod
+    def of(cls, crystal: Crystals, config: ElasticConfig) -> Asked:
+        """Of a relaxed crystal.
+
+        Raises:
+            ValueError: if its symmetry is no group on its atoms.
+        """
+        lattice, numbers, frac_coords = crystal.arrays(0)
+        invariance = Invariance.of(crystal, SYMPREC)
+        lattice, frac_coords = invariance.crystal(lattice, frac_coords)
+        exact = Crystals.single(lattice, numbers, frac_coords % 1.0)
+        action = Action.of(lattice, invariance)
+        made = distortions(action, config.strain, config.distance)
+        cells = Crystals.concatenate([one.cells(exact) for one in made])
+        return cls(exact, action, made, cells)
+
+    def hessian(self, found: Evaluations, part: range) -> Float64[np.ndarray, "m m"]:
+        """Second derivatives from the answers ``part`` of a table, those of ``cells``."""
+        stress = self.crystal.volumes[0] * to_mandel(found.stress[part.start : part.stop])
+        offsets = found.relaxed.offsets
+        forces = found.forces[offsets[part.start] : offsets[part.stop]].reshape(len(part), -1)
+        gradients = iter(np.hstack([stress, -forces]))
+        answers = [[next(gradients) for _ in range(one.count)] for one in self.made]
+        return hessian(self.action, self.made, answers)
+
+
+def relaxed_tensor(
+    second: Float64[np.ndarray, "m m"], volume: float, clamped: bool = False
+) -> tuple[float, Float64[np.ndarray, "6 6"]]:
+    """The lowest force constant of the ions (eV/Å2), and the elastic tensor (GPa, Voigt).
 
     Args:
-        crystals: n of them.
-        strain: size of each, in Voigt's order.
-
-    Returns:
-        12 n crystals.
+        second: derivatives of the energy (eV) by strains (Mandel) and displacements (Å).
+        volume: Å3.
+        clamped: leave the ions where the strain takes them.
     """
-    steps = np.zeros((12, 3, 3))
-    for k, (i, j) in enumerate(VOIGT):
-        half = strain if i == j else strain / 2
-        for sign in (1, -1):
-            steps[2 * k + (sign < 0), i, j] = steps[2 * k + (sign < 0), j, i] = sign * half
-    repeated = crystals.take(np.repeat(np.arange(len(crystals)), 12))
-    every = np.tile(np.eye(3) + steps, (len(crystals), 1, 1))
-    return repeated.with_lattice(repeated.lattice @ every)
+    constants, modes = np.linalg.eigh(second[6:, 6:])
+    softest = float(np.delete(constants, np.argsort(np.abs(constants))[:3]).min(initial=np.inf))
+    follow = (np.abs(constants) > SOFT) & (not clamped)
+    coupled = second[:6, 6:] @ modes[:, follow]
+    whole = second[:6, :6] - coupled / constants[follow] @ coupled.T
+    return softest, EV_PER_A3 / volume * whole / np.outer(MANDEL, MANDEL)
 
 
-def stiffness(stress: Float64[np.ndarray, "12 3 3"], strain: float) -> Float64[np.ndarray, "6 6"]:
-    """The elastic tensor, GPa, from the stresses (eV/Å3) of ``strained_cells``."""
-    rows = np.array([stress[:, i, j] for i, j in VOIGT]).T
-    slopes = EV_PER_A3 * (rows[0::2] - rows[1::2]) / (2 * strain)
-    return (slopes + slopes.T) / 2
+def _primitive(crystal: Crystals) -> Crystals:
+    """Its primitive cell, as far as spglib finds one: fewer atoms, and fewer distortions."""
+    try:
+        return primitive(crystal, SYMPREC)
+    except SymmetryError:
+        return crystal
+
+
+def _told(crystal: Crystals, stress: Float64[np.ndarray, "3 3"]) -> dict[str, float]:
+    """What is told of a relaxed crystal beside its moduli."""
+    return {
+        "residual_pressure": -EV_PER_A3 * float(np.trace(stress)) / 3,
+        "volume_per_atom": float(crystal.volumes[0] / crystal.n_atoms[0]),
+        "density": float(crystal.densities[0]),
+    }
 
 
 def moduli(tensor: Float64[np.ndarray, "6 6"]) -> tuple[str, dict[str, float]]:
@@ -163,8 +219,7 @@ def moduli(tensor: Float64[np.ndarray, "6 6"]) -> tuple[str, dict[str, float]]:
     """
     from pymatgen.analysis.elasticity import ElasticTensor
 
-    weights = np.sqrt([1, 1, 1, 2, 2, 2])
-    lowest = float(np.linalg.eigvalsh(tensor * np.outer(weights, weights))[0])
+    lowest = float(np.linalg.eigvalsh(tensor * np.outer(MANDEL, MANDEL))[0])
     if not lowest > 0:
         status = f"not stable: the lowest eigenvalue of the elastic tensor is {lowest:.3g} GPa"
         return status, {"lowest_stiffness": lowest}
@@ -193,6 +248,4 @@ def _without_stress(found: Evaluations, i: int) -> str:
 def make(settings: PropertySettings) -> Elastic:
     """The property, by the evaluator of the settings."""
     config = settings.of("elastic", ElasticConfig)
-    still = {"relax_cell": False, "max_steps": config.max_steps}
-    relaxer, strained = evaluators(settings, config.fmax, {}, still)
-    return Elastic(relaxer, strained, config, settings.listener)
+    return Elastic(config, *means(settings, config))

@@ -34,6 +34,7 @@ COMMANDS = {
     "hull": "hull:hull",
     "gibbs": "synthesis:gibbs",
     "routes": "synthesis:routes",
+    "recipe": "recipe:recipe",
     "reduce": "reduce:reduce",
     "duplicates": "duplicates:duplicates",
     "evaluate": "evaluate:evaluate",

@@ -7,8 +7,8 @@ r"""Band gap, metal or not, and synthesizability: heads on what the ensembles in
 Gaps are those of ``wbm/wbm_pool.parquet`` (Wang, Botti and Marques 2021, PBE) of formula hashes
 below 75; the 2,000 rows that ``benchmarks/wbm.py`` draws first are left out, as energies are
 measured on them.  Nothing that predicts energies learns from these rows.  A table of crystals of
-your own with a column ``band_gap`` in eV, such as ``examples/band_gaps_of_mp.py`` fetches, is given
-with ``--table``.
+your own with a column ``band_gap`` in eV, or ``made`` (1 or 0), such as ``crystals_of_mp.py``
+fetches, is given with ``--table``.
 
 Synthesizable is what was made: crystals of ``materials_project/structures.parquet`` with a year of
 first report; all others are not known.  Crystals of up to 20 atoms count alone, as larger ones are
@@ -71,7 +71,7 @@ def labelled(name: str, table: pa.Table) -> Labelled:
     """What is learned of them."""
     crystals = from_arrow(table)
     if name == "synthesizability":
-        what = "Materials Project (CC-BY 4.0), years of first report"
+        what = "Materials Project (CC-BY 4.0), what was reported"
         return Labelled(crystals, table["made"].to_numpy(), what, SCHEMES[name])
     gap = table["band_gap"].to_numpy()
     values = gap if name == "band-gap" else (gap == 0).astype(float)
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("name", choices=CONFIGS)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--table", type=Path, help="crystals with band_gap, instead of WBM's")
+    parser.add_argument("--table", type=Path, help="crystals of your own with band_gap or made")
     given = parser.parse_args()
     if given.table is not None:
         table = pq.read_table(given.table)

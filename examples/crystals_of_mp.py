@@ -1,9 +1,10 @@
-r"""Band gaps of the Materials Project by your key, as a table that ``train_heads.py`` takes.
+r"""Crystals of the Materials Project by your key, as a table that ``train_heads.py`` takes.
 
-    MP_API_KEY=... python examples/band_gaps_of_mp.py --elements Li O --most 5000 --out gaps.parquet
-    python examples/train_heads.py DATA band-gap --table gaps.parquet --out band-gap-mp.gnomon
+    MP_API_KEY=... python examples/crystals_of_mp.py --elements Li O --most 5000 --out mp.parquet
+    python examples/train_heads.py DATA band-gap --table mp.parquet --out band-gap-mp.gnomon
 
-Needs the extra ``mp``.  PBE(+U) gaps, CC-BY 4.0: cite Jain et al., APL Mater. 1, 011002 (2013).
+Needs the extra ``mp``.  PBE(+U) gaps, and whether a crystal was made (it is in ICSD).
+CC-BY 4.0: cite Jain et al., APL Mater. 1, 011002 (2013).
 Documents without a gap or with a structure that cannot be read are left out, and counted.
 """
 
@@ -19,23 +20,28 @@ from pymatgen.core import Structure
 
 from gnomon.io import as_crystals, to_arrow
 
-FIELDS = ("material_id", "structure", "band_gap")
+FIELDS = ("material_id", "structure", "band_gap", "theoretical")
 
 
 def table_of(documents: Iterable[Mapping[str, Any]]) -> tuple[pa.Table, int]:
-    """Crystals with ``band_gap`` (eV) of summary documents, and how many were left out."""
-    structures, gaps, lost = [], [], 0
+    """Crystals with ``band_gap`` (eV) and ``made`` (1 or 0) of summary documents, and how many were
+    left out."""
+    structures, gaps, made, lost = [], [], [], 0
     for document in documents:
         try:
             given, gap = document["structure"], float(document["band_gap"])
+            real = float(not document["theoretical"])
             structure = given if isinstance(given, Structure) else Structure.from_dict(given)
         except (KeyError, TypeError, ValueError):
             lost += 1
             continue
         structures.append(structure)
         gaps.append(gap)
+        made.append(real)
     table = to_arrow(as_crystals(structures))
-    return table.append_column("band_gap", pa.array(gaps, pa.float64())), lost
+    for name, values in (("band_gap", gaps), ("made", made)):
+        table = table.append_column(name, pa.array(values, pa.float64()))
+    return table, lost
 
 
 def main() -> None:

@@ -1,15 +1,16 @@
 """Are the first compositions of the prospective test stable at the level that decides?
 
-    python benchmarks/prospective_levels.py --work FOLDER [--first 1000] [--minutes 60]
+    python benchmarks/prospective_levels.py --work FOLDER [--first 1000] [--sample 0] [--minutes 60]
 
 ``FOLDER`` is that of ``benchmarks/prospective.py``, which ranked them.  In the order of the rank,
-16 at a time, candidates are relaxed by gnomon-2 and from there by nequix-oam-1-pft; then the
-crystals of formula hashes below 75 with which they compete are relaxed by nequix-oam-1-pft, as
+or with ``--sample`` in a random one by this seed, so that any part of them speaks for all of the
+first n, 8 at a time, candidates are relaxed by gnomon-2 and from there by nequix-oam-1-pft; then
+the crystals of formula hashes below 75 with which they compete are relaxed by nequix-oam-1-pft, as
 ``gnomon.discover.wide.competing`` asks for them, until the verdicts are closed: none of the others
 lies below the mixture that a candidate is held against even with the margin in its favour.
 Candidates do not compete with each other.
 
-Counted of the first n, failures too: on or below the hull.  Most phases of the larger release have
+Counted of all, failures too: on or below the hull.  Most phases of the larger release have
 no crystal in the file: those verdicts are counted again on the hull that has these too, each with
 its energy in the release and the difference between the levels that is expected there.  What was
 evaluated is kept, and the same command goes on with more.
@@ -40,9 +41,9 @@ from gnomon.io import from_arrow
 from gnomon.run.listener import SILENT
 from record import RESULTS, save
 
-RESULT = RESULTS / "prospective_levels.json"
+RESULT, SAMPLE = RESULTS / "prospective_levels.json", RESULTS / "prospective_sample.json"
 SCREENS, DECIDES = "gnomon-2", "nequix-oam-1-pft"
-BATCH = 16
+BATCH = 8
 
 
 class Evaluated:
@@ -91,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--first", type=int, default=1000)
+    parser.add_argument("--sample", type=int, help="seed of a random order")
     parser.add_argument("--minutes", type=float, default=60.0)
     given = parser.parse_args()
     work, until = given.work / "test", time.monotonic() + 60 * given.minutes
@@ -101,6 +103,8 @@ def main() -> None:
     for name in ("lattice", "frac_coords"):  # all are substitutions: cells of their parents
         rows = rows.append_column(name, pa.nulls(len(rows), DRAFTS.field(name).type))
     crystals = built(rows.select(DRAFTS.names), database.crystals)
+    if given.sample is not None:
+        crystals = crystals[np.random.default_rng(given.sample).permutation(len(crystals))]
     screens = Evaluated(work / "screened.parquet", SCREENS)
     decides = Evaluated(work / "decided.parquet", DECIDES)
     result: dict[str, Any] = {}
@@ -111,8 +115,9 @@ def main() -> None:
         if found is None:
             break
         result = told(*found, first, relaxed, database)
-        print(result, flush=True)
-    save({"screens": SCREENS, "decides": DECIDES, **result}, RESULT)
+        result |= {"of_the_first": len(crystals), "seed": given.sample}
+        file = RESULT if given.sample is None else SAMPLE
+        save({"screens": SCREENS, "decides": DECIDES, **result}, file)
 
 
 def told(
@@ -127,7 +132,7 @@ def told(
     on = wilson(int((above <= ON_HULL).sum()), n)
     strict = wilson(int((with_others <= ON_HULL).sum()), n)
     return {
-        "first": n,
+        "evaluated": n,
         "without_energy": int((~np.isfinite(above)).sum()),
         "crystals_evaluated_to_compete": known,
         "on_or_below_the_hull": on.k,

@@ -19,6 +19,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import atomic_number
 from gnomon.generate import CHUNK, Candidates, Generator
 from gnomon.generate.compositions.generator import CompositionGenerator
+from gnomon.generate.evolution.generator import EvolutionGenerator
 from gnomon.generate.prototypes import generator as prototypes
 from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
@@ -74,6 +75,7 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
     "prototypes": lambda: PrototypeGenerator(("Au", "Cu"), max_atoms=4),
     "known": lambda: PrototypeGenerator(("Au", "Cu"), 4, known=Occurrence.load(), most=20),
     "extracted": extracted,
+    "evolution": lambda: EvolutionGenerator(max_atoms=8, children=20),
     "random": lambda: RandomSearchGenerator(("NaCl", "Cu", "SiO2"), count=5, max_atoms=8),
 }
 

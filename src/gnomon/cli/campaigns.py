@@ -34,6 +34,7 @@ OFTEN_SET = Section(
         *("budget.evaluations", "budget.decisions", "budget.minutes", "budget.rounds"),
         *("budget.per_round", "generate.parents", "generate.known", "generate.candidates"),
         *("generate.label", "generate.max_atoms", "screen.exclude"),
+        *("generate.generators", "generate.objectives"),
         *("wide.within", "wide.elements", "wide.min_elements", "wide.max_elements"),
         *("wide.phases", "run.runner", "run.runner_options", "run.runner_workers"),
         *("run.task_minutes", "run.shard_evaluations", "run.dry_run"),

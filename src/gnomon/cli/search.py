@@ -1,4 +1,4 @@
-"""`gnomon search`: random structure search."""
+"""`gnomon search`: structure search, random or by evolution."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ def search(
     listener: Listener,
     *,
     out: NewTable,
+    generations: int = 1,
     seed: Seed = 0,
 ) -> Output:
-    """Search the structures of compositions: random cells, relaxed and ranked by energy.
+    """Search the structures of compositions: random cells or generations, relaxed and ranked.
 
     Args:
         compositions: formulas, such as SiO2.
+        generations: those after the first, of as many cells, are children of the lowest so far.
         out: Parquet of what was found, the lowest first.
 
     Example: gnomon search TiO2 --count 100 --out tio2.parquet
     """
     made = generator.over(compositions=tuple(compositions))
     verifier = make_evaluator(evaluator, relax, listener)
-    results = list(run(made, verifier, seed=seed, listener=listener))
+    results = list(run(made, verifier, generations=generations, seed=seed, listener=listener))
     write_table(out, pa.concat_tables([found.table() for found in results]))
     found = [_facts(result) for result in results]
     return Output(

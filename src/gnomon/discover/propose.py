@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,18 @@ import pyarrow as pa
 from jaxtyping import Shaped
 
 from gnomon.crystals import Crystals
+from gnomon.discover.breeding import population_of
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.lineage import KNOWN
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.database import Database, composition_keys
+from gnomon.discover.wide.drafts import elements_of
 from gnomon.discover.wide.networks import teach
-from gnomon.discover.wide.shortlist import propose_all, shortlist
+from gnomon.discover.wide.shortlist import filter_of, propose_all, shortlist
 from gnomon.generate import Candidates
 from gnomon.generate.from_file import FileGenerator
-from gnomon.generate.registry import GENERATORS, GeneratorSettings
+from gnomon.generate.registry import EVOLUTION, GENERATORS, GeneratorSettings
 from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.symmetry import canonical_ids
@@ -48,7 +52,10 @@ def propose(
             number, config, campaign, inputs, _new_stable(number, campaign), listener
         )
         facts |= {"funnel": dict(found.counts), "lost": len(found.lost), "work": dict(found.facts)}
-        sources = _shortlisted(number, config, campaign, drawn)
+        sources = chain(
+            _shortlisted(number, config, campaign, drawn),
+            _bred(number, config, campaign, inputs.database, notes),
+        )
     else:
         sources = _proposals(number, config, campaign, inputs, notes)
     for name, chunk in sources:
@@ -90,6 +97,25 @@ def _shortlisted(
         yield str(chunk.lineage["generator"][0].as_py()), chunk
 
 
+def _bred(
+    number: int, config: CampaignConfig, campaign: Campaign, database: Database, notes: list[str]
+) -> Iterator[tuple[str, Candidates]]:
+    """Children of what a campaign without a system has evaluated, of compositions asked for."""
+    if EVOLUTION not in config.generate.generators:
+        return
+    population, said = population_of(campaign, config.generate.objectives)
+    notes += said
+    wanted = filter_of(config, database)
+    settings = GeneratorSettings(
+        wanted.elements, config.generate.max_atoms, (), frozenset(), population=population
+    )
+    generator = GENERATORS.get(EVOLUTION)(settings)
+    for chunk in generator.generate(Crystals.empty(), seed=config.seed + number):
+        keys = composition_keys(chunk.crystals.composition)
+        new = ~np.isin(keys, database.compositions) & wanted.passed(elements_of(chunk.crystals))
+        yield EVOLUTION, chunk.take(new)
+
+
 def _references(config: CampaignConfig, inputs: Inputs) -> Iterator[tuple[str, Candidates]]:
     """The elements in their measured and other common structures, and the known crystals."""
     for symbol in config.elements:
@@ -119,6 +145,10 @@ def _proposals(
         config.learn.prototypes,
     )
     given = config.generate
+    if EVOLUTION in given.generators:
+        population, said = population_of(campaign, given.objectives)
+        notes += said
+        settings = replace(settings, population=population)
     generators = [GENERATORS.get(name)(settings) for name in given.generators]
     if number == 1 and given.candidates:
         made = FileGenerator(given.candidates, given.label, config.elements, given.max_atoms)

@@ -1,13 +1,14 @@
-"""Random structure search: cells of a composition relaxed by an evaluator, the lowest first.
+"""Structure search: cells of a composition relaxed by an evaluator, the lowest first.
 
-What became of every try is counted: for many compositions only few of a hundred relax (Merchant et
-al., Nature 624, 80 (2023), Methods).
+Cells are random; with several generations those after the first are children of the lowest so far
+(``gnomon.generate.evolution``), as many in each.  What became of every try is counted: for many
+compositions only few of a hundred relax (Merchant et al., Nature 624, 80 (2023), Methods).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ import pyarrow as pa
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.evaluate import Evaluator, Status
+from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.evaluate.table import evaluate_all
+from gnomon.generate.evolution.generator import EvolutionGenerator
+from gnomon.generate.evolution.population import Population
 from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT, Listener
@@ -37,6 +40,8 @@ class Found:
         energy_per_atom: (k,), eV/atom.
         times: (k,), how many tries led to each.
         starts: ids of the cells that led to these.
+        history: (cells,), eV/atom of every cell, in the order in which they were evaluated; NaN
+            where it did not converge.
     """
 
     composition: str
@@ -48,6 +53,7 @@ class Found:
     energy_per_atom: Float64[np.ndarray, " k"]
     times: Int64[np.ndarray, " k"]
     starts: tuple[str, ...]
+    history: Float64[np.ndarray, " cells"]
 
     def table(self) -> pa.Table:
         """The crystals as rows, with energies, how often each was found, and the lineage."""
@@ -68,26 +74,48 @@ def search(
     generator: RandomSearchGenerator,
     evaluator: Evaluator,
     *,
+    generations: int = 1,
     seed: int,
     listener: Listener = SILENT,
 ) -> Iterator[Found]:
     """Make, relax and rank the cells of one composition after the other.
 
     Args:
-        generator: what to search, and how often.
+        generator: what to search, and how many cells a generation has.
         evaluator: relaxes the cells.
+        generations: of which the first is random.
         seed: of the cells.
         listener: hears of progress.
     """
     for composition in generator.compositions:
         cells = generator.distinct_cells(composition, seed).crystals
-        yield _ranked(composition, generator.count, cells, evaluator, listener)
+        parts = [evaluate_all(cells, evaluator, listener, composition)]
+        for number in range(1, generations):
+            children = _children(parts, generator, seed + number)
+            parts.append(
+                evaluate_all(children, evaluator, listener, f"{composition}, {number + 1}")
+            )
+        yield _ranked(composition, generations * generator.count, Evaluations.concatenate(parts))
 
 
-def _ranked(
-    composition: str, tries: int, cells: Crystals, evaluator: Evaluator, listener: Listener
-) -> Found:
-    evaluations = evaluate_all(cells, evaluator, listener, composition)
+def _children(
+    parts: Sequence[Evaluations], generator: RandomSearchGenerator, seed: int
+) -> Crystals:
+    """The next generation: of what was evaluated the lowest breed, at their composition."""
+    done = Evaluations.concatenate(list(parts))
+    converged = done.status == Status.CONVERGED.value
+    population = Population(done.relaxed[converged], done.energy_per_atom[converged][:, None])
+    made = EvolutionGenerator(
+        max_atoms=max(generator.max_atoms, int(done.relaxed.n_atoms.max(initial=0))),
+        population=population,
+        conserved=True,
+        children=generator.count,
+    )
+    chunks = [chunk.crystals for chunk in made.generate(Crystals.empty(), seed=seed)]
+    return Crystals.concatenate(chunks)
+
+
+def _ranked(composition: str, tries: int, evaluations: Evaluations) -> Found:
     converged = np.flatnonzero(evaluations.status == Status.CONVERGED.value)
     energy = evaluations.energy_per_atom
     order = converged[np.argsort(energy[converged], kind="stable")]
@@ -96,12 +124,13 @@ def _ranked(
     chosen = order[firsts]
     return Found(
         composition=composition,
-        scheme=evaluator.scheme,
+        scheme=evaluations.scheme,
         tries=tries,
-        cells=len(cells),
+        cells=len(evaluations),
         statuses=dict(sorted(Counter(evaluations.status.tolist()).items())),
         crystals=evaluations.relaxed.take(chosen),
         energy_per_atom=energy[chosen],
         times=times.astype(np.int64),
         starts=tuple(evaluations.ids[chosen].tolist()),
+        history=np.where(evaluations.status == Status.CONVERGED.value, energy, np.nan),
     )

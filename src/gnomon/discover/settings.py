@@ -32,6 +32,7 @@ from gnomon.discover.wide.settings import WideConfig
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.generate.evolution.population import STABILITY, parse_objective
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.generate.registry import GENERATORS
 from gnomon.run.registry import closest
@@ -68,6 +69,20 @@ class GenerateConfig(BaseModel):
     label: str = Field(
         default="file", min_length=1, description="name of that program, for the lineage"
     )
+
+    objectives: tuple[str, ...] = Field(
+        default=(STABILITY,),
+        min_length=1,
+        description="what evolution breeds for: e_above_hull, and 'max NAME' or 'min NAME' of a "
+        "table of properties in the folder; the best fronts of several",
+    )
+
+    @field_validator("objectives")
+    @classmethod
+    def _name_tables(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            parse_objective(text)
+        return texts
 
     @field_validator("generators")
     @classmethod

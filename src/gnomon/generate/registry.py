@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gnomon.elements import SYMBOLS, excluded, parse_system
 from gnomon.generate import Generator
+from gnomon.generate.evolution.population import Population
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.run.registry import Registry
 
@@ -23,6 +24,7 @@ class GeneratorSettings:
         exclude: elements that no candidate may hold.
         known: reduced formulas that are not new.
         prototypes: whose prototypes are tried: ``Occurrence.load`` takes this name or file.
+        population: crystals evaluated so far with their objectives, for generators that breed.
     """
 
     system: tuple[str, ...]
@@ -30,12 +32,17 @@ class GeneratorSettings:
     exclude: tuple[str, ...]
     known: frozenset[str]
     prototypes: str = KNOWN_PROTOTYPES
+    population: Population | None = None
 
+
+EVOLUTION = "evolution"
+"""Breeds what a campaign has evaluated, where others begin with parents."""
 
 GENERATORS = Registry(
     "generator",
     "gnomon.generators",
     {
+        EVOLUTION: "gnomon.generate.evolution.generator:make",
         "prototypes": "gnomon.generate.prototypes.generator:make",
         "random": "gnomon.generate.random.generator:make",
         "saps": "gnomon.generate.saps.generator:make",
@@ -62,8 +69,8 @@ def generator(
     (<Crystals, 1: KCl (2 atoms)>, 'Na+→K+')
 
     Args:
-        name: ``substitution``, ``saps`` (partial substitution), ``prototypes``, ``random``, or that
-            of a plug-in.
+        name: ``substitution``, ``saps`` (partial substitution), ``prototypes``, ``random``,
+            ``evolution``, or that of a plug-in.
         system: candidates hold no elements but these, written ``Au-Cu``; without it all may occur,
             which is more than ``prototypes`` and ``random`` can go through.
         max_atoms: atoms in a candidate's primitive cell, at most.

@@ -226,7 +226,7 @@ def _whole(chunk: Candidates, row_of: dict[str, int], sieve: _Sieve) -> pa.Table
     """Drafts of candidates that come with cells of their own."""
     name = str(chunk.lineage["generator"][0].as_py()) if len(chunk.lineage) else ""
     crystals = chunk.crystals
-    elements = _elements(crystals)
+    elements = elements_of(crystals)
     keys = composition_keys(crystals.composition)
     passed = sieve.passed(name, keys, elements)
     passed[passed] = sieve.sane(insane(crystals[passed], sieve.recipe.sanity))
@@ -258,7 +258,7 @@ def _whole(chunk: Candidates, row_of: dict[str, int], sieve: _Sieve) -> pa.Table
     return _drafts(name, columns)
 
 
-def _elements(crystals: Crystals) -> Int64[np.ndarray, "n m"]:
+def elements_of(crystals: Crystals) -> Int64[np.ndarray, "n m"]:
     """Atomic numbers of each crystal's elements; of fewer than the most the first ones again."""
     there = crystals.composition > 0
     width = int(there.sum(axis=1).max(initial=1))

@@ -24,7 +24,7 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.inputs import Inputs
 from gnomon.discover.prior import unbalanced
 from gnomon.discover.settings import CampaignConfig
-from gnomon.discover.wide.database import composition_keys
+from gnomon.discover.wide.database import Database, composition_keys
 from gnomon.discover.wide.drafts import (
     DRAFTS,
     Recipe,
@@ -40,6 +40,7 @@ from gnomon.discover.wide.ranking import RANKED, WEIGHTS, Ranker, described, evi
 from gnomon.elements import excluded
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.occurrence import Occurrence
+from gnomon.generate.registry import EVOLUTION
 from gnomon.io import from_arrow, to_arrow
 from gnomon.models import Predictions
 from gnomon.models.bundled import STRUCTURAL
@@ -49,8 +50,9 @@ from gnomon.run.writing import write_bytes, write_parquet
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
 
-OF_A_SYSTEM = ("prototypes", "random")
-"""Generators that go through all compositions of a system, and so of none without one."""
+NOT_OF_PARENTS = ("prototypes", "random", EVOLUTION)
+"""Generators that go through all compositions of a system, and so of none without one; and one that
+breeds what was evaluated, outside of the pass over parents."""
 
 NEARER = 0.05
 """eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
@@ -109,6 +111,14 @@ def ranker_of(
     )
 
 
+def filter_of(config: CampaignConfig, database: Database) -> Filter:
+    """Which compositions are asked for."""
+    wide = config.wide
+    without = excluded(wide.elements or None, config.screen.exclude or None)
+    elements = (symbol for symbol in wide.elements or database.elements if symbol not in without)
+    return Filter(tuple(elements), wide.min_elements, wide.max_elements, wide.within)
+
+
 def recipe_of(config: CampaignConfig, inputs: Inputs, known: Path) -> Recipe:
     """What a campaign proposes; the keys of known compositions are written to a file."""
     database = inputs.database
@@ -117,17 +127,9 @@ def recipe_of(config: CampaignConfig, inputs: Inputs, known: Path) -> Recipe:
     data = BytesIO()
     np.save(data, np.unique(np.concatenate([database.compositions, keys])))
     write_bytes(known, data.getvalue())  # workers may read it
-    without = excluded(config.wide.elements or None, config.screen.exclude or None)
-    elements = config.wide.elements or database.elements
-    wide = config.wide
     return Recipe(
-        generators=tuple(n for n in config.generate.generators if n not in OF_A_SYSTEM),
-        filter=Filter(
-            tuple(symbol for symbol in elements if symbol not in without),
-            wide.min_elements,
-            wide.max_elements,
-            wide.within,
-        ),
+        generators=tuple(n for n in config.generate.generators if n not in NOT_OF_PARENTS),
+        filter=filter_of(config, database),
         max_atoms=config.generate.max_atoms,
         sanity=config.screen.sanity,
         known=str(known),

@@ -1,0 +1,1 @@
+"""Evolution: candidates from the best crystals so far, by heredity and mutation."""

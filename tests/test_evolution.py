@@ -1,0 +1,217 @@
+"""Evolution: what breeds, what children keep, and that it finds what chance does not."""
+
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.cli import main
+from gnomon.crystals import Crystals
+from gnomon.discover.breeding import population_of
+from gnomon.discover.loop import run_campaign
+from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
+from gnomon.elements import COVALENT_RADII
+from gnomon.generate.evolution.generator import FEWEST, EvolutionGenerator
+from gnomon.generate.evolution.population import Population, crowding, fronts
+from gnomon.generate.evolution.variation import (
+    SHARE,
+    displaced,
+    exchanged,
+    heredity,
+    permutation,
+    strained,
+)
+from gnomon.generate.random.generator import SEPARATION, RandomSearchGenerator
+from gnomon.io.tables import save, value_schema
+from gnomon.structure.neighbors import neighbors
+
+IMAGES = np.array(list(product((-2, -1, 0, 1, 2), repeat=3)), float)
+
+
+def cells(formula: str, count: int, seed: int = 0) -> Crystals:
+    made = RandomSearchGenerator((formula,), count=count, max_formula_units=1)
+    return made.distinct_cells(formula, seed).crystals
+
+
+# --- what breeds --------------------------------------------------------------------------------
+
+tables = st.integers(1, 4).flatmap(
+    lambda m: st.lists(st.lists(st.integers(0, 4), min_size=m, max_size=m), min_size=1, max_size=12)
+)
+
+
+@given(tables)
+def test_no_row_is_beaten_by_one_of_its_front_or_of_a_later_one(rows):
+    values = np.array(rows, float)
+    front = fronts(values)
+    for i, j in product(range(len(values)), repeat=2):
+        beats = (values[i] <= values[j]).all() and (values[i] < values[j]).any()
+        assert not beats or front[i] < front[j]
+    for j in np.flatnonzero(front > 0):  # each is beaten by one of the front before
+        before = values[front == front[j] - 1]
+        assert ((before <= values[j]).all(axis=1) & (before < values[j]).any(axis=1)).any()
+
+
+def test_of_one_objective_the_order_is_its_own():
+    values = np.array([[0.3], [0.1], [0.2], [np.nan]])
+    crystals = cells("Cu", 8)[:4]
+    best = Population(crystals, values).best(2)
+    assert best.objectives[:, 0].tolist() == [0.1, 0.2]
+    assert best.crystals.ids.tolist() == crystals.ids[[1, 2]].tolist()
+
+
+def test_ends_of_a_front_are_never_crowded():
+    values = np.array([[0.0, 1.0], [0.1, 0.9], [0.5, 0.5], [1.0, 0.0]])
+    found = crowding(values, np.zeros(4, int))
+    assert np.isinf(found[[0, 3]]).all()
+    assert found[2] > found[1]
+
+
+# --- what children keep -------------------------------------------------------------------------
+
+seeds = st.integers(0, 10_000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_compositions_are_conserved(seed):
+    """By permutation, strain and displacement always, by heredity where it is asked for."""
+    parents = cells("Au2Cu3", 6)
+    rng = np.random.default_rng(seed)
+    first, second = parents[0], parents[1]
+    children = [permutation(first, rng), strained(first, rng), displaced(first, rng)]
+    children.append(heredity(first, second, rng, conserved=True))
+    for child in children:
+        assert child.composition.tolist() == first.composition.tolist()
+    free = heredity(first, second, rng, conserved=False)
+    both = first.composition + second.composition
+    assert (free.composition <= both).all()
+    assert len(free.atomic_numbers) > 0
+
+
+def test_heredity_takes_a_slab_of_each_parent():
+    """Of two layered crystals one gives some of its layers, the other the rest."""
+    layers = [[0, 0, (k + 0.5) / 10] for k in range(10)]
+    cell = np.diag([3.0, 3.0, 30.0])
+    a, b = (Crystals.single(cell, [z] * 10, layers) for z in (29, 79))
+    shares = []
+    for seed in range(40):
+        child = heredity(a, b, np.random.default_rng(seed), conserved=False)
+        shares.append((child.atomic_numbers == 29).mean() if len(child.atomic_numbers) else 0)
+    along = [s for s in shares if 0 < s < 1]
+    assert along
+    assert SHARE[0] - 0.15 < np.mean(along) < SHARE[1] + 0.15
+
+
+def test_strain_keeps_the_volume_and_exchange_the_family():
+    [parent, *_] = cells("NaCl", 4)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        child = strained(parent, rng)
+        np.testing.assert_allclose(child.volumes, parent.volumes)
+        assert not np.allclose(child.lattice, parent.lattice)
+        other = exchanged(parent, {11: (19,), 17: (35, 53)}, rng)
+        assert set(other.atomic_numbers.tolist()) in ({19, 17}, {11, 35}, {11, 53})
+    assert exchanged(parent, {}, rng) is None
+    assert permutation(cells("Cu", 4)[0], rng) is None
+
+
+@pytest.mark.parametrize("conserved", [True, False])
+def test_children_keep_their_distance_and_repeat_by_the_seed(conserved):
+    parents = cells("Au2Cu3", 8)
+    population = Population(parents, np.arange(len(parents), dtype=float)[:, None])
+    made = EvolutionGenerator(
+        ("Au", "Cu", "Ag"), 10, population=population, conserved=conserved, children=40
+    )
+    [chunk] = made.generate(Crystals.empty(), seed=5)
+    [again] = made.generate(Crystals.empty(), seed=5)
+    [other] = made.generate(Crystals.empty(), seed=6)
+    assert chunk.lineage == again.lineage
+    assert chunk.crystals.ids.tolist() != other.crystals.ids.tolist()
+    assert set(chunk.lineage["parent_id"].to_pylist()) <= set(parents.ids)
+    assert chunk.crystals.n_atoms.max() <= 10
+    found = neighbors(chunk.crystals, 2.0)
+    numbers = chunk.crystals.atomic_numbers
+    allowed = COVALENT_RADII[numbers[found.receivers]] + COVALENT_RADII[numbers[found.senders]]
+    assert (found.distances > 0.9 * SEPARATION * allowed).all()
+    formulas = set(chunk.crystals.reduced_formulas)
+    assert formulas == {"Cu3Au2"} if conserved else len(formulas) > 3
+
+
+def test_too_few_crystals_leave_the_first_generation_to_random_cells():
+    made = EvolutionGenerator(first=RandomSearchGenerator(("Cu",), count=5))
+    few = Population(cells("Cu", 3)[: FEWEST - 1], np.zeros((FEWEST - 1, 1)))
+    for population in (None, few):
+        alone = EvolutionGenerator(first=made.first, population=population)
+        [chunk] = alone.generate(Crystals.empty(), seed=1)
+        assert set(chunk.lineage["generator"].to_pylist()) == {"evolution"}
+        assert set(chunk.lineage["parent_id"].to_pylist()) == {None}
+    assert not list(EvolutionGenerator().generate(Crystals.empty()))
+
+
+# --- in campaigns -------------------------------------------------------------------------------
+
+
+def settings_of(**generate: object) -> CampaignConfig:
+    return CampaignConfig(
+        system="Au-Cu",
+        generate={"generators": ["evolution"], "max_atoms": 4, **generate},
+        evaluator={"name": "ase:ase.calculators.emt.EMT", "workers": 1},
+        learn={"prior": False},
+        budget={"evaluations": 10, "rounds": 2, "first_round": 6, "per_round": 4},
+    )
+
+
+def test_a_campaign_breeds_what_it_evaluated(tmp_path):
+    """Random cells first, then their children, traced to them; going on changes nothing."""
+    config = settings_of(objectives=["e_above_hull", "max bulk"])
+    campaign = run_campaign(config, tmp_path / "campaign")
+    rows = {row["id"]: row for row in campaign.lineage.to_pylist()}
+    rounds = campaign.crystals.filter(pc.greater(campaign.crystals["round"], 0))
+    first = [rows[r["id"]] for r in rounds.to_pylist() if r["round"] == 1]
+    second = [rows[r["id"]] for r in rounds.to_pylist() if r["round"] == 2]
+    assert {row["generator"] for row in (*first, *second)} == {"evolution"}
+    assert {row["parent_id"] for row in first} == {None}
+    relaxed = set(campaign.level(0).placed.found.relaxed.ids)
+    assert second
+    assert {row["parent_id"] for row in second} <= relaxed
+    notes = campaign.store.finished(2, "generate")["notes"]
+    assert notes == ["evolution: no value of bulk yet, so it counts for nothing"]
+    crystals = population_of(campaign, ("e_above_hull",))[0].crystals
+    status = ["ok"] * (len(crystals) - 1) + ["failed"]
+    moduli = [*map(float, range(len(crystals) - 1)), None]
+    columns = {
+        "id": crystals.ids.tolist(),
+        "value": moduli,
+        "uncertainty": [None] * len(crystals),
+        "level": ["by hand"] * len(crystals),
+        "status": status,
+    }
+    schema = value_schema("bulk modulus", "GPa")
+    save(campaign.store.root, "bulk", pa.table(columns, schema=schema))
+    population, said = population_of(campaign, ("e_above_hull", "max bulk"))
+    assert not said
+    assert population.objectives.shape == (len(crystals), 2)
+    assert population.objectives[-2, 1] == -(len(crystals) - 2.0)
+    assert np.isnan(population.objectives[-1, 1])
+    assert len(population.best(100).crystals) == len(crystals) - 1
+    again = run_campaign(config, tmp_path / "campaign")
+    assert again.hull_table() == campaign.hull_table()
+
+
+def test_objectives_are_named_or_refused():
+    with pytest.raises(ConfigError, match="'hardness' is no objective: write e_above_hull"):
+        load_config(None, {"system": "Au-Cu", "generate.objectives": ["hardness"]})
+
+
+def test_a_search_in_generations(tmp_path, capsys):
+    """As many cells in each; the command writes what all of them found."""
+    out = tmp_path / "found.parquet"
+    words = ["--count", "4", "--max-formula-units", "1", "--generations", "2"]
+    words += ["--evaluator", "ase:ase.calculators.emt.EMT", "--workers", "1"]
+    assert main(["search", "Cu3Au", *words, "--out", str(out), "--json"]) == 0
+    assert '"tries": 8' in capsys.readouterr().out

@@ -194,7 +194,9 @@ def test_a_simulation_is_kept_and_read_again(tmp_path, monkeypatch):
 
 
 def test_a_potential_moves_all_crystals_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnomon.potential.predict.load_potential", lambda *_, **__: MORSE)
+    monkeypatch.setattr(
+        dynamics, "mover", lambda _, wanted, listener: movers.Batched(MORSE, wanted, listener)
+    )
     config = ConductionConfig(
         time=0.2, dropped=0.02, interval=0.01, min_length=5.0, temperature=300, timestep=1
     )

@@ -42,6 +42,8 @@ COMMANDS = {
     "search": "search:search",
     "properties": "properties:properties",
     "funnel": "properties:funnel",
+    "conductors": "conductors:conductors",
+    "electrodes": "conductors:electrodes",
     "label": "label:label",
     "md": "md:md",
     "replay": "replay:replay",

@@ -63,7 +63,7 @@ def properties(
     """
     if list_:
         return _listed()
-    campaign = _campaign(crystals or [])
+    campaign = campaign_of(crystals or [])
     if campaign is not None:
         out = out or campaign.store.root / TABLES
     if not crystals or not compute or out is None:
@@ -93,7 +93,7 @@ def properties(
     return Output(rows, said=tuple(failed))
 
 
-def _campaign(paths: list[str]) -> Campaign | None:
+def campaign_of(paths: list[str]) -> Campaign | None:
     """The campaign whose folder is given."""
     if len(paths) != 1 or not (Path(paths[0]) / ROOTS[0]).is_file():
         return None

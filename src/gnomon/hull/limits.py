@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from gnomon.elements import SYMBOLS
@@ -10,7 +12,9 @@ from gnomon.hull.phases import ON_HULL, atom_fractions, compositions
 from gnomon.hull.simplex import HIGHS_TOLERANCE
 
 
-def chemical_potential_limits(hull: Hull, formula: str) -> dict[str, tuple[float, float]]:
+def chemical_potential_limits(
+    hull: Hull, formula: str, of: Collection[str] | None = None
+) -> dict[str, tuple[float, float]]:
     """Lowest and highest chemical potential of each element at which a phase is stable.
 
     The potentials that keep the phase p in equilibrium, with no phase q of its chemical system
@@ -24,6 +28,7 @@ def chemical_potential_limits(hull: Hull, formula: str) -> dict[str, tuple[float
     Args:
         hull: of the competing phases.
         formula: its lowest phase must lie on the hull.
+        of: elements that are asked about; all of the formula by default.
 
     Returns:
         {element: (lowest, highest)}, eV/atom relative to the element's reference.
@@ -48,6 +53,8 @@ def chemical_potential_limits(hull: Hull, formula: str) -> dict[str, tuple[float
     shares = atom_fractions(hull.phases.composition[rows])[:, elements]
     limits = {}
     for i, symbol in enumerate(symbols):
+        if of is not None and symbol not in of:
+            continue
         ends = []
         for sign in (1.0, -1.0):
             tolerances = ("primal_feasibility_tolerance", "dual_feasibility_tolerance")

@@ -437,7 +437,7 @@ def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_
     assert main([*words, "--evaluator", EMT.name]) == 0
     assert main(["report", str(folder)]) == 0
     page = (folder / "report" / "index.html").read_text("utf-8")
-    assert "What they are good for" in page
+    assert "What the finds are good for" in page
     assert "metals only: the models hold" in page
     stable = csv.read_csv(folder / "report" / "stable.csv").to_pylist()
     [first, *_] = stable

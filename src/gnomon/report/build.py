@@ -24,6 +24,7 @@ from gnomon.report.rows import (
     RoundRow,
     element_rows,
     failures,
+    families_of,
     funnel_rows,
     pace,
     properties_of,
@@ -52,6 +53,7 @@ class Report:
         near: every distinct compound near the hull, polymorphs included.
         about: of finds and near compounds, by id: structure type, probability, flags.
         properties: of finds, by id, as the tables of the campaign have them.
+        families: how many finds belong to each, and what it means.
         funnel: what became of all that was proposed, where few are kept in the folder.
         pace: how fast candidates were proposed and evaluated.
         error: measured, of the level that the energies are of; None where it was not measured.
@@ -77,6 +79,7 @@ class Report:
     comparison: str
     waiting: tuple[Prediction, ...]
     properties: Mapping[str, Sequence[PropertyOf]]
+    families: tuple[tuple[str, int, str], ...]
     funnel: tuple[tuple[str, int], ...]
     pace: tuple[str, ...]
     screening: tuple[tuple[str, int], ...]
@@ -128,6 +131,7 @@ def build_report(campaign: Campaign) -> Report:
         comparison=comparison(hits),
         waiting=tuple(waiting(campaign)),
         properties=properties_of(campaign, campaign.finds),
+        families=families_of(campaign, campaign.finds),
         funnel=funnel,
         pace=tuple(pace(campaign)),
         screening=tuple(screening_counts(campaign)),

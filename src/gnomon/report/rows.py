@@ -18,6 +18,7 @@ from gnomon.discover.lineage import rows_with
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
 from gnomon.io.tables import FOLDER, read_table, tables_of
+from gnomon.properties.families import FAMILIES, counted
 
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
@@ -107,6 +108,11 @@ class PropertyOf:
     level: str
     status: str
 
+    @property
+    def words(self) -> str:
+        """The name as a phrase."""
+        return self.name.replace("_", " ").capitalize()
+
     def __str__(self) -> str:
         """The value with its unit, or why there is none."""
         if self.value is None:
@@ -128,6 +134,24 @@ def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list
             said = (row["value"], row["uncertainty"], unit, row["level"], row["status"])
             found[of[row["id"]]].append(PropertyOf(info.name, *said))
     return found
+
+
+def families_of(campaign: Campaign, phases: Sequence[Phase]) -> tuple[tuple[str, int, str], ...]:
+    """Families with how many of the phases belong to each, and what they mean; none if not asked.
+
+    Conductors are counted by the answer of the property ``conduction``.
+    """
+    folder, of = campaign.store.root / FOLDER, [phase.relaxed_id for phase in phases]
+    found: list[tuple[str, int, str]] = []
+    if (path := folder / "families.parquet").exists():
+        rows = rows_with(read_table(path), "id", of)
+        number = counted(row["families"] for row in rows)
+        found = [(name, number[name], about) for name, about in FAMILIES.items()]
+    if (path := folder / "conduction.parquet").exists():
+        rows = rows_with(read_table(path), "id", of)
+        conducting = sum(row.get("answer") == "superionic" for row in rows)
+        found.append(("superionic conductor", conducting, "by the property conduction"))
+    return tuple(found)
 
 
 def element_rows(campaign: Campaign) -> list[ElementRow]:

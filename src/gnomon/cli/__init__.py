@@ -44,6 +44,7 @@ COMMANDS = {
     "funnel": "properties:funnel",
     "conductors": "conductors:conductors",
     "electrodes": "conductors:electrodes",
+    "ashby": "properties:ashby",
     "label": "label:label",
     "md": "md:md",
     "replay": "replay:replay",

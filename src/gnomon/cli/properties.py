@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ from gnomon.properties.compute import CHUNK
 from gnomon.properties.compute import compute as compute_all
 from gnomon.properties.funnel import funnel as run_funnel
 from gnomon.properties.funnel import read_steps
+from gnomon.properties.mechanics.ashby import ashby as draw
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 from gnomon.run.folder import ROOTS
 from gnomon.run.listener import SILENT, Listener
@@ -145,6 +146,32 @@ def funnel(
         for stage in stages
     ]
     return Output([asdict(stage) for stage in stages], (rows,), (f"{out / 'funnel.html'}",))
+
+
+def ashby(
+    crystals: Structures,
+    evaluator: Evaluator,
+    listener: Listener,
+    *,
+    out: Folder,
+    moduli: Literal["elastic", "predicted"] = "predicted",
+    strict: Strict = False,
+) -> Output:
+    """Draw hardness against fracture toughness of crystals: Ashby's diagram, interactive.
+
+    Writes OUT/ashby.html beside the tables of the properties; metals alone have no hardness.
+
+    Args:
+        out: folder.
+        moduli: predicted by the networks in the package, or elastic, by strained cells.
+
+    Example: gnomon ashby known.parquet --out hard
+    """
+    options = {"hardness": {"moduli": moduli}}
+    settings = PropertySettings(evaluator, RelaxConfig(), options, listener)
+    shown, given = draw(read_crystals(crystals, strict).crystals, settings, out)
+    found = {"shown": shown, "of": given, "out": str(out / "ashby.html")}
+    return Output(found, said=(f"{shown} of {given} crystals: {out / 'ashby.html'}",))
 
 
 def _listed() -> Output:

@@ -3,23 +3,27 @@
 Targets are divided by formula (MD5 of the composition modulo 100: below 75 to learn from, the rest
 to ask), or by year where the DOI shows it (up to 2012 to learn from, from 2014 on to ask, targets
 that were learned from left out).  A target is answered if one of the sets that papers report for it
-is among the proposed ones.  The nearest neighbour takes the sets of the targets of nearest atom
-fractions that need the same elements, and the mean temperature of the five nearest.  Temperatures
-are of entries (target, precursors, temperature once), and of targets (medians over their entries).
+is among the proposed ones.  The nearest neighbour takes the precursors of the target of nearest
+atom fractions, completed from the next ones, and the mean temperature of the five nearest.
+Temperatures are of entries (target, precursors, temperature once), and of targets (medians over
+their entries).
 
-    python benchmarks/recipes.py SET formula|year
+`known` proposes recipes for twenty well-known targets, all syntheses of these left out.
+
+    python benchmarks/recipes.py SET formula|year|known
 """
 
 import hashlib
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from gnomon.synthesis.literature import read_literature
+from gnomon.elements import parse_formula
+from gnomon.synthesis.literature import FREE, composition, read_literature, written
 from gnomon.synthesis.recipe import Heating, likely_sets
 from gnomon.synthesis.similar import needed, train
 from record import RESULTS, save
@@ -52,24 +56,35 @@ def fractions(targets) -> np.ndarray:
 
 
 class Nearest:
-    """Sets of the nearest targets by atom fractions, those first that need the same elements."""
+    """Precursors of the nearest target by atom fractions, completed from those after it."""
 
     def __init__(self, syntheses):
         """Of what is learned from."""
         self.pairs = sorted({(s.target, s.precursors) for s in syntheses})
         self.x = fractions([t for t, _ in self.pairs])
-        self.by_need = defaultdict(list)
-        for i, (target, _) in enumerate(self.pairs):
-            self.by_need[needed(target)].append(i)
+        self.holds = {p: {z for z, _ in p} for _, ps in self.pairs for p in ps}
 
     def sets(self, target, most):
-        """At most so many sets, the nearest target's first."""
-        rows = np.array(self.by_need.get(needed(target), ()), int)
-        if not len(rows):
-            return []
-        far = np.abs(self.x[rows] - fractions([target])).sum(1)
-        order = rows[np.argsort(far, kind="stable")]
-        return list(dict.fromkeys(self.pairs[i][1] for i in order))[:most]
+        """At most so many sets: each nearest target begins one."""
+        own = {z for z, _ in target}
+        far = np.abs(self.x - fractions([target])).sum(1)
+        order = np.argsort(far, kind="stable")[:400]
+        found: dict = {}
+        for first in range(50):
+            chosen: set = set()
+            lacking = set(needed(target))
+            for i in order[first:]:
+                for p in self.pairs[i][1]:
+                    if self.holds[p] & lacking and self.holds[p] <= own | FREE:
+                        chosen.add(p)
+                        lacking -= self.holds[p]
+                if not lacking:
+                    break
+            if not lacking:
+                found[tuple(sorted(chosen))] = None
+            if len(found) >= most:
+                break
+        return list(found)
 
 
 def share(hit: int, n: int) -> str:
@@ -154,22 +169,69 @@ def temperatures(old, new, step) -> dict:
     }
 
 
+KNOWN = (
+    *("LiFePO4", "LiCoO2", "LiMn2O4", "Li4Ti5O12", "Li7La3Zr2O12", "Na3V2P3O12", "NaCoO2"),
+    *("BaTiO3", "SrTiO3", "PbTiO3", "BiFeO3", "KNbO3", "CaCu3Ti4O12", "LaMnO3", "YBa2Cu3O7"),
+    *("Y3Al5O12", "ZnFe2O4", "La2Zr2O7", "SrAl2O4", "Bi4Ti3O12"),
+)
+
+
+def known(literature) -> list[dict]:
+    """Of each target the first five sets and what papers do, which was not learned from."""
+    targets = {f: composition(parse_formula(f)) for f in KNOWN}
+    asked = {*targets.values()}
+    old = [s for s in literature.syntheses if s.target not in asked]
+    similarity, heating = train(old), Heating(old)
+    rows = []
+    for formula, target in targets.items():
+        own = [s for s in literature.syntheses if s.target == target]
+        sets = [chosen for _, chosen in likely_sets(similarity, target, 5)]
+        usual = Counter(s.precursors for s in own)
+        said = [s.temperature for s in own if s.temperature is not None]
+
+        def names(chosen):
+            return " + ".join(literature.names.get(p, written(p)) for p in chosen)
+
+        rank = next((k for k, chosen in enumerate(sets, 1) if chosen in usual), None)
+        main = usual.most_common(1)
+        rows.append(
+            {
+                "target": formula,
+                "papers": len(own),
+                "papers use most": names(main[0][0]) if main else None,
+                "of the papers": main[0][1] if main else 0,
+                "proposed first": names(sets[0]),
+                "rank of a reported set": rank,
+                "rank of the usual set": sets.index(main[0][0]) + 1
+                if main and main[0][0] in sets
+                else None,
+                "°C": round(heating.of(target, sets[0])[1]),
+                "papers' median °C": float(np.median(said)) if said else None,
+            }
+        )
+    return rows
+
+
 if __name__ == "__main__":
     place, way = Path(sys.argv[1]), sys.argv[2]
     out = RESULTS / "recipes.json"
     before = json.loads(out.read_text("utf-8")) if out.is_file() else {}
     began = time.process_time()
     literature = read_literature(place)
-    old, new = divided(literature.syntheses, way)
-    result = {
-        "precursors": precursors(old, new),
-        **{step: temperatures(old, new, step) for step in STEPS},
-        "cpu_seconds": round(time.process_time() - began, 1),
-    }
+    old, new = ([], []) if way == "known" else divided(literature.syntheses, way)
+    result = (
+        known(literature)
+        if way == "known"
+        else {
+            "precursors": precursors(old, new),
+            **{step: temperatures(old, new, step) for step in STEPS},
+            "cpu_seconds": round(time.process_time() - began, 1),
+        }
+    )
     facts = {
         "syntheses": len(literature.syntheses),
         "left out": dict(literature.left_out),
         "with a year in the DOI": sum(s.year is not None for s in literature.syntheses),
     }
-    kept = {key: before[key] for key in ("formula", "year") if key in before}
+    kept = {key: before[key] for key in ("formula", "year", "known") if key in before}
     save({"set": facts, **kept, way: result}, out)

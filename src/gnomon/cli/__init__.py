@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "verify:verify",
     "databases": "databases:databases",
     "hull": "hull:hull",
+    "targets": "targets:targets",
     "gibbs": "synthesis:gibbs",
     "routes": "synthesis:routes",
     "recipe": "recipe:recipe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ class Recipes:
 
 
 def _formula(text: str, amounts: Amounts) -> str:
-    """How papers write a precursor, if that is a formula of it (LiOH·H2O is none)."""
+    """How papers write a precursor, water as LiOH(H2O), or else a formula of its amounts."""
+    text = re.sub(r"[·•]([0-9.]*)H2O$", r"(H2O)\1", text)
     try:
         return text if composition(parse_formula(text)) == amounts else written(amounts)
     except ValueError:

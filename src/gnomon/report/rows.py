@@ -95,6 +95,7 @@ class PropertyOf:
 
     Attributes:
         name: of the property.
+        about: what its value is.
         value, uncertainty: in its unit; None where there is none.
         unit: ``1`` for a number without one.
         level: what gave it.
@@ -102,16 +103,12 @@ class PropertyOf:
     """
 
     name: str
+    about: str
     value: float | None
     uncertainty: float | None
     unit: str
     level: str
     status: str
-
-    @property
-    def words(self) -> str:
-        """The name as a phrase."""
-        return self.name.replace("_", " ").capitalize()
 
     def __str__(self) -> str:
         """The value with its unit, or why there is none."""
@@ -129,10 +126,10 @@ def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list
         if not {"value", "uncertainty", "level", "status"} <= set(info.columns):
             continue
         table = read_table(campaign.store.root / FOLDER / f"{info.name}.parquet")
-        _, unit = info.columns["value"]
+        about, unit = info.columns["value"]
         for row in rows_with(table, "id", of):
             said = (row["value"], row["uncertainty"], unit, row["level"], row["status"])
-            found[of[row["id"]]].append(PropertyOf(info.name, *said))
+            found[of[row["id"]]].append(PropertyOf(info.name, about, *said))
     return found
 
 

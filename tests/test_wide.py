@@ -21,6 +21,7 @@ from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import BudgetConfig, CampaignConfig, ConfigError, load_config
 from gnomon.discover.wide import networks
 from gnomon.discover.wide.competing import asked, on_whole_hull
+from gnomon.discover.wide.cross_scheme import quick_answer, told
 from gnomon.discover.wide.database import MATERIALS_PROJECT, Database, composition_keys
 from gnomon.discover.wide.drafts import DRAFTS, Recipe, built, drafts, rows_of_parents
 from gnomon.discover.wide.filters import Filter, parse_within
@@ -478,6 +479,35 @@ def test_an_element_that_no_level_relaxes_costs_its_own_phases_alone():
     assert all("Mg" not in one.phase.elements for one in rest.left)
     assert any("Mg" in phase.elements for phase in rest.failed)
     assert not rest.missing
+
+
+def test_the_quick_answer_is_called_cross_scheme_and_carries_its_offset(tmp_path):
+    """On the database's hull as it is; without an agreement by construction there is none."""
+    database, there = binaries(np.random.default_rng(5))
+    others = replace(database.others, scheme=MATERIALS_PROJECT)
+    database = replace(database, scheme=MATERIALS_PROJECT, others=others)
+    new = Crystals.single(4 * np.eye(3), [11, 17, 17], [[0, 0, 0], [0.5] * 3, [0.25] * 3])
+    have = np.arange(12)
+    level = level_of(
+        Crystals.concatenate([new, database.crystals[have]]),
+        np.concatenate([[-0.7], there[have] + (have > 2) * 0.03]),
+        np.array([1, *[0] * len(have)]),
+    )
+    assert quick_answer(level, database) is None
+    level = Level(0, "a potential, MP2020 corrections", level.evaluations, level.lineage)
+    [row] = quick_answer(level, database).to_pylist()
+    own = database.hull.e_above_hull(new.composition.astype(float), np.array([-0.7]))
+    assert row["value"] == pytest.approx(own[0])
+    assert row["id"] == new.ids[0]
+    assert row["phases"] == 9
+    differences = (there - database.formation_energy_per_atom)[3:12] + 0.03
+    assert row["offset"] == pytest.approx(np.median(differences))
+    assert row["level"].startswith("cross-scheme: a potential")
+    said = told(quick_answer(level, database))
+    assert said.startswith("quick answer, cross-scheme: ")
+    assert f"{1000 * np.median(differences):+.0f} meV/atom in the median of 9 phases" in said
+    alone = Level(0, level.scheme, level.evaluations.slice(0, 4), level.lineage)
+    assert "the offset is not known" in told(quick_answer(alone, database))
 
 
 def test_phases_without_a_crystal_count_where_they_are_expected():

@@ -17,6 +17,7 @@ from gnomon.discover.folder import begin
 from gnomon.discover.inputs import Inputs, read_inputs
 from gnomon.discover.propose import propose
 from gnomon.discover.settings import CampaignConfig
+from gnomon.discover.wide.cross_scheme import keep_quick_answer
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.references import FITTED, fitted
 from gnomon.evaluate.registry import make_evaluator
@@ -119,6 +120,7 @@ def discover(
     seconds = 60.0 * config.budget.minutes
     deadline = start + seconds
     number, campaign = 0, Campaign(store)
+    inputs: Inputs | None = None
     with store.locked(listener):
         try:
             with until(deadline + GRACE, lambda: min(seconds, _reporting(store))), none_too_late():
@@ -141,9 +143,19 @@ def discover(
                 settle(number, config, campaign, inputs, evaluators, listener, deadline)
         except OutOfTimeError:
             ending = OUT_OF_TIME.format(number)
+        campaign = campaign.anew()
+        _answer_quickly(campaign, inputs, listener)
         ending = ending or f"ended: the budget of {config.budget.rounds} rounds is used"
         listener.say(ending)
-        return Ended(campaign.anew(), ending)
+        return Ended(campaign, ending)
+
+
+def _answer_quickly(campaign: Campaign, inputs: Inputs | None, listener: Listener) -> None:
+    """Without a system: what the database's own hull says, be the verdicts closed or not."""
+    database = None if inputs is None else inputs.database
+    said = keep_quick_answer(campaign, database) if database and campaign.store.exists else ""
+    if said:
+        listener.say(said)
 
 
 def _reporting(store: Store) -> float:

@@ -15,6 +15,8 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.evaluate import spent
 from gnomon.discover.finds import Phase, distinct, shown
 from gnomon.discover.lineage import rows_with
+from gnomon.discover.wide.cross_scheme import NAME as CROSS_SCHEME
+from gnomon.discover.wide.cross_scheme import told
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
 from gnomon.io.tables import FOLDER, read_table, tables_of
@@ -259,6 +261,8 @@ def pace(campaign: Campaign) -> list[str]:
         if campaign.store.intact("config.toml"):
             budget = tomllib.loads(campaign.store.read("config.toml").decode())["budget"]
             said.append(f"{max(budget['evaluations'] - done, 0)} left in the budget")
+    if (quick := campaign.store.root / FOLDER / f"{CROSS_SCHEME}.parquet").exists():
+        said.append(told(read_table(quick)))
     return said
 
 

@@ -134,8 +134,8 @@ def with_gases(
 ) -> Reaction | None:
     """The reaction of precursors to a target in which as few gases as needed leave or enter.
 
-    >>> str(with_gases(["Li2CO3", "FeC2O4", "NH4H2PO4"], "LiFePO4"))
-    'Li2CO3 + 2 FeC2O4 + 2 NH4H2PO4 → 2 LiFePO4 + 3 CO2 + 3 H2O + 2 NH3 + 2 CO'
+    >>> str(with_gases(["Li2CO3", "NH4H2PO4", "TiO2"], "LiTi2P3O12"))
+    'Li2CO3 + 6 NH4H2PO4 + 4 TiO2 → 2 LiTi2P3O12 + CO2 + 9 H2O + 6 NH3'
     """
     inside = {symbol for f in (*left, target) for symbol in amounts(f)}
     gases = [g for g in others if {*amounts(g)} <= inside | {"O"} and g not in (*left, target)]

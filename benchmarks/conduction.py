@@ -1,0 +1,194 @@
+"""What conduction is worth: intervals on known motion, published barriers, known substances.
+
+    python benchmarks/conduction.py intervals
+    python benchmarks/conduction.py barriers --data DATA
+    python benchmarks/conduction.py known --weights gnomon-2 --work FOLDER
+
+``intervals``: Brownian motion with known D, 200 seeds, shares of intervals that hold it.
+``barriers``: barriers by bond valences against published ones by DFT, where the Materials Project
+has the crystal (formula and space group, the lowest): the lowest of its published paths, vacancies
+in filled hosts, against the barrier along one direction.  ``known``: NaCl, quartz and Li3N at
+1000 K, 10 ps of 2 fs, the first 2 dropped.  Intervals: 95 %, bootstrap.
+"""
+
+import argparse
+import json
+import re
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow.parquet as pq
+from ase import Atoms
+from ase.build import bulk
+from pymatgen.core import Composition
+from scipy.stats import spearmanr
+
+from gnomon.evaluate.registry import EvaluatorConfig
+from gnomon.io import as_crystals, from_arrow
+from gnomon.properties.conduction.diffusion import CM2_S, diffusion
+from gnomon.properties.conduction.dynamics import Conduction, ConductionConfig
+from gnomon.properties.conduction.ions import CHARGES
+from gnomon.properties.registry import PROPERTIES, PropertySettings
+from md_drift import quartz
+from record import RESULTS, save
+
+RESULT = RESULTS / "conduction.json"
+SHEET = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+CONFIG = ConductionConfig(time=10.0, dropped=2.0, interval=0.25, min_length=7.5)
+
+
+def intervals() -> dict[str, Any]:
+    """Shares of intervals that hold the coefficient."""
+    found: dict[str, Any] = {}
+    for name, ions, shaking in (("Brownian", 20, 0.0), ("vibrating", 20, 0.25), ("four", 4, 0.25)):
+        held = dict.fromkeys((0.5, 0.68, 0.95), 0)
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            steps = rng.normal(0, np.sqrt(0.1), (41, ions, 3))
+            moves = np.cumsum(steps, axis=0) + rng.normal(0, shaking, (41, ions, 3))
+            one = diffusion(moves, 1.0)
+            for level in held:
+                low, high = one.interval(level)
+                held[level] += low <= 0.05 * CM2_S <= high
+        found[name] = {str(level): count / 200 for level, count in held.items()}
+    return found
+
+
+def published(path: Path) -> list[tuple[str, str, str, float]]:
+    """Formula, ion, space group symbol and barrier (eV) of each row of the first sheet."""
+    with zipfile.ZipFile(path) as book:
+        texts = [
+            "".join(part.text or "" for part in item.iter(f"{{{SHEET['s']}}}t"))
+            for item in ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
+        ]
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    found = []
+    for row in sheet.iterfind(".//s:row", SHEET):
+        cells = {}
+        for cell in row.iterfind("s:c", SHEET):
+            value = cell.find("s:v", SHEET)
+            if value is not None and value.text is not None:
+                text = texts[int(value.text)] if cell.get("t") == "s" else value.text
+                cells[str(cell.get("r"))[0]] = text
+        formula = re.sub(r"^(?:[a-z]\d?|[A-Z])-", "", cells.get("B", "").strip())
+        formula = formula.replace("Po4", "PO4")  # no polonium
+        ions = [ion for ion in CHARGES if re.search(rf"{ion}(?![a-z])", formula)]
+        try:
+            name, barrier = Composition(formula).reduced_formula, float(cells["H"])
+        except (KeyError, ValueError):
+            continue
+        if "(" not in formula and len(ions) == 1:
+            found.append((name, ions[0], cells.get("E", "").replace(" ", ""), barrier))
+    return found
+
+
+def barriers(data: Path) -> dict[str, Any]:
+    """Of those that have a crystal."""
+    lowest: dict[tuple[str, str, str], float] = {}
+    rows = published(data / "li_conductors" / "migration_barriers.xlsx")
+    for *key, barrier in rows:
+        lowest[tuple(key)] = min(barrier, lowest.get(tuple(key), np.inf))
+    table = pq.read_table(data / "materials_project" / "structures.parquet")
+    crystals = from_arrow(table)
+    by_formula = defaultdict(list)
+    for i, name in enumerate(crystals.reduced_formulas.tolist()):
+        by_formula[name].append(i)
+    above = table["e_above_hull"].to_numpy()
+    pairs = []
+    for (name, ion, group), barrier in sorted(lowest.items()):
+        for i in sorted(by_formula.get(name, []), key=lambda i: above[i]):
+            if symbol(crystals[i]) == group:
+                pairs.append((name, ion, group, barrier, i))
+                break
+    values, shown = [], []
+    for name, ion, group, barrier, i in pairs:
+        made = PROPERTIES.get("bond_valence")(
+            PropertySettings(options={"bond_valence": {"ion": ion}})
+        )
+        (row,) = made.compute(crystals[i], {}).to_pylist()
+        values.append((barrier, row["barrier_1d"] or np.nan, row["value"] or np.nan))
+        shown.append({"formula": name, "ion": ion, "group": group, "published": barrier, **row})
+        print(name, ion, group, barrier, row["barrier_1d"], row["status"], flush=True)
+    truth, one, three = np.array(values).T
+    return {
+        "published rows": len(rows),
+        "compounds": len(lowest),
+        "with a crystal": len(pairs),
+        "along one direction": compared(truth, one),
+        "in three dimensions": compared(truth, three),
+        "rows": shown,
+    }
+
+
+def symbol(crystal: Any) -> str:
+    """Of the space group, as spglib writes it."""
+    from gnomon.io import to_pymatgen
+
+    (structure,) = to_pymatgen(crystal)
+    return str(structure.get_space_group_info(symprec=0.1)[0])
+
+
+def compared(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+    """Rank correlation and error of those that have an answer."""
+    there = np.isfinite(found)
+    a, b = truth[there], found[there]
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(2000):
+        rows = rng.integers(0, len(a), len(a))
+        drawn.append(spearmanr(a[rows], b[rows]).statistic)
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return {
+        "n": int(there.sum()),
+        "failed": int((~there).sum()),
+        "spearman": round(float(spearmanr(a, b).statistic), 2),
+        "interval": [round(float(low), 2), round(float(high), 2)],
+        "mae": round(float(np.abs(a - b).mean()), 3),
+        "mae of the median": round(float(np.abs(a - np.median(a)).mean()), 3),
+    }
+
+
+def known(weights: str, work: Path, result: dict[str, Any]) -> None:
+    """Answers of dynamics for substances whose answer is known, each written as it comes."""
+    nitride = Atoms(
+        "NLi3",
+        scaled_positions=[[0, 0, 0], [1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0], [0, 0, 0.5]],
+        cell=[[3.65, 0, 0], [-1.825, 3.161, 0], [0, 0, 3.87]],
+        pbc=True,
+    )
+    atoms = {"quartz": quartz(), "Li3N": nitride, "NaCl": bulk("NaCl", "rocksalt", a=5.64)}
+    made = Conduction(CONFIG, PropertySettings(EvaluatorConfig(name=weights)), work)
+    found = result.setdefault("known", {}).setdefault(weights, {})
+    for name, one in atoms.items():
+        (row,) = made.compute(as_crystals(one), {}).to_pylist()
+        found[name] = {k: v for k, v in row.items() if k not in ("id", "level")}
+        save(result, RESULT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["intervals", "barriers", "known"])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--weights", default="gnomon-2")
+    parser.add_argument("--work", type=Path, default=Path("conduction-work"))
+    given = parser.parse_args()
+    before = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
+    result: dict[str, Any] = {
+        "benchmark": "conduction",
+        **{k: before[k] for k in ("intervals", "barriers", "known") if k in before},
+    }
+    if given.what == "known":
+        known(given.weights, given.work, result)
+        return
+    elif given.what == "barriers":
+        result["barriers"] = barriers(given.data)
+    else:
+        result["intervals"] = intervals()
+    save(result, RESULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -262,7 +262,7 @@ def exchange(plugin) -> Generator:
 
 def test_the_example_generator_is_found_by_its_name(exchange):
     assert exchange.name == "exchange"
-    with pytest.raises(ValueError, match=r"there are exchange, .*prototypes, .*substitution"):
+    with pytest.raises(ValueError, match=r"there are .*exchange, .*prototypes, .*substitution"):
         registry.GENERATORS.get("no such generator")
 
 

@@ -25,8 +25,6 @@ CASES = (
     # target, precursors, K, gases, through, with, source
     ("BaTiO3", ("BaCO3", "TiO2"), 1273, AIR, ("Ba2TiO4",), ("CO2",),
      "Beauger et al., J. Mater. Sci. 18, 3041 (1983): Ba2TiO4 forms first"),
-    ("BaTiO3", ("BaO2", "TiO2"), 1000, AIR, (), (),
-     "Rossel et al., J. Phys. Chem. A 108, 8580 (2004): from peroxide"),
     ("YMnO3", ("Mn2O3", "YCl3", "Li2CO3"), 1100, AIR, (), ("LiCl",),
      "Todd et al., Inorg. Chem. 58, 13639 (2019): assisted metathesis, LiCl beside it"),
     ("MgZrN2", ("Mg3N2", "ZrCl4"), 1000, INERT, (), ("MgCl2",),

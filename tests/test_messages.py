@@ -29,6 +29,7 @@ INPUTS = {
     "predict": "structural-2 {}",
     "properties": "{} --compute elastic --out o",
     "funnel": "good.cif --steps {} --out o",
+    "ashby": "{} --out o",
     "conductors": "{}",
     "electrodes": "{}",
     "label": "{} --weights gnomon-1 --out o",

@@ -1,6 +1,6 @@
 """All reactions of all pairs of 1,000 phases in 10 elements: seconds, and that they balance.
 
-python benchmarks/reactions.py /work/shared/data
+python benchmarks/reactions.py DATA
 """
 
 import resource

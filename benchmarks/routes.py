@@ -6,7 +6,7 @@ said, a route counts in which no solid is left.  DOIs are entries of the text-mi
 et al., Sci. Data 6, 203 (2019)) with this target and these precursors.  Targets whose phase the
 table lacks count as not found.
 
-    python benchmarks/routes.py /work/shared/data
+    python benchmarks/routes.py DATA
 """
 
 import sys

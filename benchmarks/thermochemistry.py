@@ -7,7 +7,7 @@ states.  Elemental references are fitted to the tables at all temperatures witho
 question, as Stevanović et al., Phys. Rev. B 85, 115104 (2012) fit them; energies as they are stand
 beside.
 
-    python benchmarks/thermochemistry.py /work/shared/data
+    python benchmarks/thermochemistry.py DATA
 """
 
 import csv

@@ -23,7 +23,6 @@ from gnomon.synthesis.thermo import (
     reduced_masses,
 )
 
-SHARED = Path("/work/shared/data/thermochemistry/gibbs_440_solids.csv.gz")
 CASES = {"MgO": 9.4, "BaTiO3": 13.1, "Li7La3Zr2O12": 11.2, "NaCl": 22.4}
 # reduced_formula: formation energy (eV/atom) and volume (Å³/atom), about the Materials Project's
 SOLIDS = {
@@ -66,11 +65,10 @@ def test_solids_have_the_gibbs_energies_of_pymatgen(temperature: float) -> None:
         assert own[0] == pytest.approx(entry.energy / n, abs=1e-6)
 
 
-@pytest.mark.skipif(not SHARED.is_file(), reason="the 440 solids of Bartel et al. are not here")
-def test_the_descriptor_of_440_solids_is_that_of_pymatgen() -> None:
+def test_the_descriptor_of_440_solids_is_that_of_pymatgen(shared_data: Path) -> None:
     from pymatgen.entries.computed_entries import GibbsComputedStructureEntry
 
-    with gzip.open(SHARED, "rt") as file:
+    with gzip.open(shared_data / "thermochemistry" / "gibbs_440_solids.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 440
     masses = reduced_masses(compositions([row["formula"] for row in rows]))

@@ -100,6 +100,17 @@ def idealised(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
     )
 
 
+def conventional(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:
+    """Idealised conventional cells in the standard setting of International Tables.
+
+    A crystal in which spglib finds no symmetry stays as it is.
+    """
+    found = [_standard(crystals, i, symprec, to_primitive=False) for i in range(len(crystals))]
+    return Crystals.concatenate(
+        [crystals[i] if cell is None else cell for i, cell in enumerate(found)]
+    )
+
+
 def niggli(crystals: Crystals) -> Crystals:
     """The same crystals in Niggli-reduced cells: the shortest, most orthogonal basis.
 
@@ -163,10 +174,9 @@ def _ask(function: Callable[..., Any], subject: Any, **options: Any) -> Any:
 
 
 def _standard(crystals: Crystals, i: int, symprec: float, **options: bool) -> Crystals | None:
-    """spglib's primitive cell of crystal i, None where it finds none."""
-    cell = _ask(
-        spglib.standardize_cell, _cell(crystals, i), to_primitive=True, symprec=symprec, **options
-    )
+    """spglib's standard cell of crystal i, primitive unless asked, None where it finds none."""
+    options = {"to_primitive": True} | options
+    cell = _ask(spglib.standardize_cell, _cell(crystals, i), symprec=symprec, **options)
     if cell is None:
         return None
     lattice, frac_coords, numbers = cell

@@ -1,5 +1,6 @@
 """Element facts, formulas as pymatgen writes them, and what is no element."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from gnomon.elements import (
     MAX_Z,
     SYMBOLS,
     atomic_number,
+    element_facts,
     parse_formula,
     parse_system,
     reduced_formula,
@@ -126,3 +128,12 @@ def test_a_system_has_one_name(numbers: list[int]) -> None:
 def test_what_is_no_system_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_system(text)
+
+
+def test_facts_of_elements_have_no_gap_and_are_pymatgens() -> None:
+    facts = element_facts(("melting_point", "X"))
+    assert facts.shape == (119, 2)
+    assert np.isfinite(facts).all()
+    assert facts[13, 0] == pytest.approx(933.47)
+    assert facts[9, 1] == 3.98
+    assert facts[2, 1] == np.median(facts[:, 1])

@@ -121,6 +121,25 @@ Counts = tuple[tuple[int, int], ...]
 """A composition: (atomic number, amount) of each element, ascending."""
 
 
+@cache
+def element_facts(names: tuple[str, ...]) -> Float64[np.ndarray, "119 k"]:
+    """Facts of all elements by atomic number, as pymatgen gives them and calls them.
+
+    Where one is not known it is the median of the others, so that learners meet no gap.
+    """
+    found = np.full((MAX_Z + 1, len(names)), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for z in range(1, MAX_Z + 1):
+            found[z] = [_fact(z, name) for name in names]
+    return np.where(np.isnan(found), np.nanmedian(found, axis=0), found)
+
+
+def _fact(z: int, name: str) -> float:
+    value = getattr(element(z), name, None)
+    return np.nan if value is None else float(value)
+
+
 @lru_cache(maxsize=65_536)
 def reduced_formula(counts: Counts) -> str:
     """Reduced formula as pymatgen writes it, from (atomic number, count) pairs.

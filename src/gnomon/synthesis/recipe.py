@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from gnomon.elements import SYMBOLS, parse_formula
+from gnomon.elements import SYMBOLS, element_facts, parse_formula
 from gnomon.synthesis.balance import Reaction, with_gases
 from gnomon.synthesis.literature import Amounts, Literature, Synthesis, composition, written
 from gnomon.synthesis.similar import Similarity, features, needed, train
@@ -21,8 +21,11 @@ CHOICES, BEAM = 8, 60
 SOURCES = 5
 """Most similar syntheses whose conditions count, and that are named."""
 
-LEAVES, ROUNDS, PACE = 31, 150, 0.08
-"""Of the boosted trees that say temperatures."""
+LEAVES, ROUNDS, PACE, TREES = 31, 300, 0.05, 200
+"""Of the boosted and the random trees that say temperatures."""
+
+FACTS = ("melting_point", "atomic_radius", "mendeleev_no", "X", "molar_volume", "row")
+"""Of elements, by pymatgen's names: what the trees read beside the composition."""
 
 KNOWN_PRECURSORS = 100
 """Commonest precursors that the trees know by name."""
@@ -157,7 +160,7 @@ def likely_sets(
 
 
 class Heating:
-    """Temperatures by boosted trees, with an interval from withheld syntheses."""
+    """Temperatures by two kinds of trees, with an interval from withheld syntheses."""
 
     def __init__(
         self, syntheses: Sequence[Synthesis], seed: int = 0, step: str = "temperature"
@@ -172,45 +175,68 @@ class Heating:
         Raises:
             ValueError: if hardly any synthesis says a temperature.
         """
-        from sklearn.ensemble import HistGradientBoostingRegressor
+        from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
-        told = [one for one in syntheses if getattr(one, step) is not None]
-        if len(told) < 20:
-            raise ValueError(f"{len(told)} syntheses say a temperature: too few to learn from")
-        common = Counter(p for one in told for p in one.precursors).most_common(KNOWN_PRECURSORS)
-        self._known = [p for p, _ in common]
-        x = self._features([(one.target, one.precursors) for one in told])
-        y = np.array([getattr(one, step) for one in told], np.float64)
-        targets = sorted({one.target for one in told})
+        every = {(s.target, s.precursors, getattr(s, step)) for s in syntheses}
+        said = {one for one in every if one[2] is not None}
+        if len(said) < 20:
+            raise ValueError(f"{len(said)} syntheses say a temperature: too few to learn from")
+        told = sorted(said)
+        common = Counter(p for _, precursors, _ in told for p in precursors)
+        self._known = [p for p, _ in common.most_common(KNOWN_PRECURSORS)]
+        x = self._features([(target, precursors) for target, precursors, _ in told])
+        y = np.array([t for _, _, t in told], np.float64)
+        targets = sorted({target for target, _, _ in told})
         random = np.random.default_rng(seed)
         withheld = {targets[i] for i in random.permutation(len(targets))[::5]}
-        out = np.array([one.target in withheld for one in told])
-        self._trees = HistGradientBoostingRegressor(
+        out = np.array([target in withheld for target, _, _ in told])
+        self._boosted = HistGradientBoostingRegressor(
             loss="absolute_error",
             max_iter=ROUNDS,
             learning_rate=PACE,
             max_leaf_nodes=LEAVES,
             random_state=seed,
         ).fit(x[~out], y[~out])
-        low, high = np.quantile(y[out] - self._trees.predict(x[out]), [0.1, 0.9])
+        self._random = ExtraTreesRegressor(TREES, max_features=0.3, random_state=seed).fit(
+            x[~out], y[~out]
+        )
+        low, high = np.quantile(y[out] - self._of(x[out]), [0.1, 0.9])
         self.spread = min(float(low), 0.0), max(float(high), 0.0)
 
     def _features(
         self, asked: Sequence[tuple[Amounts, tuple[Amounts, ...]]]
     ) -> Float64[np.ndarray, "n f"]:
         by_name = [[p in precursors for p in self._known] for _, precursors in asked]
-        return np.hstack([features([target for target, _ in asked]), np.array(by_name, np.float64)])
+        targets = [target for target, _ in asked]
+        return np.hstack([features(targets), _facts(targets), np.array(by_name, np.float64)])
+
+    def _of(self, x: Float64[np.ndarray, "n f"]) -> Float64[np.ndarray, " n"]:
+        """Mean of the boosted trees and of the median of the random ones, °C."""
+        votes = [tree.predict(x) for tree in self._random.estimators_]
+        return np.asarray(self._boosted.predict(x) + np.median(votes, axis=0)) / 2
 
     def predict(
         self, asked: Sequence[tuple[Amounts, tuple[Amounts, ...]]]
     ) -> Float64[np.ndarray, " n"]:
         """Temperatures of targets and precursors, °C."""
-        return np.asarray(self._trees.predict(self._features(asked)))
+        return self._of(self._features(asked))
 
     def of(self, target: Amounts, precursors: tuple[Amounts, ...]) -> tuple[float, float, float]:
         """Low end, temperature and high end, °C."""
         middle = float(self.predict([(target, precursors)])[0])
         return middle + self.spread[0], middle, middle + self.spread[1]
+
+
+def _facts(targets: Sequence[Amounts]) -> Float64[np.ndarray, "n f"]:
+    """Mean, deviation, least and greatest of facts of the elements of each target."""
+    facts = element_facts(FACTS)
+    rows = []
+    for target in targets:
+        of, x = facts[[z for z, _ in target]], np.array([x for _, x in target])
+        mean = x @ of
+        deviation = np.sqrt(x @ (of - mean) ** 2)
+        rows.append(np.concatenate([mean, deviation, of.min(axis=0), of.max(axis=0)]))
+    return np.array(rows)
 
 
 def amounts_of(contents: dict[str, float]) -> Amounts:

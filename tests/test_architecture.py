@@ -21,7 +21,8 @@ ARCHITECTURE = PACKAGE.parents[1] / "docs" / "architecture.md"
 HEAVY = {"ase", "duckdb", "e3nn_jax", "equinox", "jax", "jinja2", "markupsafe", "optax"}
 HEAVY |= {"plotly", "pyarrow", "pymatgen", "scipy", "spglib"}
 EXTRAS = {"apache_beam", "atomate2", "gpaw", "jobflow", "monty", "mp_api"}  # may not be there
-EXTRAS |= {"bvlain", "rietx", "sklearn", "phonopy", "smact", "submitit", "urllib3"}
+EXTRAS |= {"bvlain", "rietx", "sklearn", "phonopy", "smact", "starlette", "submitit", "urllib3"}
+EXTRAS |= {"optimade", "uvicorn"}
 JAX = {"jax", "equinox", "optax", "e3nn_jax"}
 JAX_ROOMS = {"represent", "learn", "models", "potential", "dynamics"}
 

@@ -13,6 +13,7 @@ INPUTS = {
     "work": "{}",
     "report": "{}",
     "lineage": "{}",
+    "explore": "{} --no-browser",
     "check": "{}",
     "backup": "{} backup.zip",
     "restore": "{} folder-of-backup",

@@ -26,6 +26,7 @@ COMMANDS = {
     "work": "work:work",
     "report": "campaigns:report",
     "lineage": "campaigns:lineage",
+    "explore": "explore:explore",
     "check": "folders:check",
     "backup": "folders:backup",
     "restore": "folders:restore",

@@ -25,10 +25,10 @@ def write_cifs(report: Report, folder: Path) -> None:
     placed = report.campaign.placed
     for key, name in cif_names(report).items():
         crystal = placed.found.relaxed[placed.row_of[key]]
-        (folder / name).write_text(_cif(crystal), encoding="utf-8")
+        (folder / name).write_text(cif_text(crystal), encoding="utf-8")
 
 
-def _cif(crystal: Crystals) -> str:
+def cif_text(crystal: Crystals) -> str:
     """CIF text of one crystal with its symmetry, at ``gnomon.structure.symmetry``'s tolerance."""
     from pymatgen.io.cif import CifWriter
 

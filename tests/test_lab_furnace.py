@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from gnomon.elements import parse_formula
 from gnomon.synthesis.lab.crucible import KELVIN, closed_atoms, in_gas, molar_mass, potentials
+from gnomon.synthesis.lab.events import Event
 from gnomon.synthesis.lab.furnace import Furnace, Heating, seen
-from gnomon.synthesis.lab.kinetics import LAWS, Event
+from gnomon.synthesis.lab.kinetics import LAWS
 from gnomon.synthesis.lab.sets import precursor_sets
 from tests.test_synthesis_reactions import AIR, solids
 
@@ -151,3 +152,12 @@ def test_an_analysis_errs_but_adds_up() -> None:
     assert sum(found.values()) == pytest.approx(1)
     assert set(found) == {"BaTiO3", "TiO2"}
     assert found["BaTiO3"] == pytest.approx(0.7, abs=0.15)
+
+
+def test_a_phase_that_is_alone_falls_apart_too() -> None:
+    """BaO takes up CO2 of the air when it is cold."""
+    from gnomon.synthesis.lab.events import AtTemperature
+
+    phases = in_gas(solids(), 600.0, AIR)
+    alone = AtTemperature(phases).groups(frozenset(["BaO"]), False, {"BaO": 1.0})
+    assert [event.products for group in alone for event in group] == [("BaCO3",)]

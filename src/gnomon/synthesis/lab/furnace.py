@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from math import exp, expm1
 
 import numpy as np
-from jaxtyping import Float64
 
-from gnomon.elements import atomic_number
 from gnomon.hull.convex import Hull
-from gnomon.hull.phases import Phases, atom_fractions
+from gnomon.hull.phases import Phases
 from gnomon.synthesis.lab.crucible import KELVIN, closed_atoms, in_gas, weight_fractions
-from gnomon.synthesis.lab.kinetics import LAWS, Event, chance, normal, rate
+from gnomon.synthesis.lab.events import TRACE, AtTemperature, Event
+from gnomon.synthesis.lab.kinetics import LAWS, chance, normal, rate
 from gnomon.synthesis.lab.sets import PrecursorSet
-from gnomon.synthesis.reactions import pair_reactions
 from gnomon.synthesis.solids import Solids
 
 LADDER = tuple(range(300, 1500, 100))
@@ -39,9 +36,6 @@ OFF = 8.0
 
 STEPS_UP, STEPS_HELD = 2, 8
 """Steps in which 100 °C of the way up, and the time at the end, are told."""
-
-TRACE = 1e-6
-"""Of all atoms: less of a phase is nothing."""
 
 FLIES = {
     **{"Hg": 500, "Se": 700, "Tl": 700, "Te": 800, "Cs": 800, "Cd": 900, "Rb": 850, "K": 900},
@@ -95,7 +89,7 @@ class Furnace:
             raise ValueError(f"no law {law!r}: there are {', '.join(LAWS)}")
         self.law, self.seed, self.pressures = LAWS[law], seed, dict(pressures)
         self.solids = _erring(solids, seed)
-        self._worlds: dict[int, _World] = {}
+        self._worlds: dict[int, AtTemperature] = {}
         here = {*names}
         for celsius in LADDER:
             phases = in_gas(self.solids, celsius + KELVIN, pressures)
@@ -135,13 +129,13 @@ class Furnace:
         total = atoms * np.array(mixture.amounts)
         return dict(zip(mixture.precursors, (total / total.sum()).tolist(), strict=True))
 
-    def _world(self, celsius: int) -> _World:
+    def _world(self, celsius: int) -> AtTemperature:
         if celsius not in self._worlds:
             phases = in_gas(self.solids, celsius + KELVIN, self.pressures)
             rows = [i for i, name in enumerate(phases.ids) if str(name) in self.here]
             elements = np.count_nonzero(phases.composition, axis=1) == 1
             rows = sorted({*rows, *np.flatnonzero(elements).tolist()})
-            self._worlds[celsius] = _World(phases.take(rows))
+            self._worlds[celsius] = AtTemperature(phases.take(rows))
         return self._worlds[celsius]
 
     def _burnt(
@@ -163,7 +157,7 @@ class Furnace:
         return now
 
     def _flown(
-        self, pot: Mapping[str, float], world: _World, kelvin: float, hours: float
+        self, pot: Mapping[str, float], world: AtTemperature, kelvin: float, hours: float
     ) -> dict[str, float]:
         """What is left when some of the volatile elements are gone."""
         now = dict(pot)
@@ -182,88 +176,6 @@ class Furnace:
             for other, share in world.without(name, symbol).items():
                 now[other] = now.get(other, 0.0) + gone * share
         return {name: amount for name, amount in now.items() if amount > TRACE}
-
-
-class _World:
-    """The phases at one temperature, and what they do."""
-
-    def __init__(self, phases: Phases) -> None:
-        self.phases, self.hull = phases, Hull(phases)
-        self.place = {str(name): i for i, name in enumerate(phases.ids)}
-        self.fractions = atom_fractions(phases.composition)
-        self._events: dict[frozenset[str], list[Event]] = {}
-        self._done: set[frozenset[str]] = set()
-        self._without: dict[tuple[str, str], dict[str, float]] = {}
-
-    def groups(
-        self, present: frozenset[str], at_once: bool, pot: Mapping[str, float]
-    ) -> list[list[Event]]:
-        """Events of what is there, those of the same reactants together."""
-        keys = [frozenset(pair) for pair in combinations(sorted(present), 2)]
-        keys += [frozenset([name]) for name in sorted(present)]
-        self._find([key for key in keys if key not in self._done])
-        found = [self._events[key] for key in keys if key in self._events]
-        if at_once and len(present) > 2 and (event := self._all_at_once(pot)):
-            found.append([event])
-        return found
-
-    def _find(self, keys: Sequence[frozenset[str]]) -> None:
-        pairs = [sorted(self.place[n] for n in key) for key in keys if len(key) == 2]
-        self._done |= {*keys}
-        if not pairs:
-            return
-        for one in pair_reactions(self.phases, np.array(pairs, np.int64)):
-            names = tuple(str(self.phases.ids[i]) for i in one.reactants)
-            shares = (1.0,) if len(names) == 1 else (1 - one.share, one.share)
-            mixed = np.array(shares) @ self.fractions[list(one.reactants)]
-            amounts = np.linalg.lstsq(self.fractions[list(one.products)].T, mixed, rcond=None)[0]
-            products = tuple(str(self.phases.ids[i]) for i in one.products)
-            if (amounts < -1e-6).any() or abs(amounts.sum() - 1) > 1e-6:
-                continue
-            event = Event(names, shares, products, tuple(amounts.tolist()), one.energy)
-            group = self._events.setdefault(frozenset(names), [])
-            if event not in group:
-                group.append(event)
-
-    def _all_at_once(self, pot: Mapping[str, float]) -> Event | None:
-        names = sorted(pot)
-        rows = [self.place[name] for name in names]
-        shares = np.array([pot[name] for name in names])
-        shares /= shares.sum()
-        products, amounts, energy = self._lowest(shares @ self.fractions[rows])
-        energy -= float(shares @ self.phases.formation_energy_per_atom[rows])
-        if energy > -1e-4:
-            return None
-        return Event(tuple(names), tuple(shares.tolist()), products, amounts, energy)
-
-    def _lowest(
-        self, composition: Float64[np.ndarray, " 119"]
-    ) -> tuple[tuple[str, ...], tuple[float, ...], float]:
-        rows, shares = self.hull.mixtures(composition[None])
-        there = shares[0] > TRACE
-        energy = float(self.hull.energy(composition[None])[0])
-        names = tuple(str(self.phases.ids[i]) for i in rows[0][there])
-        return names, tuple(shares[0][there].tolist()), energy
-
-    def holds(self, name: str, symbol: str) -> bool:
-        """Whether a phase holds an element."""
-        return bool(self.fractions[self.place[name], atomic_number(symbol)] > 0)
-
-    def alone(self, name: str) -> bool:
-        """Whether a phase holds one element besides those of the gas."""
-        return int(np.count_nonzero(self.fractions[self.place[name]])) == 1
-
-    def without(self, name: str, symbol: str) -> dict[str, float]:
-        """What an atom of a phase becomes when an element has left it."""
-        if (name, symbol) not in self._without:
-            rest = self.fractions[self.place[name]].copy()
-            rest[atomic_number(symbol)] = 0.0
-            left: dict[str, float] = {}
-            if rest.sum() > TRACE:
-                products, amounts, _ = self._lowest(rest / rest.sum())
-                left = {p: a * float(rest.sum()) for p, a in zip(products, amounts, strict=True)}
-            self._without[name, symbol] = left
-        return self._without[name, symbol]
 
 
 def _advanced(pot: Mapping[str, float], wanted: Sequence[tuple[Event, float]]) -> dict[str, float]:

@@ -27,6 +27,8 @@ from hashlib import sha256
 from math import exp, inf
 from statistics import NormalDist
 
+from gnomon.synthesis.lab.events import Event
+
 BOLTZMANN = 8.617333262e-5
 """eV/K, exact in the SI of 2019."""
 
@@ -38,25 +40,6 @@ SELECTIVE = 0.02
 
 STEEP = 0.15
 """eV/atom: the driving force at which a nucleation barrier is what its product says."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """A reaction at a temperature, of one atom (of the closed elements) of what reacts.
-
-    Attributes:
-        reactants: formulas of one or more phases.
-        shares: of each in the atoms.
-        products: formulas.
-        amounts: of each in the atoms.
-        energy: eV/atom, below 0.
-    """
-
-    reactants: tuple[str, ...]
-    shares: tuple[float, ...]
-    products: tuple[str, ...]
-    amounts: tuple[float, ...]
-    energy: float
 
 
 Rates = Callable[[Sequence[Event], frozenset[str], float, int], list[float]]

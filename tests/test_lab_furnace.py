@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from gnomon.elements import parse_formula
 from gnomon.synthesis.lab.crucible import KELVIN, closed_atoms, in_gas, molar_mass, potentials
 from gnomon.synthesis.lab.events import Event
-from gnomon.synthesis.lab.furnace import Furnace, Heating, seen
+from gnomon.synthesis.lab.furnace import Furnace, seen
 from gnomon.synthesis.lab.kinetics import LAWS
-from gnomon.synthesis.lab.sets import precursor_sets
+from gnomon.synthesis.lab.sets import Heating, precursor_sets
 from tests.test_synthesis_reactions import AIR, solids
 
 POOL = ["BaCO3", "BaO", "TiO2", "Ba2TiO4"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -53,13 +53,15 @@ class AtTemperature:
         self, present: frozenset[str], at_once: bool, pot: Mapping[str, float]
     ) -> list[list[Event]]:
         """Events of what is there, those of the same reactants together."""
-        keys = [frozenset(pair) for pair in combinations(sorted(present), 2)]
-        keys += [frozenset([name]) for name in sorted(present)]
-        self._find([key for key in keys if key not in self._done])
-        found = [self._events[key] for key in keys if key in self._events]
+        found = [events for events in self.events(keys_of(present)) if events]
         if at_once and len(present) > 2 and (event := self._all_at_once(pot)):
             found.append([event])
         return found
+
+    def events(self, keys: Sequence[frozenset[str]]) -> list[list[Event]]:
+        """What each pair, or phase by itself, can do; nothing where it stays as it is."""
+        self._find([key for key in keys if key not in self._done])
+        return [self._events.get(key, []) for key in keys]
 
     def _find(self, keys: Sequence[frozenset[str]]) -> None:
         pairs = [sorted(self.place[n] for n in [*key, *key][:2]) for key in keys]
@@ -118,3 +120,27 @@ class AtTemperature:
                 left = {p: a * float(rest.sum()) for p, a in zip(products, amounts, strict=True)}
             self._without[name, symbol] = left
         return self._without[name, symbol]
+
+
+def keys_of(present: Iterable[str]) -> list[frozenset[str]]:
+    """All pairs of what is there, and each by itself."""
+    names = sorted(present)
+    pairs = [frozenset(pair) for pair in combinations(names, 2)]
+    return pairs + [frozenset([name]) for name in names]
+
+
+def advanced(pot: Mapping[str, float], wanted: Sequence[tuple[Event, float]]) -> dict[str, float]:
+    """Amounts after events that want to go so far, all less where a phase would not suffice."""
+    taken = dict.fromkeys(pot, 0.0)
+    for event, extent in wanted:
+        for name, share in zip(event.reactants, event.shares, strict=True):
+            taken[name] += share * extent
+    enough = {name: pot[name] / t if t > pot[name] else 1.0 for name, t in taken.items()}
+    now = dict(pot)
+    for event, extent in wanted:
+        goes = extent * min(enough[name] for name in event.reactants)
+        for name, share in zip(event.reactants, event.shares, strict=True):
+            now[name] -= share * goes
+        for name, share in zip(event.products, event.amounts, strict=True):
+            now[name] = now.get(name, 0.0) + share * goes
+    return {name: amount for name, amount in now.items() if amount > TRACE}

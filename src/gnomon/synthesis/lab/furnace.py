@@ -9,17 +9,17 @@ furnace; it is a place to learn in whose rules are stated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, expm1
 
 import numpy as np
 
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import Phases
-from gnomon.synthesis.lab.crucible import KELVIN, closed_atoms, in_gas, weight_fractions
-from gnomon.synthesis.lab.events import TRACE, AtTemperature, Event
+from gnomon.synthesis.lab.crucible import KELVIN, in_gas, weight_fractions
+from gnomon.synthesis.lab.events import TRACE, AtTemperature, advanced
 from gnomon.synthesis.lab.kinetics import LAWS, chance, normal, rate
-from gnomon.synthesis.lab.sets import PrecursorSet
+from gnomon.synthesis.lab.sets import Heating, PrecursorSet, weighed
 from gnomon.synthesis.solids import Solids
 
 LADDER = tuple(range(300, 1500, 100))
@@ -51,15 +51,6 @@ HELD_BACK = 0.1
 
 LEFT_OUT = 0.1
 """eV/atom above the hull of the table: phases that lie higher are not of this world."""
-
-
-@dataclass(frozen=True)
-class Heating:
-    """One experiment: what is weighed in, how hot and how long."""
-
-    mixture: PrecursorSet
-    celsius: float
-    hours: float = 8.0
 
 
 class Furnace:
@@ -113,7 +104,7 @@ class Furnace:
                 f"{LADDER[-1]} °C"
             )
         rungs = [c for c in LADDER if c < heating.celsius]
-        way = self._ways_up.setdefault(heating.mixture, [self._weighed(heating.mixture)])
+        way = self._ways_up.setdefault(heating.mixture, [weighed(heating.mixture, self.pressures)])
         for celsius in rungs[len(way) - 1 :]:
             way.append(self._burnt(way[-1], celsius, float(celsius), 100.0 / PACE, STEPS_UP))
         off = OFF * normal(self.seed, "off", str(heating.mixture), heating.celsius, heating.hours)
@@ -122,12 +113,6 @@ class Furnace:
             way[len(rungs)], nominal, heating.celsius + off, heating.hours, STEPS_HELD
         )
         return weight_fractions(pot, self.pressures)
-
-    def _weighed(self, mixture: PrecursorSet) -> dict[str, float]:
-        """Closed atoms of each precursor, one in all."""
-        atoms = closed_atoms(mixture.precursors, self.pressures).sum(axis=1)
-        total = atoms * np.array(mixture.amounts)
-        return dict(zip(mixture.precursors, (total / total.sum()).tolist(), strict=True))
 
     def _world(self, celsius: int) -> AtTemperature:
         if celsius not in self._worlds:
@@ -152,7 +137,7 @@ class Furnace:
                     pairs = zip(event.reactants, event.shares, strict=True)
                     most = min(now[name] / share for name, share in pairs)
                     wanted.append((event, most * -expm1(-k * hours / steps)))
-            now = _advanced(now, wanted)
+            now = advanced(now, wanted)
             now = self._flown(now, world, kelvin, hours / steps)
         return now
 
@@ -176,23 +161,6 @@ class Furnace:
             for other, share in world.without(name, symbol).items():
                 now[other] = now.get(other, 0.0) + gone * share
         return {name: amount for name, amount in now.items() if amount > TRACE}
-
-
-def _advanced(pot: Mapping[str, float], wanted: Sequence[tuple[Event, float]]) -> dict[str, float]:
-    """Amounts after events that want to go so far, all less where a phase would not suffice."""
-    taken = dict.fromkeys(pot, 0.0)
-    for event, extent in wanted:
-        for name, share in zip(event.reactants, event.shares, strict=True):
-            taken[name] += share * extent
-    enough = {name: pot[name] / t if t > pot[name] else 1.0 for name, t in taken.items()}
-    now = dict(pot)
-    for event, extent in wanted:
-        goes = extent * min(enough[name] for name in event.reactants)
-        for name, share in zip(event.reactants, event.shares, strict=True):
-            now[name] -= share * goes
-        for name, share in zip(event.products, event.amounts, strict=True):
-            now[name] = now.get(name, 0.0) + share * goes
-    return {name: amount for name, amount in now.items() if amount > TRACE}
 
 
 def _erring(solids: Solids, seed: int) -> Solids:

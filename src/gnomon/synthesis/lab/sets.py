@@ -75,3 +75,18 @@ def precursor_sets(
             if np.allclose(matrix @ amounts, goal[columns]) and (amounts > SHARE).all():
                 found.append(PrecursorSet(chosen, tuple(amounts.tolist())))
     return found
+
+
+@dataclass(frozen=True)
+class Heating:
+    """One experiment: what is weighed in, how hot and how long."""
+
+    mixture: PrecursorSet
+    celsius: float
+    hours: float = 8.0
+
+
+def weighed(mixture: PrecursorSet, pressures: Mapping[str, float]) -> dict[str, float]:
+    """Atoms of each precursor that the gases do not fix, one in all."""
+    atoms = closed_atoms(mixture.precursors, pressures).sum(axis=1) * np.array(mixture.amounts)
+    return dict(zip(mixture.precursors, (atoms / atoms.sum()).tolist(), strict=True))

@@ -138,7 +138,8 @@ class Network:
         has_oxygen = bool((compositions([*precursors, target])[:, 8] > 0).any())
         if "O2" in pressures and has_oxygen:
             self.open = {"O": gas_gibbs("O2", temperature, pressures["O2"]) / 2}
-        self.phases = _with_target(whole, target, self.open)
+        closed = open_to(whole, self.open) if self.open else whole
+        self.phases = with_target(closed, target)
         names = {str(name): i for i, name in enumerate(self._names)}
         if absent := [name for name in (*precursors, target) if name not in names]:
             raise ValueError(
@@ -287,16 +288,13 @@ class Network:
         )
 
 
-def _with_target(phases: Phases, target: str, open_: Mapping[str, float]) -> Phases:
-    """Phases of the closed elements, the target just on the hull if it is not."""
-    closed = open_to(phases, open_) if open_ else phases
-    row = np.flatnonzero(closed.ids == target)
+def with_target(phases: Phases, target: str) -> Phases:
+    """Phases with the one of this id just on the hull, if it is there and above it."""
+    row = np.flatnonzero(phases.ids == target)
     if not len(row):
-        return closed
-    own = closed.take(row[:1])
-    rest = closed.take(np.flatnonzero(closed.ids != target))
-    hull = Hull(rest)
-    below = float(hull.energy(own.composition)[0]) - BELOW
+        return phases
+    own = phases.take(row[:1])
+    rest = phases.take(np.flatnonzero(phases.ids != target))
+    below = float(Hull(rest).energy(own.composition)[0]) - BELOW
     energy = np.minimum(own.formation_energy_per_atom, below)
-    lowered = Phases(own.ids, own.composition, energy, own.scheme)
-    return Phases.concatenate([lowered, rest])
+    return Phases.concatenate([Phases(own.ids, own.composition, energy, own.scheme), rest])

@@ -8,6 +8,7 @@ and an oxide of one metal then differ in energy alone, and reactions need no gas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -51,6 +52,18 @@ def in_gas(solids: Solids, kelvin: float, pressures: Mapping[str, float]) -> Pha
     return open_to(solids.at(kelvin, pressures), potentials(kelvin, pressures))
 
 
+def fixed_elements(pressures: Mapping[str, float]) -> frozenset[str]:
+    """The elements that gases fix.
+
+    >>> sorted(fixed_elements({"O2": 0.21, "N2": 0.78, "CO2": 4e-4}))
+    ['C', 'N', 'O']
+    """
+    found = {gas[0] for gas in ("O2", "N2") if gas in pressures}
+    if "O" in found:
+        found |= {first for gas, first in (("CO2", "C"), ("H2O", "H")) if gas in pressures}
+    return frozenset(found)
+
+
 def closed_atoms(
     formulas: Sequence[str], pressures: Mapping[str, float]
 ) -> Float64[np.ndarray, "n 119"]:
@@ -60,25 +73,31 @@ def closed_atoms(
         ValueError: for a text that is no formula.
     """
     counts = compositions(formulas)
-    counts[:, [atomic_number(symbol) for symbol in potentials(1000.0, pressures)]] = 0.0
+    counts[:, [atomic_number(symbol) for symbol in fixed_elements(pressures)]] = 0.0
     return counts
 
 
-def molar_mass(formula: str) -> float:
-    """g/mol."""
-    return sum(n * float(element(atomic_number(s)).atomic_mass) for s, n in _contents(formula))
+@lru_cache(maxsize=65_536)
+def grams_per_atom(formula: str, fixed: frozenset[str]) -> float:
+    """g per mol of the atoms that are not fixed.
+
+    Raises:
+        ValueError: if all are.
+    """
+    contents = parse_formula(formula)
+    grams = sum(n * float(element(atomic_number(s)).atomic_mass) for s, n in contents.items())
+    atoms = sum(n for symbol, n in contents.items() if symbol not in fixed)
+    if not atoms:
+        raise ValueError(f"{formula} is nothing but what the gas gives")
+    return grams / atoms
 
 
 def weight_fractions(
     amounts: Mapping[str, float], pressures: Mapping[str, float]
 ) -> dict[str, float]:
     """Weight fractions of phases of which so many closed atoms are there, largest first."""
-    names = list(amounts)
-    atoms = closed_atoms(names, pressures).sum(axis=1)
-    weights = {
-        name: amounts[name] * molar_mass(name) / count
-        for name, count in zip(names, atoms.tolist(), strict=True)
-    }
+    fixed = fixed_elements(pressures)
+    weights = {name: amount * grams_per_atom(name, fixed) for name, amount in amounts.items()}
     total = sum(weights.values())
     return {n: w / total for n, w in sorted(weights.items(), key=lambda item: -item[1])}
 
@@ -86,7 +105,3 @@ def weight_fractions(
 def closed_elements(formula: str, pressures: Mapping[str, float]) -> tuple[str, ...]:
     """Elements of a formula that the gases do not fix."""
     return tuple(SYMBOLS[z] for z in np.flatnonzero(closed_atoms([formula], pressures)[0]))
-
-
-def _contents(formula: str) -> list[tuple[str, float]]:
-    return list(parse_formula(formula).items())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
-from gnomon.synthesis.lab.crucible import closed_atoms, closed_elements
+from gnomon.elements import atomic_number
+from gnomon.hull.phases import compositions
+from gnomon.synthesis.lab.crucible import closed_atoms, closed_elements, fixed_elements
 
 SHARE = 1e-6
 """Amounts of a precursor below this, a formula unit of the target, are none."""
@@ -88,5 +91,12 @@ class Heating:
 
 def weighed(mixture: PrecursorSet, pressures: Mapping[str, float]) -> dict[str, float]:
     """Atoms of each precursor that the gases do not fix, one in all."""
-    atoms = closed_atoms(mixture.precursors, pressures).sum(axis=1) * np.array(mixture.amounts)
-    return dict(zip(mixture.precursors, (atoms / atoms.sum()).tolist(), strict=True))
+    return dict(_weighed(mixture, fixed_elements(pressures)))
+
+
+@lru_cache(maxsize=4096)
+def _weighed(mixture: PrecursorSet, fixed: frozenset[str]) -> tuple[tuple[str, float], ...]:
+    counts = compositions(mixture.precursors)
+    counts[:, [atomic_number(symbol) for symbol in fixed]] = 0.0
+    atoms = counts.sum(axis=1) * np.array(mixture.amounts)
+    return tuple(zip(mixture.precursors, (atoms / atoms.sum()).tolist(), strict=True))

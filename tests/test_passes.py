@@ -277,7 +277,7 @@ def test_a_forecast_of_even_records_is_what_comes(tmp_path):
     )
     assert found.sample.map >= 0.05
     assert found.seconds >= found.sample.begin + found.scale * found.sample.map / 2
-    assert re.match(r"grouped: about [\d,]+ rows of 60 records, ", str(found))
+    assert re.match(r"grouped: 60 records give about [\d,]+ rows, in ", str(found))
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path):

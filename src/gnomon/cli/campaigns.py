@@ -93,7 +93,13 @@ def _foretold(settings: CampaignConfig, listener: Listener) -> Output:
         try:
             run(settings, store, evaluator, listener, listener.began, deciding(settings, listener))
         except DryRunError as found:
-            return Output({"forecast": str(found)}, (str(found),))
+            budget = settings.budget
+            then = (
+                f"then {budget.rounds} rounds of at most {budget.per_round} evaluations, "
+                f"{budget.evaluations} in all, and the phases of the database that compete with "
+                "what they find"
+            )
+            return Output({"forecast": str(found), "then": then}, (str(found), then))
     raise CommandError("there is nothing to foretell")
 
 

@@ -74,7 +74,7 @@ def compete(
     """
     came = 0
     while inputs.database is not None:
-        campaign = _complete(campaign, evaluator, listener, deadline)
+        campaign = _complete(number, campaign, evaluator, listener, deadline)
         have = set(campaign.crystals["id"].to_pylist())
         wants = [
             asked(level, inputs.database, config.decide)
@@ -99,7 +99,7 @@ def compete(
 
 
 def _complete(
-    campaign: Campaign, evaluator: Evaluator, listener: Listener, deadline: float
+    number: int, campaign: Campaign, evaluator: Evaluator, listener: Listener, deadline: float
 ) -> Campaign:
     """The campaign with all its references evaluated at the level that screens."""
     rows = campaign.crystals.filter(pc.equal(campaign.crystals["round"], 0))
@@ -107,5 +107,6 @@ def _complete(
     if not len(rows) or np.all(done.to_numpy(zero_copy_only=False)):
         return campaign
     crystals = from_arrow(rows)
-    complete(crystals, Marks(0, 0, crystals.ids), campaign, evaluator, listener, deadline)
+    what = f"round {number}: phases that compete"
+    complete(crystals, Marks(0, 0, crystals.ids), campaign, evaluator, listener, deadline, what)
     return campaign.after("evaluations")

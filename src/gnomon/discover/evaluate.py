@@ -51,6 +51,7 @@ def complete(
     evaluator: Evaluator,
     listener: Listener,
     deadline: float,
+    named: str = "",
 ) -> None:
     """Evaluate the crystals without a result at the level of their marks.
 
@@ -61,13 +62,14 @@ def complete(
         evaluator: of the level.
         listener: hears of progress.
         deadline: of time.monotonic(), after which no further shard is begun.
+        named: what this is, beside the progress; by default its round and level.
 
     Raises:
         OutOfTimeError: if that was before the end.
     """
     done = campaign.level(marks.level).evaluations["id"].to_pylist()
     how = f"deciding at level {marks.level}" if marks.level else "evaluating"
-    what, left = f"round {marks.round}: {how}", len(crystals)
+    what, left = named or f"round {marks.round}: {how}", len(crystals)
     left -= len(set(done).intersection(crystals.ids if marks.ids is None else marks.ids))
     for part in evaluate_missing(crystals, done, evaluator, campaign.store, marks, listener, what):
         left -= len(part)
@@ -87,7 +89,8 @@ def standing(campaign: Campaign, budget: int) -> str:
     """What came of the evaluations so far, an hour, and how many are left, beside the progress."""
     done, hours = spent(campaign)
     found = len(campaign.finds) if done else 0
-    rate = f" ({found / hours:,.1f} an hour)" if hours else ""
+    pace = found / hours if hours else 0.0
+    rate = f" ({pace:,.{0 if pace >= 10 else 1}f} an hour)" if hours else ""
     return f"{found} new stable phases{rate}, {max(budget - done, 0)} evaluations left"
 
 

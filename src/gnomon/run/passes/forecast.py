@@ -14,9 +14,12 @@ from gnomon.run.passes.batches import as_ipc
 from gnomon.run.passes.work import Pass, PassError, Work, sorted_by
 from gnomon.run.pool import Lost, Pool
 
-SAMPLE = 16
-"""Records that are tried, beside as many before, which load and compile what all need."""
+FIRST, SAMPLE = 16, 512
+"""Records that load and compile what all need, and at most those that are tried after them: some
+records give a thousand rows and most give none."""
 
+ENOUGH = 15.0
+"""Seconds of trying after which no more records are."""
 
 WORTH = 1000
 """Records of which a forecast is worth its time."""
@@ -31,8 +34,8 @@ class Measured:
         mapped: rows that ``map`` made of them.
         kept: rows in the end.
         begin: seconds of the first time, which load and compile.
-        map: seconds of ``map``.
-        reduce: seconds of ``reduce``.
+        map: seconds of ``map``, at the rate of the largest part of the sample.
+        reduce: seconds of ``reduce``, likewise.
         size: bytes of the mapped rows, compressed.
     """
 
@@ -76,9 +79,10 @@ class Forecast:
         """As a line."""
         one, all_of = self.sample, self.scale
         rate = one.mapped / max(one.map + one.reduce, 1e-6)
+        workers = f"{self.workers} worker" + "s" * (self.workers != 1)
         return (
-            f"{self.name}: about {all_of * one.mapped:,.0f} rows of {self.given:,} records, "
-            f"{rate:,.0f}/s a worker, {_time(self.seconds)} with {self.workers} workers; "
+            f"{self.name}: {self.given:,} records give about {all_of * one.mapped:,.0f} rows, in "
+            f"{_time(self.seconds)} with {workers} ({rate:,.0f} rows/s each); "
             f"{all_of * one.size / 1e9:.1f} GB on disk meanwhile "
             f"(measured on {one.given} records)"
         )
@@ -90,16 +94,17 @@ def forecast(work: Work, workers: int, sample: int = SAMPLE) -> Forecast:
     Args:
         work: the pass; nothing is written.
         workers: that will share it.
-        sample: how many records, spread over the shards.
+        sample: how many records at most, spread over the shards.
 
     Raises:
         PassError: if the process died.
         ValueError: if there are no records.
     """
-    rows = _spread(work, 2 * sample)
+    first = min(FIRST, sample)
+    rows = _spread(work, first + sample).slice(0, first + sample)
     if not len(rows):
         raise ValueError(f"pass {work.of.name!r}: no records")
-    with Pool[pa.Table, Measured](_measure, (work.of,), 1, np.inf) as pool:
+    with Pool[pa.Table, Measured](_measure, (work.of, first), 1, np.inf) as pool:
         [found] = pool.run([rows])
     if isinstance(found, Lost):
         raise PassError(f"pass {work.of.name!r}: the sample failed: {found.reason}")
@@ -139,17 +144,29 @@ class DryRunError(Exception):
     """It was to be said what would be done, and nothing more."""
 
 
-def _measure(of: Pass, rows: pa.Table) -> Measured:
-    first, second = (rows.take(np.arange(len(rows))[i::2]) for i in (1, 0))
+def _measure(of: Pass, first: int, rows: pa.Table) -> Measured:
+    """Try some records, then others, twice as many each time, until it is enough.
+
+    The times are those of the last and largest part: small ones have a larger share of what each
+    costs whatever it holds.
+    """
     began = time.monotonic()
-    _both(of, first)
+    _both(of, rows.slice(0, first))
     start = time.monotonic()
-    mapped, middle, kept = _both(of, second)
-    end = time.monotonic()
-    size = len(as_ipc([mapped.replace_schema_metadata(None)]))
-    return Measured(
-        len(second), len(mapped), len(kept), start - began, middle - start, end - middle, size
-    )
+    given = mapped = kept = size = 0
+    spent, times = 0.0, np.zeros(2)
+    at = min(first, len(rows) // 2)  # of very few all are tried again
+    while at < len(rows) and spent < ENOUGH:
+        some = rows.slice(at, max(given, FIRST))
+        before = time.monotonic()
+        made, middle, left = _both(of, some)
+        times = np.array([middle - before, time.monotonic() - middle]) / max(len(made), 1)
+        spent += float(times.sum()) * max(len(made), 1)
+        given, mapped, kept = given + len(some), mapped + len(made), kept + len(left)
+        size += len(as_ipc([made.replace_schema_metadata(None)]))
+        at += len(some)
+    to_map, to_reduce = (times * max(mapped, 1)).tolist()
+    return Measured(given, mapped, kept, start - began, to_map, to_reduce, size)
 
 
 def _both(of: Pass, rows: pa.Table) -> tuple[pa.Table, float, pa.Table]:
@@ -163,12 +180,13 @@ def _both(of: Pass, rows: pa.Table) -> tuple[pa.Table, float, pa.Table]:
 
 def _spread(work: Work, count: int) -> pa.Table:
     """Records drawn from some shards at equal distances; the same each time."""
-    places = np.unique(np.linspace(0, len(work.shards) - 1, min(count, 8)).astype(int))
+    places = np.unique(np.linspace(0, len(work.shards) - 1, min(count, 16)).astype(int))
     rng, each, tables = np.random.default_rng(0), -(-count // len(places)), []
     for place in places:
         rows = work.shards.read(int(place))
         tables.append(rows.take(rng.permutation(len(rows))[:each]))
-    return pa.concat_tables(tables)
+    whole = pa.concat_tables(tables)
+    return whole.take(rng.permutation(len(whole)))
 
 
 def _time(seconds: float) -> str:

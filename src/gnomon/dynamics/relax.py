@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import jax
 import numpy as np
 
 from gnomon.crystals import Crystals
@@ -50,8 +51,9 @@ MAX_LENGTH = 1000.0
 ON_TOP = 0.1
 """Å; atoms closer than this are on top of each other."""
 
-OCTAVES = 2
-"""From a batch size to the next smaller one: a relaxation takes long to compile."""
+NARROW = 256
+"""Rows of a batch on a processor, where a row costs the same in one of 64, 256 or 1,024: what a few
+late crystals leave empty is less of a small batch."""
 
 
 Watch = Callable[[int, int, Crystals], None]
@@ -76,11 +78,14 @@ def relax(
         potential: what draws the atoms.
         config: when to stop and what to keep.  ``max_seconds`` is a crystal's share of the wall
             time of its batches, by its rows of neighbours; calls that compile do not count.
-        capacity: size of a batch (by default the potential's own).
-        skin: Å.
+        capacity: size of a batch (by default the potential's own, on a processor ``NARROW``).
+        skin: Å; none where a crystal is evaluated once.
         watch: hears of every single step, which costs some time.
     """
-    work = _Work(crystals, potential, config, capacity or potential.capacity, skin, watch)
+    if capacity is None:
+        narrow = jax.default_backend() == "cpu"
+        capacity = potential.holding(NARROW) if narrow else potential.capacity
+    work = _Work(crystals, potential, config, capacity, skin, watch)
     for index in range(len(crystals)):
         while index not in work.results:
             work.advance()
@@ -103,7 +108,7 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(len(self.crystals)))
-        self.reach = self.potential.cutoff + self.skin
+        self.reach = self.potential.cutoff + self.skin * (self.config.max_steps > 0)
 
     def advance(self) -> None:
         """Fill the batch, take some steps with it, and take out what is done."""
@@ -114,7 +119,7 @@ class _Work:
             return
         began = time.monotonic()
         shares = np.array([lane.rows + 1 for lane in lanes], dtype=np.float64)
-        shape = self.capacity.fitting(shape_of(lanes), octaves=OCTAVES)
+        shape = self.capacity.fitting(shape_of(lanes))
         batch, start = to_device(lanes, shape)
         state, serves = descend(self.potential.potential, batch, start, self._limits(lanes))
         from_device(lanes, state, serves)

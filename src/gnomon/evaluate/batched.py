@@ -32,11 +32,11 @@ class BatchedEvaluator:
         Args:
             potential: with its name, which is part of the energy scheme.
             relax: when to stop and what to keep (``dynamics.relax.relax``).
-            capacity: size of a batch (by default the potential's own).
+            capacity: size of a batch (by default that of ``relax``).
             skin: Å.
         """
         self.potential, self.relax = potential, relax or RelaxConfig()
-        self.capacity, self.skin = capacity or potential.capacity, skin
+        self.capacity, self.skin = capacity, skin
         cache_compilations()
 
     @property

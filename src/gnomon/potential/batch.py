@@ -33,14 +33,9 @@ class Shape(NamedTuple):
         """Whether a batch of the other shape fits into this one."""
         return all(mine >= yours for mine, yours in zip(self, other, strict=True))
 
-    def fitting(self, least: Shape, *, octaves: int = 1) -> Shape:
-        """The smallest that covers ``least`` of this, its doublings, and its parts.
-
-        A part has half the size, or a quarter, an eighth ... with more ``octaves`` from part to
-        part: fewer compilations for more padding.
-        """
-        need = max(math.ceil(math.log2(max(a, 1) / b)) for a, b in zip(least, self, strict=True))
-        power = need if need > 0 else -(-need // octaves) * octaves
+    def fitting(self, least: Shape) -> Shape:
+        """The smallest that covers ``least`` of this, its doublings and its halves."""
+        power = max(math.ceil(math.log2(max(a, 1) / b)) for a, b in zip(least, self, strict=True))
         return Shape(*(max(1, math.ceil(size * 2.0**power)) for size in self))
 
     def rounded(self) -> Shape:

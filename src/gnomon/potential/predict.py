@@ -55,10 +55,14 @@ class LoadedPotential:
 
     @cached_property
     def capacity(self) -> Shape:
-        """Size of a batch: as many atoms as fill ``ROWS`` rows at a common density."""
-        rows = 4 / 3 * np.pi * self.cutoff**3 * DENSITY / ROW + 0.5
-        atoms = 2 ** round(np.log2(ROWS / rows))
-        return Shape(atoms, ROWS, atoms // 2)
+        """Size of a batch."""
+        return self.holding(ROWS)
+
+    def holding(self, rows: int) -> Shape:
+        """Size of a batch of so many rows: as many atoms as fill them at a common density."""
+        an_atom = 4 / 3 * np.pi * self.cutoff**3 * DENSITY / ROW + 0.5
+        atoms = 2 ** round(np.log2(rows / an_atom))
+        return Shape(atoms, rows, atoms // 2)
 
     def knows(self, crystals: Crystals) -> Bool[np.ndarray, " n"]:
         """Which crystals hold known elements only."""

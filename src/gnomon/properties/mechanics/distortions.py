@@ -77,22 +77,22 @@ class Action:
     def __len__(self) -> int:
         return len(self.turns)
 
-    def images_of(self, q: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, "k m"]:
+    def images_of(self, q: Float64[np.ndarray, "*n m"]) -> Float64[np.ndarray, "k *n m"]:
         """Where the operations take coordinates."""
-        turned = np.einsum("kij,aj->kai", self.turns, q[6:].reshape(-1, 3))
-        moved = np.empty_like(turned)
-        np.put_along_axis(moved, self.images[:, :, None], turned, axis=1)
-        return np.hstack([self.strains @ q[:6], moved.reshape(len(self), -1)])
+        return np.array([self.image(k, q) for k in range(len(self))])
+
+    def image(self, k: int, q: Float64[np.ndarray, "*n m"]) -> Float64[np.ndarray, "*n m"]:
+        """Where operation k takes them."""
+        moved = np.empty((*q.shape[:-1], self.images.shape[1], 3))
+        moved[..., self.images[k], :] = q[..., 6:].reshape(moved.shape) @ self.turns[k].T
+        strained = q[..., :6] @ self.strains[k].T
+        return np.concatenate([strained, moved.reshape(*q.shape[:-1], -1)], axis=-1)
 
     def commuting(self, matrix: Float64[np.ndarray, "m m"]) -> Float64[np.ndarray, "m m"]:
         """The part of a matrix over all coordinates that commutes with the group."""
         total = np.zeros_like(matrix)
         for k in range(len(self)):
-            operation = Action(
-                self.strains[k : k + 1], self.turns[k : k + 1], self.images[k : k + 1]
-            )
-            half = np.array([operation.images_of(column)[0] for column in matrix.T])
-            total += np.array([operation.images_of(row)[0] for row in half.T])
+            total += self.image(k, self.image(k, matrix.T).T)
         return total / len(self)
 
 
@@ -137,8 +137,7 @@ def distortions(action: Action, strain: float, distance: float) -> list[Distorti
     """
     kinds: dict[tuple[float, ...], list[Float64[np.ndarray, "m d"]]] = {}
     for subspace in _irreducible(action):
-        images = np.stack([action.images_of(v) for v in subspace.T], axis=2)
-        character = np.einsum("md,kmd->k", subspace, images)
+        character = np.einsum("dm,kdm->k", subspace.T, action.images_of(subspace.T))
         kinds.setdefault(tuple(np.round(character, 3) + 0.0), []).append(subspace)
     trivial = len(kinds.get((1.0,) * len(action), ()))
     made = []
@@ -199,8 +198,7 @@ def _turned_around(
     for k in range(len(action)):
         vectors = []
         for subspace in subspaces:
-            images = np.stack([action.images_of(v)[k] for v in subspace.T], axis=1)
-            matrix = subspace.T @ images
+            matrix = subspace.T @ action.image(k, subspace.T).T
             _, sizes, right = np.linalg.svd(matrix + np.eye(len(matrix)))
             if sizes[-1] > SAME:
                 break

@@ -12,6 +12,7 @@ from typing import Any
 
 from gnomon.explore.collections import collections_of
 from gnomon.explore.explorer import Explorer
+from gnomon.explore.provider import mounted
 from gnomon.explore.server import app_of
 from gnomon.explore.serving import listening, server_of
 
@@ -60,7 +61,7 @@ def served(given: Sequence[str | Path], token: str = "") -> Iterator[Served]:
     """Serve campaigns and files on a free port of this machine."""
     explorer = Explorer(collections_of([str(one) for one in given]))
     with listening("127.0.0.1", 0) as socket:
-        server = server_of(app_of(explorer, token))
+        server = server_of(app_of(explorer, token, (mounted(explorer),)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
         thread.start()
         try:

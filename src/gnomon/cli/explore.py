@@ -41,6 +41,7 @@ def explore(
         raise CommandError(f"--port {port}: ports are numbers up to 65535")
     collections = collections_of(sources)
     try:
+        from gnomon.explore.provider import mounted
         from gnomon.explore.server import app_of
         from gnomon.explore.serving import listening, server_of
     except ModuleNotFoundError as error:
@@ -60,5 +61,5 @@ def explore(
         listener.say(f"{len(explorer.index)} crystals at {address} (Ctrl-C ends)")
         if not no_browser:
             webbrowser.open(address)
-        server_of(app_of(explorer, token)).run(sockets=[socket])
+        server_of(app_of(explorer, token, (mounted(explorer),))).run(sockets=[socket])
     return Output({"address": address, "crystals": len(explorer.index)})

@@ -11,12 +11,15 @@ from gnomon.diffraction import (
     ScanError,
     SimulationSettings,
     identify,
+    measured,
     read_scan,
     simulate,
 )
-from gnomon.diffraction.fit import peaks
+from gnomon.diffraction.fit import Part, profile
 from gnomon.diffraction.reflections import B_ISO, lorentz, reflections
+from gnomon.diffraction.simulate import peaks
 from gnomon.io import to_pymatgen
+from gnomon.structure.symmetry import space_groups
 
 WAVELENGTH = 1.5405929
 HALITE = Crystals.single(
@@ -93,6 +96,36 @@ def test_the_area_of_a_peak_does_not_depend_on_its_width():
     np.testing.assert_allclose(areas, 7, rtol=1e-3)
 
 
+def test_the_profile_of_the_search_is_the_sum_of_its_peaks():
+    scan = Scan(np.arange(20, 80, 0.01), np.ones(6000), lines=((WAVELENGTH, 1.0),))
+    source = reflections(RUTILE, 20.0, 80.0, WAVELENGTH)
+    part = Part(source, np.ones(2), np.zeros(2), width=0.2)
+    at = source.positions(np.zeros(2), WAVELENGTH)
+    area = source.strength * lorentz(at)
+    drawn = peaks(scan.two_theta, at, area, 0.2 / np.cos(np.radians(at / 2)), 0.5)
+    found = profile(part, 0.0, scan)
+    assert np.abs(found - drawn).max() < 0.02 * drawn.max()
+    assert found.sum() == pytest.approx(drawn.sum(), rel=0.03)
+
+
+def test_rietveld_gives_the_weights_of_a_mixture():
+    settings = SimulationSettings(uniform=0.001, strain=0.001, texture=0.0)
+    scan = simulate(ALL[[1, 2]], [0.35, 0.65], settings, seed=4)
+    found = identify(scan, Candidates.of(ALL, measured=True))
+    assert [phase.formula for phase in found.phases] == ["ZnO", "TiO2"]
+    assert found.phases[0].weight_fraction == pytest.approx(0.65, abs=0.06)
+    assert 0 < found.phases[0].uncertainty < 0.05
+
+
+def test_measured_cells_are_whole_crystals():
+    known = {"V2O5": 59, "In2O3": 206, "Li2CO3": 15, "MnCO3": 167, "La(HO)3": 176, "Bi2O3": 14}
+    cells = measured()
+    groups = dict(zip(cells.crystals.reduced_formulas, space_groups(cells.crystals), strict=True))
+    assert known.items() <= groups.items()
+    assert cells.measured.all()
+    assert all("COD" in label or "doi" in label or "http" in label for label in cells.labels)
+
+
 def test_a_mixture_is_identified_and_the_rest_refused():
     candidates = Candidates.of(ALL, measured=True)
     settings = SimulationSettings(uniform=0.001, strain=0.001)
@@ -105,7 +138,7 @@ def test_a_mixture_is_identified_and_the_rest_refused():
 
 def test_a_phase_that_is_no_candidate_is_not_called_another():
     scan = simulate(RUTILE, [1.0], SimulationSettings(uniform=0.001), seed=1)
-    found = identify(scan, Candidates.of(HALITE), QUICK)
+    found = identify(scan, Candidates.of(ALL[[0, 2]]), QUICK)
     assert (found.status, found.phases) == ("unknown", ())
     assert "none of the candidates explains" in found.message
     assert len(found.unexplained) > 5

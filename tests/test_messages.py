@@ -24,6 +24,7 @@ INPUTS = {
     "gibbs": "{} LiF",
     "routes": "BaTiO3 {} --precursor BaCO3 --precursor TiO2",
     "recipe": "BaTiO3 --data {}",
+    "xrd": "{} --chemistry Li-C-O",
     "reduce": "{}",
     "duplicates": "{}",
     "evaluate": "{} --out o.parquet",

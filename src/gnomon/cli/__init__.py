@@ -37,6 +37,7 @@ COMMANDS = {
     "gibbs": "synthesis:gibbs",
     "routes": "synthesis:routes",
     "recipe": "recipe:recipe",
+    "xrd": "xrd:xrd",
     "reduce": "reduce:reduce",
     "duplicates": "duplicates:duplicates",
     "evaluate": "evaluate:evaluate",

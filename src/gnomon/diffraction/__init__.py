@@ -5,16 +5,19 @@
 ...     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]
 ... )
 >>> scan = simulate(salt, [1.0], seed=1)
->>> [phase.formula for phase in identify(scan, Candidates.of(salt)).phases]
+>>> found = identify(scan, Candidates.of(salt), DiffractionSettings(refine=False))
+>>> [phase.formula for phase in found.phases]
 ['NaCl']
 """
 
-from gnomon.diffraction.candidates import Candidates
+from gnomon.diffraction.candidates import PBE, Candidates
 from gnomon.diffraction.identify import DiffractionSettings, Identification, Phase, identify
+from gnomon.diffraction.measured import measured
 from gnomon.diffraction.scans import Peak, Scan, ScanError, read_scan
 from gnomon.diffraction.simulate import SimulationSettings, simulate
 
 __all__ = [
+    "PBE",
     "Candidates",
     "DiffractionSettings",
     "Identification",
@@ -24,6 +27,7 @@ __all__ = [
     "ScanError",
     "SimulationSettings",
     "identify",
+    "measured",
     "read_scan",
     "simulate",
 ]

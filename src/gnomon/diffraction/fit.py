@@ -9,10 +9,12 @@ model of a real powder is exact: so strong phases that fit badly ask for no fals
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float
 from numpy.polynomial import chebyshev
+from scipy.fft import irfft, rfft
 
 from gnomon.diffraction.reflections import Reflections, lorentz
 from gnomon.diffraction.scans import Scan
@@ -20,11 +22,11 @@ from gnomon.diffraction.scans import Scan
 MISFIT = 0.08
 """Part of the signal that a model may miss."""
 
-REACH = 8.0
-"""Half widths (FWHM) over which a peak is drawn."""
-
 MIXING = 0.5
 """Part of a peak's area that is Lorentzian: between sharp and broad powders."""
+
+GRID = 8192
+"""Points of sin θ on which patterns are drawn: steps of 0.01 degrees."""
 
 WAVES = 6
 """Terms of the polynomial that mends the background."""
@@ -32,37 +34,70 @@ WAVES = 6
 WIDTHS = (0.04, 0.8)
 """Degrees that a width (FWHM) may have at 2θ = 0."""
 
-SHIFT = 0.15
-"""Degrees that a displaced sample usually shifts peaks by at most (one sigma: half of it)."""
+USUAL = (0.2, 0.7)
+"""Width of a powder's peaks, degrees, and the spread of its logarithm."""
+
+TEXTURES = (0.4, 2.5)
+"""What the factor r of March and Dollase may be."""
+
+R_SPREAD = 0.3
+"""Spread of ln r."""
+
+SHIFT = 0.075
+"""Degrees (one sigma) by which a displaced sample shifts peaks."""
 
 ROUNDS = 12
 """Steps of a fit at most."""
 
+REACH = 3.0
+"""Standard deviations that a strain may have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A phase in a model.
+    """A phase in a model; two parts are the same only if they are one object.
 
     Attributes:
         source: its reflections.
         prior: (k,), how far each strain may be off, as one sigma.
         strain: (k,), amounts of the modes.
-        width: degrees, Lorentzian, over cos θ.
+        width: degrees, over cos θ.
         texture: the axis and the factor r.
-        scale: of the profile.
     """
 
     source: Reflections
     prior: Float[np.ndarray, " k"]
     strain: Float[np.ndarray, " k"]
-    width: float = 0.15
+    width: float = USUAL[0]
     texture: tuple[int, float] = (0, 1.0)
-    scale: float = 0.0
 
     @property
     def n_free(self) -> int:
         """Parameters that are fitted, but for the scale."""
         return len(self.strain) + 2
+
+    @property
+    def pull(self) -> Float[np.ndarray, " m"]:
+        """Each parameter over its spread: what is known before."""
+        width = np.log(self.width / USUAL[0]) / USUAL[1]
+        return np.append(self.strain / self.prior, [width, np.log(self.texture[1]) / R_SPREAD])
+
+    @property
+    def spread(self) -> Float[np.ndarray, " m"]:
+        """Spreads of the parameters: strains, ln width, ln r."""
+        return np.append(self.prior, [USUAL[1], R_SPREAD])
+
+    def moved(self, step: Float[np.ndarray, " m"]) -> Part:
+        """The part after a step of its parameters, within what they may be."""
+        k = len(self.strain)
+        width, r = (float(np.exp(x)) for x in np.clip(step[k:], -0.7, 0.7))
+        reach = REACH * self.prior
+        return replace(
+            self,
+            strain=np.clip(self.strain + np.clip(step[:k], -0.01, 0.01), -reach, reach),
+            width=float(np.clip(self.width * width, *WIDTHS)),
+            texture=(self.texture[0], float(np.clip(self.texture[1] * r, *TEXTURES))),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +108,13 @@ class Target:
         scan: the scan.
         net: (points,), counts over the background.
         sigma: (points,), noise and misfit.
-        waves: (points, WAVES), a basis that mends the background.
+        waves: (WAVES, points), a basis that mends the background.
     """
 
     scan: Scan
     net: Float[np.ndarray, " points"]
     sigma: Float[np.ndarray, " points"]
-    waves: Float[np.ndarray, "points waves"]
+    waves: Float[np.ndarray, "waves points"]
 
     @classmethod
     def of(cls, scan: Scan) -> Target:
@@ -87,8 +122,8 @@ class Target:
         net = scan.counts - scan.background
         sigma = np.hypot(scan.noise, MISFIT * np.maximum(net, 0))
         at = np.linspace(-1, 1, len(scan))
-        waves = chebyshev.chebvander(at, WAVES - 1) * np.sqrt(np.median(scan.background) + 1e-12)
-        return cls(scan, net, sigma, waves)
+        level = np.sqrt(np.median(scan.background) + 1e-12)
+        return cls(scan, net, sigma, chebyshev.chebvander(at, WAVES - 1).T * level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,82 +132,101 @@ class Model:
 
     Attributes:
         parts: phases.
+        scales: of their profiles.
         shift: degrees times cos θ.
         mend: (WAVES,), amounts of the waves.
-        cost: chi² with priors, after a fit.
+        cost: chi² with priors.
     """
 
     parts: tuple[Part, ...] = ()
+    scales: tuple[float, ...] = ()
     shift: float = 0.0
     mend: Float[np.ndarray, " waves"] = field(default_factory=lambda: np.zeros(WAVES))
     cost: float = np.inf
 
     def profiles(self, scan: Scan) -> Float[np.ndarray, "parts points"]:
         """Profiles of the phases at scale 1."""
-        return np.array([profile(part, self.shift, scan) for part in self.parts]).reshape(
-            len(self.parts), len(scan)
-        )
+        drawn = [profile(part, self.shift, scan) for part in self.parts]
+        return np.array(drawn).reshape(len(drawn), len(scan))
 
     def signal(self, target: Target) -> Float[np.ndarray, " points"]:
         """All phases and the mended background, over the background."""
-        scales = np.array([part.scale for part in self.parts])
-        return scales @ self.profiles(target.scan) + target.waves @ self.mend
+        return np.array(self.scales) @ self.profiles(target.scan) + self.mend @ target.waves
+
+    @property
+    def prior(self) -> float:
+        """Sum of squares of what is known before."""
+        own = sum(float(np.sum(part.pull**2)) for part in self.parts)
+        return own + (self.shift / SHIFT) ** 2 + float(np.sum(self.mend**2))
 
 
+class _Grid:
+    """Even steps of sin θ, on which the peaks of small crystals are equally wide at all angles."""
+
+    def __init__(self, scan: Scan) -> None:
+        ends = np.sin(np.radians(scan.two_theta[[0, -1]] / 2))
+        margin = 0.06 * (ends[1] - ends[0])
+        self.start = ends[0] - margin
+        self.step = (ends[1] - ends[0] + 2 * margin) / GRID
+        theta = np.radians(scan.two_theta / 2)
+        self.at = (np.sin(theta) - self.start) / self.step
+        # counts a degree of 2θ out of counts a step of sin θ
+        self.density = np.cos(theta) * np.radians(0.5) / self.step
+        self.waves = np.arange(GRID // 2 + 1) / GRID
+
+    @cached_property
+    def index(self) -> Float[np.ndarray, " grid"]:
+        return np.arange(GRID, dtype=np.float64)
+
+    def draw(
+        self,
+        places: Float[np.ndarray, " lines"],
+        areas: Float[np.ndarray, " lines"],
+        width: float,
+    ) -> Float[np.ndarray, " points"]:
+        """Counts of lines at places (sin θ) with areas (counts times degrees).
+
+        Each line is a pseudo-Voigt whose width is given in degrees at 2θ = 0.
+        """
+        x = (places - self.start) / self.step
+        inside = (x > 0) & (x < GRID - 1)
+        low = x[inside].astype(int)
+        part, area = x[inside] - low, areas[inside]
+        comb = np.bincount(low, area * (1 - part), GRID)
+        comb += np.bincount(low + 1, area * part, GRID)
+        k = np.pi * np.radians(width / 2) / self.step * self.waves
+        shape = MIXING * np.exp(-k) + (1 - MIXING) * np.exp(-(k**2) / (4 * np.log(2)))
+        smooth = irfft(rfft(comb) * shape, GRID)
+        return np.interp(self.at, self.index, smooth) * self.density
+
+
+@lru_cache(maxsize=4)
+def _grid(scan: Scan) -> _Grid:
+    return _Grid(scan)
+
+
+@lru_cache(maxsize=256)
 def profile(part: Part, shift: float, scan: Scan) -> Float[np.ndarray, " points"]:
-    """Counts of a phase at scale 1 on the points of a scan."""
-    total = np.zeros(len(scan))
-    strength = part.source.strength * part.source.texture(*part.texture)
-    for wavelength, weight in scan.lines:
-        centre = part.source.positions(part.strain, wavelength)
-        inside = (centre > scan.two_theta[0] - 1) & (centre < scan.two_theta[-1] + 1)
-        c = centre[inside]
-        cosine = np.cos(np.radians(c / 2))
-        area = weight * strength[inside] * lorentz(c)
-        total += peaks(scan.two_theta, c + shift * cosine, area, part.width / cosine)
-    return total
-
-
-def peaks(
-    two_theta: Float[np.ndarray, " points"],
-    centre: Float[np.ndarray, " lines"],
-    area: Float[np.ndarray, " lines"],
-    width: Float[np.ndarray, " lines"],
-    mixing: float = MIXING,
-) -> Float[np.ndarray, " points"]:
-    """A sum of pseudo-Voigts.
-
-    Args:
-        two_theta: where, degrees, in even steps.
-        centre: degrees.
-        area: counts times degrees.
-        width: full at half maximum, degrees.
-        mixing: part of the area that is Lorentzian.
-    """
-    if not len(centre):
-        return np.zeros(len(two_theta))
-    reach = int(np.ceil(REACH * width.max() / np.median(np.diff(two_theta))))
-    index = np.searchsorted(two_theta, centre)[:, None] + np.arange(-reach, reach + 1)
-    ok = (index >= 0) & (index < len(two_theta))
-    index = np.clip(index, 0, len(two_theta) - 1)
-    u = ((two_theta[index] - centre[:, None]) / width[:, None]) ** 2
-    # 4 ln 2 = 2.7726; areas of both shapes at unit height are 1.0645 and pi / 2 widths
-    gauss, lorentzian = np.exp(-2.7726 * u) / 1.0645, 2 / np.pi / (1 + 4 * u)
-    shape = (1 - mixing) * gauss + mixing * lorentzian
-    value = np.where(ok, shape * (area / width)[:, None], 0.0)
-    return np.bincount(index.ravel(), value.ravel(), len(two_theta))
+    """Counts of a phase at scale 1 on the points of a scan; the same arguments give one array."""
+    source = part.source
+    strength = source.strength * source.texture(*part.texture)
+    first = scan.lines[0][0]
+    sine = source.sines(part.strain, first)
+    theta = np.arcsin(np.minimum(sine, 0.9999))
+    area = strength * lorentz(np.degrees(2 * theta))
+    moved = np.radians(shift / 2) * np.cos(theta) ** 2
+    places = [sine * wavelength / first + moved for wavelength, _ in scan.lines]
+    areas = [area * weight for _, weight in scan.lines]
+    found = _grid(scan).draw(np.concatenate(places), np.concatenate(areas), part.width)
+    found.setflags(write=False)
+    return found
 
 
 def rescaled(model: Model, target: Target) -> Model:
     """The model with the scales (not negative) and background that fit best."""
-    profiles = model.profiles(target.scan)
-    return _rescaled(model, target, profiles)
-
-
-def _rescaled(model: Model, target: Target, profiles: Float[np.ndarray, "parts points"]) -> Model:
-    weight = 1 / target.sigma
+    profiles, weight = model.profiles(target.scan), 1 / target.sigma
     size = np.linalg.norm(profiles * weight, axis=1) + 1e-300
-    columns = np.concatenate([(profiles / size[:, None]), target.waves.T]) * weight
+    columns = np.concatenate([profiles / size[:, None], target.waves]) * weight
     n = len(profiles)
     free = np.ones(len(columns), bool)
     normal = columns @ columns.T + np.diag([1e-12] * n + [1.0] * WAVES)
@@ -185,20 +239,10 @@ def _rescaled(model: Model, target: Target, profiles: Float[np.ndarray, "parts p
         if not len(negative):
             break
         free[negative] = False
-    scales = found[:n] / size
-    parts = tuple(replace(p, scale=float(s)) for p, s in zip(model.parts, scales, strict=True))
-    model = replace(model, parts=parts, mend=found[n:])
-    rest = target.net - scales @ profiles - target.waves @ model.mend
-    return replace(model, cost=float(np.sum((rest * weight) ** 2)) + _prior(model))
-
-
-def _prior(model: Model) -> float:
-    """Sum of squares of what is known before."""
-    total = (model.shift / (SHIFT / 2)) ** 2 + float(np.sum(model.mend**2))
-    for part in model.parts:
-        total += float(np.sum((part.strain / part.prior) ** 2))
-        total += (np.log(part.texture[1]) / 0.3) ** 2
-    return total
+    scales, mend = found[:n] / size, found[n:]
+    rest = (target.net - scales @ profiles - mend @ target.waves) * weight
+    model = replace(model, scales=tuple(map(float, scales)), mend=mend)
+    return replace(model, cost=float(rest @ rest) + model.prior)
 
 
 def fitted(
@@ -214,91 +258,56 @@ def fitted(
         moving: parts whose own parameters move; all, and the displacement, if none is named.
         rounds: steps at most.
     """
-    profiles = model.profiles(target.scan)
-    model = _rescaled(model, target, profiles)
+    model = rescaled(model, target)
     which = tuple(range(len(model.parts))) if moving is None else moving
-    with_shift = moving is None or len(model.parts) == len(which)
+    with_shift = len(which) == len(model.parts)
     damping = 1e-2
     for _ in range(rounds):
-        jacobian, gradient = _normal(model, target, profiles, which, with_shift)
-        better = False
+        normal, gradient = _normal(model, target, which, with_shift)
         for _ in range(4):
-            lifted = jacobian + np.diag(damping * np.diag(jacobian) + 1e-12)
+            lifted = normal + np.diag(damping * np.diag(normal) + 1e-12)
             step = np.linalg.solve(lifted, gradient)
-            tried = _moved(model, step, which, with_shift)
-            fresh = _profiles(tried, profiles, which, with_shift, target.scan)
-            tried = _rescaled(tried, target, fresh)
+            tried = rescaled(_moved(model, step, which, with_shift), target)
             if tried.cost < model.cost:
-                better = True
                 break
             damping *= 8
-        if not better:
+        else:
             break
-        gain = model.cost - tried.cost
-        model, profiles, damping = tried, fresh, damping / 4
+        gain, model, damping = model.cost - tried.cost, tried, damping / 4
         if gain < 1e-3 * model.cost:
             break
     return model
 
 
-def _profiles(
-    model: Model,
-    before: Float[np.ndarray, "parts points"],
-    which: tuple[int, ...],
-    with_shift: bool,
-    scan: Scan,
-) -> Float[np.ndarray, "parts points"]:
-    if with_shift:
-        return model.profiles(scan)
-    after = before.copy()
-    for i in which:
-        after[i] = profile(model.parts[i], model.shift, scan)
-    return after
-
-
-STEPS = (2e-5, 0.004, 0.02, 0.003)
-"""Steps of numerical derivatives: strain, width (relative 0.02), ln r, shift."""
-
-
 def _normal(
-    model: Model,
-    target: Target,
-    profiles: Float[np.ndarray, "parts points"],
-    which: tuple[int, ...],
-    with_shift: bool,
+    model: Model, target: Target, which: tuple[int, ...], with_shift: bool
 ) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, " m"]]:
     """Normal matrix and gradient of the parameters that are not linear, the linear ones solved."""
     scan, weight = target.scan, 1 / target.sigma
+    profiles = model.profiles(scan)
     columns: list[Float[np.ndarray, " points"]] = []
-    pulls: list[tuple[float, float]] = []
+    pull: list[float] = []
+    spread: list[float] = []
     for i in which:
         part = model.parts[i]
-        for k in range(len(part.strain)):
-            strain = part.strain.copy()
-            strain[k] += STEPS[0]
-            new = profile(replace(part, strain=strain), model.shift, scan)
-            columns.append(part.scale * (new - profiles[i]) / STEPS[0])
-            pulls.append((part.strain[k] / part.prior[k] ** 2, 1 / part.prior[k] ** 2))
-        new = profile(replace(part, width=part.width * 1.02), model.shift, scan)
-        columns.append(part.scale * (new - profiles[i]) / np.log(1.02))
-        pulls.append((0.0, 1e-6))
-        axis, r = part.texture
-        new = profile(replace(part, texture=(axis, r * np.exp(STEPS[2]))), model.shift, scan)
-        columns.append(part.scale * (new - profiles[i]) / STEPS[2])
-        pulls.append((np.log(r) / 0.09, 1 / 0.09))
+        steps = np.array([2e-5] * len(part.strain) + [0.02, 0.02])
+        for k, size in enumerate(steps):
+            new = profile(part.moved(np.eye(len(steps))[k] * size), model.shift, scan)
+            columns.append(model.scales[i] * (new - profiles[i]) / size)
+        pull += part.pull.tolist()
+        spread += part.spread.tolist()
     if with_shift:
-        moved = replace(model, shift=model.shift + STEPS[3]).profiles(scan)
-        scales = np.array([part.scale for part in model.parts])
-        columns.append(scales @ (moved - profiles) / STEPS[3])
-        pulls.append((model.shift / (SHIFT / 2) ** 2, 1 / (SHIFT / 2) ** 2))
-    j = np.array(columns) * weight
-    linear = np.concatenate([profiles, target.waves.T]) * weight
-    linear /= np.linalg.norm(linear, axis=1, keepdims=True) + 1e-300
-    basis, _ = np.linalg.qr(linear.T)
+        moved = replace(model, shift=model.shift + 0.003).profiles(scan)
+        columns.append(np.array(model.scales) @ (moved - profiles) / 0.003)
+        pull.append(model.shift / SHIFT)
+        spread.append(SHIFT)
+    linear = np.concatenate([profiles, target.waves]) * weight
+    basis, _ = np.linalg.qr((linear / (np.linalg.norm(linear, axis=1)[:, None] + 1e-300)).T)
     rest = (target.net - model.signal(target)) * weight
-    j = j - (j @ basis) @ basis.T
-    pull = np.array(pulls)
-    return j @ j.T + np.diag(pull[:, 1]), j @ rest - pull[:, 0]
+    jacobian = np.array(columns) * weight
+    jacobian -= (jacobian @ basis) @ basis.T
+    known = 1 / np.array(spread)
+    return jacobian @ jacobian.T + np.diag(known**2), jacobian @ rest - np.array(pull) * known
 
 
 def _moved(
@@ -306,17 +315,8 @@ def _moved(
 ) -> Model:
     parts, at = list(model.parts), 0
     for i in which:
-        part = parts[i]
-        k = len(part.strain)
-        strain = part.strain + np.clip(step[at : at + k], -0.01, 0.01)
-        width = part.width * float(np.exp(np.clip(step[at + k], -0.7, 0.7)))
-        r = part.texture[1] * float(np.exp(np.clip(step[at + k + 1], -0.4, 0.4)))
-        parts[i] = replace(
-            part,
-            strain=np.clip(strain, -3 * part.prior, 3 * part.prior),
-            width=float(np.clip(width, *WIDTHS)),
-            texture=(part.texture[0], float(np.clip(r, 0.4, 2.5))),
-        )
-        at += part.n_free
+        n = parts[i].n_free
+        parts[i] = parts[i].moved(step[at : at + n])
+        at += n
     shift = model.shift + (float(np.clip(step[at], -0.05, 0.05)) if with_shift else 0.0)
     return replace(model, parts=tuple(parts), shift=shift)

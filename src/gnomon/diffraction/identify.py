@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.ndimage import maximum_filter1d
 
 from gnomon.diffraction.candidates import Candidates
-from gnomon.diffraction.confidence import Evidence, confidence, weigh
-from gnomon.diffraction.fit import Target
+from gnomon.diffraction.confidence import confidence
+from gnomon.diffraction.fit import Part, Target
+from gnomon.diffraction.found import Evidence, Found, explained, weigh
+from gnomon.diffraction.rietveld import Refined, refined
 from gnomon.diffraction.scans import Peak, Scan, find
-from gnomon.diffraction.search import Found, search
+from gnomon.diffraction.search import Search
 
 STEP = 0.03
 """Degrees between points that the search sees: finer scans are averaged."""
+
+NEAR, EDGE = 0.4, 0.3
+"""A peak of what is left is told if it is higher than this part of what is calculated within these
+degrees; lower ones are those of a shape that the model lacks."""
+
+ALIKE = 0.1
+"""Candidates that lose less than this part of a phase's gain in its place are alternatives."""
+
+WORSE = 1.3
+"""A refinement whose R factor is worse than the search's by this is not taken."""
+
+FAINT = 0.01
+"""And higher than this part of the strongest peak."""
 
 
 class DiffractionSettings(BaseModel):
@@ -49,6 +65,7 @@ class Phase:
         strain: of the volume against the candidate's cell, a fraction.
         width: of its peaks, degrees.
         lines: peaks of the scan that it alone explains.
+        positions: of its lines under Kα1, degrees.
         alternatives: indices of other candidates that explain its peaks almost as well.
     """
 
@@ -62,7 +79,8 @@ class Phase:
     strain: float
     width: float
     lines: int
-    alternatives: tuple[int, ...] = ()
+    positions: tuple[float, ...]
+    alternatives: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +91,7 @@ class Identification:
         status: ``identified``, ``partly`` where peaks stay unexplained, ``unknown`` where no
             candidate explains the scan, ``no peaks`` where there is nothing to explain.
         message: the same as a sentence.
-        phases: by weight, the most first.
+        phases: the most by weight first.
         unexplained: peaks that no phase explains.
         explained: part of the intensity over the background that the phases explain.
         two_theta: (points,), degrees.
@@ -115,22 +133,81 @@ def identify(
     scan = scan.coarse(STEP)
     target = Target.of(scan)
     if not scan.peaks:
-        return _answer(scan, target, None, (), began)
-    found = search(candidates, target, chosen.most)
-    evidence = weigh(found, candidates, target)
-    kept = [i for i, one in enumerate(evidence) if confidence(one) >= chosen.sure]
-    found = found.take(kept, target)
-    evidence = [evidence[i] for i in kept]
-    phases = _phases(found, candidates, evidence)
-    return _answer(scan, target, found, phases, began)
+        return _answer(scan, target, np.zeros(len(scan)), (), began)
+    found, evidence, alternatives = _found(candidates, target, chosen)
+    signal, phases = (
+        found.model.signal(target),
+        _phases(scan, found, candidates, evidence, alternatives),
+    )
+    if chosen.refine and phases:
+        better = refined(scan, candidates.crystals.take(list(found.members)), found.model)
+        if better is not None and better.r_wp < WORSE * r_wp(scan, scan.background + signal):
+            signal, phases = better.calculated - scan.background, _with(phases, better)
+    phases = tuple(sorted(phases, key=lambda phase: -phase.weight_fraction))
+    return _answer(scan, target, signal, phases, began)
+
+
+def _with(phases: tuple[Phase, ...], better: Refined) -> tuple[Phase, ...]:
+    """The phases with the fractions of a refinement."""
+    return tuple(
+        replace(phase, weight_fraction=float(share), uncertainty=float(error))
+        for phase, share, error in zip(phases, better.fractions, better.errors, strict=True)
+    )
+
+
+def r_wp(scan: Scan, total: Float[np.ndarray, " points"]) -> float:
+    """Weighted profile R factor of calculated counts."""
+    weight = 1 / np.maximum(scan.counts, 1)
+    misfit = np.sum(weight * (scan.counts - total) ** 2)
+    return float(np.sqrt(misfit / np.sum(weight * scan.counts**2)))
+
+
+def _found(
+    candidates: Candidates, target: Target, settings: DiffractionSettings
+) -> tuple[Found, list[Evidence], list[tuple[int, ...]]]:
+    """What a search found, weighed against what else would explain it; the sure ones stay."""
+    search = Search(candidates, target)
+    found = search.run(settings.most, settings.sure)
+    formulas = candidates.crystals.reduced_formulas.tolist()
+    while True:
+        rivals = search.rivals(found)
+        margins = [margin(formulas, found.members[i], row) for i, row in enumerate(rivals)]
+        evidence = weigh(found, target, margins)
+        unsure = [i for i, one in enumerate(evidence) if confidence(one) < settings.sure]
+        if not unsure:
+            break
+        worst = min(unsure, key=lambda i: confidence(evidence[i]))
+        found = found.take([i for i in range(len(evidence)) if i != worst], target)
+    close = [tuple(j for j, loss in row.items() if loss < ALIKE) for row in rivals]
+    return found, evidence, close
+
+
+def margin(formulas: Sequence[str], member: int, rivals: Mapping[int, float]) -> float:
+    """The least part of a phase's gain that a candidate of another formula loses, 0 to 1."""
+    losses = [loss for i, loss in rivals.items() if formulas[i] != formulas[member]]
+    return float(np.clip(min(losses, default=1.0), 0, 1))
+
+
+def _positions(part: Part, shift: float, scan: Scan) -> tuple[float, ...]:
+    at = part.source.positions(part.strain, scan.lines[0][0])
+    return tuple((at + shift * np.cos(np.radians(at / 2)))[np.isfinite(at)].tolist())
 
 
 def _phases(
-    found: Found, candidates: Candidates, evidence: Sequence[Evidence]
+    scan: Scan,
+    found: Found,
+    candidates: Candidates,
+    evidence: Sequence[Evidence],
+    alternatives: Sequence[tuple[int, ...]],
 ) -> tuple[Phase, ...]:
-    shares = np.array([part.scale * part.source.zmv for part in found.model.parts])
+    shares = np.array(
+        [
+            scale * part.source.zmv
+            for scale, part in zip(found.model.scales, found.model.parts, strict=True)
+        ]
+    )
     shares = shares / shares.sum() if len(shares) else shares
-    phases = [
+    return tuple(
         Phase(
             candidate=i,
             id=str(candidates.crystals.ids[i]),
@@ -139,25 +216,30 @@ def _phases(
             weight_fraction=float(share),
             uncertainty=float("nan"),
             confidence=confidence(one),
-            strain=float(np.linalg.det(part.source.strain(part.strain)) - 1),
+            strain=float(
+                np.linalg.det(part.source.strain(part.strain)) * (1 - candidates.too_long[i]) ** 3
+                - 1
+            ),
             width=part.width,
-            lines=one.lines,
+            lines=round(np.expm1(one.lines)),
+            positions=_positions(part, found.model.shift, scan),
+            alternatives=others,
         )
-        for i, part, share, one in zip(
-            found.members, found.model.parts, shares, evidence, strict=True
+        for i, part, share, one, others in zip(
+            found.members, found.model.parts, shares, evidence, alternatives, strict=True
         )
-    ]
-    return tuple(sorted(phases, key=lambda phase: -phase.weight_fraction))
+    )
 
 
 def _answer(
-    scan: Scan, target: Target, found: Found | None, phases: tuple[Phase, ...], began: float
+    scan: Scan,
+    target: Target,
+    signal: Float[np.ndarray, " points"],
+    phases: tuple[Phase, ...],
+    began: float,
 ) -> Identification:
-    signal = np.zeros(len(scan)) if found is None else found.model.signal(target)
     rest = target.net - signal
-    unexplained = find(scan.two_theta, rest, target.sigma)
-    net = np.maximum(target.net, 0).sum()
-    explained = 0.0 if net <= 0 else float(1 - np.abs(rest[target.net > 0]).sum() / net)
+    unexplained = _unexplained(scan, rest, target, signal)
     if not scan.peaks:
         status, message = "no peaks", "the scan shows no peak above its noise: nothing to identify"
     elif not phases:
@@ -169,21 +251,36 @@ def _answer(
         message = f"{len(unexplained)} peaks stay unexplained, the strongest at {at} degrees"
     else:
         status, message = "identified", "the phases explain all peaks of the scan"
-    weight = 1 / np.maximum(scan.counts, 1)
     total = scan.background + signal
-    r_wp = np.sqrt(np.sum(weight * (scan.counts - total) ** 2) / np.sum(weight * scan.counts**2))
     return Identification(
         status,
         message,
         phases,
         unexplained,
-        max(explained, 0.0),
+        explained(rest, target),
         scan.two_theta,
         scan.counts,
         total,
         scan.background,
-        float(r_wp),
+        r_wp(scan, total),
         time.process_time() - began,
+    )
+
+
+def _unexplained(
+    scan: Scan,
+    rest: Float[np.ndarray, " points"],
+    target: Target,
+    signal: Float[np.ndarray, " points"],
+) -> tuple[Peak, ...]:
+    """Peaks of what is left that are no edges of calculated ones."""
+    near = maximum_filter1d(signal, max(3, round(2 * NEAR / scan.step)))
+    least = FAINT * float(np.max(target.net, initial=0))
+    return tuple(
+        peak
+        for peak in find(scan.two_theta, rest, target.sigma)
+        if peak.height > least
+        and peak.height > EDGE * near[np.searchsorted(scan.two_theta, peak.two_theta)]
     )
 
 

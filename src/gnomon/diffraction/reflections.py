@@ -63,16 +63,25 @@ class Reflections:
         """1 + strain of amounts of the modes."""
         return np.eye(3) + np.tensordot(amounts, self.modes, 1)
 
-    def positions(
+    def sines(
         self,
-        amounts: Float[np.ndarray, "... k"],
+        amounts: Float[np.ndarray, "*batch k"],
         wavelength: float,
         chosen: Int[np.ndarray, " some"] | slice = slice(None),
-    ) -> Float[np.ndarray, "... some"]:
-        """Angles 2θ in degrees of all or chosen families under strains; nan beyond 180 degrees."""
+    ) -> Float[np.ndarray, "*batch some"]:
+        """sin θ of all or chosen families under strains; above 1 where there is no reflection."""
         strain = np.eye(3) + np.tensordot(amounts, self.modes, 1)
         turned = np.einsum("...ij,fj->...fi", np.linalg.inv(strain), self.q[chosen])
-        sine = 0.5 * wavelength * np.linalg.norm(turned, axis=-1)
+        return 0.5 * wavelength * np.sqrt(np.einsum("...i,...i->...", turned, turned))
+
+    def positions(
+        self,
+        amounts: Float[np.ndarray, "*batch k"],
+        wavelength: float,
+        chosen: Int[np.ndarray, " some"] | slice = slice(None),
+    ) -> Float[np.ndarray, "*batch some"]:
+        """Angles 2θ in degrees of all or chosen families under strains; nan beyond 180 degrees."""
+        sine = self.sines(amounts, wavelength, chosen)
         return 2 * np.degrees(np.arcsin(np.where(sine < 1, sine, np.nan)))
 
     def texture(self, axis: int, r: float) -> Float[np.ndarray, " families"]:

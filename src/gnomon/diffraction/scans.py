@@ -161,10 +161,12 @@ def read_scan(path: Path | str) -> Scan:
     rietx reads them.  A file that names no wavelength is taken for one of copper.
 
     Raises:
-        ScanError: for a file that holds no scan.
+        ScanError: for a file that holds no scan, or where rietx is not installed.
     """
-    import rietx
-
+    try:
+        import rietx
+    except ModuleNotFoundError as error:
+        raise ScanError("scans need rietx: pip install 'gnomon[synthesis]'") from error
     try:
         data = rietx.read_pattern(path)
     except OSError:

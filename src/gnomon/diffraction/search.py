@@ -7,7 +7,6 @@ the best of these joins, all is fitted again, and so on for several beginnings a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +14,9 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 from gnomon.diffraction.candidates import Candidates
-from gnomon.diffraction.fit import SHIFT, Model, Part, Target, fitted, rescaled
+from gnomon.diffraction.confidence import confidence
+from gnomon.diffraction.fit import SHIFT, USUAL, Model, Part, Target, fitted, rescaled
+from gnomon.diffraction.found import Found, weigh
 from gnomon.diffraction.reflections import Reflections, lorentz
 
 LINES = 30
@@ -33,126 +34,181 @@ TRIED = 8
 BRANCHES = 2
 """Beginnings that are followed."""
 
-WORTH = 25.0
-"""Gain of chi² below which a phase is not worth its parameters (times their number / 4)."""
+RIVALS = 4
+"""Others that are tried in the place of a phase."""
+
+NEARLY = 0.05
+"""Candidates whose gain is less by no more than this part are alike."""
+
+WORTH = 8.0
+"""Chi² that each parameter of a phase must gain."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Candidates in a model.
+class Copies:
+    """A candidate and its strained copies.
 
     Attributes:
-        members: indices of the candidates, as they joined.
-        model: fitted.
+        source: its reflections.
+        prior: (k,), spreads of its strains.
+        strains: (copies, k); the first has none.
+        shifts: (copies,), displacements, degrees.
     """
 
-    members: tuple[int, ...]
-    model: Model
+    source: Reflections
+    prior: Float[np.ndarray, " k"]
+    strains: Float[np.ndarray, "copies k"]
+    shifts: Float[np.ndarray, " copies"]
 
-    def take(self, index: Sequence[int], target: Target) -> Found:
-        """Some of them, fitted again."""
-        parts = tuple(self.model.parts[i] for i in index)
-        model = replace(self.model, parts=parts)
-        if len(parts) < len(self.members):
-            model = fitted(model, target) if parts else rescaled(model, target)
-        return Found(tuple(self.members[i] for i in index), model)
+    @classmethod
+    def drawn(cls, source: Reflections, prior: Float[np.ndarray, " k"], seed: int) -> Copies:
+        """Copies by what is usual."""
+        rng = np.random.default_rng(seed)
+        strains = rng.normal(0, 1, (COPIES, len(prior))) * prior
+        shifts = rng.normal(0, SHIFT, COPIES)
+        strains[0], shifts[0] = 0, 0
+        return cls(source, prior, strains, shifts)
+
+    def best(
+        self, rest: Float[np.ndarray, " points"], target: Target, shift: float | None
+    ) -> tuple[float, int]:
+        """How much of a rest a candidate may explain, and by which copy.
+
+        The scale of a copy is one that 70 % of its strength can bear.
+        """
+        scan, source = target.scan, self.source
+        wavelength = scan.lines[0][0]
+        flat = source.positions(self.strains[0], wavelength)
+        strength = np.where(np.isfinite(flat), source.strength * lorentz(flat), 0)
+        inside = (flat > scan.two_theta[0]) & (flat < scan.two_theta[-1])
+        chosen = np.argsort(np.where(inside, -strength, 0))[: min(LINES, int(inside.sum()))]
+        if not len(chosen):
+            return 0.0, 0
+        weight = strength[chosen]
+        at = source.positions(self.strains, wavelength, chosen)
+        moved = self.shifts if shift is None else np.full(len(self.shifts), shift)
+        at = at + moved[:, None] * np.cos(np.radians(at / 2))
+        seen = np.interp(at, scan.two_theta, rest, 0, 0)
+        ratio = seen / weight
+        order = np.argsort(ratio, 1)
+        share = np.cumsum(weight[order], 1) / weight.sum()
+        where = np.argmax(share > MISSED, 1)
+        rows = np.arange(len(ratio))
+        scale = ratio[rows, order[rows, where]]
+        score = np.minimum(seen, scale[:, None] * weight).sum(1)
+        i = int(np.argmax(score))
+        return float(score[i]), i
 
 
-def search(candidates: Candidates, target: Target, most: int) -> Found:
-    """The candidates that together explain a scan, and the model of them.
+class Search:
+    """Candidates held against one scan."""
 
-    Args:
-        candidates: phases.
-        target: the scan.
-        most: phases at most.
-    """
-    sources = candidates.reflections(target.scan)
-    copies = [
-        _copies(candidates.prior(i, len(source.modes)), seed=i) for i, source in enumerate(sources)
-    ]
-    branches = [Found((), rescaled(Model(), target))]
-    best = branches[0]
-    for _ in range(most):
-        grown: dict[frozenset[int], Found] = {}
-        for branch in branches:
-            for one in _grow(branch, candidates, sources, copies, target):
-                grown.setdefault(frozenset(one.members), one)
-        ranked = sorted(grown.values(), key=lambda found: found.model.cost)[:BRANCHES]
-        branches = [
-            replace(one, model=fitted(one.model, target))
-            for one in ranked
-            if best.model.cost - one.model.cost > least(one)
+    def __init__(self, candidates: Candidates, target: Target) -> None:
+        """Draw the strained copies of all candidates."""
+        self.target = target
+        self.copies = [
+            Copies.drawn(source, candidates.prior(i, len(source.modes)), i)
+            for i, source in enumerate(candidates.reflections(target.scan))
         ]
-        if not branches:
-            break
-        branches.sort(key=lambda found: found.model.cost)
-        best = branches[0]
-    return pruned(best, target)
 
+    def run(self, most: int, sure: float) -> Found:
+        """The candidates that together explain the scan, and the model of them.
 
-def least(found: Found) -> float:
-    """Gain of chi² that the last phase must bring."""
-    return WORTH * found.model.parts[-1].n_free / 4
+        Args:
+            most: phases at most.
+            sure: least confidence of a phase that joins.
+        """
+        target = self.target
+        best = Found((), rescaled(Model(), target))
+        branches = [best]
+        for _ in range(most):
+            grown: dict[frozenset[int], Found] = {}
+            for branch in branches:
+                for one in self._grow(branch, TRIED):
+                    grown.setdefault(frozenset(one.members), one)
+            ranked = self._ranked(list(grown.values()), best.model.cost)[:BRANCHES]
+            refined = [replace(one, model=fitted(one.model, target)) for one in ranked]
+            branches = [
+                one
+                for one in refined
+                if best.model.cost - one.model.cost > WORTH * one.model.parts[-1].n_free
+                and confidence(weigh(one, target)[-1]) >= sure
+            ]
+            if not branches:
+                break
+            branches.sort(key=lambda found: found.model.cost)
+            best = branches[0]
+        return self._pruned(best, sure)
 
+    def _ranked(self, grown: list[Found], before: float) -> list[Found]:
+        """The best first: of those that gain nearly the most, the one of the best known cell.
 
-def pruned(found: Found, target: Target) -> Found:
-    """Without phases that others explain as well."""
-    while len(found.members) > 1:
-        losses = [without(found, i, target) - found.model.cost for i in range(len(found.members))]
-        i = int(np.argmin(losses))
-        if losses[i] > WORTH * found.model.parts[i].n_free / 4:
-            return found
-        found = found.take([j for j in range(len(found.members)) if j != i], target)
-    return found
+        Then the one of the fewest free parameters.
+        """
+        ranked = sorted(grown, key=lambda found: found.model.cost)
+        if not ranked:
+            return []
+        enough = before - (1 - NEARLY) * (before - ranked[0].model.cost)
 
+        def simple(found: Found) -> tuple[float, int, float]:
+            last = found.model.parts[-1]
+            return (last.prior[0], last.n_free, found.model.cost)
 
-def without(found: Found, i: int, target: Target) -> float:
-    """Chi² of the model where part i is left out and the others' scales follow."""
-    parts = tuple(p for j, p in enumerate(found.model.parts) if j != i)
-    return rescaled(replace(found.model, parts=parts), target).cost
+        alike = sorted((one for one in ranked if one.model.cost <= enough), key=simple)
+        return alike + [one for one in ranked if one.model.cost > enough]
 
+    def rivals(self, found: Found) -> list[dict[int, float]]:
+        """For each phase what others would lose in its place, as part of what is lost without."""
+        rows = []
+        for i in range(len(found.members)):
+            rest = found.without(i, self.target)
+            lost = max(rest.model.cost - found.model.cost, 1e-9)
+            rows.append(
+                {
+                    one.members[-1]: float((one.model.cost - found.model.cost) / lost)
+                    for one in self._grow(rest, RIVALS + 1)
+                    if one.members[-1] != found.members[i]
+                }
+            )
+        return rows
 
-def _copies(prior: Float[np.ndarray, " k"], seed: int) -> Float[np.ndarray, "copies k+1"]:
-    """Strains and displacements to try: the cell as it is first, then draws of what is usual."""
-    rng = np.random.default_rng(seed)
-    strain = rng.normal(0, 1, (COPIES, len(prior))) * prior
-    shift = rng.normal(0, SHIFT / 2, (COPIES, 1))
-    drawn = np.concatenate([strain, shift], 1)
-    drawn[0] = 0
-    return drawn
+    def _pruned(self, found: Found, sure: float) -> Found:
+        """Without phases that others explain as well, the least sure first."""
+        while found.members:
+            rows = weigh(found, self.target)
+            each = [confidence(row) for row in rows]
+            i = int(np.argmin(each))
+            worth = np.exp(rows[i].gain) > WORTH * found.model.parts[i].n_free
+            if each[i] >= sure and worth:
+                break
+            found = found.take([j for j in range(len(each)) if j != i], self.target)
+        return found
 
-
-def _grow(
-    branch: Found,
-    candidates: Candidates,
-    sources: Sequence[Reflections],
-    copies: Sequence[Float[np.ndarray, "_ _"]],
-    target: Target,
-) -> list[Found]:
-    """The branch with one candidate more, for each of the most promising."""
-    rest = target.net - branch.model.signal(target)
-    tolerance = target.sigma if branch.members else target.scan.noise
-    rest = np.maximum(rest - tolerance, 0)
-    begun = [
-        _begin(sources[i], copies[i], rest, target, branch)
-        if i not in branch.members
-        else (-np.inf, np.zeros(0))
-        for i in range(len(sources))
-    ]
-    order = np.argsort([-score for score, _ in begun])[:TRIED]
-    grown = []
-    for i in map(int, order):
-        score, at = begun[i]
-        if not score > 0:
-            continue
-        width = np.median([p.width for p in branch.model.parts]) if branch.members else 0.15
-        part = Part(sources[i], candidates.prior(i, len(sources[i].modes)), at[:-1], float(width))
-        shift = branch.model.shift if branch.members else float(at[-1])
-        model = replace(branch.model, parts=(*branch.model.parts, part), shift=shift)
-        moving = (len(branch.members),)
-        model = _textured(fitted(model, target, moving), target)
-        grown.append(Found((*branch.members, i), model))
-    return grown
+    def _grow(self, branch: Found, most: int) -> list[Found]:
+        """The branch with one candidate more, for each of the most promising."""
+        model, target = branch.model, self.target
+        tolerance = target.sigma if branch.members else target.scan.noise
+        rest = np.maximum(target.net - model.signal(target) - tolerance, 0)
+        smooth = gaussian_filter1d(rest, 0.05 / target.scan.step, mode="constant")
+        shift = model.shift if branch.members else None
+        begun = [
+            (0.0, 0) if i in branch.members else one.best(smooth, target, shift)
+            for i, one in enumerate(self.copies)
+        ]
+        width = float(np.median([part.width for part in model.parts] or [USUAL[0]]))
+        grown = []
+        for i in map(int, np.argsort([-score for score, _ in begun])[:most]):
+            score, at = begun[i]
+            if not score > 0:
+                break
+            one = self.copies[i]
+            part = Part(one.source, one.prior, one.strains[at], width)
+            parts, scales = (*model.parts, part), (*model.scales, 0.0)
+            begins = model.shift if branch.members else float(one.shifts[at])
+            tried = replace(model, parts=parts, scales=scales, shift=begins)
+            tried = fitted(tried, target, (len(branch.members),), 8)
+            grown.append(Found((*branch.members, i), _textured(tried, target)))
+        return grown
 
 
 def _textured(model: Model, target: Target) -> Model:
@@ -160,44 +216,9 @@ def _textured(model: Model, target: Target) -> Model:
     last = len(model.parts) - 1
     best = model
     for axis in (0, 1, 2):
-        for r in (0.6, 1.5):
+        for r in (0.65, 1.5):
             part = replace(model.parts[last], texture=(axis, r))
             tried = rescaled(replace(model, parts=(*model.parts[:last], part)), target)
-            if tried.cost < best.cost - 10:
+            if tried.cost < best.cost - WORTH:
                 best = tried
-    return model if best is model else fitted(best, target, (last,))
-
-
-def _begin(
-    source: Reflections,
-    copies: Float[np.ndarray, "copies k"],
-    rest: Float[np.ndarray, " points"],
-    target: Target,
-    branch: Found,
-) -> tuple[float, Float[np.ndarray, " k"]]:
-    """How much of a rest a candidate may explain, and by which copy."""
-    scan = target.scan
-    smooth = gaussian_filter1d(rest, 0.05 / scan.step, mode="constant")
-    wavelength = scan.lines[0][0]
-    flat = source.positions(np.zeros(len(source.modes)), wavelength)
-    weight = source.strength * lorentz(flat)
-    inside = (flat > scan.two_theta[0]) & (flat < scan.two_theta[-1])
-    chosen = np.argsort(np.where(inside, -weight, 0))[: min(LINES, int(inside.sum()))]
-    if not len(chosen):
-        return -np.inf, copies[0]
-    weight = weight[chosen]
-    shifts = copies[:, -1] if not branch.members else np.full(len(copies), branch.model.shift)
-    at = source.positions(copies[:, :-1], wavelength, chosen)
-    at = at + shifts[:, None] * np.cos(np.radians(at / 2))
-    seen = np.interp(at, scan.two_theta, smooth, 0, 0)
-    ratio = seen / weight
-    order = np.argsort(ratio, 1)
-    share = np.cumsum(weight[order], 1) / weight.sum()
-    where = np.argmax(share > MISSED, 1)
-    rows = np.arange(len(copies))
-    scale = ratio[rows, order[rows, where]]
-    score = np.minimum(seen, scale[:, None] * weight).sum(1)
-    i = int(np.argmax(score))
-    best = copies[i].copy()
-    best[-1] = shifts[i]
-    return float(score[i]), best
+    return model if best is model else fitted(best, target, (last,), 6)

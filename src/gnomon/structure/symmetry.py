@@ -62,6 +62,14 @@ def operations(
     return found
 
 
+def asymmetric(crystal: Crystals, symprec: float = SYMPREC) -> list[int]:
+    """The first atom of each set of equivalent atoms of one crystal; all where none is found."""
+    dataset = _ask(spglib.get_symmetry_dataset, _cell(crystal, 0), symprec=symprec)
+    if dataset is None:
+        return list(range(int(crystal.n_atoms[0])))
+    return sorted({int(i) for i in dataset.equivalent_atoms})
+
+
 def space_group_symbol(number: int) -> str:
     """Hermann-Mauguin symbol of a space group number: 225 → ``Fm-3m``."""
     from pymatgen.symmetry.groups import sg_symbol_from_int_number

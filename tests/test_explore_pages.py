@@ -1,0 +1,154 @@
+"""The explorer's pages in a real browser: Debian's Chromium, driven by Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnomon.io import read
+from tests.explore_server import Served, served
+from tests.test_explore import own_cache, salts  # noqa: F401
+from tests.test_report import HOSTILE, binary, written  # noqa: F401
+
+FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+"""WebGL without a graphics card."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, binary) -> Iterator[Served]:  # noqa: F811
+    folder = tmp_path_factory.mktemp("seen")
+    salts(folder / "salts.parquet")
+    written(folder / "campaign-Au-Cu", binary)
+    with served([folder / "campaign-Au-Cu", folder / "salts.parquet"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, server: Served) -> Iterator[Any]:
+    """A page that must log no error and ask nobody else."""
+    opened = chromium.new_page(base_url=server.url, viewport={"width": 1280, "height": 900})
+    amiss: list[str] = []
+    opened.on("console", lambda said: said.type == "error" and amiss.append(said.text))
+    opened.on("pageerror", lambda error: amiss.append(str(error)))
+    opened.on(
+        "request", lambda r: r.url.startswith((server.url, "blob:", "data:")) or amiss.append(r.url)
+    )
+    yield opened
+    opened.close()
+    assert amiss == []
+
+
+def test_from_a_search_to_a_structure(page, server: Served):
+    page.goto("/")
+    page.click("[data-symbol=Cu]")
+    page.click("[data-symbol=Au]")
+    page.wait_for_url("**/?include=Cu%2CAu")
+    page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('5 ')")
+    page.goto("/?where=status:new+stable+phase")
+    page.click("tbody th a")
+    page.wait_for_selector(".viewer[data-drawn] canvas")
+    before = page.evaluate("document.querySelector('.viewer').viewer.getView()")
+    page.click("[aria-label='turn left']")
+    assert page.evaluate("document.querySelector('.viewer').viewer.getView()") != before
+    assert "Pm-3m (221)" in page.inner_text("main")
+
+
+@pytest.mark.slow
+def test_keys_and_the_address_do_what_the_mouse_does(page, server: Served):
+    page.goto("/")
+    page.focus("[data-symbol=H]")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.symbol") == "He"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?include=He")
+    page.wait_for_selector("[data-symbol=He][data-state=in]")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?exclude=He")
+    page.go_back()
+    page.wait_for_selector("[data-symbol=He][data-state=in]")
+    page.goto("/?sort=band_gap&columns=reduced_formula,band_gap")
+    page.click("thead button:has-text('band gap')")
+    page.wait_for_url("**sort=-band_gap**")
+    page.wait_for_selector("th[aria-sort=descending]")
+
+
+@pytest.mark.slow
+def test_lineage_hull_and_campaign_lead_to_pages(page, server: Served):
+    [find] = server.get("/api/search?where=status:new%20stable%20phase").json["rows"]
+    page.goto("/hull.html?system=Au-Cu")
+    page.click(f"svg a[href$='{find['id']}']")
+    page.wait_for_selector("ol.lineage li")
+    page.click("ol.lineage a")
+    page.wait_for_url(f"**{find['id']}")
+    page.goto("/campaign.html?name=Au-Cu")
+    page.wait_for_selector("text=1 new stable phase, predicted by ASE EMT")
+    assert HOSTILE in page.inner_text("main"), "the message of a failure, as text"
+    page.click("table a >> nth=0")
+    page.wait_for_url("**/crystal.html?id=**")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["cif", "extxyz"])
+def test_what_is_saved_is_read_again(page, tmp_path: Path, format: str):
+    page.goto("/?include=Cl")
+    page.check("tbody tr:nth-child(1) input")
+    page.check("tbody tr:nth-child(2) input")
+    name = {"cif": "CIF", "extxyz": "extended XYZ"}[format]
+    with page.expect_download() as saved:
+        page.click(f"#exports a:has-text('{name}')")
+    path = tmp_path / f"saved.{format}"
+    saved.value.save_as(path)
+    assert len(read(path).crystals) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/",
+        "/?include=Cu",
+        "/hull.html?system=Au-Cu",
+        "/campaign.html?name=Au-Cu",
+        "/crystal.html?id={id}",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, address, scheme):
+    """axe-core finds no serious violation of WCAG 2.2 AA, in both schemes of colour."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra dev")
+    [find] = server.get("/api/search?where=status:new%20stable%20phase").json["rows"]
+    page = chromium.new_page(
+        base_url=server.url, viewport={"width": 390, "height": 800}, color_scheme=scheme
+    )
+    page.goto(address.format(id=find["id"]))
+    page.wait_for_selector("table tbody tr")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    found = axe.Axe().run(page).response["violations"]
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not grave, [(one["id"], one["nodes"][0]["html"]) for one in grave]
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_page_without_its_crystal_says_so(chromium, server: Served):
+    page = chromium.new_page(base_url=server.url)
+    page.goto("/crystal.html?id=<b>none</b>")
+    page.wait_for_selector("[role=alert]:has-text('no such crystal')")
+    page.goto(f"/?include={HOSTILE}")
+    page.wait_for_selector("[role=alert]:has-text('unknown element')")
+    assert page.evaluate("document.scripts.length") == 1
+    page.close()

@@ -24,21 +24,21 @@ import numpy as np
 
 from gnomon.elements import parse_formula
 from gnomon.hull.convex import Hull
-from gnomon.hull.phases import compositions, missing_elements, reduced_formulas
+from gnomon.hull.phases import missing_elements
 from gnomon.run.files import write_atomically
-from gnomon.synthesis.lab.crucible import KELVIN, closed_elements, in_gas
+from gnomon.synthesis.lab.crucible import AIR, KELVIN, closed_elements, in_gas
 from gnomon.synthesis.lab.furnace import Furnace
 from gnomon.synthesis.lab.kinetics import LAWS
 from gnomon.synthesis.lab.sets import Heating, precursor_sets
-from gnomon.synthesis.literature import read_literature, written
+from gnomon.synthesis.lab.shelf import common_precursors
+from gnomon.synthesis.literature import read_literature
 from gnomon.synthesis.solids import Solids
-from gnomon.synthesis.thermo import PRESSURES
 from thermochemistry import solids_of
 
 SET = "synthesis/solid-state_dataset_2019-12-03.json.xz"
 CELSIUS = (600.0, 700.0, 800.0, 900.0, 1000.0, 1100.0)
 STABLE_AT = 900.0
-OWNED, SETS, FEWEST = 3, 30, 5
+SETS, FEWEST = 30, 5
 GASES = {"O", "C", "H", "N"}
 
 
@@ -48,21 +48,8 @@ def hash_of(formula: str) -> int:
 
 def owned(data: Path, table: set[str]) -> dict[str, list[str]]:
     """For each metal the commonest precursors of the text-mined set that the table has."""
-    literature = read_literature(data / SET)
-    counts: dict[str, int] = {}
-    for amounts, count in literature.counts.items():
-        try:
-            name = str(reduced_formulas(compositions([written(amounts)]))[0])
-        except ValueError:  # amounts that are not whole: no phase of a table
-            continue
-        counts[name] = counts.get(name, 0) + count
-    found: dict[str, list[str]] = {}
-    for name in sorted(counts, key=lambda n: (-counts[n], n)):
-        metals = set(parse_formula(name)) - GASES
-        if len(metals) == 1 and name in table and "O" in parse_formula(name):
-            (metal,) = metals
-            found.setdefault(metal, []).append(name)
-    return {metal: names[:OWNED] for metal, names in found.items()}
+    oxides = {name for name in table if "O" in parse_formula(name)}
+    return common_precursors(read_literature(data / SET), oxides, AIR)
 
 
 def targets(solids: Solids, shelf: dict[str, list[str]], develop: bool) -> list[str]:
@@ -87,20 +74,20 @@ def laboratory(solids: Solids, shelf: dict[str, list[str]], target: str):
         return None
     above = Hull(phases).e_above_hull(phases.composition, phases.formation_energy_per_atom)
     stable = {name for name, e in zip(names, above, strict=True) if e <= 1e-6}
-    hot = in_gas(system, STABLE_AT + KELVIN, PRESSURES)
+    hot = in_gas(system, STABLE_AT + KELVIN, AIR)
     in_air = Hull(hot).e_above_hull(hot.composition, hot.formation_energy_per_atom)
     if target not in stable or in_air[hot.ids.tolist().index(target)] > 1e-6:
         return None
     pool = {name for metal in metals for name in shelf[metal]}
     for name in stable - {target}:
-        own = closed_elements(name, PRESSURES)
+        own = closed_elements(name, AIR)
         if (
             len(own) == 2
             and "O" in parse_formula(name)
             and not set(parse_formula(name)) & {*("C", "H", "N")}
         ):
             pool.add(name)
-    sets = precursor_sets(target, sorted(pool), PRESSURES)
+    sets = precursor_sets(target, sorted(pool), AIR)
     if len(sets) < FEWEST:
         return None
     order = np.random.default_rng(hash_of(target)).permutation(len(sets))[:SETS]
@@ -126,7 +113,7 @@ def worlds(data: Path, work: Path, develop: bool, most: int, minutes: float) -> 
         system, pool, sets = found
         outcomes = {}
         for law in LAWS:
-            furnace = Furnace(system, [target, *pool], PRESSURES, law, hash_of(target))
+            furnace = Furnace(system, [target, *pool], AIR, law, hash_of(target))
             outcomes[law] = [[furnace.heat(Heating(one, c)) for c in CELSIUS] for one in sets]
         facts = {
             "target": target,

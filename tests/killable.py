@@ -16,6 +16,7 @@ from gnomon.generate.registry import GENERATORS
 from gnomon.io import as_crystals, write
 from gnomon.report.build import build_report
 from gnomon.report.files import write_report
+from gnomon.run.folder import Folder
 from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import write_parquet
@@ -111,8 +112,17 @@ def training(home: Path) -> None:
     train_into(home / "model.gnomon", train, made_up(60), TINY)
 
 
+def laboratory(home: Path) -> None:
+    """A laboratory in the simulated furnace, four experiments."""
+    from gnomon.synthesis.lab.simulated import run as run_laboratory
+    from tests.test_lab_notebook import book
+
+    run_laboratory(book(home / "laboratory", enough=1.0, hopeless=0.0), "diffusion", 0, 4)
+
+
 JOBS = {
-    work.__name__: work for work in (campaign, report, emt, wide, generation, labelling, training)
+    work.__name__: work
+    for work in (campaign, report, emt, wide, generation, labelling, training, laboratory)
 }
 
 
@@ -141,6 +151,10 @@ def answer(home: Path) -> dict[str, Any]:
         found["amiss"] = store.damages()
         # kills may part what came between two moments into more shards
         found["files"] = [name for name in found["files"] if "evaluations/" not in name]
+    if (home / "laboratory").exists():
+        found["amiss"] = Folder(home / "laboratory").damages()
+    for path in home.glob("laboratory/**/*.json"):
+        found[path.relative_to(home).as_posix()] = path.read_bytes()
     for path in home.glob("frames/**/*.parquet"):
         found[path.relative_to(home).as_posix()] = path.read_bytes()
     for path in home.glob("candidates.parquet"):

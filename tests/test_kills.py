@@ -88,6 +88,13 @@ def test_ten_kills_change_nothing(processes: ForkServerContext, tmp_path: Path) 
     assert done == 10
 
 
+def test_five_kills_leave_the_notebook_as_it_would_be(
+    processes: ForkServerContext, tmp_path: Path
+) -> None:
+    done, _ = hold(processes, "laboratory", tmp_path, 5, 5, 1)
+    assert done == 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kills", "each"),
@@ -97,6 +104,7 @@ def test_ten_kills_change_nothing(processes: ForkServerContext, tmp_path: Path) 
         ("generation", 1, 5),
         ("labelling", 1, 5),
         ("training", 1, 5),
+        ("laboratory", 5, 5),
     ],
 )
 def test_many_kills_change_nothing(

@@ -34,12 +34,13 @@ from gnomon.run.writing import (
 OURS = (
     *("crystals", "lineage", "screening", "decisions", "evaluations"),
     *("stages", "models", "answers"),
+    *("plans", "outcomes", "scans"),
 )
 """Folders whose files are all of gnomon's making: another one there is a mistake."""
 
 HULL, REPORT, DERIVED, LOG = "hull.parquet", "report", "derived.json", "campaign.log"
 
-ROOTS = ("provenance.json", "reference.json")
+ROOTS = ("provenance.json", "reference.json", "laboratory.json")
 """What says of which settings all the rest is."""
 
 REMADE = {

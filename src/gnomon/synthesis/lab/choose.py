@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from math import exp
 from statistics import NormalDist
@@ -16,6 +17,8 @@ from gnomon.synthesis.lab.lessons import Lesson, Outcome, Pair, learn
 from gnomon.synthesis.lab.sets import Heating, PrecursorSet, weighed
 from gnomon.synthesis.routes import with_target
 from gnomon.synthesis.solids import Solids
+from gnomon.synthesis.thermo import COLDEST as COOLEST
+from gnomon.synthesis.thermo import HOTTEST
 
 COLDEST, STEP = 400, 100
 """°C at which the way up begins to count, and its steps."""
@@ -78,11 +81,22 @@ class Laboratory:
         names = {str(name) for name in solids.phases.reduced_formulas}
         if lacking := sorted({target, *(p for s in sets for p in s.precursors)} - names):
             raise ValueError(f"the table has no phase {', '.join(lacking)}")
+        if bad := [c for c in temperatures if not COOLEST <= c + KELVIN <= HOTTEST]:
+            raise ValueError(
+                f"{bad[0]:g} °C lies outside of the tables of the elements: from "
+                f"{COOLEST - KELVIN:.0f} to {HOTTEST - KELVIN:.0f} °C"
+            )
         self.target, self.sets, self.temperatures = target, tuple(sets), sorted(temperatures)
         self.pressures, self.hours, self.enough = dict(pressures), hours, enough
         wanted = {target, *(p for one in sets for p in one.precursors)}
         ways = {float(c) for c in range(COLDEST, int(max(temperatures)), STEP)} | {*temperatures}
         self.thermodynamics = {c: _at(solids, c, pressures, target, wanted) for c in sorted(ways)}
+
+    def of(self, sets: Sequence[PrecursorSet]) -> Laboratory:
+        """The same with some of the sets."""
+        found = copy(self)
+        found.sets = tuple(sets)
+        return found
 
     def succeeded(self, outcome: Outcome) -> bool:
         """Whether the target was made."""
@@ -109,7 +123,11 @@ class Laboratory:
         foresight = Foresight(self.thermodynamics, self.learned(outcomes), self.pressures, seed)
         foreseen = self._foreseen(foresight)
         tried = {(o.heating.mixture.precursors, o.heating.celsius) for o in outcomes}
-        errors = [(o.heating, _made(o, self.target) - mean(foreseen[_key(o)])) for o in outcomes]
+        errors = [
+            (o.heating, o.fractions.get(self.target, 0.0) - mean(foreseen[_key(o)]))
+            for o in outcomes
+            if _key(o) in foreseen
+        ]
         found = []
         for mixture in self.sets:
             for celsius in self.temperatures:
@@ -139,10 +157,6 @@ class Laboratory:
 
 def _key(outcome: Outcome) -> tuple[tuple[str, ...], float]:
     return outcome.heating.mixture.precursors, outcome.heating.celsius
-
-
-def _made(outcome: Outcome, target: str) -> float:
-    return outcome.fractions.get(target, 0.0)
 
 
 def _correction(heating: Heating, errors: Sequence[tuple[Heating, float]]) -> float:

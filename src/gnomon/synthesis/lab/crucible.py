@@ -17,10 +17,16 @@ from gnomon.elements import SYMBOLS, atomic_number, element, parse_formula
 from gnomon.hull.phases import Phases, compositions
 from gnomon.hull.reservoirs import open_to
 from gnomon.synthesis.solids import Solids
-from gnomon.synthesis.thermo import gas_gibbs
+from gnomon.synthesis.thermo import PRESSURES, gas_gibbs
 
 KELVIN = 273.15
 """0 °C."""
+
+AIR = {**{gas: PRESSURES[gas] for gas in ("O2", "CO2", "H2O")}, "N2": 1e-20}
+"""bar.  The N2 of the air does not react, and what nitrates and ammonium salts give off is carried
+away, so that of N next to nothing counts: at 0.78 bar energies of the Materials Project would make
+nitrates of Ba and K at 1,000 °C, which in truth lose their gases below that; at 1e-20 bar none is
+stable from 600 °C on."""
 
 
 def potentials(kelvin: float, pressures: Mapping[str, float]) -> dict[str, float]:

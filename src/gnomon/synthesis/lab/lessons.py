@@ -70,12 +70,13 @@ def learn(
 
     Args:
         outcomes: of one laboratory.
-        thermodynamics: at each temperature (°C) of them.
+        thermodynamics: by °C; the nearest is that of an outcome.
         pressures: of the gases, bar.
     """
     lessons: dict[Pair, Lesson] = {}
     for one in sorted(outcomes, key=lambda o: (o.heating.celsius, o.heating.mixture.precursors)):
-        celsius, world = one.heating.celsius, thermodynamics[one.heating.celsius]
+        celsius = one.heating.celsius
+        world = thermodynamics[min(thermodynamics, key=lambda c: abs(c - celsius))]
         present = frozenset(name for name in one.present if name in world.place)
         if not present:
             continue
@@ -98,6 +99,8 @@ def explained(
     present = outcome.present
     pot = weighed(outcome.heating.mixture, pressures)
     found: list[Event] = []
+    if any(name not in world.place for name in pot):
+        return found
     for _ in range(STEPS):
         here = frozenset(pot)
         new = present - here

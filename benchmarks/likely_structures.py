@@ -21,6 +21,7 @@ go by the energy alone.  What was relaxed is kept in the folder.
 
 import argparse
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,7 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     rows = asked(given)
+    (given.work / "compounds.json").write_text(json.dumps(rows), encoding="utf-8")
     there = [one for one in rows if any(one["true"])]
     fold = np.arange(len(there)) % FOLDS
     right = {"lowest energy": 0, "most probable": 0, "commonest prototype": 0}
@@ -214,7 +216,6 @@ def main() -> None:
             "said above 80 %": vars(wilson(sum(sure), len(sure))),
             "mean of what is said": float(np.mean([p for p, _ in chances])),
             "elements": sorted({s for one in rows for s in SYMBOLS if s in one["reduced_formula"]}),
-            "of each": rows,
         },
         RESULTS / "likely_structures.json",
     )

@@ -1,8 +1,12 @@
 """Patterns, scans and identification: laws first, then cases."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.diffraction import (
     Candidates,
@@ -154,6 +158,32 @@ def test_the_same_seed_gives_the_same_scan():
     first, second, third = (simulate(RUTILE, [1.0], seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.counts, second.counts)
     assert (first.counts != third.counts).any()
+
+
+def written(path: Path, scan: Scan) -> str:
+    np.savetxt(path, np.stack([scan.two_theta, scan.counts], 1))
+    return str(path)
+
+
+def test_the_command_names_phases_and_draws_them(tmp_path, capsys):
+    oxide = measured().take([2]).crystals
+    path = written(tmp_path / "s.xy", simulate(oxide, [1.0], SimulationSettings(uniform=0), seed=8))
+    picture = tmp_path / "s.svg"
+    words = ["xrd", path, "--chemistry", "Co-Ni-O", "--no-refine", "--json"]
+    assert main([*words, "--picture", str(picture)]) == 0
+    [phase] = json.loads(capsys.readouterr().out)["phases"]
+    assert (phase["formula"], phase["weight_fraction"]) == ("NiO", 1.0)
+    assert "NiO 100.0 %" in picture.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("crystals", "said"),
+    [(Crystals.empty(), "no peak above its noise"), (ZINCITE, "none of the candidates explains")],
+)
+def test_the_command_says_what_it_cannot_identify(tmp_path, capsys, crystals, said):
+    path = written(tmp_path / "s.xy", simulate(crystals, [1.0] * len(crystals), seed=9))
+    assert main(["xrd", path, "--chemistry", "Ni-O"]) == 1
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

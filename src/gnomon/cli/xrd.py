@@ -56,6 +56,7 @@ def xrd(
     Example: gnomon xrd scan.xrdml --chemistry Li-Mn-O --phases campaign-Li-Mn-O
     """
     elements = parse_system(chemistry)
+    pattern = read_scan(scan)
     candidates = measured()
     for one in phases or ():
         candidates += _computed(one, above, too_long)
@@ -68,7 +69,6 @@ def xrd(
         raise CommandError(
             f"no candidate holds only {', '.join(elements)}: give --phases or --cells"
         )
-    pattern = read_scan(scan)
     listener.say(f"{len(pattern)} points, {len(candidates)} candidates")
     answer = identify(pattern, candidates, settings)
     if picture is not None:

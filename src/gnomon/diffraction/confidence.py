@@ -6,7 +6,7 @@ import numpy as np
 
 from gnomon.diffraction.found import Evidence
 
-WEIGHTS = (-7.296, 0.331, 0.436, -0.359, -0.2, -3.244, -2.128, 1.443, 5.515, 2.362)
+WEIGHTS = (-8.698, 0.478, 0.148, 0.263, -0.745, -2.576, -2.834, 2.457, 6.488, 2.423)
 """Constant, and the weight of each number of the evidence."""
 
 

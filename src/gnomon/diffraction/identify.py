@@ -257,7 +257,7 @@ def _answer(
         message,
         phases,
         unexplained,
-        explained(rest, target),
+        explained(rest, target) if phases else 0.0,
         scan.two_theta,
         scan.counts,
         total,

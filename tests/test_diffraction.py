@@ -118,6 +118,7 @@ def test_rietveld_gives_the_weights_of_a_mixture():
     found = identify(scan, Candidates.of(ALL, measured=True))
     assert [phase.formula for phase in found.phases] == ["ZnO", "TiO2"]
     assert found.phases[0].weight_fraction == pytest.approx(0.65, abs=0.06)
+    assert found.phases[0].uncertainty is not None
     assert 0 < found.phases[0].uncertainty < 0.05
 
 

@@ -124,9 +124,7 @@ def _rows(answer: Identification, candidates: Candidates) -> list[dict[str, Any]
             "formula": phase.formula,
             "from": phase.label,
             "weight": f"{100 * phase.weight_fraction:.1f} %",
-            "±": "-"
-            if phase.uncertainty != phase.uncertainty
-            else f"{100 * phase.uncertainty:.1f}",
+            "±": "-" if phase.uncertainty is None else f"{100 * phase.uncertainty:.1f}",
             "confidence": f"{phase.confidence:.2f}",
             "volume": f"{100 * phase.strain:+.1f} %",
             "or": ", ".join(

@@ -60,7 +60,7 @@ class Phase:
         formula: reduced.
         label: where it comes from.
         weight_fraction: part by weight of all crystalline phases that were found.
-        uncertainty: standard error of the refinement; nan without one.
+        uncertainty: standard error of the refinement; None without one.
         confidence: probability that it is there, as measured on simulated mixtures.
         strain: of the volume against the candidate's cell, a fraction.
         width: of its peaks, degrees.
@@ -74,7 +74,7 @@ class Phase:
     formula: str
     label: str
     weight_fraction: float
-    uncertainty: float
+    uncertainty: float | None
     confidence: float
     strain: float
     width: float
@@ -150,7 +150,11 @@ def identify(
 def _with(phases: tuple[Phase, ...], better: Refined) -> tuple[Phase, ...]:
     """The phases with the fractions of a refinement."""
     return tuple(
-        replace(phase, weight_fraction=float(share), uncertainty=float(error))
+        replace(
+            phase,
+            weight_fraction=float(share),
+            uncertainty=float(error) if np.isfinite(error) else None,
+        )
         for phase, share, error in zip(phases, better.fractions, better.errors, strict=True)
     )
 
@@ -214,7 +218,7 @@ def _phases(
             formula=part.source.formula,
             label=candidates.labels[i],
             weight_fraction=float(share),
-            uncertainty=float("nan"),
+            uncertainty=None,
             confidence=confidence(one),
             strain=float(
                 np.linalg.det(part.source.strain(part.strain)) * (1 - candidates.too_long[i]) ** 3

@@ -8,37 +8,62 @@ compounds of two of the target's metals on the hull; of all sets that weigh the 
 random.  Each set at 600 to 1,100 °C for 8 h is an experiment; a success is 90 % of the weight.
 
     python benchmarks/laboratory.py DATA worlds WORK [--develop] [--targets N] [--minutes M]
-    python benchmarks/laboratory.py DATA compare WORK [--develop]
+    python benchmarks/laboratory.py DATA compare WORK [--minutes M]
+    python benchmarks/laboratory.py DATA loop WORK [--minutes M]
 
-``worlds`` simulates all experiments of each target under each law, and goes on where it stopped.
+``worlds`` simulates all experiments of each target under each law; ``compare`` lets every strategy
+find a success among them, analyses with errors; ``loop`` runs the first 20 targets with simulated
+diffractograms, laws in turn, ten experiments at most.  All go on where they stopped.
+
+Of the order of driving forces there are four variants, of which the one with the fewest attempts in
+the mean is compared with: mixture by mixture from hot to cold or from cold to hot, temperature by
+temperature from the hottest, or from 900 °C.  Random order is its expectation.  The Bayesian
+optimiser is a Gaussian process (scikit-learn, Matérn 5/2) over which precursors are there and the
+temperature, with expected improvement of the target's weight fraction, from a random start; mean of
+three.
 """
 
 import argparse
 import json
 import sys
 import time
+import warnings
 from hashlib import md5
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from gnomon.elements import parse_formula
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import missing_elements
+from gnomon.io import from_arrow
 from gnomon.run.files import write_atomically
+from gnomon.synthesis.lab.choose import Laboratory
 from gnomon.synthesis.lab.crucible import AIR, KELVIN, closed_elements, in_gas
-from gnomon.synthesis.lab.furnace import Furnace
+from gnomon.synthesis.lab.furnace import Furnace, seen
 from gnomon.synthesis.lab.kinetics import LAWS
+from gnomon.synthesis.lab.lessons import Outcome
+from gnomon.synthesis.lab.notebook import LaboratoryConfig, Notebook
 from gnomon.synthesis.lab.sets import Heating, precursor_sets
 from gnomon.synthesis.lab.shelf import common_precursors
+from gnomon.synthesis.lab.simulated import run
 from gnomon.synthesis.literature import read_literature
 from gnomon.synthesis.solids import Solids
+from record import RESULTS, save
 from thermochemistry import solids_of
 
 SET = "synthesis/solid-state_dataset_2019-12-03.json.xz"
 CELSIUS = (600.0, 700.0, 800.0, 900.0, 1000.0, 1100.0)
 STABLE_AT = 900.0
 SETS, FEWEST = 30, 5
+ENOUGH, HOPELESS, TRIES = 0.9, 0.01, 10
+STRATEGIES = ("random", "optimiser", "learning")
+WAYS = (
+    *("mixtures, hot to cold", "mixtures, cold to hot"),
+    *("temperatures, hottest first", "temperatures, 900 °C first"),
+)
 GASES = {"O", "C", "H", "N"}
 
 
@@ -131,13 +156,216 @@ def worlds(data: Path, work: Path, develop: bool, most: int, minutes: float) -> 
         sys.stdout.flush()
 
 
+def success(outcome: dict, target: str) -> bool:
+    return outcome.get(target, 0.0) >= ENOUGH
+
+
+def by_force(lab: Laboratory, ok: np.ndarray) -> dict[str, int]:
+    """Attempts of four orders by driving force."""
+    order = sorted(range(len(ok)), key=lambda i: lab.driving_force(lab.sets[i], 900.0))
+    temperatures = range(len(CELSIUS))
+    middle = (3, 4, 5, 2, 1, 0)
+    ways = {
+        "mixtures, hot to cold": [(i, j) for i in order for j in reversed(temperatures)],
+        "mixtures, cold to hot": [(i, j) for i in order for j in temperatures],
+        "temperatures, hottest first": [(i, j) for j in reversed(temperatures) for i in order],
+        "temperatures, 900 °C first": [(i, j) for j in middle for i in order],
+    }
+    return {name: [bool(ok[at]) for at in way].index(True) + 1 for name, way in ways.items()}
+
+
+def by_optimiser(sets: list, made: np.ndarray, seed: int) -> int:
+    """Attempts of a Gaussian process with expected improvement."""
+    from scipy.stats import norm
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    names = sorted({name for one in sets for name in one})
+    x = np.array(
+        [[*(n in one for n in names), c / 200.0] for one in sets for c in CELSIUS], np.float64
+    )
+    y, tried = made.ravel(), [int(np.random.default_rng(seed).integers(made.size))]
+    kernel = ConstantKernel(0.1) * Matern(2.0, nu=2.5) + WhiteKernel(1e-3)
+    while y[tried[-1]] < ENOUGH:
+        process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            process.fit(x[tried], y[tried])
+        mean, spread = process.predict(x, return_std=True)
+        z = (mean - y[tried].max()) / np.maximum(spread, 1e-9)
+        gain = spread * (z * norm.cdf(z) + norm.pdf(z))
+        gain[tried] = -np.inf
+        tried.append(int(gain.argmax()))
+    return len(tried)
+
+
+def by_learning(lab: Laboratory, sets: list, outcomes: list, target: str) -> tuple[int, int | None]:
+    """Attempts of the laboratory, and after how many it would have given up."""
+    place = {tuple(one): i for i, one in enumerate(sets)}
+    seed, tried, gave_up = hash_of(target), [], None
+    while True:
+        choice = lab.ranked(tried)[0]
+        if choice.chance < HOPELESS and gave_up is None:
+            gave_up = len(tried)
+        heating = choice.heating
+        row, column = place[heating.mixture.precursors], CELSIUS.index(heating.celsius)
+        outcome = outcomes[row][column]
+        if success(outcome, target):
+            return len(tried) + 1, gave_up
+        tried.append(Outcome(heating, seen(outcome, seed, target, row, column)))
+
+
+def compared(data: Path, work: Path, minutes: float) -> None:
+    """Attempts of every strategy with each target that can be made, a file a target."""
+    solids = solids_of(data)
+    shelf = owned(data, set(map(str, solids.phases.reduced_formulas)))
+    began = time.process_time()
+    for path in sorted(work.glob("*.json")):
+        out, facts = work / "attempts" / path.name, json.loads(path.read_text())
+        if facts is None or out.exists():
+            continue
+        if time.process_time() - began > 60 * minutes:
+            break
+        target = facts["target"]
+        system, _, sets = laboratory(solids, shelf, target)
+        lab = Laboratory(system, target, sets, CELSIUS, AIR)
+        rows = {}
+        for law, outcomes in facts["outcomes"].items():
+            made = np.array([[o.get(target, 0.0) for o in row] for row in outcomes])
+            ok = made >= ENOUGH
+            if not ok.any():
+                rows[law] = None
+                continue
+            attempts, gave_up = by_learning(lab, facts["sets"], outcomes, target)
+            optimiser = [by_optimiser(facts["sets"], made, seed) for seed in range(3)]
+            rows[law] = {
+                "experiments": int(ok.size),
+                "successes": int(ok.sum()),
+                "random": (ok.size + 1) / (int(ok.sum()) + 1),
+                "optimiser": float(np.mean(optimiser)),
+                "learning": attempts,
+                "gave up after": gave_up,
+                **by_force(lab, ok),
+            }
+        write_atomically(out, json.dumps(rows).encode())
+    save(summary(work), RESULTS / "laboratory.json")
+
+
+def summary(work: Path) -> dict:
+    """Attempts in the mean, and how many times those of learning, with bootstrap intervals."""
+    files = sorted((work / "attempts").glob("*.json"))
+    found = [json.loads(path.read_text()) for path in files]
+    said: dict = {"targets": len(found), "enough": ENOUGH}
+    for law in LAWS:
+        rows = [one[law] for one in found if one[law] is not None]
+        if not rows:
+            continue
+        forces = {way: np.array([row[way] for row in rows], float) for way in WAYS}
+        best = min(forces, key=lambda way: forces[way].mean())
+        columns = {name: np.array([row[name] for row in rows], float) for name in STRATEGIES}
+        columns["driving force"] = forces[best]
+        said[law] = {
+            "targets that can be made": len(rows),
+            "experiments that succeed": round(
+                float(np.mean([row["successes"] / row["experiments"] for row in rows])), 3
+            ),
+            "order of driving force": best,
+            "gave up before the success": sum(
+                row["gave up after"] is not None and row["gave up after"] < row["learning"]
+                for row in rows
+            ),
+            "attempts": {name: _told(values) for name, values in columns.items()},
+            "times those of learning": {
+                name: _ratio(values, columns["learning"])
+                for name, values in columns.items()
+                if name != "learning"
+            },
+        }
+    return said
+
+
+def _told(values: np.ndarray) -> dict:
+    return {
+        "mean": round(float(values.mean()), 2),
+        "median": float(np.median(values)),
+        "geometric mean": round(float(np.exp(np.log(values).mean())), 2),
+        "within 1": round(float((values <= 1).mean()), 3),
+        "within 5": round(float((values <= 5).mean()), 3),
+        "within 20": round(float((values <= 20).mean()), 3),
+    }
+
+
+def _ratio(values: np.ndarray, learning: np.ndarray) -> dict:
+    """Ratio of means, and of geometric means, with 95 % of 10,000 draws of the targets."""
+    draws = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
+    of_means = values[draws].mean(1) / learning[draws].mean(1)
+    logs = np.log(values) - np.log(learning)
+    ends = (2.5, 97.5)
+    return {
+        "means": round(float(values.mean() / learning.mean()), 2),
+        "interval": np.percentile(of_means, ends).round(2).tolist(),
+        "geometric": round(float(np.exp(logs.mean())), 2),
+        "geometric interval": np.percentile(np.exp(logs[draws].mean(1)), ends).round(2).tolist(),
+    }
+
+
+def loop(data: Path, work: Path, minutes: float) -> None:
+    """Twenty campaigns from recipe to diffractogram and back, each a notebook."""
+    solids = solids_of(data)
+    shelf = owned(data, set(map(str, solids.phases.reduced_formulas)))
+    table = pq.read_table(data / "materials_project/structures.parquet")
+    table = table.take(pc.sort_indices(table["formation_energy_per_atom"]))
+    crystals = from_arrow(table)
+    began, rows = time.process_time(), []
+    chosen = [t for t in targets(solids, shelf, False) if (work / f"{t}.json").exists()]
+    chosen = [t for t in chosen if json.loads((work / f"{t}.json").read_text()) is not None]
+    for number, target in enumerate(chosen[:20]):
+        if time.process_time() - began > 60 * minutes:
+            break
+        system, _, sets = laboratory(solids, shelf, target)
+        law = tuple(LAWS)[number % len(LAWS)]
+        names = tuple(sorted({name for one in sets for name in one.precursors}))
+        config = LaboratoryConfig(target=target, precursors=names, hopeless=0.0, most_sets=30)
+        book = Notebook.begin(work / "loop" / f"{number:02d}", config, system, "MP")
+        entries = run(book, law, hash_of(target), TRIES, crystals)
+        furnace = Furnace(system, [target, *names], AIR, law, hash_of(target))
+        truth = [furnace.heat(book.heating(entry)).get(target, 0.0) for entry in entries]
+        facts = json.loads((work / f"{target}.json").read_text())["outcomes"][law]
+        best = max(o.get(target, 0.0) for row in facts for o in row)
+        rows.append(
+            {
+                "target": target,
+                "law": law,
+                "mixtures": len(book.laboratory.sets),
+                "experiments": len(entries),
+                "made as read": entries[-1]["success"],
+                "made in truth after": next(
+                    (i for i, t in enumerate(truth, 1) if t >= ENOUGH), None
+                ),
+                "best in truth": round(max(truth), 3),
+                "best of all experiments": round(best, 3),
+                "error of the fraction": [
+                    round(entry["phases"].get(target, 0.0) - t, 3)
+                    for entry, t in zip(entries, truth, strict=True)
+                ],
+            }
+        )
+        print(rows[-1], flush=True)
+    save({"rows": rows, "most experiments": TRIES}, RESULTS / "laboratory_loop.json")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("what", choices=["worlds"])
+    parser.add_argument("what", choices=["worlds", "compare", "loop"])
     parser.add_argument("work", type=Path)
     parser.add_argument("--develop", action="store_true")
     parser.add_argument("--targets", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=14.0)
     given = parser.parse_args()
-    worlds(given.data, given.work, given.develop, given.targets, given.minutes)
+    if given.what == "worlds":
+        worlds(given.data, given.work, given.develop, given.targets, given.minutes)
+    elif given.what == "compare":
+        compared(given.data, given.work, given.minutes)
+    else:
+        loop(given.data, given.work, given.minutes)

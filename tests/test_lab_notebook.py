@@ -12,12 +12,13 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
-from gnomon.diffraction import simulate
+from gnomon.diffraction import Candidates, DiffractionSettings, simulate
 from gnomon.io import write
 from gnomon.run.folder import Folder
 from gnomon.run.writing import StoreError
 from gnomon.synthesis.lab.crucible import AIR
 from gnomon.synthesis.lab.notebook import LaboratoryConfig, Notebook, grams
+from gnomon.synthesis.lab.powder import read
 from gnomon.synthesis.lab.sets import precursor_sets
 from gnomon.synthesis.lab.simulated import run
 from tests.test_synthesis_reactions import SYSTEM, solids
@@ -202,3 +203,16 @@ def test_the_loop_reads_its_outcomes_from_diffractograms(tmp_path: Path) -> None
     entries = run(found, "diffusion", 0, 2, powder)
     assert all("diffractogram" in entry["source"] for entry in entries)
     assert {name for entry in entries for name in entry["phases"]} <= {"BaTiO3", "TiO2"}
+
+
+def test_of_crystals_that_scatter_alike_those_are_told_that_were_weighed_in() -> None:
+    """BaTiO3 and a made-up SrTiO3 of the same cell: what was weighed in tells them apart."""
+    twin = Crystals.single(PEROVSKITE.lattice[0], [38, 22, 8, 8, 8], PEROVSKITE.frac_coords)
+    both = Candidates.of(Crystals.concatenate([twin, PEROVSKITE]))
+    scan = simulate(PEROVSKITE, [1.0], seed=2)
+    quick = DiffractionSettings(refine=False)
+    for name in ("BaCO3", "SrCO3"):
+        found = read(scan, both, quick, {name: 0.7, "TiO2": 0.3})
+        assert {*found.phases} <= {"BaTiO3", "SrTiO3"}
+    told = read(scan, both, quick, {"BaCO3": 0.7, "TiO2": 0.3})
+    assert {*told.phases} == {"BaTiO3"}

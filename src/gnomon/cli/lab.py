@@ -17,7 +17,13 @@ from gnomon.hull.phases import compositions, reduced_formulas
 from gnomon.io.tables import read_table
 from gnomon.run.listener import Listener
 from gnomon.synthesis.lab.crucible import AIR, closed_elements
-from gnomon.synthesis.lab.notebook import TEMPERATURES, LaboratoryConfig, Notebook, elements_of
+from gnomon.synthesis.lab.notebook import (
+    TEMPERATURES,
+    LaboratoryConfig,
+    Notebook,
+    elements_of,
+    grams,
+)
 from gnomon.synthesis.lab.powder import of_system, read
 from gnomon.synthesis.lab.sets import Heating, precursor_sets
 from gnomon.synthesis.lab.shelf import common_precursors
@@ -151,7 +157,11 @@ def record(
         else:
             names = [config.target, *config.precursors]
             candidates = _candidates(crystals, elements_of(names, config.pressures))
-            reading = read(read_scan(scan), candidates)
+            heating = done or book.heating(
+                next(plan for plan in book.plans() if plan["number"] == number)
+            )
+            grams_in = grams(heating.mixture, config.target, config.pressures)
+            reading = read(read_scan(scan), candidates, weighed_in=grams_in)
             found, source = dict(reading.phases), f"scan {scan.name}"
             note = f"{note} {reading.note}".strip()
             kept = (scan.suffix, scan.read_bytes())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.diffraction import (
@@ -16,8 +18,9 @@ from gnomon.diffraction import (
     identify,
     simulate,
 )
-from gnomon.elements import SYMBOLS
+from gnomon.elements import SYMBOLS, parse_formula
 from gnomon.hull.phases import reduced_formulas
+from gnomon.synthesis.lab.crucible import AIR, closed_atoms, fixed_elements, grams_per_atom
 from gnomon.synthesis.lab.kinetics import chance
 
 CRUCIBLE, SCRATCHED, AMOUNT = "Al2O3", 0.3, 0.02
@@ -28,6 +31,11 @@ UNKNOWN = 0.1
 
 FAINT = 0.003
 """Weight fraction below which a phase adds nothing to a simulated scan."""
+
+
+OPTIONS, BETTER = 5, 0.1
+"""Candidates for one phase that are held against what was weighed in, and by how much of all metals
+they must fit better than what explains the peaks best."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +54,62 @@ class Reading:
 
 
 def read(
-    scan: Scan, candidates: Candidates, settings: DiffractionSettings | None = None
+    scan: Scan,
+    candidates: Candidates,
+    settings: DiffractionSettings | None = None,
+    weighed_in: Mapping[str, float] | None = None,
 ) -> Reading:
     """The phases of a scan, those of one formula together.
+
+    Crystals of one structure scatter alike: where other candidates explain the peaks of a phase
+    almost as well, those are told whose metals together are nearest to what was weighed in.
+
+    Args:
+        scan: of the powder.
+        candidates: what may be in it.
+        settings: how to look for them.
+        weighed_in: parts by weight of formulas; None to tell what explains the peaks best.
 
     Raises:
         ValueError: without candidates.
     """
     found: Identification = identify(scan, candidates, settings)
-    phases: dict[str, float] = {}
-    for phase in found.phases:
-        name = _names(candidates.crystals.take(np.array([phase.candidate])))[0]
-        phases[name] = phases.get(name, 0.0) + phase.weight_fraction
+    chosen = [phase.candidate for phase in found.phases]
+    weights = [phase.weight_fraction for phase in found.phases]
+    if weighed_in is not None and found.phases:
+        own = np.array([_metals({name: 1.0}) for name in _names(candidates.crystals)])
+        wanted = _metals(weighed_in)
+        options = [(p.candidate, *p.alternatives)[:OPTIONS] for p in found.phases]
+        misses = {
+            those: float(np.abs(_normal(np.array(weights) @ own[list(those)]) - wanted).sum())
+            for those in product(*options)
+            if len({*those}) == len(those)
+        }
+        best = min(misses, key=lambda those: misses[those])
+        if misses[best] < misses.get(tuple(chosen), 2.0) - BETTER:
+            chosen = list(best)
+    names, phases = _names(candidates.crystals), dict[str, float]()
+    for candidate, weight in zip(chosen, weights, strict=True):
+        phases[names[candidate]] = phases.get(names[candidate], 0.0) + weight
     return Reading(phases, found.message, scan)
+
+
+def _metals(parts: Mapping[str, float]) -> Float64[np.ndarray, " 119"]:
+    """Moles a gram of elements that no gas brings, of parts by weight."""
+    fixed = fixed_elements(AIR)
+    moles = np.array([w / grams_per_atom(n, fixed) for n, w in parts.items() if _solid(n)])
+    atoms = closed_atoms([name for name in parts if _solid(name)], AIR)
+    total = moles @ (atoms / atoms.sum(axis=1, keepdims=True)) if len(moles) else np.zeros(119)
+    return total if len(parts) == 1 else _normal(total)
+
+
+def _solid(formula: str) -> bool:
+    return not {*parse_formula(formula)} <= fixed_elements(AIR)
+
+
+def _normal(values: Float64[np.ndarray, " 119"]) -> Float64[np.ndarray, " 119"]:
+    total = float(values.sum())
+    return values / total if total else values
 
 
 def _names(crystals: Crystals) -> list[str]:
@@ -95,7 +146,9 @@ class Diffractometer:
         ]
         self.candidates = Candidates.of(crystals.take(np.array(sorted(known), np.int64)))
 
-    def look(self, fractions: Mapping[str, float], number: int) -> Reading:
+    def look(
+        self, fractions: Mapping[str, float], weighed_in: Mapping[str, float], number: int
+    ) -> Reading:
         """Scan a powder of these weight fractions and read the scan, without refinement.
 
         Phases without a crystal scatter as much as glass does.
@@ -110,4 +163,4 @@ class Diffractometer:
         scan = simulate(
             self.crystals.take(rows), list(powder.values()), seed=1000 * self.seed + number
         )
-        return read(scan, self.candidates, DiffractionSettings(refine=False))
+        return read(scan, self.candidates, DiffractionSettings(refine=False), weighed_in)

@@ -55,7 +55,7 @@ def run(
             if instrument is None:
                 phases = seen(truth, seed, number)
             else:
-                reading = instrument.look(truth, number)
+                reading = instrument.look(truth, plan["grams"], number)
                 phases, note = dict(reading.phases), reading.note
                 source += " and simulated diffractogram"
             entry = book.record(number, phases, source, note=note)

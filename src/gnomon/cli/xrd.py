@@ -122,7 +122,7 @@ def _rows(answer: Identification, candidates: Candidates) -> list[dict[str, Any]
     return [
         {
             "formula": phase.formula,
-            "from": phase.label,
+            "from": phase.label.partition(" (")[0],
             "weight": f"{100 * phase.weight_fraction:.1f} %",
             "±": "-" if phase.uncertainty is None else f"{100 * phase.uncertainty:.1f}",
             "confidence": f"{phase.confidence:.2f}",

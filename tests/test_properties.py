@@ -321,6 +321,11 @@ def test_the_command_computes_lists_and_refuses(tmp_path, capsys):
         ("elastic", 1, 1),
         ("debye", 1, 1),
     ]
+    assert main(words[:-1]) == 0
+    shown = capsys.readouterr().out
+    assert all(
+        name in shown for name in ("elastic.shear_modulus", "debye.expansion_bound", EMT.name[4:])
+    )
     assert main(["properties", "--list"]) == 0
     assert "Debye temperature" in capsys.readouterr().out
     assert main(["properties", str(file)]) == 2
@@ -439,6 +444,7 @@ def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_
     page = (folder / "report" / "index.html").read_text("utf-8")
     assert "What the finds are good for" in page
     assert "metals only: the models hold" in page
+    assert "shear_modulus" in page
     stable = csv.read_csv(folder / "report" / "stable.csv").to_pylist()
     [first, *_] = stable
     assert 130 < first["elastic (GPa)"] < 200

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pyarrow.compute as pc
 import typer
 
 from gnomon.cli.options import CommandError, Output, Section, named_values
@@ -22,7 +23,8 @@ from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.io.tables import FOLDER as TABLES
-from gnomon.properties.compute import CHUNK
+from gnomon.io.tables import read_table
+from gnomon.properties.compute import CHUNK, Computed
 from gnomon.properties.compute import compute as compute_all
 from gnomon.properties.funnel import funnel as run_funnel
 from gnomon.properties.funnel import read_steps
@@ -50,17 +52,18 @@ def properties(
 ) -> Output:
     """Compute properties of crystals, or of the finds of a campaign.
 
-    Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status: what
-    has no answer is a row that says why.  What a property needs is computed first.  After a kill
-    the same command goes on where it stopped; rows that are there are kept.
+      Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status: what
+      has no answer is a row that says why.  What a property needs is computed first; of one
+    crystal everything is printed.  After a kill
+      the same command goes on where it stopped; rows that are there are kept.
 
-    Args:
-        compute: name of a property; repeatable.
-        out: folder of the tables [tables/ of the campaign, whose report shows them].
-        option: of a property, as in elastic.strain=0.01; repeatable.
-        chunk: crystals in a part, which is what a kill may cost.
+      Args:
+          compute: name of a property; repeatable.
+          out: folder of the tables [tables/ of the campaign, whose report shows them].
+          option: of a property, as in elastic.strain=0.01; repeatable.
+          chunk: crystals in a part, which is what a kill may cost.
 
-    Example: gnomon properties *.cif --compute elastic --compute hardness --out properties
+      Example: gnomon properties *.cif --compute elastic --compute hardness --out properties
     """
     if list_:
         return _listed()
@@ -91,7 +94,8 @@ def properties(
         for status, count in one.statuses.items()
         if status != "ok"
     ]
-    return Output(rows, said=tuple(failed))
+    shown = (_all_of(found, given.ids[0]),) if len(given) == 1 else ()
+    return Output(rows, shown, tuple(failed))
 
 
 def campaign_of(paths: list[str]) -> Campaign | None:
@@ -189,6 +193,22 @@ def _listed() -> Output:
             }
         )
     return Output(rows)
+
+
+def _all_of(found: list[Computed], key: str) -> list[dict[str, Any]]:
+    """Everything that the tables say of one crystal, a row a number or text."""
+    rows = []
+    for one in found:
+        table = read_table(one.out)
+        (row,) = table.filter(pc.equal(table["id"], key)).to_pylist()
+        told = {name: row[name] for name in ("value", "uncertainty", "level", "status")}
+        rows.append({"property": one.name, "unit": one.unit, **told})
+        for name in table.schema.names:
+            if name not in (*told, "id") and isinstance(row[name], float | int | str):
+                unit = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode()
+                further = dict.fromkeys(told) | {"value": row[name]}
+                rows.append({"property": f"{one.name}.{name}", "unit": unit, **further})
+    return rows
 
 
 def _by_property(texts: list[str]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import CLOSE, collapsed
 from gnomon.elements import SYMBOLS
 from gnomon.io import to_ase
 from gnomon.io.tables import OK, column, value_schema
@@ -86,6 +87,8 @@ def _row(crystal: Crystals) -> dict[str, Any]:
     unknown = sorted({int(z) for z in numbers if not covalent_radii[z] > 0.2})
     if unknown:
         return {"status": f"no covalent radius of {SYMBOLS[unknown[0]]}"}
+    if collapsed(crystal)[0]:  # its bonds would be countless
+        return {"status": CLOSE}
     try:
         best = analyze_dimensionality(to_ase(crystal)[0], method="RDA")[0]
     except TypeError:  # ASE's search for bonds ends at the first gap as wide as an atom

@@ -13,11 +13,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import unphysical
 from gnomon.io.tables import OK, value_schema
-from gnomon.models import EnergyModel
+from gnomon.models import EnergyModel, Predictions
 from gnomon.models.bundled import STRUCTURAL
 from gnomon.properties import answers
 from gnomon.properties.registry import PropertySettings
@@ -60,7 +62,18 @@ class Predicted:
         if self.log:
             value = 10**value
             uncertainty = value * np.log(10) * uncertainty
-        statuses = [str(reason) or OK for reason in found.reasons]
+        return self._told(crystals, found, value, uncertainty)
+
+    def _told(
+        self,
+        crystals: Crystals,
+        found: Predictions,
+        value: Float64[np.ndarray, " n"],
+        uncertainty: Float64[np.ndarray, " n"],
+    ) -> pa.Table:
+        """The table; what the model has no answer to, or what is no crystal, has its reason."""
+        why = zip(found.reasons, unphysical(crystals), strict=True)
+        statuses = [str(reason) or wrong or OK for reason, wrong in why]
         given = {"value": value, "uncertainty": uncertainty}
         return answers(self.schema, crystals.ids, self.level, statuses, **given)
 
@@ -71,10 +84,8 @@ class OfHeads(Predicted):
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Predict; what the bodies see nothing of has its reason."""
         found = self.model.predict(crystals)
-        statuses = [str(reason) or OK for reason in found.reasons]
         value, uncertainty = found.members.mean(axis=0), found.members.std(axis=0)
-        given = {"value": value, "uncertainty": uncertainty}
-        return answers(self.schema, crystals.ids, self.level, statuses, **given)
+        return self._told(crystals, found, value, uncertainty)
 
 
 def of_model(name: str, settings: PropertySettings) -> Predicted:

@@ -19,7 +19,7 @@ from gnomon.discover.wide.cross_scheme import NAME as CROSS_SCHEME
 from gnomon.discover.wide.cross_scheme import told
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
-from gnomon.io.tables import FOLDER, read_table, tables_of
+from gnomon.io.tables import FOLDER, read_table, tables_of, value_schema
 from gnomon.properties.families import FAMILIES, counted
 
 MAX_WAITING = 20
@@ -102,6 +102,7 @@ class PropertyOf:
         unit: ``1`` for a number without one.
         level: what gave it.
         status: ``ok``, or why there is no value.
+        further: its other columns, as ``shear_modulus 67.1 GPa``.
     """
 
     name: str
@@ -111,13 +112,24 @@ class PropertyOf:
     unit: str
     level: str
     status: str
+    further: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The value with its unit, or why there is none."""
         if self.value is None:
             return self.status
         error = "" if self.uncertainty is None else f" ± {self.uncertainty:.2g}"
-        return f"{self.value:.4g}{error}{'' if self.unit == '1' else f' {self.unit}'}"
+        return amount(f"{self.value:.4g}{error}", self.unit)
+
+
+def amount(value: float | str, unit: str) -> str:
+    """A number with its unit, or a text.
+
+    >>> amount(67.123, "GPa"), amount(0.25, "1"), amount("superionic", "")
+    ('67.12 GPa', '0.25', 'superionic')
+    """
+    text = value if isinstance(value, str) else f"{value:.4g}"
+    return text if unit in ("", "1") else f"{text} {unit}"
 
 
 def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list[PropertyOf]]:
@@ -131,7 +143,12 @@ def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list
         about, unit = info.columns["value"]
         for row in rows_with(table, "id", of):
             said = (row["value"], row["uncertainty"], unit, row["level"], row["status"])
-            found[of[row["id"]]].append(PropertyOf(info.name, about, *said))
+            more = tuple(
+                f"{column} {amount(row[column], unit)}"
+                for column, (_, unit) in info.columns.items()
+                if column not in value_schema("", "").names and isinstance(row[column], float | str)
+            )
+            found[of[row["id"]]].append(PropertyOf(info.name, about, *said, more))
     return found
 
 

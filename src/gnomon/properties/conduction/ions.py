@@ -6,6 +6,7 @@ import numpy as np
 
 from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import unphysical
 from gnomon.elements import SYMBOLS
 
 CHARGES = {"Li": 1.0, "Na": 1.0, "K": 1.0, "Mg": 2.0, "Ca": 2.0}
@@ -38,4 +39,6 @@ def mobile(crystal: Crystals, wanted: str | None = None) -> tuple[str, str]:
         return "", f"none of the ions {', '.join(CHARGES)} in it"
     if of_metals(crystal)[0]:
         return "", "metals only: electrons conduct, not ions"
+    if why := unphysical(crystal)[0]:
+        return "", why
     return wanted or ions[0], ""

@@ -146,7 +146,7 @@ def test_every_page_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, add
 @pytest.mark.slow
 def test_a_page_without_its_crystal_says_so(chromium, server: Served):
     page = chromium.new_page(base_url=server.url)
-    page.goto("/crystal.html?id=<b>none</b>")
+    page.goto("/crystal.html?id=<b>none")
     page.wait_for_selector("[role=alert]:has-text('no such crystal')")
     page.goto(f"/?include={HOSTILE}")
     page.wait_for_selector("[role=alert]:has-text('unknown element')")

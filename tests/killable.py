@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ase.build import bulk
+from safetensors.numpy import load_file
 
 from gnomon.cli import main
 from gnomon.discover.campaign import Campaign
@@ -80,6 +81,18 @@ def wide(home: Path) -> None:
     report(home)
 
 
+def learning(home: Path) -> None:
+    """The same over two rounds, of which the second ranks with a network that the first taught."""
+    from gnomon.discover.loop import run_campaign
+    from gnomon.discover.wide import networks
+    from tests.test_wide import settings_of_lessons, write_alloys
+
+    table.SHARD = sharded.SHARD = networks.FEWEST = 2
+    if not (home / "alloys.parquet").exists():
+        write_alloys(home / "alloys.parquet")
+    run_campaign(settings_of_lessons(home / "alloys.parquet"), home / "campaign")
+
+
 def generation(home: Path) -> None:
     """Candidates in a file."""
     words = ["generate", "prototypes", "Au-Cu", "--max-atoms", "8"]
@@ -122,7 +135,9 @@ def laboratory(home: Path) -> None:
 
 JOBS = {
     work.__name__: work
-    for work in (campaign, report, emt, wide, generation, labelling, training, laboratory)
+    for work in (
+        *(campaign, report, emt, wide, learning, generation, labelling, training, laboratory),
+    )
 }
 
 
@@ -159,6 +174,8 @@ def answer(home: Path) -> dict[str, Any]:
         found[path.relative_to(home).as_posix()] = path.read_bytes()
     for path in home.glob("candidates.parquet"):
         found[path.name] = path.read_bytes()
+    for path in home.glob("campaign/models/*.gnomon"):
+        found[path.name] = {key: rows.tolist() for key, rows in load_file(path).items()}
     if (home / "model.gnomon").exists():
         from gnomon.models.ensemble import load_model
         from tests.test_models import made_up

@@ -144,19 +144,20 @@ def harassed(
 
 
 @pytest.mark.slow
-def test_kills_of_a_campaign_and_of_its_workers_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["wide", "learning"])
+def test_kills_of_a_campaign_and_of_its_workers_change_nothing(tmp_path: Path, name: str) -> None:
     """GNOMON_KILL_WIDE kills in all, over as many campaigns as they take.
 
-    Processes are spawned: JAX, which ranks here, does not survive a fork.
+    Processes are spawned: JAX, which ranks and learns here, does not survive a fork.
     """
     processes = multiprocessing.get_context("spawn")
     kills = int(os.environ.get("GNOMON_KILL_WIDE", "30"))
-    seconds = undisturbed(processes, "wide", tmp_path / "undisturbed")
+    seconds = undisturbed(processes, name, tmp_path / "undisturbed")
     expected, left, ends, of_workers = killable.answer(tmp_path / "undisturbed"), kills, 0, 0
     while left > 0:
-        place = tmp_path / f"wide-{ends}"
-        both = harassed(processes, "wide", place, left, seconds)
+        place = tmp_path / f"{name}-{ends}"
+        both = harassed(processes, name, place, left, seconds)
         left, of_workers, ends = left - sum(both), of_workers + both[1], ends + 1
         assert killable.answer(place) == expected, place
         shutil.rmtree(place)
-    print(f"wide: {kills} kills, {of_workers} of workers, {ends} of {ends} ended the same")
+    print(f"{name}: {kills} kills, {of_workers} of workers, {ends} of {ends} ended the same")

@@ -1,6 +1,8 @@
 """Campaigns without a system: drafts, ranking, competing phases on demand, and the whole."""
 
 import itertools
+import os
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file as arrays
 
 from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.cli import main
 from gnomon.crystals import Crystals
+from gnomon.discover.campaign import Campaign
 from gnomon.discover.closure import MarginConfig, closure
 from gnomon.discover.inputs import read_inputs
 from gnomon.discover.level import Level
@@ -376,6 +380,12 @@ def settings_of_alloys(alloys: Path, **run: object) -> CampaignConfig:
     )
 
 
+def settings_of_lessons(alloys: Path, rounds: int = 2) -> CampaignConfig:
+    """Of a campaign whose second round ranks with what the first taught."""
+    budget = BudgetConfig(evaluations=8, rounds=rounds, per_round=4)
+    return settings_of_alloys(alloys).model_copy(update={"budget": budget})
+
+
 def test_a_campaign_without_a_system(alloys, tmp_path):
     config = settings_of_alloys(alloys)
     campaign = run_campaign(config, tmp_path / "campaign")
@@ -406,12 +416,12 @@ def test_a_campaign_without_a_system(alloys, tmp_path):
 def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path, monkeypatch):
     """In the scheme of the database, on whose hull it ranks; what it said before is kept apart."""
     monkeypatch.setattr(networks, "FEWEST", 2)
-    config = settings_of_alloys(alloys).model_copy(
-        update={"budget": BudgetConfig(evaluations=8, rounds=2, per_round=4)}
-    )
+    config = settings_of_lessons(alloys)
     said: list[str] = []
     notes: list[str] = []
     listener = Listener(say=said.append, tick=lambda *_: None, note=notes.append)
+    run_campaign(settings_of_lessons(alloys, 1), tmp_path / "campaign", listener=listener)
+    shutil.copytree(tmp_path / "campaign", tmp_path / "killed")
     campaign = run_campaign(config, tmp_path / "campaign", listener=listener)
     done = campaign.evaluations["round"].to_pylist()
     assert max(done) == 2
@@ -433,6 +443,31 @@ def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path,
     assert np.abs(values - own.formation_energy_per_atom[new]).max() <= (
         np.abs(offset.differences).max() + 1e-9
     )
+    other = gone_on_with(config, tmp_path / "killed", monkeypatch)
+    assert other.hull_table() == campaign.hull_table()
+    for key, array in arrays(other.store.root / name).items():
+        np.testing.assert_array_equal(array, arrays(campaign.store.root / name)[key])
+
+
+class Killed(BaseException):
+    """What no handler of errors takes: the process ends here."""
+
+
+def gone_on_with(config: CampaignConfig, folder: Path, monkeypatch) -> Campaign:
+    """A campaign that ends before each of these files of its second round is there."""
+    replace_ = os.replace
+    for name in ("models/round=002.gnomon", "stages/round=002/generate.json"):
+
+        def dies(source: Path, target: Path, name: str = name) -> None:
+            if Path(target).as_posix().endswith(name):
+                raise Killed
+            replace_(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dies)
+            with pytest.raises(Killed):
+                run_campaign(config, folder)
+    return run_campaign(config, folder)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.cli import main
+from gnomon.cli.properties import compounds_near
 from gnomon.crystals import Crystals
 from gnomon.discover.breeding import population_of
 from gnomon.discover.loop import run_campaign
@@ -19,17 +20,21 @@ from gnomon.generate.evolution.generator import FEWEST, EvolutionGenerator
 from gnomon.generate.evolution.population import Population, crowding, fronts
 from gnomon.generate.evolution.variation import (
     SHARE,
-    displaced,
+    SHIFT,
+    STRAIN,
+    distorted,
+    enlarged,
     exchanged,
     heredity,
     permutation,
-    strained,
 )
 from gnomon.generate.random.generator import SEPARATION, RandomSearchGenerator
-from gnomon.io.tables import save, value_schema
+from gnomon.io.tables import column, save, value_schema
 from gnomon.structure.neighbors import neighbors
+from gnomon.structure.symmetry import canonical_ids, niggli, operations
 
-IMAGES = np.array(list(product((-2, -1, 0, 1, 2), repeat=3)), float)
+HALVES = 0.5 * np.eye(3)
+"""Of the edges of a cube: where anions of cubic rhenium trioxide sit."""
 
 
 def cells(formula: str, count: int, seed: int = 0) -> Crystals:
@@ -83,7 +88,7 @@ def test_compositions_are_conserved(seed):
     parents = cells("Au2Cu3", 6)
     rng = np.random.default_rng(seed)
     first, second = parents[0], parents[1]
-    children = [permutation(first, rng), strained(first, rng), displaced(first, rng)]
+    children = [permutation(first, rng), distorted(first, rng, strain=STRAIN, shift=SHIFT)]
     children.append(heredity(first, second, rng, conserved=True))
     for child in children:
         assert child.composition.tolist() == first.composition.tolist()
@@ -107,17 +112,65 @@ def test_heredity_takes_a_slab_of_each_parent():
     assert SHARE[0] - 0.15 < np.mean(along) < SHARE[1] + 0.15
 
 
-def test_strain_keeps_the_volume_and_exchange_the_family():
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_heredity_does_not_ask_how_parents_are_turned(seed):
+    """A crystal and the same one turned have a child of their own cell."""
+    rng = np.random.default_rng(seed)
+    parents = cells("Au2Cu3", 6)
+    parent = niggli(parents[seed % len(parents)])
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= np.linalg.det(turn)
+    turned = parent.with_lattice(parent.lattice @ turn)
+    child = heredity(parent, turned, rng, conserved=True)
+    metric, own = (one.lattice[0] @ one.lattice[0].T for one in (child, parent))
+    np.testing.assert_allclose(metric, own, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_distortions_keep_volume_and_a_subgroup(seed):
+    """No operation of the child is new, and its atoms have moved as far as was asked for."""
+    rng = np.random.default_rng(seed)
+    parents = cells("TiO2", 8)
+    parent = parents[seed % len(parents)]
+    child = distorted(parent, rng, strain=STRAIN, shift=SHIFT)
+    np.testing.assert_allclose(child.volumes, parent.volumes)
+    [(before, _)], [(after, _)] = operations(parent), operations(child)
+    assert len(before) % len(after) == 0
+    still = distorted(parent, rng, strain=STRAIN)
+    np.testing.assert_array_equal(still.frac_coords, parent.frac_coords)
+    moved = (child.frac_coords - parent.frac_coords) @ parent.lattice[0]
+    size = np.sqrt((moved**2).mean())
+    assert size < 1e-6 or size == pytest.approx(SHIFT)
+
+
+def test_distortions_keep_several_symmetries():
+    parent = Crystals.single(4.0 * np.eye(3), [22, 8, 8, 8], np.vstack([np.zeros(3), HALVES]))
+    made = [
+        distorted(parent, np.random.default_rng(seed), strain=STRAIN, shift=SHIFT)
+        for seed in range(20)
+    ]
+    orders = {len(turns) for child in made for turns, _ in operations(child)}
+    assert 1 in orders
+    assert len(orders) >= 3
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_enlarged_cells_are_the_same_crystal(times):
+    parent = cells("TiO2", 4)[0]
+    larger = enlarged(parent, times, np.random.default_rng(0))
+    assert larger.n_atoms.tolist() == (times * parent.n_atoms).tolist()
+    assert canonical_ids(larger).tolist() == canonical_ids(parent).tolist()
+
+
+def test_exchange_keeps_the_family():
     [parent, *_] = cells("NaCl", 4)
     for seed in range(20):
-        rng = np.random.default_rng(seed)
-        child = strained(parent, rng)
-        np.testing.assert_allclose(child.volumes, parent.volumes)
-        assert not np.allclose(child.lattice, parent.lattice)
-        other = exchanged(parent, {11: (19,), 17: (35, 53)}, rng)
+        other = exchanged(parent, {11: (19,), 17: (35, 53)}, np.random.default_rng(seed))
         assert set(other.atomic_numbers.tolist()) in ({19, 17}, {11, 35}, {11, 53})
-    assert exchanged(parent, {}, rng) is None
-    assert permutation(cells("Cu", 4)[0], rng) is None
+    assert exchanged(parent, {}, np.random.default_rng(0)) is None
+    assert permutation(cells("Cu", 4)[0], np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize("conserved", [True, False])
@@ -182,23 +235,27 @@ def test_a_campaign_breeds_what_it_evaluated(tmp_path):
     notes = campaign.store.finished(2, "generate")["notes"]
     assert notes == ["evolution: no value of bulk yet, so it counts for nothing"]
     crystals = population_of(campaign, ("e_above_hull",))[0].crystals
-    status = ["ok"] * (len(crystals) - 1) + ["failed"]
-    moduli = [*map(float, range(len(crystals) - 1)), None]
+    assert len(compounds_near(campaign, np.inf)) == len(crystals)
+    n = len(crystals)
     columns = {
         "id": crystals.ids.tolist(),
-        "value": moduli,
-        "uncertainty": [None] * len(crystals),
-        "level": ["by hand"] * len(crystals),
-        "status": status,
+        "value": [*map(float, range(n - 1)), None],
+        "uncertainty": [None] * n,
+        "level": ["by hand"] * n,
+        "status": ["ok"] * (n - 1) + ["failed"],
+        "shear": [*map(float, range(n))],
     }
-    schema = value_schema("bulk modulus", "GPa")
+    shear = column("shear", pa.float64(), "shear modulus", unit="GPa")
+    schema = value_schema("bulk modulus", "GPa", shear)
     save(campaign.store.root, "bulk", pa.table(columns, schema=schema))
-    population, said = population_of(campaign, ("e_above_hull", "max bulk"))
+    population, said = population_of(campaign, ("e_above_hull", "max bulk", "min bulk.shear"))
     assert not said
-    assert population.objectives.shape == (len(crystals), 2)
-    assert population.objectives[-2, 1] == -(len(crystals) - 2.0)
-    assert np.isnan(population.objectives[-1, 1])
-    assert len(population.best(100).crystals) == len(crystals) - 1
+    assert population.objectives.shape == (n, 3)
+    assert population.objectives[-2, 1:].tolist() == [-(n - 2.0), n - 2.0]
+    assert np.isnan(population.objectives[-1]).tolist() == [False, True, True]
+    assert len(population.best(100).crystals) == n - 1
+    with pytest.raises(ValueError, match=r"no column 'shea' of numbers: it has value"):
+        population_of(campaign, ("max bulk.shea",))
     again = run_campaign(config, tmp_path / "campaign")
     assert again.hull_table() == campaign.hull_table()
 

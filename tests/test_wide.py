@@ -381,9 +381,11 @@ def settings_of_alloys(alloys: Path, **run: object) -> CampaignConfig:
 
 
 def settings_of_lessons(alloys: Path, rounds: int = 2) -> CampaignConfig:
-    """Of a campaign whose second round ranks with what the first taught."""
+    """Of a campaign whose second round ranks with what the first taught, and breeds it."""
     budget = BudgetConfig(evaluations=8, rounds=rounds, per_round=4)
-    return settings_of_alloys(alloys).model_copy(update={"budget": budget})
+    config = settings_of_alloys(alloys)
+    generate = config.generate.model_copy(update={"generators": ("substitution", "evolution")})
+    return config.model_copy(update={"budget": budget, "generate": generate})
 
 
 def test_a_campaign_without_a_system(alloys, tmp_path):
@@ -433,6 +435,14 @@ def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path,
     assert any(line.endswith(" an hour), 4 evaluations left") for line in notes)
     assert "taught by rounds before" in campaign.screened[2]["model"]
     database = read_inputs(config, SILENT).database
+    bred = campaign.lineage.filter(pc.equal(campaign.lineage["generator"], "evolution"))
+    assert set(bred["round"].to_pylist()) == {2}
+    own = campaign.level(0).placed.found.relaxed
+    assert set(bred["parent_id"].to_pylist()) <= set(own.ids)
+    children = campaign.crystals.take(pc.index_in(bred["id"], campaign.crystals["id"]))
+    formulas = set(children["reduced_formula"].to_pylist())
+    assert len(formulas - set(own.reduced_formulas)) > 1
+    assert not formulas & set(database.crystals.reduced_formulas)
     labels = networks.labels_of(campaign, database)
     assert len(labels) == 2 * sum(number > 0 for number in done)
     offset = offset_of(campaign.answers, database)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pyarrow.compute as pc
 import typer
 
@@ -47,23 +48,25 @@ def properties(
     out: MaybeFolder = None,
     option: list[str] | None = None,
     chunk: int = CHUNK,
+    near: float | None = None,
     list_: Annotated[bool, typer.Option("--list", help="Say which properties there are.")] = False,
     strict: Strict = False,
 ) -> Output:
     """Compute properties of crystals, or of the finds of a campaign.
 
-      Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status: what
-      has no answer is a row that says why.  What a property needs is computed first; of one
-    crystal everything is printed.  After a kill
-      the same command goes on where it stopped; rows that are there are kept.
+    Each property becomes a table OUT/NAME.parquet with value, uncertainty, level and status: what
+    has no answer is a row that says why.  What a property needs is computed first; of one crystal
+    everything is printed.  After a kill the same command goes on where it stopped; rows that are
+    there are kept.
 
-      Args:
-          compute: name of a property; repeatable.
-          out: folder of the tables [tables/ of the campaign, whose report shows them].
-          option: of a property, as in elastic.strain=0.01; repeatable.
-          chunk: crystals in a part, which is what a kill may cost.
+    Args:
+        compute: name of a property; repeatable.
+        out: folder of the tables [tables/ of the campaign, whose report shows them].
+        option: of a property, as in elastic.strain=0.01; repeatable.
+        chunk: crystals in a part, which is what a kill may cost.
+        near: of a campaign all evaluated compounds this near the hull, eV/atom [its finds].
 
-      Example: gnomon properties *.cif --compute elastic --compute hardness --out properties
+    Example: gnomon properties *.cif --compute elastic --compute hardness --out properties
     """
     if list_:
         return _listed()
@@ -75,7 +78,10 @@ def properties(
     settings = PropertySettings(evaluator, relax, _by_property(option or []), listener)
     for name in compute:
         PROPERTIES.check(name)
-    given = read_crystals(crystals, strict).crystals if campaign is None else finds_of(campaign)
+    if campaign is None:
+        given = read_crystals(crystals, strict).crystals
+    else:
+        given = finds_of(campaign) if near is None else compounds_near(campaign, near)
     found = compute_all(given, compute, settings, out, chunk=chunk)
     rows = [
         {
@@ -117,6 +123,16 @@ def finds_of(campaign: Campaign) -> Crystals:
         raise ValueError(f"{campaign.store.root} has no new stable phase")
     placed = campaign.placed
     return placed.found.relaxed.take([placed.row_of[find.id] for find in campaign.finds])
+
+
+def compounds_near(campaign: Campaign, near: float) -> Crystals:
+    """All compounds of a campaign within ``near`` (eV/atom) of the hull of the level that screens.
+
+    As relaxed there: what the generator `evolution` breeds.
+    """
+    placed = campaign.level(0).placed
+    rows = np.flatnonzero(placed.compound & (placed.e_above_hull <= near))
+    return placed.found.relaxed.take(rows)
 
 
 def funnel(

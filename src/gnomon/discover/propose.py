@@ -22,6 +22,7 @@ from gnomon.discover.wide.drafts import elements_of
 from gnomon.discover.wide.networks import teach
 from gnomon.discover.wide.shortlist import filter_of, propose_all, shortlist
 from gnomon.generate import Candidates
+from gnomon.generate.evolution.generator import EvolutionGenerator
 from gnomon.generate.from_file import FileGenerator
 from gnomon.generate.registry import EVOLUTION, GENERATORS, GeneratorSettings
 from gnomon.io import to_arrow
@@ -106,10 +107,9 @@ def _bred(
     population, said = population_of(campaign, config.generate.objectives)
     notes += said
     wanted = filter_of(config, database)
-    settings = GeneratorSettings(
-        wanted.elements, config.generate.max_atoms, (), frozenset(), population=population
-    )
-    generator = GENERATORS.get(EVOLUTION)(settings)
+    # without a first generation: there are too many compositions for random cells
+    most = config.generate.max_atoms
+    generator = EvolutionGenerator(wanted.elements, most, population=population)
     for chunk in generator.generate(Crystals.empty(), seed=config.seed + number):
         keys = composition_keys(chunk.crystals.composition)
         new = ~np.isin(keys, database.compositions) & wanted.passed(elements_of(chunk.crystals))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.io import to_arrow
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.duplicates import group_duplicates
+
+FRESH = 0.25
+"""Of a later generation: random cells, so that what the population has lost may come again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ def search(
         cells = generator.distinct_cells(composition, seed).crystals
         parts = [evaluate_all(cells, evaluator, listener, composition)]
         for number in range(1, generations):
-            children = _children(parts, generator, seed + number)
+            children = _children(parts, generator, composition, seed + number)
             parts.append(
                 evaluate_all(children, evaluator, listener, f"{composition}, {number + 1}")
             )
@@ -99,20 +102,25 @@ def search(
 
 
 def _children(
-    parts: Sequence[Evaluations], generator: RandomSearchGenerator, seed: int
+    parts: Sequence[Evaluations], generator: RandomSearchGenerator, composition: str, seed: int
 ) -> Crystals:
-    """The next generation: of what was evaluated the lowest breed, at their composition."""
+    """The next generation: of what was evaluated the lowest breed, and some cells are new.
+
+    Children are no larger than random cells.
+    """
     done = Evaluations.concatenate(list(parts))
     converged = done.status == Status.CONVERGED.value
     population = Population(done.relaxed[converged], done.energy_per_atom[converged][:, None])
+    fresh = round(FRESH * generator.count)
     made = EvolutionGenerator(
-        max_atoms=max(generator.max_atoms, int(done.relaxed.n_atoms.max(initial=0))),
+        max_atoms=generator.most_atoms(composition),
         population=population,
         conserved=True,
-        children=generator.count,
+        children=generator.count - fresh,
     )
     chunks = [chunk.crystals for chunk in made.generate(Crystals.empty(), seed=seed)]
-    return Crystals.concatenate(chunks)
+    cells = replace(generator, count=fresh).distinct_cells(composition, seed).crystals
+    return Crystals.concatenate([*chunks, cells])
 
 
 def _ranked(composition: str, tries: int, evaluations: Evaluations) -> Found:

@@ -155,8 +155,8 @@ def coprime_compositions(n: int, max_atoms: int) -> Int64[np.ndarray, "m n"]:
     """Amounts of n elements without a common divisor, by their sum, then in order."""
     rows = np.zeros((1, 0), np.int64)
     for left in range(n - 1, -1, -1):  # each of the elements still to come takes an atom at least
-        room = max_atoms - left - rows.sum(axis=1)
-        rows = np.repeat(rows, np.maximum(room, 0), axis=0)
+        room = np.maximum(max_atoms - left - rows.sum(axis=1), 0)
+        rows = np.repeat(rows, room, axis=0)
         starts = np.repeat(np.cumsum(room) - room, room)
         rows = np.column_stack([rows, np.arange(len(rows)) - starts + 1])
     rows = rows[np.gcd.reduce(rows, axis=1) == 1]

@@ -1,10 +1,10 @@
 """Evolution over the crystals evaluated so far: the best breed, children are varied and kept apart.
 
 Evolutionary search as of Oganov and Glass (J. Chem. Phys. 124, 244704 (2006)): slabs of two
-parents, permutations of atoms, strains, displacements, and exchanges of like elements, over a
-population that has been relaxed.  What is best in one objective or several is sorted into fronts
-(``gnomon.generate.evolution.population``); of two drawn at random the better breeds.  Until the
-population has ``FEWEST`` crystals, random cells make its first generation.
+parents, permutations of atoms, strains, displacements, and exchanges of like elements, in cells of
+any size that is allowed, over a population that has been relaxed.  What is best in one objective or
+several is sorted into fronts (``gnomon.generate.evolution.population``); of two drawn at random the
+better breeds.  Until the population has ``FEWEST`` crystals, random cells are the first generation.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from gnomon.generate import CHUNK, Candidates, Generator
 from gnomon.generate.chunks import rechunk
 from gnomon.generate.evolution.population import Population
 from gnomon.generate.evolution.variation import (
-    displaced,
+    SHIFT,
+    STRAIN,
+    distorted,
+    enlarged,
     exchanged,
     heredity,
     permutation,
-    strained,
 )
 from gnomon.generate.random.generator import SEPARATION
 from gnomon.generate.random.generator import make as random_cells
@@ -120,39 +122,49 @@ class EvolutionGenerator:
         for _ in range(TRIES):
             how = str(rng.choice(list(ODDS), p=list(ODDS.values())))
             row = self._tournament(len(breeding), rng)
-            child, other = self._varied(how, breeding, row, rng)
+            parent = breeding[row]
+            if how != "exchange":
+                times = 1 + int(rng.integers(self.max_atoms // int(breeding.n_atoms[row])))
+                parent = enlarged(parent, times, rng)
+            child, other = self._varied(how, breeding, row, parent, rng)
             if child is not None and len(child.atomic_numbers) <= self.max_atoms:
                 with_ = f" with {breeding[other].reduced_formulas[0]}" if other >= 0 else ""
                 return _resized(child, breeding[row]), f"{how}{with_}", row
         return None
 
     def _varied(
-        self, how: str, breeding: Crystals, row: int, rng: np.random.Generator
+        self,
+        how: str,
+        breeding: Crystals,
+        row: int,
+        parent: Crystals,
+        rng: np.random.Generator,
     ) -> tuple[Crystals | None, int]:
         """A child of one crystal by one of the ``ODDS``, and its second parent, -1 without one."""
-        parent = breeding[row]
         if how == "permutation":
             return permutation(parent, rng), -1
         if how == "strain":
-            return strained(parent, rng), -1
+            return distorted(parent, rng, strain=STRAIN), -1
         if how == "displacement":
-            return displaced(parent, rng), -1
+            shift = SHIFT * float(rng.uniform(0.5, 2.0))
+            return distorted(parent, rng, strain=STRAIN / 2, shift=shift), -1
         if how == "exchange":
             alike = {} if self.conserved else self._alike
             return exchanged(parent, alike, rng), -1
-        others = self._mates(breeding, row)
+        others = self._mates(breeding, row, len(parent.atomic_numbers))
         if not len(others):
             return None, -1
         other = int(others[self._tournament(len(others), rng)])
-        return heredity(parent, breeding[other], rng, conserved=self.conserved), other
+        times = max(len(parent.atomic_numbers) // int(breeding.n_atoms[other]), 1)
+        mate = enlarged(breeding[other], times, rng)
+        return heredity(parent, mate, rng, conserved=self.conserved), other
 
-    def _mates(self, breeding: Crystals, row: int) -> Int64[np.ndarray, " k"]:
-        """Rows of the crystals that can be a second parent."""
+    def _mates(self, breeding: Crystals, row: int, size: int) -> Int64[np.ndarray, " k"]:
+        """Rows of the crystals that can be a second parent of a child of such a size."""
         mates = np.arange(len(breeding)) != row
         if self.conserved:
             mates &= breeding.reduced_formulas == breeding.reduced_formulas[row]
-            # what the first parent lacks comes from the second
-            mates &= breeding.n_atoms >= breeding.n_atoms[row]
+            mates &= size % breeding.n_atoms == 0
         return np.flatnonzero(mates)
 
     @staticmethod

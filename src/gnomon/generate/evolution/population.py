@@ -15,24 +15,28 @@ STABILITY = "e_above_hull"
 SIGNS = {"max": -1.0, "min": 1.0}
 
 
-def parse_objective(text: str) -> tuple[str, float]:
-    """The table that an objective names, and the sign that makes lower better.
+def parse_objective(text: str) -> tuple[str, str, float]:
+    """The table that an objective names, the column of it, and the sign that makes lower better.
 
-    >>> parse_objective("max hardness"), parse_objective("e_above_hull")
-    (('hardness', -1.0), ('e_above_hull', 1.0))
+    >>> parse_objective("max hardness"), parse_objective("max hardness.toughness")
+    (('hardness', 'value', -1.0), ('hardness', 'toughness', -1.0))
+    >>> parse_objective("e_above_hull")
+    ('e_above_hull', '', 1.0)
 
     Raises:
-        ValueError: if it is neither stability nor ``max NAME`` or ``min NAME``.
+        ValueError: if it is neither stability nor ``max NAME`` or ``min NAME``, or NAME.COLUMN.
     """
     if text == STABILITY:
-        return text, 1.0
-    which, _, name = text.partition(" ")
-    if which not in SIGNS or not name.strip():
+        return text, "", 1.0
+    which, _, rest = text.partition(" ")
+    name, _, column = rest.strip().partition(".")
+    if which not in SIGNS or not name:
         raise ValueError(
             f"{text!r} is no objective: write {STABILITY}, or `max NAME` or `min NAME` of a table "
-            "of properties, as in 'max hardness'"
+            "of properties, as in 'max hardness', or of a column of it, as in "
+            "'max hardness.toughness'"
         )
-    return name.strip(), SIGNS[which]
+    return name, column or "value", SIGNS[which]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
-from gnomon.structure.symmetry import niggli
+from gnomon.generate.saps.superlattices import hermite_forms
+from gnomon.structure.symmetry import niggli, operations
 
 STRAIN, SHIFT = 0.15, 0.5
 """Standard deviations of a strain's components, and of a displacement in Å."""
@@ -20,11 +21,25 @@ STRAIN, SHIFT = 0.15, 0.5
 SHARE = (0.3, 0.7)
 """Of a cell that the first parent gives, by its height."""
 
+CUTS = 8
+"""Places that are tried for a cut; the one that needs the fewest atoms changed is taken."""
+
+TOLERANCE = 0.1
+"""Å: up to which a relaxed crystal has a symmetry."""
+
+
+def enlarged(parent: Crystals, times: int, rng: np.random.Generator) -> Crystals:
+    """One of the supercells of so many times the atoms."""
+    forms = hermite_forms(times)
+    return niggli(parent.supercell(forms[int(rng.integers(len(forms)))]))
+
 
 def heredity(
     first: Crystals, second: Crystals, rng: np.random.Generator, *, conserved: bool
 ) -> Crystals:
     """A slab of one parent and the rest of the other, in a cell between theirs.
+
+    The metric tensor is between theirs, so that it does not matter how they are turned.
 
     Args:
         first: whose composition the child has, where that is conserved.
@@ -35,19 +50,22 @@ def heredity(
     """
     share, axis = float(rng.uniform(*SHARE)), int(rng.integers(3))
     parents = [niggli(one) for one in (first, second)]
-    coordinates, numbers, inside = [], [], []
-    for k, parent in enumerate(parents):
-        frac = (parent.frac_coords + rng.random(3)) % 1.0
-        below = frac[:, axis] < share
-        coordinates.append(frac)
-        numbers.append(parent.atomic_numbers)
-        inside.append(below if k == 0 else ~below)
-    lattice = share * parents[0].lattice[0] + (1 - share) * parents[1].lattice[0]
-    frac, z, kept = (np.concatenate(parts) for parts in (coordinates, numbers, inside))
+    z = np.concatenate([one.atomic_numbers for one in parents])
+    of_first = np.arange(len(z)) < len(first.atomic_numbers)
+    wanted = np.bincount(first.atomic_numbers, minlength=119)
+    frac, kept, fewest = np.zeros((len(z), 3)), of_first, np.inf
+    for _ in range(CUTS if conserved else 1):
+        moved = np.concatenate([(one.frac_coords + rng.random(3)) % 1.0 for one in parents])
+        inside = (moved[:, axis] < share) == of_first
+        amiss = np.abs(np.bincount(z[inside], minlength=119) - wanted).sum()
+        if amiss < fewest:
+            frac, kept, fewest = moved, inside, amiss
     if conserved:
-        kept = _balanced(z, kept, np.bincount(parents[0].atomic_numbers, minlength=119), rng)
+        kept = _balanced(z, kept, wanted, rng)
     if not kept.any():
-        kept[: len(numbers[0])] = True
+        kept = of_first
+    metrics = [one.lattice[0] @ one.lattice[0].T for one in parents]
+    lattice = np.linalg.cholesky(share * metrics[0] + (1 - share) * metrics[1])
     return Crystals.single(lattice, z[kept], frac[kept])
 
 
@@ -78,18 +96,68 @@ def permutation(parent: Crystals, rng: np.random.Generator) -> Crystals | None:
     return parent.with_atomic_numbers(z)
 
 
-def strained(parent: Crystals, rng: np.random.Generator) -> Crystals:
-    """The cell under a random strain, at the same volume."""
-    strain = rng.normal(0.0, STRAIN, (3, 3)).clip(-2 * STRAIN, 2 * STRAIN)
-    lattice = parent.lattice @ (np.eye(3) + (strain + strain.T) / 2)
-    factor = abs(np.linalg.det(parent.lattice[0])) / abs(np.linalg.det(lattice[0]))
-    return parent.with_lattice(lattice * np.cbrt(factor))
+def distorted(
+    parent: Crystals, rng: np.random.Generator, *, strain: float = 0.0, shift: float = 0.0
+) -> Crystals:
+    """The crystal strained at its volume, and its atoms moved, in keeping with some symmetry.
+
+    What is kept is the subgroup that up to two operations of the parent, drawn at random, generate:
+    the average over it of a random distortion, as large as that was.
+
+    Args:
+        parent: the crystal.
+        rng: source of all choices.
+        strain: standard deviation of the strain's components.
+        shift: of the displacements, Å in each direction.
+    """
+    [(rotations, translations)] = operations(parent, TOLERANCE)
+    group = _subgroup(rotations, translations, rng)
+    lattice = parent.lattice[0]
+    turns = np.stack([lattice.T @ rotations[k] @ np.linalg.inv(lattice.T) for k in group])
+    given = rng.normal(0.0, 1.0, (3, 3)).clip(-2, 2)
+    kept = np.mean(turns @ (given + given.T) @ turns.transpose(0, 2, 1), axis=0)
+    kept -= np.eye(3) * np.trace(kept) / 3
+    cell = lattice @ (np.eye(3) + strain * _of_size(kept))
+    cell *= np.cbrt(abs(np.linalg.det(lattice) / np.linalg.det(cell)))
+    moves = rng.normal(0.0, 1.0, (len(parent.atomic_numbers), 3))
+    total = np.zeros_like(moves)
+    for turn, k in zip(turns, group, strict=True):
+        images = parent.frac_coords @ rotations[k].T + translations[k]
+        apart = images[:, None] - parent.frac_coords
+        apart = (apart - apart.round()) @ lattice
+        total[np.argmin((apart**2).sum(axis=2), axis=1)] += moves @ turn.T
+    where = parent.frac_coords + shift * _of_size(total) @ np.linalg.inv(lattice)
+    return Crystals.single(cell, parent.atomic_numbers, where)
 
 
-def displaced(parent: Crystals, rng: np.random.Generator) -> Crystals:
-    """All atoms moved at random, by ``SHIFT`` in each direction."""
-    moves: Float64[np.ndarray, "atoms 3"] = rng.normal(0.0, SHIFT, (len(parent.atomic_numbers), 3))
-    return parent.with_frac_coords(parent.frac_coords + moves @ np.linalg.inv(parent.lattice[0]))
+def _of_size(values: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
+    """Values brought to a root mean square of 1, unless they are nothing."""
+    size = float(np.sqrt(np.mean(values**2)))
+    return values / size if size > 1e-6 else np.zeros_like(values)
+
+
+def _subgroup(
+    rotations: np.ndarray, translations: np.ndarray, rng: np.random.Generator
+) -> list[int]:
+    """Rows of the operations that up to two of them, drawn at random, generate."""
+    generators = rng.integers(len(rotations), size=int(rng.integers(3))).tolist()
+    [one] = np.flatnonzero(
+        (rotations == np.eye(3)).all(axis=(1, 2)) & (np.abs(translations).max(axis=1) < 1e-9)
+    )[:1]
+    found, new = [int(one)], [int(one)]
+    while new:
+        reached = {_product(a, b, rotations, translations) for a in generators for b in new}
+        new = sorted(reached - set(found))
+        found += new
+    return found
+
+
+def _product(a: int, b: int, rotations: np.ndarray, translations: np.ndarray) -> int:
+    """The row of the operation that does b, then a."""
+    apart = rotations[a] @ translations[b] + translations[a] - translations
+    apart = np.abs(apart - apart.round()).sum(axis=1)
+    same = (rotations == rotations[a] @ rotations[b]).all(axis=(1, 2))
+    return int(np.argmin(np.where(same, apart, np.inf)))
 
 
 def exchanged(

@@ -110,6 +110,14 @@ class RandomSearchGenerator:
         _, firsts = np.unique(groups, return_index=True)
         return Candidates(found.crystals.take(firsts), found.lineage.take(pa.array(firsts)))
 
+    def most_atoms(self, formula: str) -> int:
+        """Atoms of the largest cell of a composition."""
+        amounts = whole_amounts(formula)
+        return self._most_units(amounts) * sum(amounts.values())
+
+    def _most_units(self, amounts: Mapping[int, int]) -> int:
+        return max(1, min(self.max_formula_units, self.max_atoms // sum(amounts.values())))
+
     def _batch(
         self, amounts: Mapping[int, int], seed: int, own: int, places: range
     ) -> list[tuple[Crystals, str]]:
@@ -132,8 +140,7 @@ class RandomSearchGenerator:
 
     def _drawn(self, amounts: Mapping[int, int], rng: np.random.Generator) -> tuple[Draft, float]:
         """A draft, and the factor on lengths that goes with its volume (at most 1)."""
-        most = max(1, min(self.max_formula_units, self.max_atoms // sum(amounts.values())))
-        units = int(rng.integers(1, most + 1))
+        units = int(rng.integers(1, self._most_units(amounts) + 1))
         counts = {z: n * units for z, n in amounts.items()}
         factor = float(rng.uniform(*self.volumes))
         cell = draft(counts, factor * estimated_volume(counts), self.space_groups, rng)

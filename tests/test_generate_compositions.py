@@ -111,6 +111,7 @@ def test_known_and_excluded_are_left_out():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_amounts_are_complete(n):
+    assert coprime_compositions(n, n - 1).shape == (0, n)  # each element takes an atom
     found = [tuple(row) for row in coprime_compositions(n, 9).tolist()]
     every = [
         row for row in itertools.product(range(1, 10), repeat=n) if sum(row) <= 9 and gcd(*row) == 1

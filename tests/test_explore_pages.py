@@ -1,5 +1,6 @@
 """The explorer's pages in a real browser: Debian's Chromium, driven by Playwright."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_from_a_search_to_a_structure(page, server: Served):
     page.click("[data-symbol=Cu]")
     page.click("[data-symbol=Au]")
     page.wait_for_url("**/?include=Cu%2CAu")
-    page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('5 ')")
+    page.locator("[role=status]").filter(has_text=re.compile("^5 ")).wait_for()
     page.goto("/?where=status:new+stable+phase")
     page.click("tbody th a")
     page.wait_for_selector(".viewer[data-drawn] canvas")

@@ -183,6 +183,7 @@ def test_no_two_candidates_are_equivalent():
         assert not any(matcher.fit(a, b) for a, b in itertools.combinations(same, 2))
 
 
+@pytest.mark.slow
 def test_orders_that_several_perovskites_share_come_once_and_none_is_lost():
     """At one size, all six together give what each gives alone, and nothing twice."""
     sizes = {"Ca": 3.8, "Sr": 3.9, "Ba": 4.0}

@@ -177,6 +177,7 @@ def test_an_element_of_mixed_valence_counts_as_the_nearest_ion(counts, expected)
     assert nearest_ions(tuple((atomic_number(s), n) for s, n in counts.items())) == expected
 
 
+@pytest.mark.slow
 def test_half_of_the_real_compounds_without_whole_states_have_nearest_ions(shared_data):
     """The figures of docs/concepts/substitution.md."""
     columns = ["lattice", "atomic_numbers", "frac_coords"]

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from functools import cache
 from importlib import resources
+from string import Template
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -20,6 +21,17 @@ KINDS = {
     "txt": "text/plain; charset=utf-8",
 }
 """Media types by the end of the name; other files are none of ours."""
+
+
+VIEWS = {
+    "index.html": ("Search", "", "search.js"),
+    "crystal.html": ("Crystal", "3Dmol-min.js", "crystal.js"),
+    "hull.html": ("Hull", "", "hull.js"),
+    "campaign.html": ("Campaign", "", "campaign.js"),
+}
+"""Title of each page, a library that it loads, and its module; the rest is ``page.html``."""
+
+SHELL = "page.html"
 
 
 class Page(NamedTuple):
@@ -42,13 +54,24 @@ class Page(NamedTuple):
 @cache
 def pages() -> tuple[Page, ...]:
     """All files of the front end."""
-    found = []
-    for file in sorted(resources.files("gnomon.explore.web").iterdir(), key=lambda f: f.name):
-        if kind := KINDS.get(file.name.rpartition(".")[2]):
-            data = file.read_bytes()
-            tag = f'"{hashlib.sha256(data).hexdigest()[:24]}"'
-            found.append(Page(file.name, kind, data, gzip.compress(data, mtime=0), tag))
-    return tuple(found)
+    folder = resources.files("gnomon.explore.web")
+    files = {file.name: file for file in folder.iterdir()}
+    shell = Template(files.pop(SHELL).read_text("utf-8"))
+    ends = {name: name.rpartition(".")[2] for name in files}
+    contents = {name: files[name].read_bytes() for name, end in ends.items() if end in KINDS}
+    contents |= {name: _view(shell, *view).encode() for name, view in VIEWS.items()}
+    return tuple(_page(name, data) for name, data in sorted(contents.items()))
+
+
+def _view(shell: Template, title: str, library: str, module: str) -> str:
+    scripts = [f'<script src="{library}"></script>'] if library else []
+    scripts.append(f'<script type="module" src="{module}"></script>')
+    return shell.substitute(title=title, scripts="\n".join(scripts))
+
+
+def _page(name: str, data: bytes) -> Page:
+    tag = f'"{hashlib.sha256(data).hexdigest()[:24]}"'
+    return Page(name, KINDS[name.rpartition(".")[2]], data, gzip.compress(data, mtime=0), tag)
 
 
 def page_routes() -> list[Route]:

@@ -27,10 +27,10 @@ PAGE = 50
 MOST = 1000
 """Rows of a page."""
 
-MOST_WORDS = 200
+LONGEST = 200
 """Characters of one value in an address."""
 
-Word = Annotated[str, Field(max_length=MOST_WORDS)]
+Word = Annotated[str, Field(max_length=LONGEST)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 _PART = re.compile(r"(\*|[A-Z][a-z]?)(\d*)")
 

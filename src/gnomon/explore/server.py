@@ -32,7 +32,7 @@ from gnomon.explore.security import Guard
 from gnomon.hull.phases import MissingElementError
 from gnomon.run.writing import StoreError
 
-MOST_WORDS = 200
+MOST_CHOICES = 200
 """Texts of a column that are listed to choose from."""
 
 SHOWN = (
@@ -143,13 +143,13 @@ async def _about(explorer: Explorer, _: Request) -> Response:
                     "kind": column.kind,
                     "range": column.range,
                     "words": None
-                    if column.kind != TEXT or len(column.words or ()) > MOST_WORDS
+                    if column.kind != TEXT or len(column.words or ()) > MOST_CHOICES
                     else column.words,
                 }
                 for column in index.columns.values()
             ],
             "elements": [int(n) for n in index.present.sum(axis=1)],
-            "shown": [name for name in SHOWN if index.columns[name].known.any()],
+            "shown": _usual(index),
             "trouble": explorer.trouble,
         }
     )
@@ -167,8 +167,12 @@ async def _search(explorer: Explorer, request: Request) -> Response:
 def _columns(index: Index, query: Query) -> list[str]:
     for name in query.columns:
         column_of(index, name)
-    shown = [name for name in SHOWN if index.columns[name].known.any()]
-    return list(dict.fromkeys(query.columns)) or shown
+    return list(dict.fromkeys(query.columns)) or _usual(index)
+
+
+def _usual(index: Index) -> list[str]:
+    """Columns of a search that names none, those that nothing has left out."""
+    return [name for name in SHOWN if index.columns[name].known.any()]
 
 
 def _export(explorer: Explorer, request: Request) -> Response:

@@ -1,6 +1,7 @@
 """Does it help to know which structures are common, where a level can hardly tell them apart?
 
     python benchmarks/likely_structures.py --data DATA --work likely [--compounds 80]
+    python benchmarks/likely_structures.py --data DATA --work likely --campaigns FOLDER
 
 Compounds on the hull of ``materials_project/structures.parquet`` of up to 12 atoms, of two or three
 elements, formula hashes below 75, of systems that are none of ``textbook.py``'s: in turns of their
@@ -17,6 +18,10 @@ often the most probable one by
 
 s and w the most likely ones on the other folds.  It does not pay (docs/benchmarks.md), so campaigns
 go by the energy alone.  What was relaxed is kept in the folder.
+
+With ``--campaigns``, the same with the weights of these compounds on what the campaigns of
+``textbook.py`` hold of its known phases at the deciding level, in all structures within 80 meV/atom
+of the lowest.
 """
 
 import argparse
@@ -34,6 +39,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from gnomon.crystals import Crystals
+from gnomon.discover import Campaign
 from gnomon.discover.rates import wilson
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, atomic_number
@@ -157,6 +163,51 @@ def asked(given: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+def in_campaigns(table: pa.Table, folder: Path) -> list[dict[str, Any]]:
+    """Of each known phase of the textbook systems the structures that its campaign holds."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    stable = from_arrow(table.filter(pc.less_equal(table["e_above_hull"], ON_HULL)))
+    small, known, same = stable[stable.n_atoms <= ATOMS], Occurrence.load(), StructureMatcher().fit
+    found: list[dict[str, Any]] = []
+    for system in systems_of(small):
+        level, within = Campaign(folder / system).levels[-1], {*system.split("-")}
+        inside = [{*s.split("-")} <= within and "-" in s for s in small.chemical_systems]
+        for one in small[np.array(inside)]:
+            formula, truth = str(one.reduced_formulas[0]), to_pymatgen(one)[0]
+            rows = [of[0] for of in level.groups if of[0].reduced_formula == formula]
+            energy = np.array([row.formation_energy_per_atom for row in rows])
+            near = np.flatnonzero(energy <= energy.min(initial=np.inf) + WINDOW).tolist()
+            at = [level.placed.row_of[rows[i].id] for i in near]
+            ours = level.placed.found.relaxed[at]
+            found.append(
+                {
+                    "reduced_formula": formula,
+                    "energy": (energy[near] - energy.min(initial=np.inf)).tolist(),
+                    "count": counts_of(ours, known.known.without(formula), known).tolist(),
+                    "true": [bool(same(truth, cell)) for cell in to_pymatgen(ours)],
+                }
+            )
+    return found
+
+
+def compared(rows: list[dict[str, Any]], weights: np.ndarray) -> dict[str, Any]:
+    """How often energy alone, and energy with occurrence, take the known structure."""
+    alone, both = [], []
+    for one in rows:
+        true = np.array([*one["true"], False])  # nothing is right where there is no structure
+        alone.append(bool(true[np.argmin(one["energy"])] if one["energy"] else False))
+        both.append(bool(true[np.argmax(features(one) @ weights)] if one["energy"] else False))
+    pairs = list(zip(alone, both, strict=True))
+    return {
+        "phases": len(rows),
+        "lowest energy": vars(wilson(sum(alone), len(rows))),
+        "most probable": vars(wilson(sum(both), len(rows))),
+        "for the better": sum(b and not a for a, b in pairs),
+        "for the worse": sum(a and not b for a, b in pairs),
+    }
+
+
 def features(one: dict[str, Any]) -> np.ndarray:
     """Columns that the weights are of."""
     return np.column_stack([-np.array(one["energy"]), np.log1p(one["count"])])
@@ -185,7 +236,16 @@ def main() -> None:
     parser.add_argument("--compounds", type=int, default=80)
     parser.add_argument("--screen", default="gnomon-2")
     parser.add_argument("--decide", default="nequix-oam-1-pft")
+    parser.add_argument("--campaigns", type=Path, help="of textbook.py")
     given = parser.parse_args()
+    if given.campaigns:
+        before = json.loads((RESULTS / "likely_structures.json").read_text("utf-8"))
+        weights = [1e3 / before["weights"]["meV/atom"], before["weights"]["log count"]]
+        table = pq.read_table(given.data / "materials_project" / "structures.parquet")
+        rows = in_campaigns(table, given.campaigns)
+        told = {**before, "in campaigns": compared(rows, np.array(weights))}
+        save(told, RESULTS / "likely_structures.json")
+        return
     given.work.mkdir(parents=True, exist_ok=True)
     rows = asked(given)
     (given.work / "compounds.json").write_text(json.dumps(rows), encoding="utf-8")

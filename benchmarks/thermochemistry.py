@@ -7,6 +7,10 @@ states.  Elemental references are fitted to the tables at all temperatures witho
 question, as Stevanović et al., Phys. Rev. B 85, 115104 (2012) fit them; energies as they are stand
 beside.
 
+Measured Gibbs energies (``gnomon gibbs --measured``) stand beside: against the same tables, with
+the descriptor over measured enthalpies, at the turning points, and what becomes of computed
+energies of compounds of three elements from their measured oxides.
+
     python benchmarks/thermochemistry.py DATA
 """
 
@@ -21,7 +25,9 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.entries.computed_entries import GibbsComputedStructureEntry
 
+from gnomon.elements import parse_formula
 from gnomon.hull.phases import compositions
+from gnomon.synthesis.measured import measured_enthalpy, measured_gibbs, measured_solids
 from gnomon.synthesis.solids import Solids, solids_from_table
 from gnomon.synthesis.thermo import (
     CARBONATE,
@@ -165,9 +171,82 @@ def against_tables(solids: Solids) -> dict:
     }
 
 
+def measured_ones(solids: Solids) -> dict:
+    """Errors of measured Gibbs energies, and of the descriptor over measured enthalpies."""
+    tables = json.loads((RESULTS / "janaf.json").read_text("utf-8"))
+    place = {str(f): i for i, f in enumerate(solids.phases.reduced_formulas)}
+    names = sorted({*tables} & {*place} & measured_solids())
+    some = solids.take(np.array([place[name] for name in names]))
+    counts, enthalpies = some.phases.composition, np.array([measured_enthalpy(n) for n in names])
+    errors: dict[str, list[np.ndarray]] = {"measured": [], "descriptor over measured": []}
+    for t in TEMPERATURES:
+        truth = np.array([tables[n]["gibbs"][str(t)] for n in names])
+        by_volume = gibbs_energies(counts, enthalpies, some.volume_per_atom, t)
+        errors["measured"].append([measured_gibbs(n, t) for n in names] - truth)
+        errors["descriptor over measured"].append(by_volume - truth)
+    return {"solids": len(names)} | {
+        kind: {
+            "mean absolute error (eV/atom)": np.abs(found).mean(axis=1).round(4).tolist(),
+            "mean": round(float(np.abs(found).mean()), 4),
+            "median": round(float(np.median(np.abs(found))), 4),
+        }
+        for kind, found in errors.items()
+    }
+
+
+def from_oxides(solids: Solids, temperature: float = 1000.0) -> dict:
+    """Energies of compounds of two metals and O from their oxides against measured ones, eV/atom.
+
+    All computed, and the compound computed with its oxides measured.
+    """
+    place = {str(f): i for i, f in enumerate(solids.phases.reduced_formulas)}
+    known = sorted(n for n in measured_solids() & {*place} if "O" in parse_formula(n))
+    oxides = [n for n in known if len(parse_formula(n)) == 2]
+
+    def computed(formula: str) -> float:
+        return float(energies(solids, [place[formula]], temperature)[0])
+
+    def measured(formula: str) -> float:
+        return measured_gibbs(formula, temperature)
+
+    rows = {}
+    for name in known:
+        amounts = parse_formula(name)
+        first, *more = sorted({*amounts} - {"O"})
+        if len(more) != 1 or {*amounts} & {"C", "H", "N", "S", "P", "F", "Cl", "Br", "I"}:
+            continue
+        for pair in ((a, b) for a in oxides for b in oxides):
+            mine, other = (parse_formula(oxide) for oxide in pair)
+            if first not in mine or more[0] not in other:
+                continue
+            shares = amounts[first] / mine[first], amounts[more[0]] / other[more[0]]
+            if abs(shares[0] * mine["O"] + shares[1] * other["O"] - amounts["O"]) > 1e-9:
+                continue
+            parts = [s * sum(parse_formula(o).values()) for s, o in zip(shares, pair, strict=True)]
+
+            def gained(whole, part, name=name, parts=parts, pair=pair) -> float:
+                atoms = sum(parse_formula(name).values())
+                own = sum(n * part(o) for n, o in zip(parts, pair, strict=True))
+                return whole(name) - own / atoms
+
+            truth = gained(measured, measured)
+            rows[name] = {
+                "measured": round(truth, 3),
+                "error, computed": round(gained(computed, computed) - truth, 3),
+                "error, mixed": round(gained(computed, measured) - truth, 3),
+            }
+    return {
+        "compounds": len(rows),
+        **{
+            f"mean absolute {kind}": round(float(np.mean([abs(r[kind]) for r in rows.values()])), 4)
+            for kind in ("error, computed", "error, mixed")
+        },
+        "each": rows,
+    }
+
+
 def turning_points(solids: Solids) -> list[dict]:
     """Where reactions turn favourable in 1 bar of CO2, K; and in air of 4e-4 bar."""
-    place = {str(f): i for i, f in enumerate(solids.phases.reduced_formulas)}
     tables = json.loads((RESULTS / "janaf.json").read_text("utf-8"))
     found = []
     for pressure in (1.0, 4e-4):
@@ -179,18 +258,7 @@ def turning_points(solids: Solids) -> list[dict]:
             source = "NBS, no change of heat capacities"
             if {*left, *right} <= {*tables, "CO2"}:
                 table, source = _crossing(tables, left[0], right[0], pressure), "JANAF"
-            own = np.nan
-            for temperature in np.arange(300.0, 2000.0, 5.0):
-                total = gas_gibbs("CO2", temperature, pressure)
-                for sign, side in ((1, right), (-1, left)):
-                    for formula in side:
-                        if formula != "CO2":
-                            row = place[formula]
-                            atoms = solids.phases.composition[row].sum()
-                            total += sign * atoms * energies(solids, [row], temperature)[0]
-                if total < 0:
-                    own = float(temperature)
-                    break
+            own, measured = (_turning(solids, left, right, pressure, m) for m in (False, True))
             found.append(
                 {
                     "reaction": f"{' + '.join(left)} → {' + '.join(right)}",
@@ -199,9 +267,31 @@ def turning_points(solids: Solids) -> list[dict]:
                     "of the tables": source,
                     "here (K)": own,
                     "difference (K)": round(own - float(table)),
+                    "measured (K)": measured,
+                    "difference, measured (K)": round(measured - float(table)),
                 }
             )
     return found
+
+
+def _turning(solids: Solids, left, right, pressure: float, measured: bool) -> float:
+    """Where a reaction that gives off CO2 gains energy, K."""
+    place = {str(f): i for i, f in enumerate(solids.phases.reduced_formulas)}
+    for temperature in np.arange(300.0, 2000.0, 5.0):
+        total = gas_gibbs("CO2", temperature, pressure)
+        for sign, side in ((1, right), (-1, left)):
+            for formula in side:
+                if formula != "CO2":
+                    atoms = sum(parse_formula(formula).values())
+                    own = (
+                        measured_gibbs(formula, temperature)
+                        if measured
+                        else energies(solids, [place[formula]], temperature)[0]
+                    )
+                    total += sign * atoms * own
+        if total < 0:
+            return float(temperature)
+    return np.nan
 
 
 def _crossing(tables: dict, carbonate: str, oxide: str, pressure: float) -> float:
@@ -235,6 +325,8 @@ if __name__ == "__main__":
         {
             "against pymatgen": against_pymatgen(shared),
             "against the tables": against_tables(solids),
+            "measured": measured_ones(solids),
+            "compounds from their oxides": from_oxides(solids),
             "turning points": turning_points(solids),
             "carbonates": carbonate_fit(solids),
         },

@@ -13,6 +13,7 @@ import pytest
 from gnomon.cli import main
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import compositions
+from gnomon.synthesis.measured import measured_gibbs, measured_solids
 from gnomon.synthesis.solids import solids_from_table
 from gnomon.synthesis.thermo import (
     carbonates,
@@ -128,6 +129,27 @@ def test_calcite_decomposes_when_it_is_hot_and_sooner_without_carbon_dioxide(tab
     assert turning(4e-4) < turning(1.0) - 200
 
 
+def test_measured_solids_stand_alone_and_decompose_when_the_tables_say(table: Path) -> None:
+    solids = solids_from_table(pq.read_table(table)).only_measured()
+    assert {*solids.phases.reduced_formulas} == {"Ca", "C", "O2", "CaO", "CaCO3"}
+    counts = compositions(["CaCO3"])
+
+    def above(temperature: float) -> float:
+        phases = solids.at(temperature, {"CO2": 1.0})
+        own = phases.formation_energy_per_atom[Hull(phases).find(counts)]
+        return float(Hull(phases).e_above_hull(counts, own)[0])
+
+    assert above(1060.0) <= 1e-9 < above(1220.0)  # JANAF: 1160 K
+    assert measured_gibbs("MgO", 1000.0) == pytest.approx(-2.555, abs=0.02)  # JANAF
+
+
+def test_every_measured_solid_is_stable_against_its_elements_as_far_as_it_is_known() -> None:
+    """Enthalpies in J or of a multiple of the formula would show as energies no solid has."""
+    names = sorted(measured_solids())
+    assert len(names) > 250
+    assert [n for n in names if not -6.0 < measured_gibbs(n, 300.0) < 0.6] == []
+
+
 def test_a_polymorph_lends_its_volume_and_others_do_not() -> None:
     phases = pa.table(
         {"reduced_formula": ["MgO", "CaO"], "formation_energy_per_atom": [-3.0, -3.3]}
@@ -153,6 +175,9 @@ def test_the_command_answers_formulas_and_systems(
     assert {*row["decomposition"]} == {"CaO", "CO2"}
     assert main(["gibbs", str(table), "Ca-C-O", "--temperature", "500", "--gas", "CO2=1"]) == 0
     assert "CaCO3" in capsys.readouterr().out
+    assert main(["gibbs", str(table), "CaCO3", "--measured", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["gibbs_energy_per_atom"] == pytest.approx(measured_gibbs("CaCO3", 1000.0))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def gibbs(
     gas: list[str] | None = None,
     cells: Path | None = None,
     carbonate: float = CARBONATE,
+    measured: bool = False,
 ) -> Output:
     """Gibbs energies of formation at a temperature, and what is stable there.
 
@@ -42,10 +43,11 @@ def gibbs(
         gas: a gas and its partial pressure in bar: CO2=1; those of air if none is given.
         cells: Parquet that lends volumes to phases without.
         carbonate: eV added for each CO3; 0 for energies that need no correction.
+        measured: take only solids whose Gibbs energies were measured (some 300), with these.
 
     Example: gnomon gibbs phases.parquet BaTiO3 Ba-C-O --temperature 1200 --gas CO2=1
     """
-    solids = _solids(phases, cells, carbonate)
+    solids = _solids(phases, cells, carbonate, measured)
     rows: list[dict[str, Any]] = []
     for query in queries:
         rows += _gibbs_rows(solids, query, temperature, pressures_of(gas))
@@ -94,9 +96,10 @@ def _gibbs_rows(
     return stable if "-" in query else rows
 
 
-def _solids(phases: Path, cells: Path | None, carbonate: float) -> Solids:
+def _solids(phases: Path, cells: Path | None, carbonate: float, measured: bool) -> Solids:
     lent = None if cells is None else read_table(cells)
-    return solids_from_table(read_table(phases), carbonate=carbonate, cells=lent)
+    solids = solids_from_table(read_table(phases), carbonate=carbonate, cells=lent)
+    return solids.only_measured() if measured else solids
 
 
 def _estimates(solids: Solids, formulas: Sequence[str]) -> tuple[str, ...]:
@@ -139,6 +142,7 @@ def routes(
     most: Annotated[int, typer.Option("--routes")] = 5,
     cells: Path | None = None,
     carbonate: float = CARBONATE,
+    measured: bool = False,
     picture: Annotated[Path | None, place(".svg", option="--picture")] = None,
 ) -> Output:
     """Find reactions that lead from precursors to a target, the cheapest routes first.
@@ -156,6 +160,7 @@ def routes(
         most: routes.
         cells: Parquet that lends volumes to phases without.
         carbonate: eV added for each CO3; 0 for energies that need no correction.
+        measured: take only solids whose Gibbs energies were measured (some 300), with these.
         picture: SVG file of the routes.
 
     Example: gnomon routes BaTiO3 phases.parquet --precursor BaCO3 --precursor TiO2
@@ -171,7 +176,7 @@ def routes(
     brought |= {symbol for name in pressures for symbol in parse_formula(name)}
     if lacking := sorted({*parse_formula(wanted)} - brought):
         raise CommandError(f"no precursor holds {', '.join(lacking)}: {target} cannot be made")
-    solids = _solids(phases, cells, carbonate).within(elements)
+    solids = _solids(phases, cells, carbonate, measured).within(elements)
     network = Network(solids, start, wanted, temperature, pressures)
     found = network.routes(most)
     if not found:

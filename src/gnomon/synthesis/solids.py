@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from gnomon.elements import SYMBOLS, atomic_number, parse_formula
 from gnomon.hull.phases import Phases, compositions, missing_elements, phases_from_table
+from gnomon.synthesis.measured import measured_gibbs, measured_solids
 from gnomon.synthesis.thermo import CARBONATE, carbonates, gas_gibbs, gases, gibbs_energies
 
 SAME_POLYMORPH = 0.06
@@ -27,12 +28,14 @@ class Solids:
         volume_per_atom: (n,), Å³/atom.
         estimated: (n,), whether the volume is a sum over elements, for want of a cell.
         carbonate: eV added for each CO3, as the scheme lacks it; 0 for measured energies.
+        measured: whether Gibbs energies are measured ones, of ``only_measured``.
     """
 
     phases: Phases
     volume_per_atom: Float64[np.ndarray, " n"]
     estimated: np.ndarray
     carbonate: float = CARBONATE
+    measured: bool = False
 
     def __len__(self) -> int:
         """Number of solids."""
@@ -56,9 +59,21 @@ class Solids:
 
     def take(self, rows: np.ndarray) -> Solids:
         """The solids of these rows."""
-        return Solids(
-            self.phases.take(rows), self.volume_per_atom[rows], self.estimated[rows], self.carbonate
+        return replace(
+            self,
+            phases=self.phases.take(rows),
+            volume_per_atom=self.volume_per_atom[rows],
+            estimated=self.estimated[rows],
         )
+
+    def only_measured(self) -> Solids:
+        """Those whose Gibbs energies were measured, with these, and elements.
+
+        None of the others, since what measured and computed energies are off by does not cancel.
+        """
+        known, names = measured_solids(), map(str, self.phases.reduced_formulas)
+        kept = [i for i, name in enumerate(names) if name in known or len(parse_formula(name)) < 2]
+        return replace(self.take(np.array(kept, np.int64)), measured=True)
 
     def at(
         self, temperature: float, pressures: Mapping[str, float], every_gas: float | None = None
@@ -89,6 +104,9 @@ class Solids:
         energies = self.phases.formation_energy_per_atom + self.carbonate * carbonates(composition)
         gibbs = gibbs_energies(composition, energies, self.volume_per_atom, temperature)
         scheme = f"{self.phases.scheme} at {temperature:g} K"
+        if self.measured:
+            for row in np.flatnonzero(np.count_nonzero(composition, axis=1) > 1):
+                gibbs[row] = measured_gibbs(str(self.phases.reduced_formulas[row]), temperature)
         found = Phases(
             np.concatenate([self.phases.reduced_formulas[solid], np.array(list(names), object)]),
             np.concatenate([composition[solid], of_gases]),

@@ -59,6 +59,11 @@ class Collection:
         key = hashlib.sha256(f"{self.campaign} {self.path}".encode()).hexdigest()[:24]
         return cache_folder() / "explore" / f"{key}.parquet"
 
+    @property
+    def embeddings_path(self) -> Path:
+        """Where embeddings of its crystals are kept, once they were made."""
+        return self.index_path.with_suffix(".embeddings.parquet")
+
 
 def collections_of(given: Sequence[str]) -> tuple[Collection, ...]:
     """The campaigns and sources of crystals that these paths name.

@@ -19,6 +19,7 @@ from gnomon.crystals import Crystals
 from gnomon.explore.collect import collected
 from gnomon.explore.collections import Collection
 from gnomon.explore.columns import DETAILS, SCHEMA, Column
+from gnomon.explore.vectors import Vectors, kept_vectors
 from gnomon.io.arrow import GEOMETRY, from_arrow
 from gnomon.io.tables import write_table
 from gnomon.run.listener import SILENT, Listener
@@ -83,6 +84,11 @@ class Index:
         keys = (tuple(sorted(n for _, n in one)) for one in self.crystals.reduced_counts)
         numbers = [kinds.setdefault(key, len(kinds)) for key in keys]
         return kinds, np.array(numbers, np.int64)
+
+    @cached_property
+    def vectors(self) -> Vectors | None:
+        """Embeddings of the crystals, if some were made."""
+        return kept_vectors(self.collections, self.texts("content_id"))
 
     def texts(self, name: str) -> list[str | None]:
         """A column of texts, row by row."""

@@ -54,13 +54,19 @@ class Domain:
     references: Float16[np.ndarray, "r k"]
     threshold: float
 
+    def coordinates(
+        self, embeddings: Float32[np.ndarray, "n features"]
+    ) -> Float64[np.ndarray, "n k"]:
+        """Whitened coordinates, in standard deviations over training rows."""
+        return np.asarray((embeddings - self.center).astype(np.float64) @ self.axes)
+
     def distances(self, embeddings: Float32[np.ndarray, "n features"]) -> Float64[np.ndarray, " n"]:
         """Distance to the nearest reference in standard deviations; NaN for rows of NaN."""
         references = self.references.astype(np.float64)
         squares = (references**2).sum(axis=1)
         out = np.full(len(embeddings), np.nan)
         for start in range(0, len(embeddings), CHUNK):
-            x = (embeddings[start : start + CHUNK] - self.center).astype(np.float64) @ self.axes
+            x = self.coordinates(embeddings[start : start + CHUNK])
             square = (x**2).sum(axis=1)[:, None] - 2 * x @ references.T + squares
             # a NaN is the least of its row, and stays one
             out[start : start + CHUNK] = np.sqrt(np.maximum(square.min(axis=1), 0))

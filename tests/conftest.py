@@ -55,3 +55,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found in {folder}: set GNOMON_TEST_DATA to run this test")
     return folder
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The property ``atoms`` of ``tests/plugged_property.py``, as if a package brought it."""
+    from importlib.metadata import EntryPoint, EntryPoints
+
+    from gnomon.run import registry
+
+    from .plugged_property import Atoms
+
+    atoms = EntryPoint("atoms", f"{Atoms.__module__}:make_atoms", "gnomon.properties")
+
+    def entry_points(group: str, name: str | None = None) -> EntryPoints:
+        there = group == "gnomon.properties" and name in (None, "atoms")
+        return EntryPoints([atoms] if there else [])
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(Atoms, "calls", 0)
+    monkeypatch.setattr(Atoms, "stop_at", -1)

@@ -8,9 +8,10 @@ that it did not draw how likely they are positive; the mean over the rounds is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +30,36 @@ CHUNK = 4096
 
 LEAST_SPREAD = 1e-4
 """Standard deviation below which a feature is no more than rounding, and is not scaled up."""
+
+
+class Answer(NamedTuple):
+    """What a number that a perceptron puts out means, and the loss that teaches it."""
+
+    end: Callable[[Array], Array]
+    loss: Callable[..., Float[Array, ""]]
+
+
+def _loss(
+    readout: eqx.nn.MLP,
+    features: Float[Array, "n features"],
+    config: OptimizerConfig,
+    rows: Int[Array, " B"],
+    values: Float[Array, " B"],
+    *,
+    error: Callable[[Array, Array], Array],
+) -> Float[Array, ""]:
+    return jnp.mean(error(jax.vmap(readout)(features[rows]), values))
+
+
+def _off(said: Float[Array, " B"], amounts: Float[Array, " B"]) -> Float[Array, " B"]:
+    return jnp.abs(jax.nn.softplus(said) - amounts)
+
+
+ANSWERS: Mapping[str, Answer] = {
+    "probability": Answer(jax.nn.sigmoid, partial(_loss, error=optax.sigmoid_binary_cross_entropy)),
+    "amount": Answer(jax.nn.softplus, partial(_loss, error=_off)),
+}
+"""By the names of the settings; made once, so that a loss is compiled once."""
 
 
 class HeadsConfig(BaseModel):
@@ -90,7 +121,7 @@ class Heads(eqx.Module):
 def _answers(heads: Heads, features: Float[Array, "n features"]) -> Float[Array, "m n"]:
     x = (features - heads.center) / heads.scale
     arrays, rest = eqx.partition(heads.readouts, eqx.is_array)
-    end = jax.nn.sigmoid if heads.answer == "probability" else jax.nn.softplus
+    end = ANSWERS[heads.answer].end
     found: Array = each_member(lambda one: end(jax.vmap(eqx.combine(one, rest))(x)), arrays)
     return found
 
@@ -168,7 +199,7 @@ def train_heads(
     blank = Heads.untrained(config, x.shape[1])
     readouts, _ = fit_members(
         blank.readouts,
-        _cross_entropy if config.answer == "probability" else _absolute_error,
+        ANSWERS[config.answer].loss,
         epoch,
         config.optimizer,
         lambda loss: f"loss {loss:.3f}",
@@ -176,25 +207,3 @@ def train_heads(
         session,
     )
     return Heads(jnp.asarray(center), jnp.asarray(scale), readouts, config.answer)
-
-
-def _cross_entropy(
-    readout: eqx.nn.MLP,
-    features: Float[Array, "n features"],
-    config: OptimizerConfig,
-    rows: Int[Array, " B"],
-    values: Float[Array, " B"],
-) -> Float[Array, ""]:
-    said = jax.vmap(readout)(features[rows])
-    return jnp.mean(optax.sigmoid_binary_cross_entropy(said, values))
-
-
-def _absolute_error(
-    readout: eqx.nn.MLP,
-    features: Float[Array, "n features"],
-    config: OptimizerConfig,
-    rows: Int[Array, " B"],
-    values: Float[Array, " B"],
-) -> Float[Array, ""]:
-    said = jax.nn.softplus(jax.vmap(readout)(features[rows]))
-    return jnp.mean(jnp.abs(said - values))

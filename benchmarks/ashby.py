@@ -1,44 +1,112 @@
-"""Ashby's diagram of hardness against toughness as a figure: PBE moduli beside the networks'.
+"""Diagrams of 100,000 crystals by the networks: hardness against toughness, and expansion's bound.
 
-    gnomon ashby structures.parquet --out FOLDER
-    python benchmarks/ashby.py --data DATA --folder FOLDER --out docs/images/ashby.png
+    python benchmarks/ashby.py --data DATA --folder FOLDER --images docs/images
+    python benchmarks/ashby.py --data DATA --folder FOLDER --images docs/images --rows 30000
 
-Left the shared elastic data by DFT (binary crystals of the Materials Project, and AFLOW's published
-files), right what the command made of the crystals that it was given.  Metals alone are left out.
+The crystals are those of the Materials Project and of WBM at hand, and as many ionic substitutions
+of the former, not relaxed, as make up the number.  Each diagram is what ``gnomon ashby`` draws of
+them, with its CPU seconds and the memory of the process; where tables are in FOLDER already only
+figures are drawn again.  Left in ``ashby.png`` stand the shared elastic data by DFT, binary
+crystals of the Materials Project and AFLOW's published files.  Metals alone have no hardness.
 """
 
 import argparse
 import gzip
 import json
+import resource
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from pymatgen.core import Structure
 
 from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
-from gnomon.io import as_crystals
-from gnomon.io.tables import read_table
+from gnomon.generate.substitution.generator import SubstitutionGenerator
+from gnomon.io import as_crystals, from_arrow
+from gnomon.io.tables import OK, read_table
+from gnomon.properties.diagram import DIAGRAMS, draw
+from gnomon.properties.heat.debye import expansion_factor
 from gnomon.properties.mechanics.hardness import mazhnik_hardness, mazhnik_toughness
+from gnomon.properties.mechanics.moduli import numbers, poisson_ratio, young_modulus
+from gnomon.properties.registry import PropertySettings
+from record import RESULTS, save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from train_properties import LEARNED
 from train_properties import rows as of_aflow
+
+RESULT = RESULTS / "ashby.json"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=100_000)
     given = parser.parse_args()
-    file = given.data / "elasticity" / "mp-binary-pbe-elasticity-2025.1.json.gz"
+    crystals, sources = gathered(given.data, given.rows)
+    found: dict[str, Any] = {}
+    if RESULT.exists():
+        found = json.loads(RESULT.read_text("utf-8"))["diagrams"]
+    for name, diagram in DIAGRAMS.items():
+        fresh = not (given.folder / f"{diagram.property}.parquet").exists()
+        options = {diagram.property: {"moduli": "predicted"}}
+        began = time.process_time()
+        drawn = draw(crystals, name, PropertySettings(options=options), given.folder)
+        seconds = time.process_time() - began
+        if fresh:
+            found[name] = {
+                "shown": drawn.shown,
+                "given": drawn.given,
+                "beyond": drawn.above,
+                "cpu_s": round(seconds, 1),
+                "crystals_a_second": round(drawn.given / seconds),
+                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "page_mb": round(drawn.out.stat().st_size / 1e6, 1),
+            }
+    hardness = read_table(given.folder / "hardness.parquet")
+    ok = np.array(hardness["status"].to_pylist()) == OK
+    right = [numbers(hardness, name)[ok] for name in ("value", "toughness")]
+    draw_ashby(by_dft(given.data), (right[0], right[1]), given.images / "ashby.png")
+    bound = read_table(given.folder / "expansion_bound.parquet")
+    draw_bound(numbers(bound, "poisson_ratio"), numbers(bound, "reduced_expansion"), given.images)
+    save({"benchmark": "ashby", "sources": sources, "diagrams": found}, RESULT)
+
+
+def gathered(data: Path, rows: int) -> tuple[Crystals, dict[str, int]]:
+    """So many different crystals, and where they come from."""
+    known = from_arrow(pq.read_table(data / "materials_project" / "structures.parquet"))
+    wbm = from_arrow(pq.read_table(data / "wbm" / "wbm_pool.parquet"))
+    parts = [known, wbm]
+    order = np.random.default_rng(0).permutation(len(known))
+    left = rows - len(known) - len(wbm)
+    generator = SubstitutionGenerator()
+    for start in range(0, len(order), 500):
+        if left <= 0:
+            break
+        for children in generator.generate(known.take(order[start : start + 500])):
+            made = children.crystals
+            taken = np.random.default_rng(start).permutation(len(made))[: min(left, 2000)]
+            parts.append(made.take(taken))
+            left -= len(taken)
+    crystals = Crystals.concatenate(parts)[:rows]
+    made = rows - len(known) - len(wbm)
+    return crystals, {"materials_project": len(known), "wbm": len(wbm), "substitutions": made}
+
+
+def by_dft(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Hardness and toughness by the shared PBE moduli."""
+    file = data / "elasticity" / "mp-binary-pbe-elasticity-2025.1.json.gz"
     rows = json.loads(gzip.decompress(file.read_bytes()))
     binary = as_crystals([Structure.from_dict(row["structure"]) for row in rows])
     bulk, shear = (np.array([row[f"{k}_modulus_vrh"] for row in rows]) for k in ("bulk", "shear"))
     of = [
-        [of_aflow(given.data, LEARNED[f"{kind}-modulus"], split) for split in ("train", "val")]
+        [of_aflow(data, LEARNED[f"{kind}-modulus"], split) for split in ("train", "val")]
         for kind in ("bulk", "shear")
     ]
     assert all((b[0].ids == s[0].ids).all() for b, s in zip(*of, strict=True))
@@ -47,25 +115,13 @@ def main() -> None:
         np.concatenate([first, *(values for _, values in parts)])
         for first, parts in zip((bulk, shear), of, strict=True)
     )
-    left = of_moduli(crystals, bulk, shear)
-    table = read_table(given.folder / "hardness.parquet")
-    right = [table[n].to_numpy(zero_copy_only=False) for n in ("value", "toughness")]
-    ok = np.array(table["status"].to_pylist()) == "ok"
-    draw(left, (right[0][ok], right[1][ok]), given.out)
-
-
-def of_moduli(
-    crystals: Crystals, bulk: np.ndarray, shear: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Hardness and toughness of what is no alloy and has moduli above zero."""
     there = (bulk > 0) & (shear > 0) & ~of_metals(crystals)
     bulk, shear, volume = bulk[there], shear[there], (crystals.volumes / crystals.n_atoms)[there]
-    young = 9 * bulk * shear / (3 * bulk + shear)
-    poisson = (3 * bulk - 2 * shear) / (6 * bulk + 2 * shear)
+    young, poisson = young_modulus(bulk, shear), poisson_ratio(bulk, shear)
     return mazhnik_hardness(young, poisson), mazhnik_toughness(young, poisson, volume)
 
 
-def draw(
+def draw_ashby(
     left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray], out: Path
 ) -> None:
     """Both beside each other."""
@@ -79,13 +135,36 @@ def draw(
         axes, (left, right), ("PBE moduli", "moduli by the networks"), strict=True
     ):
         there = (hardness > 0) & (toughness > 0)
-        axis.loglog(toughness[there], hardness[there], ".", ms=2, alpha=0.3, color="#2a7f9e")
+        size, alpha = (2, 0.3) if there.sum() < 20_000 else (1, 0.1)
+        style = {"ms": size, "alpha": alpha, "color": "#2a7f9e", "rasterized": True}
+        axis.loglog(toughness[there], hardness[there], ".", **style)
         axis.set(title=f"{name}, {there.sum():,} crystals", xlabel="toughness, MPa m$^{1/2}$")
-        print(name, int(there.sum()))
     axes[0].set_ylabel("Vickers hardness, GPa")
     axes[0].set(xlim=(0.02, 12), ylim=(0.05, 150))
     made.tight_layout()
     made.savefig(out, dpi=110)
+
+
+def draw_bound(poisson: np.ndarray, reduced: np.ndarray, images: Path) -> None:
+    """Reduced expansion by Poisson's ratio, below and beyond the bound."""
+    from matplotlib import pyplot as plt
+
+    there = np.isfinite(poisson) & np.isfinite(reduced)
+    poisson, reduced = poisson[there], reduced[there]
+    beyond = reduced > expansion_factor(poisson)
+    made, axis = plt.subplots(figsize=(6, 4))
+    for rows, color, name in ((~beyond, "#2a7f9e", "within"), (beyond, "#b5532b", "beyond")):
+        label = f"{name} the bound: {rows.sum():,}"
+        axis.plot(poisson[rows], reduced[rows], ".", ms=1, alpha=0.15, color=color)
+        axis.plot([], [], ".", color=color, label=label)
+    along = np.linspace(0, 0.5, 200)
+    axis.plot(along, expansion_factor(along), "k", label="f(nu), Mazhnik")
+    axis.set(
+        xlim=(0, 0.5), ylim=(0, 3), xlabel="Poisson's ratio nu", ylabel="alpha E / (c$_V$ rho)"
+    )
+    axis.legend(loc="upper right", fontsize=8)
+    made.tight_layout()
+    made.savefig(images / "bound.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Moduli of a tensor, hardness and toughness from moduli."""
 
+from dataclasses import replace
+
 import ase.build
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from gnomon.properties.mechanics.hardness import (
     tian_hardness,
     zeta,
 )
+from gnomon.properties.mechanics.moduli import Moduli, young_modulus
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 
 EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
@@ -90,3 +93,13 @@ def test_moduli_do_not_depend_on_the_frame(seed):
     before, after = (made.compute(c[:1], {}).to_pylist()[0] for c in (METALS, turned))
     for name in ("value", "shear_modulus", "universal_anisotropy"):
         assert after[name] == pytest.approx(before[name], rel=1e-2, abs=1e-2)
+
+
+@given(st.floats(20, 400), st.floats(10, 300), st.floats(0, 0.02), st.floats(0, 0.02))
+def test_small_errors_of_moduli_become_that_of_a_product(bulk, shear, of_bulk, of_shear):
+    one = np.ones(1)
+    errors = (of_bulk * bulk * one, of_shear * shear * one)
+    m = Moduli(bulk * one, shear * one, *errors, one, one, [OK], "")
+    found = m.uncertainty(lambda k, g: k * g**2) / (bulk * shear**2)
+    assert found == pytest.approx(np.hypot(of_bulk, 2 * of_shear), rel=0.03)
+    assert np.isnan(replace(m, bulk_error=np.nan * one).uncertainty(young_modulus)).all()

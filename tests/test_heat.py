@@ -11,7 +11,9 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
 from gnomon.io.tables import OK
-from gnomon.properties.heat.debye import expansion_factor, heat_capacity
+from gnomon.properties import answers
+from gnomon.properties.heat.debye import expansion_factor, heat_capacity, heat_per_volume
+from gnomon.properties.mechanics.moduli import young_modulus
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 
 EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
@@ -82,3 +84,31 @@ def test_supercells_that_are_too_large_are_refused(name):
     [row] = made.compute(METALS[:1], {}).to_pylist()
     assert "more than 3" in row["status"]
     assert row["value"] is None
+
+
+@given(st.floats(0.0, 0.45), st.floats(0.01, 1.5))
+def test_an_expansion_on_the_bound_is_all_that_it_can_be(nu, share):
+    bulk, ratio = np.array([100.0]), np.array([nu])
+    shear = bulk * 3 * (1 - 2 * nu) / (2 * (1 + nu))
+    known = {
+        "elastic": {"value": bulk, "shear_modulus": shear, "volume_per_atom": [16.0]},
+        "expansion": {"value": [0.0], "temperature": [300.0]},
+        "phonons": {"value": [24.0], "temperature": [300.0]},
+    }
+    heat = heat_per_volume(np.array([24.0]), np.array([16.0]))
+    known["expansion"]["value"] = (
+        share * expansion_factor(ratio) * heat / young_modulus(bulk, shear)
+    )
+    made = PROPERTIES.get("expansion_bound")(PropertySettings())
+
+    def made_up(name):
+        return PROPERTIES.get(name)(PropertySettings())
+
+    tables = {
+        name: answers(made_up(name).schema, METALS.ids[:1], "", [OK], **columns)
+        for name, columns in known.items()
+    }
+    [row] = made.compute(METALS[:1], tables).to_pylist()
+    assert row["value"] == pytest.approx(share)
+    assert row["poisson_ratio"] == pytest.approx(nu, abs=1e-9)
+    assert row["answer"] == ("within the bound" if row["value"] <= 1 else "beyond the bound")

@@ -27,9 +27,11 @@ from gnomon.io.tables import FOLDER as TABLES
 from gnomon.io.tables import read_table
 from gnomon.properties.compute import CHUNK, Computed
 from gnomon.properties.compute import compute as compute_all
+from gnomon.properties.diagram import DIAGRAMS
+from gnomon.properties.diagram import draw as draw_diagram
 from gnomon.properties.funnel import funnel as run_funnel
 from gnomon.properties.funnel import read_steps
-from gnomon.properties.mechanics.ashby import ashby as draw
+from gnomon.properties.mechanics.moduli import Source
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 from gnomon.run.folder import ROOTS
 from gnomon.run.listener import SILENT, Listener
@@ -174,24 +176,31 @@ def ashby(
     listener: Listener,
     *,
     out: Folder,
-    moduli: Literal["elastic", "predicted"] = "predicted",
+    diagram: Literal["ashby", "bound"] = "ashby",
+    moduli: Source = "predicted",
     strict: Strict = False,
 ) -> Output:
-    """Draw hardness against fracture toughness of crystals: Ashby's diagram, interactive.
+    """Draw crystals in a diagram: hardness against fracture toughness, or expansion and its bound.
 
-    Writes OUT/ashby.html beside the tables of the properties; metals alone have no hardness.
+    Writes OUT/DIAGRAM.html beside the tables of the properties.  `ashby` is Ashby's diagram; metals
+    alone have no hardness.  `bound` shows alpha E / (c_V rho) by Poisson's ratio with Mazhnik's
+    bound f(nu), and counts what lies beyond.
 
     Args:
         out: folder.
-        moduli: predicted by the networks in the package, or elastic, by strained cells.
+        diagram: which.
+        moduli: predicted by the networks in the package, or elastic, by strained cells; with these
+            expansion and heat capacity are those of phonons.
 
     Example: gnomon ashby known.parquet --out hard
     """
-    options = {"hardness": {"moduli": moduli}}
+    options = {DIAGRAMS[diagram].property: {"moduli": moduli}}
     settings = PropertySettings(evaluator, RelaxConfig(), options, listener)
-    shown, given = draw(read_crystals(crystals, strict).crystals, settings, out)
-    found = {"shown": shown, "of": given, "out": str(out / "ashby.html")}
-    return Output(found, said=(f"{shown} of {given} crystals: {out / 'ashby.html'}",))
+    drawn = draw_diagram(read_crystals(crystals, strict).crystals, diagram, settings, out)
+    beyond = "" if drawn.above is None else f", {drawn.above} beyond the bound"
+    said = f"{drawn.shown} of {drawn.given} crystals{beyond}: {drawn.out}"
+    found = {"shown": drawn.shown, "of": drawn.given, "out": str(drawn.out)}
+    return Output(found | ({} if drawn.above is None else {"beyond": drawn.above}), said=(said,))
 
 
 def _listed() -> Output:

@@ -48,13 +48,20 @@ def column(
 ID = column("id", pa.string(), "content id of the crystal", nullable=False)
 
 
-def value_schema(description: str, unit: str, *others: pa.Field) -> pa.Schema:
+UNSAID = "of the value"
+"""Description of an uncertainty of which nobody says where it comes from."""
+
+
+def value_schema(
+    description: str, unit: str, *others: pa.Field, uncertainty: str = ""
+) -> pa.Schema:
     """Columns of a table of one property.
 
     Args:
         description: of the property.
         unit: of its value and its uncertainty.
         others: further columns.
+        uncertainty: where that of the value comes from, in words.
 
     >>> value_schema("direct band gap", "eV").names
     ['id', 'value', 'uncertainty', 'level', 'status']
@@ -63,7 +70,7 @@ def value_schema(description: str, unit: str, *others: pa.Field) -> pa.Schema:
         [
             ID,
             column("value", pa.float64(), description, unit=unit),
-            column("uncertainty", pa.float64(), f"of the value, {description}", unit=unit),
+            column("uncertainty", pa.float64(), uncertainty or UNSAID, unit=unit),
             column(
                 "level", pa.string(), "what gave it: a model, a level of theory", nullable=False
             ),

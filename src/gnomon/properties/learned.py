@@ -41,6 +41,7 @@ class Predicted:
     """Medians of an ensemble, half their inter-quartile ranges as uncertainty; a ``Property``."""
 
     needs: tuple[str, ...] = ()
+    spread = "half the inter-quartile range of the ensemble, which measures no error"
 
     def __init__(self, model: EnergyModel, name: str, what: str, unit: str, log: bool) -> None:
         """Of a trained model.
@@ -53,7 +54,7 @@ class Predicted:
             log: whether it learned the logarithm.
         """
         self.model, self.level, self.log = model, f"{name}, {model.scheme}", log
-        self.schema = value_schema(f"predicted {what}", unit)
+        self.schema = value_schema(f"predicted {what}", unit, uncertainty=self.spread)
 
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Predict; what the model did not learn of has its reason."""
@@ -81,6 +82,8 @@ class Predicted:
 class OfHeads(Predicted):
     """Means of heads (``gnomon.models.heads``), their standard deviations as uncertainty."""
 
+    spread = "standard deviation of the heads, which measures no error"
+
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Predict; what the bodies see nothing of has its reason."""
         found = self.model.predict(crystals)
@@ -88,8 +91,8 @@ class OfHeads(Predicted):
         return self._told(crystals, found, value, uncertainty)
 
 
-def of_model(name: str, settings: PropertySettings) -> Predicted:
-    """What a model of this name, or of this file, predicts."""
+def of_model(name: str, settings: PropertySettings, *, what: str = "") -> Predicted:
+    """What a model of this name, or of this file, predicts; ``what`` says what that is."""
     from gnomon.models.ensemble import load_model
     from gnomon.models.heads import HeadsModel
     from gnomon.models.structural.model import PropertyModel
@@ -99,7 +102,7 @@ def of_model(name: str, settings: PropertySettings) -> Predicted:
     if taught and (told := PROPERTY.fullmatch(model.scheme)):
         said = (told["what"].replace("_", " "), told["unit"], told["log"] is not None)
     kind = OfHeads if isinstance(model, HeadsModel) else Predicted
-    return kind(model, name, *said)
+    return kind(model, name, what or said[0], *said[1:])
 
 
 def make(settings: PropertySettings) -> Predicted:
@@ -114,7 +117,9 @@ debye_temperature: Callable[[PropertySettings], Predicted] = partial(
     of_model, "debye-temperature-1"
 )
 thermal_expansion: Callable[[PropertySettings], Predicted] = partial(
-    of_model, "thermal-expansion-1"
+    of_model,
+    "thermal-expansion-1",
+    what="thermal expansion of the volume at 300 K, by AFLOW's Debye-Grüneisen model",
 )
 is_metal: Callable[[PropertySettings], Predicted] = partial(of_model, "is-metal-1")
 last_phonon_peak: Callable[[PropertySettings], Predicted] = partial(of_model, "last-phonon-peak-1")

@@ -33,6 +33,7 @@ PROPERTIES = Registry(
         "debye_temperature": "gnomon.properties.learned:debye_temperature",
         "elastic": "gnomon.properties.mechanics.elastic:make",
         "expansion": "gnomon.properties.heat.expansion:make",
+        "expansion_bound": "gnomon.properties.heat.bound:make",
         "families": "gnomon.properties.families:make",
         "hardness": "gnomon.properties.mechanics.hardness:make",
         "is_metal": "gnomon.properties.learned:is_metal",

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
 from pydantic import Field
 from scipy import constants
 from scipy.integrate import quad_vec
@@ -18,7 +17,7 @@ from scipy.integrate import quad_vec
 from gnomon.crystals import Crystals
 from gnomon.io.tables import column, value_schema
 from gnomon.properties import answers
-from gnomon.properties.mechanics.moduli import NEEDS, Moduli, OfModuli
+from gnomon.properties.mechanics.moduli import NEEDS, Moduli, Numbers, OfModuli
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -33,9 +32,8 @@ SCHEMA = value_schema(
         "most that the linear thermal expansion can be, f(nu) c_V rho / E",
         unit="1/K",
     ),
+    uncertainty="what that of the moduli makes of it; that of the model is not in it",
 )
-
-Numbers = Float64[np.ndarray, " n"]
 
 
 class DebyeConfig(OfModuli):
@@ -94,6 +92,11 @@ def heat_capacity(debye: Numbers, temperature: float) -> Numbers:
     return 9 * constants.R / ratio**3 * quad_vec(integrand, 0, 1)[0]
 
 
+def heat_per_volume(capacity: Numbers, volume: Numbers) -> Numbers:
+    """c_V rho, GPa/K, of a heat capacity in J/(mol K) of atoms and a volume in Å3 an atom."""
+    return capacity / (constants.N_A * volume * 1e-30) / 1e9
+
+
 def expansion_factor(poisson: Numbers) -> Numbers:
     """f(nu) = 2 (1 + nu) (1 - 2 nu) / (2 - 3 nu) of Mazhnik's bound alpha_L E <= f c_V rho.
 
@@ -118,19 +121,24 @@ class Debye:
         """Of crystals whose moduli are known."""
         m = Moduli.of(crystals, known)
         velocity = sound_velocity(m.bulk, m.shear, m.density)
-        debye = debye_temperature(velocity, m.volume)
+
+        def of_moduli(bulk: Numbers, shear: Numbers) -> Numbers:
+            return debye_temperature(sound_velocity(bulk, shear, m.density), m.volume)
+
+        debye = of_moduli(m.bulk, m.shear)
         capacity = heat_capacity(debye, self.config.temperature)
-        heat_per_volume = capacity / (constants.N_A * m.volume * 1e-30)  # J/(K m3)
+        heat = heat_per_volume(capacity, m.volume)
         return answers(
             SCHEMA,
             crystals.ids,
             m.level,
             m.statuses,
             value=debye,
+            uncertainty=m.uncertainty(of_moduli),
             sound_velocity=velocity,
             heat_capacity=capacity,
             temperature=np.full(len(crystals), self.config.temperature),
-            expansion_bound=expansion_factor(m.poisson) * heat_per_volume / (1e9 * m.young),
+            expansion_bound=expansion_factor(m.poisson) * heat / m.young,
         )
 
 

@@ -35,6 +35,7 @@ from gnomon.properties.mechanics.distortions import (
     hessian,
     to_mandel,
 )
+from gnomon.properties.mechanics.measured import uncertainties
 from gnomon.properties.registry import PropertySettings
 from gnomon.structure.symmetry import SymmetryError, primitive
 
@@ -67,6 +68,7 @@ SCHEMA = value_schema(
         "lowest force constant of the ions in their primitive cell, translations left out",
         unit="eV/Å2",
     ),
+    column("shear_uncertainty", pa.float64(), "of the shear modulus, as of the value", unit="GPa"),
     column("residual_pressure", pa.float64(), "left in the relaxed crystal", unit="GPa"),
     column("volume_per_atom", pa.float64(), "of the relaxed crystal", unit="Å3"),
     column("density", pa.float64(), "of the relaxed crystal", unit="g/cm3"),
@@ -75,6 +77,7 @@ SCHEMA = value_schema(
         pa.list_(column("item", pa.float64(), "C_ij", unit="GPa")),
         "36 numbers, Voigt's order xx yy zz yz xz xy, Cartesian axes of the crystal as given; GPa",
     ),
+    uncertainty="mean error of this level on 60 crystals against PBE, where it was measured",
 )
 
 
@@ -123,6 +126,9 @@ class Elastic(ByEvaluator[ElasticConfig]):
             why = f"not stable: a displacement of ions has a force constant of {softest:.3g} eV/Å2"
             return {"status": why, **row}
         status, numbers = moduli(tensor)
+        if status == OK:
+            both = (numbers["value"], numbers["shear_modulus"])
+            numbers |= uncertainties(self.relaxer.scheme, *both)
         return {"status": status, "elastic_tensor": tensor.ravel().tolist(), **row, **numbers}
 
 

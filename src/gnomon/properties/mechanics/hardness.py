@@ -10,13 +10,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
 
 from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
 from gnomon.io.tables import column, value_schema
 from gnomon.properties import answers
-from gnomon.properties.mechanics.moduli import NEEDS, Moduli, OfModuli
+from gnomon.properties.mechanics.moduli import (
+    NEEDS,
+    Moduli,
+    Numbers,
+    OfModuli,
+    poisson_ratio,
+    young_modulus,
+)
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -28,12 +34,11 @@ SCHEMA = value_schema(
     column("toughness", pa.float64(), "K_IC (Mazhnik and Oganov 2019)", unit="MPa m^1/2"),
     column("pugh_ratio", pa.float64(), "K/G, above 1.75 in ductile metals (Pugh 1954)", unit="1"),
     column("toughness_niu", pa.float64(), "K_IC (Niu 2019)", unit="MPa m^1/2"),
+    uncertainty="what that of the moduli makes of it; that of the model is not in it",
 )
 
 METALLIC = "metals only: the models hold for covalent and ionic crystals"
 """Status of crystals without an element that is no metal."""
-
-Numbers = Float64[np.ndarray, " n"]
 
 
 def mazhnik_hardness(young: Numbers, poisson: Numbers) -> Numbers:
@@ -140,7 +145,8 @@ class Hardness:
                 crystals.ids,
                 m.level,
                 [METALLIC if metal else why for why, metal in zip(m.statuses, metals, strict=True)],
-                value=mazhnik_hardness(m.young, m.poisson),
+                value=_of_moduli(m.bulk, m.shear),
+                uncertainty=m.uncertainty(_of_moduli),
                 hardness_teter=teter_hardness(m.shear),
                 hardness_chen=chen_hardness(m.bulk, m.shear),
                 hardness_tian=tian_hardness(m.bulk, m.shear),
@@ -148,6 +154,10 @@ class Hardness:
                 toughness=mazhnik_toughness(m.young, m.poisson, m.volume),
                 toughness_niu=niu_toughness(m.bulk, m.shear, m.volume),
             )
+
+
+def _of_moduli(bulk: Numbers, shear: Numbers) -> Numbers:
+    return mazhnik_hardness(young_modulus(bulk, shear), poisson_ratio(bulk, shear))
 
 
 def make(settings: PropertySettings) -> Hardness:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gnomon.crystals import Crystals
 from gnomon.io.tables import OK
 
+Numbers = Float64[np.ndarray, " n"]
 Source = Literal["elastic", "predicted"]
 
 NEEDS: Mapping[Source, tuple[str, ...]] = {
@@ -40,22 +41,28 @@ class Moduli:
 
     Attributes:
         bulk, shear: K and G.
+        bulk_error, shear_error: how far off they may be; NaN where nobody knows.
         volume: Å3 an atom.
         density: g/cm3.
         statuses: ``ok``, or why there are none.
         level: what gave them.
     """
 
-    bulk: Float64[np.ndarray, " n"]
-    shear: Float64[np.ndarray, " n"]
-    volume: Float64[np.ndarray, " n"]
-    density: Float64[np.ndarray, " n"]
+    bulk: Numbers
+    shear: Numbers
+    bulk_error: Numbers
+    shear_error: Numbers
+    volume: Numbers
+    density: Numbers
     statuses: list[str]
     level: str
 
     @classmethod
     def of(cls, crystals: Crystals, known: Mapping[str, pa.Table]) -> Moduli:
-        """From the tables of ``NEEDS``: relaxed cells with elastic ones, else cells as given."""
+        """From the tables of ``NEEDS``: relaxed cells with elastic ones, else cells as given.
+
+        What stands in further tables is not ok either where they are not.
+        """
         reasons = [
             [why if why == OK else f"{name}: {why}" for why in table["status"].to_pylist()]
             for name, table in known.items()
@@ -63,24 +70,50 @@ class Moduli:
         statuses = [next((w for w in each if w != OK), OK) for each in zip(*reasons, strict=True)]
         level = next((str(one) for t in known.values() for one in t["level"].to_pylist()), "")
         if "elastic" in known:
-            names = ("value", "shear_modulus", "volume_per_atom", "density")
-            bulk, shear, volume, density = (_numbers(known["elastic"], name) for name in names)
-            return cls(bulk, shear, volume, density, statuses, level)
-        bulk, shear = (_numbers(known[name], "value") for name in NEEDS["predicted"])
-        return cls(
-            bulk, shear, crystals.volumes / crystals.n_atoms, crystals.densities, statuses, level
-        )
+            names = ("value", "shear_modulus", "uncertainty", "shear_uncertainty")
+            k, g, dk, dg = (numbers(known["elastic"], name) for name in names)
+            volume, density = (numbers(known["elastic"], n) for n in ("volume_per_atom", "density"))
+        else:
+            k, g = (numbers(known[name], "value") for name in NEEDS["predicted"])
+            dk, dg = (numbers(known[name], "uncertainty") for name in NEEDS["predicted"])
+            volume, density = crystals.volumes / crystals.n_atoms, crystals.densities
+        return cls(k, g, dk, dg, volume, density, statuses, level)
+
+    def uncertainty(self, of: Callable[[Numbers, Numbers], Numbers]) -> Numbers:
+        """What the errors of K and G, taken to be independent, do to a function of both.
+
+        sqrt(d_K² + d_G²), with d_K² the mean of (f(K ± dK, G) - f(K, G))².
+
+        Args:
+            of: K and G (GPa) to the number; errors beyond nine tenths of a modulus count as that.
+        """
+        k, g = self.bulk, self.shear
+        dk, dg = (np.minimum(e, 0.9 * m) for e, m in ((self.bulk_error, k), (self.shear_error, g)))
+        with np.errstate(all="ignore"):
+            moved = [of(k + dk, g), of(k - dk, g), of(k, g + dg), of(k, g - dg)]
+            return np.sqrt(((np.array(moved) - of(k, g)) ** 2).sum(axis=0) / 2)
 
     @property
-    def young(self) -> Float64[np.ndarray, " n"]:
+    def young(self) -> Numbers:
         """Young's modulus E = 9 K G / (3 K + G), GPa."""
-        return 9 * self.bulk * self.shear / (3 * self.bulk + self.shear)
+        return young_modulus(self.bulk, self.shear)
 
     @property
-    def poisson(self) -> Float64[np.ndarray, " n"]:
+    def poisson(self) -> Numbers:
         """Poisson's ratio (3 K - 2 G) / (6 K + 2 G)."""
-        return (3 * self.bulk - 2 * self.shear) / (6 * self.bulk + 2 * self.shear)
+        return poisson_ratio(self.bulk, self.shear)
 
 
-def _numbers(table: pa.Table, name: str) -> Float64[np.ndarray, " n"]:
+def young_modulus(bulk: Numbers, shear: Numbers) -> Numbers:
+    """Young's modulus E = 9 K G / (3 K + G), GPa."""
+    return 9 * bulk * shear / (3 * bulk + shear)
+
+
+def poisson_ratio(bulk: Numbers, shear: Numbers) -> Numbers:
+    """Poisson's ratio (3 K - 2 G) / (6 K + 2 G)."""
+    return (3 * bulk - 2 * shear) / (6 * bulk + 2 * shear)
+
+
+def numbers(table: pa.Table, name: str) -> Numbers:
+    """A column as an array, NaN for null."""
     return table[name].to_numpy(zero_copy_only=False).astype(np.float64)

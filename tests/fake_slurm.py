@@ -48,6 +48,7 @@ def sbatch(script: str) -> None:
         }
         if i is not None:
             environment |= {"SLURM_ARRAY_JOB_ID": str(job), "SLURM_ARRAY_TASK_ID": str(i)}
+            environment["SLURM_ARRAY_TASK_COUNT"] = str(last + 1)
         null = subprocess.DEVNULL
         subprocess.Popen(
             words, env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True
@@ -71,6 +72,8 @@ def job(number: str, index: str, script: str) -> None:
                 if fault == "kill" and work.poll() is None:
                     os.killpg(work.pid, signal.SIGKILL)
                     state = "NODE_FAIL"
+                elif work.poll() is None and "--signal=B:USR2" in Path(script).read_text():
+                    work.send_signal(signal.SIGUSR2)  # the script itself
                 elif work.poll() is None:
                     for process in psutil.Process(work.pid).children(recursive=True):
                         if "fake_slurm" not in " ".join(process.cmdline()):
@@ -82,6 +85,8 @@ def job(number: str, index: str, script: str) -> None:
             (place / f"{index}.state").write_text(state)
             return
         again.unlink()
+        with suppress(ProcessLookupError):
+            os.killpg(work.pid, signal.SIGKILL)
         faults = {}
 
 
@@ -125,7 +130,8 @@ def scancel(name: str, *_: str) -> None:
 def scontrol(verb: str, name: str) -> None:
     assert verb == "requeue"
     number, _, index = name.partition("_")
-    (HOME / f"job-{number}" / f"{index or None}.again").touch()
+    for what in ("again", "queued"):
+        (HOME / f"job-{number}" / f"{index or None}.{what}").touch()
     time.sleep(0.1)
 
 

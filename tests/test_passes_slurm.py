@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +14,14 @@ import pytest
 
 from gnomon.run.listener import Listener
 from gnomon.run.passes import ENGINES, PassError, run
-from gnomon.run.passes.join import PICKLE, join, publish, published
+from gnomon.run.passes.join import PICKLE, join, passes_of, publish, published
 from gnomon.run.passes.work import Work
 from gnomon.run.writing import StoreError
 from tests import fake_slurm
 from tests.pass_functions import ALONE, GROUPED, slowly
 from tests.test_passes import broken, files, here, shards_of
+
+JOINED = ENGINES.get("joined")()
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SLURM")
 
@@ -127,5 +132,49 @@ def test_only_ones_own_passes_are_joined(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="not written by you"):
         published(tmp_path)
     (work.out / PICKLE).unlink()
+    assert published(tmp_path) is None
     with pytest.raises(StoreError, match="no pass in work"):
-        published(tmp_path)
+        list(passes_of(tmp_path))
+
+
+def test_a_script_of_ones_own_has_several_tasks_a_job_and_is_queued_again(tmp_path, cluster):
+    """What is printed, submitted as it stands: the time limit costs time, and nothing else."""
+    cluster(limit=[0, 1.5])
+    of = replace(GROUPED, map=slowly)
+    shards = shards_of(tmp_path / "in")
+    options = ("--ntasks-per-node=2", "--cpus-per-task=1")
+    said: list[str] = []
+
+    def submit(line: str) -> None:
+        said.append(line)
+        path = re.search(r"sbatch (\S+),", line)
+        assert path is not None
+        subprocess.run(["sbatch", path[1]], check=True)
+
+    engine = ENGINES.get("joined")(2, options=options)
+    found = run(of, shards, tmp_path / "out", engine, Listener(submit, lambda *_: None))
+    assert files(found) == files(here(of, shards, tmp_path / "here"))
+    assert len(said) == 1
+    job = tmp_path / "slurm" / "job-100"
+    assert [path.name for path in job.glob("*.queued")] == ["0.queued"]
+    assert len(list(job.glob("*.state"))) == 1  # two tasks are one job
+
+
+def test_a_worker_may_stay_for_passes_that_come_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("gnomon.run.passes.join.EVERY", 0.05)
+    names = []
+    worker = threading.Thread(target=lambda: names.extend(w.of.name for w in stayed(tmp_path)))
+    worker.start()
+    for name in ("first", "second"):
+        run(replace(ALONE, name=name), shards_of(tmp_path / f"in-{name}"), tmp_path / name, JOINED)
+        time.sleep(0.2)
+    worker.join()
+    assert names == ["first", "second"]
+
+
+def stayed(folder: Path) -> Iterator[Work]:
+    """Passes of a folder that a worker joined."""
+    for work in passes_of(folder, 3.0):
+        join(work)
+        yield work

@@ -40,20 +40,40 @@ def publish(work: Work) -> None:
     write_bytes(work.out / PICKLE, _signature(data) + data)
 
 
-def published(folder: Path) -> Work:
-    """The first pass in a folder, or in those in it, that is not finished.
+def published(folder: Path) -> Work | None:
+    """The first pass in a folder, or in those in it, that has tasks left; None without.
 
     Raises:
-        StoreError: if there is none, or it was not written by this user.
+        StoreError: if it was not written by this user.
     """
     for path in sorted(folder.rglob(PICKLE)):
-        signature, data = (found := path.read_bytes())[:32], found[32:]
-        if not hmac.compare_digest(signature, _signature(data)):
-            raise StoreError(f"{path} was not written by you: only your own passes are joined")
-        work: Work = pickle.loads(data)
-        if not work.finished:
-            return work
-    raise StoreError(f"{folder} has no pass in work: `gnomon discover` begins one")
+        with suppress(FileNotFoundError):  # it was finished just now
+            signature, data = (found := path.read_bytes())[:32], found[32:]
+            if not hmac.compare_digest(signature, _signature(data)):
+                raise StoreError(f"{path} was not written by you: only your own passes are joined")
+            work: Work = pickle.loads(data)
+            if not work.finished and any(map(work.waiting, work.steps)):
+                return work
+    return None
+
+
+def passes_of(folder: Path, stay: float = 0.0) -> Iterator[Work]:
+    """Passes that a folder has in work, one after the other, until none comes for ``stay`` s.
+
+    Raises:
+        StoreError: if there was none, or one was not written by this user.
+    """
+    found, last = 0, time.monotonic()
+    while True:
+        if (work := published(folder)) is not None:
+            yield work
+            found, last = found + 1, time.monotonic()
+        elif time.monotonic() - last < stay:
+            time.sleep(EVERY)
+        elif found:
+            return
+        else:
+            raise StoreError(f"{folder} has no pass in work: `gnomon discover` begins one")
 
 
 def join(

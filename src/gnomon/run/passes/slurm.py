@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,13 +76,12 @@ class Slurm:
 
         executor = submitit.SlurmExecutor(folder=work.out / "jobs", max_num_timeout=1000)
         parameters = {"job_name": f"gnomon-{work.of.name}", "time": 60, **parsed(self.options)}
-        per_job = int(parameters.get("nodes", 1)) * int(parameters.get("ntasks_per_node", 1))
         known = submitit.SlurmExecutor._valid_parameters()
         others = {name: parameters.pop(name) for name in [*parameters] if name not in known}
         executor.update_parameters(
             **parameters, array_parallelism=count, additional_parameters=others
         )
-        jobs = math.ceil(count / per_job)
+        jobs = jobs_of(count, self.options)
         shares = [Share(work, i, jobs, self.limit, self.patience) for i in range(jobs)]
         with executor.batch():
             found = [executor.submit(share) for share in shares]
@@ -143,7 +143,7 @@ class Joined:
     def run(self, work: Work, listener: Listener = SILENT) -> None:
         """Wait until all is done."""
         publish(work)
-        jobs = min(self.workers or JOBS, _left(work))
+        jobs = jobs_of(min(self.workers or JOBS, _left(work)), self.options)
         path = work.out / "work.sh"
         path.write_text(script(work.out, jobs, self.options), "utf-8")
         how = f"sbatch {path}, or gnomon work {work.out}"
@@ -152,18 +152,51 @@ class Joined:
             time.sleep(POLL)
 
 
-def script(folder: Path, jobs: int, options: Sequence[str] = ()) -> str:
-    """A script for sbatch, each job of which joins the pass of a folder."""
+def script(folder: Path, jobs: int, options: Sequence[str] = (), stay: float = 0.0) -> str:
+    """A script for sbatch, each task of each job of which works for a folder (``gnomon work``).
+
+    A job is queued again when its node fails and two minutes before its time is up; what it did
+    stays done.  ``srun`` takes ``--cpus-per-task`` from SRUN_CPUS_PER_TASK alone.
+    """
+    work = f"{shlex.quote(sys.executable)} -m gnomon work {shlex.quote(str(folder.absolute()))}"
     lines = [
         "#!/bin/bash",
         "#SBATCH --job-name=gnomon",
         f"#SBATCH --array=0-{jobs - 1}",
         "#SBATCH --requeue",
+        "#SBATCH --signal=B:USR2@120",
         *(f"#SBATCH {option}" for option in options),
-        f"srun gnomon work {shlex.quote(str(folder.absolute()))}"
-        f' --shard "$SLURM_ARRAY_TASK_ID" --shards {jobs}',
+        """trap 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"' USR2""",
+        'export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',
+        f"srun {work}{f' --stay {stay:g}' if stay else ''} &",
+        "wait $!",
     ]
     return "\n".join(lines) + "\n"
+
+
+def place_in_array(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Which of the tasks of a job array a process is, and of how many; 0 of 1 outside of one.
+
+    >>> array = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
+    >>> place_in_array(array | {"SLURM_NTASKS": "4", "SLURM_PROCID": "1"})
+    (13, 32)
+    """
+    names = ("ARRAY_TASK_ID", "ARRAY_TASK_COUNT", "PROCID", "NTASKS")
+    job, jobs, task, tasks = (
+        int(environment.get(f"SLURM_{name}", default))
+        for name, default in zip(names, "0101", strict=True)
+    )
+    return job * tasks + task, max(jobs * tasks, job * tasks + task + 1)
+
+
+def jobs_of(tasks: int, options: Sequence[str]) -> int:
+    """Jobs that so many tasks are in.
+
+    >>> jobs_of(64, ["--ntasks-per-node=4"])
+    16
+    """
+    given = parsed(options)
+    return math.ceil(tasks / (given.get("nodes", 1) * given.get("ntasks_per_node", 1)))
 
 
 def parsed(options: Sequence[str]) -> Mapping[str, Any]:

@@ -54,6 +54,14 @@ def poisoned(given: pa.Table, how: str = "raise", place: Path | None = None) -> 
     return given
 
 
+def busily(given: pa.Table, seconds: float = 0.05) -> pa.Table:
+    """With so much work for a processor, whatever else the machine does."""
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+    return propose(given)
+
+
 def slowly(given: pa.Table, seconds: float = 0.05) -> pa.Table:
     time.sleep(seconds)
     return propose(given)

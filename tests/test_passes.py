@@ -27,7 +27,17 @@ from gnomon.run.passes.careful import MOST_LOST, carefully
 from gnomon.run.passes.forecast import DryRunError, Foretold, forecast
 from gnomon.run.passes.work import Task, Work
 from gnomon.run.writing import StoreError
-from tests.pass_functions import ALONE, GROUPED, ROWS, best, poison, propose, slowly, table
+from tests.pass_functions import (
+    ALONE,
+    GROUPED,
+    ROWS,
+    best,
+    busily,
+    poison,
+    propose,
+    slowly,
+    table,
+)
 
 WORDS = st.text("aábß-", max_size=2)
 TABLES = st.lists(
@@ -267,7 +277,7 @@ def test_kills_change_nothing(tmp_path, of_workers, moments):
 
 def test_a_forecast_of_even_records_is_what_comes(tmp_path):
     """As many rows as there are going to be, and nothing is written."""
-    work = Work(replace(GROUPED, map=slowly), shards_of(tmp_path / "in"), tmp_path / "out")
+    work = Work(replace(GROUPED, map=busily), shards_of(tmp_path / "in"), tmp_path / "out")
     found = forecast(work, workers=2, sample=10)
     assert not work.out.exists()
     assert found.given == 60

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.passes import Engine
@@ -18,8 +19,11 @@ FIRST, SAMPLE = 16, 512
 """Records that load and compile what all need, and at most those that are tried after them: some
 records give a thousand rows and most give none."""
 
-ENOUGH = 15.0
-"""Seconds of trying after which no more records are."""
+SHARDS = 128
+"""Shards at most that the records come from: like records often lie side by side."""
+
+ENOUGH = 8.0
+"""Seconds of trying either function after which no more is."""
 
 WORTH = 1000
 """Records of which a forecast is worth its time."""
@@ -29,19 +33,20 @@ WORTH = 1000
 class Measured:
     """What became of a sample.
 
+    Seconds are those of a processor, which has nothing else to do.
+
     Attributes:
         given: records of it.
         mapped: rows that ``map`` made of them.
-        kept: rows in the end.
         begin: seconds of the first time, which load and compile.
-        map: seconds of ``map``, at the rate of the largest part of the sample.
-        reduce: seconds of ``reduce``, likewise.
+        map: seconds of ``map``.
+        reduce: seconds of ``reduce`` of the mapped rows, at the rate of the largest part that was
+            tried of them.
         size: bytes of the mapped rows, compressed.
     """
 
     given: int
     mapped: int
-    kept: int
     begin: float
     map: float
     reduce: float
@@ -71,7 +76,7 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Of wall time."""
+        """Of wall time, where each worker has a core of its own."""
         work = self.scale * (self.sample.map + self.sample.reduce)
         return self.sample.begin + work / self.workers
 
@@ -147,40 +152,50 @@ class DryRunError(Exception):
 def _measure(of: Pass, first: int, rows: pa.Table) -> Measured:
     """Try some records, then others, twice as many each time, until it is enough.
 
-    The times are those of the last and largest part: small ones have a larger share of what each
-    costs whatever it holds.
+    How many rows records give differs more than what a row costs, so all that is tried goes through
+    ``map``, and of what comes of it some keys, drawn at random, through ``reduce``.
     """
-    began = time.monotonic()
-    _both(of, rows.slice(0, first))
-    start = time.monotonic()
-    given = mapped = kept = size = 0
-    spent, times = 0.0, np.zeros(2)
+    began = time.process_time()
+    _reduced(of, of.map(rows.slice(0, first)))
+    start = time.process_time()
     at = min(first, len(rows) // 2)  # of very few all are tried again
-    while at < len(rows) and spent < ENOUGH:
-        some = rows.slice(at, max(given, FIRST))
-        before = time.monotonic()
-        made, middle, left = _both(of, some)
-        times = np.array([middle - before, time.monotonic() - middle]) / max(len(made), 1)
-        spent += float(times.sum()) * max(len(made), 1)
-        given, mapped, kept = given + len(some), mapped + len(made), kept + len(left)
-        size += len(as_ipc([made.replace_schema_metadata(None)]))
-        at += len(some)
-    to_map, to_reduce = (times * max(mapped, 1)).tolist()
-    return Measured(given, mapped, kept, start - began, to_map, to_reduce, size)
+    tried, mapped = 0, []
+    while at < len(rows) and time.process_time() - start < ENOUGH:
+        some = rows.slice(at, max(tried, FIRST))
+        mapped.append(of.map(some).replace_schema_metadata(None))
+        tried, at = tried + len(some), at + len(some)
+    middle = time.process_time()
+    made = pa.concat_tables(mapped).combine_chunks()
+    to_reduce = _to_reduce(of, made)
+    size = len(as_ipc([made]))
+    return Measured(tried, len(made), start - began, middle - start, to_reduce, size)
 
 
-def _both(of: Pass, rows: pa.Table) -> tuple[pa.Table, float, pa.Table]:
-    """The mapped rows, when they were there, and those in the end."""
-    mapped = of.map(rows)
-    middle = time.monotonic()
-    if of.reduce is None:
-        return mapped, middle, mapped
-    return mapped, middle, of.reduce(sorted_by(mapped, of))
+def _to_reduce(of: Pass, made: pa.Table) -> float:
+    """Seconds that mapped rows would take, from those of some of their keys."""
+    if of.key is None or not len(made):
+        return 0.0
+    keys = pc.unique(made[of.key])
+    keys = keys.take(np.random.default_rng(0).permutation(len(keys)))
+    at, spent, rate = 0, 0.0, 0.0
+    while at < len(keys) and spent < ENOUGH:
+        some = keys.slice(at, max(at, FIRST))
+        own = made.filter(pc.is_in(made[of.key], some))
+        began = time.process_time()
+        _reduced(of, own)
+        took = time.process_time() - began
+        at, spent, rate = at + len(some), spent + took, took / len(own)
+    return rate * len(made)
+
+
+def _reduced(of: Pass, mapped: pa.Table) -> pa.Table:
+    """What is left of mapped rows in the end."""
+    return mapped if of.reduce is None else of.reduce(sorted_by(mapped, of))
 
 
 def _spread(work: Work, count: int) -> pa.Table:
     """Records drawn from some shards at equal distances; the same each time."""
-    places = np.unique(np.linspace(0, len(work.shards) - 1, min(count, 16)).astype(int))
+    places = np.unique(np.linspace(0, len(work.shards) - 1, min(count, SHARDS)).astype(int))
     rng, each, tables = np.random.default_rng(0), -(-count // len(places)), []
     for place in places:
         rows = work.shards.read(int(place))

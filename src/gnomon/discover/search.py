@@ -78,6 +78,7 @@ def search(
     evaluator: Evaluator,
     *,
     generations: int = 1,
+    fresh: float = FRESH,
     seed: int,
     listener: Listener = SILENT,
 ) -> Iterator[Found]:
@@ -87,6 +88,7 @@ def search(
         generator: what to search, and how many cells a generation has.
         evaluator: relaxes the cells.
         generations: of which the first is random.
+        fresh: share of random cells in the later ones.
         seed: of the cells.
         listener: hears of progress.
     """
@@ -94,7 +96,7 @@ def search(
         cells = generator.distinct_cells(composition, seed).crystals
         parts = [evaluate_all(cells, evaluator, listener, composition)]
         for number in range(1, generations):
-            children = _children(parts, generator, composition, seed + number)
+            children = _children(parts, generator, composition, fresh, seed + number)
             parts.append(
                 evaluate_all(children, evaluator, listener, f"{composition}, {number + 1}")
             )
@@ -102,7 +104,11 @@ def search(
 
 
 def _children(
-    parts: Sequence[Evaluations], generator: RandomSearchGenerator, composition: str, seed: int
+    parts: Sequence[Evaluations],
+    generator: RandomSearchGenerator,
+    composition: str,
+    fresh: float,
+    seed: int,
 ) -> Crystals:
     """The next generation: of what was evaluated the lowest breed, and some cells are new.
 
@@ -111,16 +117,17 @@ def _children(
     done = Evaluations.concatenate(list(parts))
     converged = done.status == Status.CONVERGED.value
     population = Population(done.relaxed[converged], done.energy_per_atom[converged][:, None])
-    fresh = round(FRESH * generator.count)
+    cells = round(fresh * generator.count)
     made = EvolutionGenerator(
         max_atoms=generator.most_atoms(composition),
         population=population,
         conserved=True,
-        children=generator.count - fresh,
+        children=generator.count - cells,
     )
-    chunks = [chunk.crystals for chunk in made.generate(Crystals.empty(), seed=seed)]
-    cells = replace(generator, count=fresh).distinct_cells(composition, seed).crystals
-    return Crystals.concatenate([*chunks, cells])
+    found = [chunk.crystals for chunk in made.generate(Crystals.empty(), seed=seed)]
+    if cells:
+        found.append(replace(generator, count=cells).distinct_cells(composition, seed).crystals)
+    return Crystals.concatenate(found)
 
 
 def _ranked(composition: str, tries: int, evaluations: Evaluations) -> Found:

@@ -74,7 +74,7 @@ def space_group(number: int) -> SpaceGroup:
     """
     if not 1 <= number <= 230:
         raise ValueError(f"space groups have numbers from 1 to 230, not {number}")
-    hall = _halls()[number]
+    hall = hall_number(number)
     symbol = spglib.get_spacegroup_type(hall).international_short
     found = spglib.get_symmetry_from_database(hall)
     grid = 24 if 143 <= number <= 194 else 16
@@ -86,6 +86,11 @@ def space_group(number: int) -> SpaceGroup:
     return SpaceGroup(
         number, len(centring), np.array(CENTRINGS[symbol[0]], dtype=np.float64), group.positions()
     )
+
+
+def hall_number(number: int) -> int:
+    """spglib's number of the setting of ``space_group``."""
+    return _halls()[number]
 
 
 @cache

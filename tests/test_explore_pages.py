@@ -1,7 +1,6 @@
 """The explorer's pages in a real browser: Debian's Chromium, driven by Playwright."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,10 @@ from typing import Any
 import pytest
 
 from gnomon.io import read
+from tests.browser import chromium  # noqa: F401
 from tests.explore_server import Served, served
 from tests.test_explore import own_cache, salts  # noqa: F401
 from tests.test_report import HOSTILE, binary, written  # noqa: F401
-
-FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
-"""WebGL without a graphics card."""
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +23,8 @@ def server(tmp_path_factory, binary) -> Iterator[Served]:  # noqa: F811
         yield found
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(chromium, server: Served) -> Iterator[Any]:
+def page(chromium, server: Served) -> Iterator[Any]:  # noqa: F811
     """A page that must log no error and ask nobody else."""
     opened = chromium.new_page(base_url=server.url, viewport={"width": 1280, "height": 900})
     amiss: list[str] = []
@@ -128,7 +113,7 @@ def test_what_is_saved_is_read_again(page, tmp_path: Path, format: str):
     ],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, address, scheme):
+def test_every_page_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, address, scheme):  # noqa: F811
     """axe-core finds no serious violation of WCAG 2.2 AA, in both schemes of colour."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra dev")
     [find] = server.get("/api/search?where=status:new%20stable%20phase").json["rows"]
@@ -145,7 +130,7 @@ def test_every_page_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, add
 
 
 @pytest.mark.slow
-def test_a_page_without_its_crystal_says_so(chromium, server: Served):
+def test_a_page_without_its_crystal_says_so(chromium, server: Served):  # noqa: F811
     page = chromium.new_page(base_url=server.url)
     page.goto("/crystal.html?id=<b>none")
     page.wait_for_selector("[role=alert]:has-text('no such crystal')")

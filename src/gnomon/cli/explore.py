@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import webbrowser
+from dataclasses import asdict
+from pathlib import Path
 
 from gnomon.cli.options import CommandError, Output
 from gnomon.explore.collections import collections_of
@@ -23,6 +25,7 @@ def explore(
     host: str = "127.0.0.1",
     port: int = 8642,
     no_browser: bool = False,
+    export: Path | None = None,
 ) -> Output:
     """Look at campaigns and crystals in a browser: search, structures, hulls; nothing is changed.
 
@@ -34,6 +37,7 @@ def explore(
         host: address to listen at; others than 127.0.0.1 reach it with the token alone.
         port: to listen at; 0 takes a free one.
         no_browser: print the address, and open no browser.
+        export: write the pages as files into this folder, for any web server, and serve nothing.
 
     Example: gnomon explore campaign-Au-Cu
     """
@@ -41,11 +45,15 @@ def explore(
         raise CommandError(f"--port {port}: ports are numbers up to 65535")
     collections = collections_of(sources)
     try:
+        from gnomon.explore.export import export as exported
         from gnomon.explore.provider import mounted
         from gnomon.explore.server import app_of
         from gnomon.explore.serving import listening, server_of
     except ModuleNotFoundError as error:
         raise ValueError(f"{error}: pip install 'gnomon[explore]'") from error
+    if export is not None:
+        written = exported(Explorer(collections, listener), export, listener)
+        return Output(asdict(written), (f"{export}: {written}",))
     token = os.environ.get(TOKEN, "")
     if host not in LOOPBACK:
         token = token or secrets.token_urlsafe(24)

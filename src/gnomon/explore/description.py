@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gnomon import __version__
+from gnomon.explore.answers import ANSWERS, Answer
 from gnomon.explore.files import WRITERS
 from gnomon.explore.query import LISTS, Query
 
@@ -26,22 +27,16 @@ def description() -> dict[str, Any]:
     """All routes that answer with data."""
     query = _parameters()
     key = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-    name = {**key, "name": "name"}
-    hull = [_asked("system", "2 to 4 elements: Ti-O"), _asked("source", "campaign or file")]
-    level = {**_asked("level", "of the campaign"), "schema": {"type": "integer", "minimum": 0}}
     formats = {**key, "name": "format", "schema": {"enum": ["csv", *WRITERS]}}
     files = ["text/csv; charset=utf-8", *(f"{kind}" for _, kind, _ in WRITERS.values())]
     return {
         "openapi": "3.1.0",
         "info": {"title": "gnomon explore", "version": __version__},
         "paths": {
-            "/api/about": _get("what is explored: collections, columns, elements", []),
+            **{one.path: _answer(one) for one in ANSWERS},
             "/api/search": _get("a page of rows", query, wrong=True),
             "/api/export.{format}": _get("all rows as a file", [formats, *query], files, True),
-            "/api/crystals/{id}": _get("all of one crystal", [key], none=True),
             "/api/crystals/{id}.cif": _get("its CIF", [key], [WRITERS["cif"][1]], none=True),
-            "/api/hull": _get("phases of a system on their hull", [*hull, level], wrong=True),
-            "/api/campaigns/{name}": _get("what the report says", [name], none=True),
             "/api/openapi.json": _get("this description", []),
         },
     }
@@ -63,8 +58,16 @@ def _get(
     return {"get": {"summary": summary, "parameters": parameters, "responses": answers}}
 
 
-def _asked(name: str, about: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
+def _answer(answer: Answer) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = []
+    for name, one in answer.parameters.items():
+        number = {"minimum": 0} if one.kind == "integer" else {}
+        said = {"name": name, "description": one.about, "schema": {"type": one.kind, **number}}
+        where = (
+            {"in": "path", "required": True} if f"{{{name}}}" in answer.path else {"in": "query"}
+        )
+        parameters.append(said | where)
+    return _get(answer.about, parameters, wrong=bool(parameters))
 
 
 def _parameters() -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int64
 
 from gnomon.crystals import Crystals
-from gnomon.explore.collect import collected
+from gnomon.explore.collect import FIND, collected
 from gnomon.explore.collections import Collection
 from gnomon.explore.columns import DETAILS, SCHEMA, Column
 from gnomon.explore.vectors import Vectors, kept_vectors
@@ -89,6 +89,15 @@ class Index:
     def vectors(self) -> Vectors | None:
         """Embeddings of the crystals, if some were made."""
         return kept_vectors(self.collections, self.texts("content_id"))
+
+    @cached_property
+    def usual_order(self) -> Int64[np.ndarray, " n"]:
+        """Finds first, then by rising energy above the hull; rows without one last."""
+        status = self.columns["status"]
+        code = [i for i, word in enumerate(status.words or ()) if word == FIND]
+        find = np.isin(status.values, code)
+        order = self.columns["e_above_hull"].order
+        return np.concatenate([order[find[order]], order[~find[order]]])
 
     def texts(self, name: str) -> list[str | None]:
         """A column of texts, row by row."""

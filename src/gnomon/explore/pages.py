@@ -1,17 +1,10 @@
-"""The pages themselves: files of the package, held in memory, each under its own name."""
+"""The pages themselves: files of the package, as a server or an export gives them."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from functools import cache
 from importlib import resources
 from string import Template
-from typing import NamedTuple
-
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 KINDS = {
     "html": "text/html; charset=utf-8",
@@ -34,60 +27,30 @@ VIEWS = {
 SHELL = "page.html"
 
 
-class Page(NamedTuple):
-    """One file.
-
-    Attributes:
-        name: of the file.
-        kind: media type.
-        data, zipped: its bytes, and the same compressed.
-        tag: changes with the bytes.
-    """
-
-    name: str
-    kind: str
-    data: bytes
-    zipped: bytes
-    tag: str
+DATA = ("data.js", "files.js")
+"""The module through which pages ask, as it asks a server, and as it reads the files of an export:
+that one stands under the name of the first there."""
 
 
 @cache
-def pages() -> tuple[Page, ...]:
-    """All files of the front end."""
+def front(policy: str = "") -> dict[str, bytes]:
+    """All files of the front end by name.
+
+    Args:
+        policy: content security policy of an export, which has no server to send it as a header.
+    """
     folder = resources.files("gnomon.explore.web")
     files = {file.name: file for file in folder.iterdir()}
     shell = Template(files.pop(SHELL).read_text("utf-8"))
     ends = {name: name.rpartition(".")[2] for name in files}
     contents = {name: files[name].read_bytes() for name, end in ends.items() if end in KINDS}
-    contents |= {name: _view(shell, *view).encode() for name, view in VIEWS.items()}
-    return tuple(_page(name, data) for name, data in sorted(contents.items()))
+    asking, reading = (contents.pop(name) for name in DATA)
+    contents[DATA[0]] = reading if policy else asking
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n' if policy else ""
+    return contents | {name: _view(shell, meta, *view).encode() for name, view in VIEWS.items()}
 
 
-def _view(shell: Template, title: str, library: str, module: str) -> str:
+def _view(shell: Template, meta: str, title: str, library: str, module: str) -> str:
     scripts = [f'<script src="{library}"></script>'] if library else []
     scripts.append(f'<script type="module" src="{module}"></script>')
-    return shell.substitute(title=title, scripts="\n".join(scripts))
-
-
-def _page(name: str, data: bytes) -> Page:
-    tag = f'"{hashlib.sha256(data).hexdigest()[:24]}"'
-    return Page(name, KINDS[name.rpartition(".")[2]], data, gzip.compress(data, mtime=0), tag)
-
-
-def page_routes() -> list[Route]:
-    """A route for each file; the first page also at the root."""
-    routes = [_page_route(f"/{page.name}", page) for page in pages()]
-    return routes + [_page_route("/", page) for page in pages() if page.name == "index.html"]
-
-
-def _page_route(path: str, page: Page) -> Route:
-    async def endpoint(request: Request) -> Response:
-        headers = {"etag": page.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
-        if request.headers.get("if-none-match") == page.tag:
-            return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["content-encoding"] = "gzip"
-            return Response(page.zipped, headers=headers, media_type=page.kind)
-        return Response(page.data, headers=headers, media_type=page.kind)
-
-    return Route(path, endpoint, methods=["GET"])
+    return shell.substitute(title=title, meta=meta, scripts="\n".join(scripts))

@@ -18,6 +18,12 @@ from gnomon.elements import atomic_number
 from gnomon.explore.columns import Column
 from gnomon.explore.index import Index
 
+SHOWN = (
+    *("reduced_formula", "space_group", "crystal_system", "formation_energy_per_atom"),
+    *("e_above_hull", "status", "generator", "source"),
+)
+"""Columns of a search that names none."""
+
 ANY = "*"
 """Any element, in formulas and systems."""
 
@@ -117,10 +123,10 @@ def found(index: Index, query: Query) -> Found:
 
 
 def matching(index: Index, query: Query) -> Int64[np.ndarray, " k"]:
-    """All rows that match, in the order of the query; the rows' own order if it names none."""
+    """All rows that match, in the order of the query; in the usual one if it names none."""
     mask = reduce(np.logical_and, _masks(index, query), np.ones(len(index), bool))
     if not query.sort:
-        return np.flatnonzero(mask)
+        return np.asarray(index.usual_order[mask[index.usual_order]])
     column = column_of(index, query.sort.removeprefix("-"))
     order = column.falling if query.sort.startswith("-") else column.order
     return np.asarray(order[mask[order]])
@@ -135,6 +141,11 @@ def column_of(index: Index, name: str) -> Column:
     if name not in index.columns:
         raise QueryError(f"no column {name!r}: there are {', '.join(index.columns)}")
     return index.columns[name]
+
+
+def usual_columns(index: Index) -> list[str]:
+    """Columns of a search that names none, those that nothing has left out."""
+    return [name for name in SHOWN if index.columns[name].known.any()]
 
 
 def _masks(index: Index, query: Query) -> list[Bool[np.ndarray, " n"]]:

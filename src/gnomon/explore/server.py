@@ -18,28 +18,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from gnomon import __version__
-from gnomon.explore.columns import TEXT
-from gnomon.explore.crystal import crystal_page
+from gnomon.explore.answers import ANSWERS, Answer, MissingError, row_of
 from gnomon.explore.description import description
 from gnomon.explore.explorer import PAUSE, Explorer
 from gnomon.explore.files import WRITERS, as_csv
-from gnomon.explore.hulls import hull_of
 from gnomon.explore.index import Index
-from gnomon.explore.pages import page_routes
-from gnomon.explore.query import Query, QueryError, column_of, found, matching
+from gnomon.explore.page_routes import page_routes
+from gnomon.explore.query import Query, QueryError, column_of, found, matching, usual_columns
 from gnomon.explore.security import Guard
 from gnomon.hull.phases import MissingElementError
 from gnomon.run.writing import StoreError
-
-MOST_CHOICES = 200
-"""Texts of a column that are listed to choose from."""
-
-SHOWN = (
-    *("reduced_formula", "space_group", "crystal_system", "formation_energy_per_atom"),
-    *("e_above_hull", "status", "generator", "source"),
-)
-"""Columns of a search that names none."""
 
 SMALLEST_ZIPPED = 1000
 """Bytes from which on answers are compressed."""
@@ -64,13 +52,10 @@ def app_of(explorer: Explorer, token: str = "", others: tuple[BaseRoute, ...] = 
         others: further routes, such as a provider's.
     """
     routes = [
-        _route("/api/about", _about, explorer),
         _route("/api/search", _search, explorer),
         _route("/api/export.{format}", _export, explorer),
         _route("/api/crystals/{id}.cif", _cif, explorer),
-        _route("/api/crystals/{id}", _crystal, explorer),
-        _route("/api/hull", _hull, explorer),
-        _route("/api/campaigns/{name}", _campaign, explorer),
+        *(_route(one.path, _answered(one), explorer) for one in ANSWERS),
         _route("/api/openapi.json", lambda _, __: Json(description()), explorer),
         *others,
         *page_routes(),
@@ -91,12 +76,20 @@ def _route(path: str, handler: Handler, explorer: Explorer) -> Route:
             if inspect.iscoroutinefunction(handler):
                 return await handler(explorer, request)
             return await run_in_threadpool(handler, explorer, request)  # type: ignore[arg-type]
+        except MissingError as error:
+            return Json({"error": str(error)}, 404)
         except QueryError as error:
             return Json({"error": str(error)}, 422)
         except (StoreError, MissingElementError) as error:
             return Json({"error": str(error)}, 409)
 
     return Route(path, endpoint, methods=["GET"])
+
+
+def _answered(answer: Answer) -> Handler:
+    return lambda explorer, request: Json(
+        answer.of(explorer, {**request.query_params, **request.path_params})
+    )
 
 
 @asynccontextmanager
@@ -126,35 +119,6 @@ def _broken(_: Request, error: Exception) -> Response:
     return Json({"error": "the server failed: its terminal says how"}, 500)
 
 
-async def _about(explorer: Explorer, _: Request) -> Response:
-    index = explorer.index
-    return Json(
-        {
-            "version": __version__,
-            "crystals": len(index),
-            "collections": [
-                {"name": one.name, "campaign": one.campaign} for one in explorer.collections
-            ],
-            "columns": [
-                {
-                    "name": column.name,
-                    "description": column.description,
-                    "unit": column.unit,
-                    "kind": column.kind,
-                    "range": column.range,
-                    "words": None
-                    if column.kind != TEXT or len(column.words or ()) > MOST_CHOICES
-                    else column.words,
-                }
-                for column in index.columns.values()
-            ],
-            "elements": [int(n) for n in index.present.sum(axis=1)],
-            "shown": _usual(index),
-            "trouble": explorer.trouble,
-        }
-    )
-
-
 async def _search(explorer: Explorer, request: Request) -> Response:
     index = explorer.index
     query = Query.of(request.query_params.multi_items())
@@ -167,12 +131,7 @@ async def _search(explorer: Explorer, request: Request) -> Response:
 def _columns(index: Index, query: Query) -> list[str]:
     for name in query.columns:
         column_of(index, name)
-    return list(dict.fromkeys(query.columns)) or _usual(index)
-
-
-def _usual(index: Index) -> list[str]:
-    """Columns of a search that names none, those that nothing has left out."""
-    return [name for name in SHOWN if index.columns[name].known.any()]
+    return list(dict.fromkeys(query.columns)) or usual_columns(index)
 
 
 def _export(explorer: Explorer, request: Request) -> Response:
@@ -197,37 +156,9 @@ def _file(lines: Any, kind: str, name: str) -> Response:
     return StreamingResponse(lines, media_type=kind, headers=said)
 
 
-def _row(index: Index, request: Request) -> int:
-    row = index.row_of.get(request.path_params["id"])
-    if row is None:
-        raise HTTPException(404, "no such crystal")
-    return row
-
-
-def _crystal(explorer: Explorer, request: Request) -> Response:
-    index = explorer.index
-    return Json(crystal_page(index, _row(index, request)))
-
-
 def _cif(explorer: Explorer, request: Request) -> Response:
     index = explorer.index
     writer, kind, _ = WRITERS["cif"]
-    row = _row(index, request)
+    row = row_of(index, request.path_params["id"])
     name = f"{index.columns['reduced_formula'].at(row)}.cif"
     return _file(writer(index, [row]), kind, name)
-
-
-def _hull(explorer: Explorer, request: Request) -> Response:
-    asked = request.query_params
-    level = asked.get("level", "")
-    if level and not (level.isascii() and level.isdecimal() and len(level) < 4):
-        raise QueryError(f"level: {level!r} is no level")
-    chosen = int(level) if level else None
-    return Json(hull_of(explorer.index, asked.get("system", ""), asked.get("source", ""), chosen))
-
-
-def _campaign(explorer: Explorer, request: Request) -> Response:
-    page = explorer.campaign(request.path_params["name"])
-    if page is None:
-        raise HTTPException(404, "no such campaign")
-    return Json(page)

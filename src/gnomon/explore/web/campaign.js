@@ -1,5 +1,6 @@
 // The view of a campaign, made anew while it runs.
 import { ask, chance, crystalAddress, formula, h, mev, number, page, percent, table } from "./common.js";
+import { live } from "./data.js";
 
 const EVERY = 10000; // ms
 
@@ -49,5 +50,5 @@ page("Campaign", async (main) => {
     main.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? false; });
   };
   await show();
-  setInterval(() => { if (!document.hidden) show().catch(() => {}); }, EVERY);
+  if (live) setInterval(() => { if (!document.hidden) show().catch(() => {}); }, EVERY);
 });

@@ -1,4 +1,5 @@
 // What all pages share: elements without markup from data, answers of the server, numbers, formulas.
+import { ask, save } from "./data.js";
 
 export function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "g", "line", "path", "circle", "rect", "text", "polyline", "polygon", "title", "tspan"];
@@ -13,12 +14,11 @@ export function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-export async function ask(path) {
-  const answer = await fetch(path, { headers: { accept: "application/json" } });
-  let found;
-  try { found = await answer.json(); } catch { found = { error: `${answer.status} ${answer.statusText}` }; }
-  if (!answer.ok) throw new Error(found.error ?? `${answer.status} ${answer.statusText}`);
-  return found;
+export { ask };
+
+// A link to a file; a static export writes it in the browser.
+export function download(path, text) {
+  return h("a", { href: path, onclick: save && ((event) => { event.preventDefault(); save(path).catch((error) => alert(error.message)); }) }, text);
 }
 
 let known;

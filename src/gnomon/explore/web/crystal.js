@@ -1,5 +1,5 @@
 // The page of one crystal.
-import { ask, chance, crystalAddress, facts, formula, h, label, mev, number, page, shown, table } from "./common.js";
+import { ask, chance, crystalAddress, download, facts, formula, h, label, mev, number, page, shown, table } from "./common.js";
 import { draw, reaches } from "./structure.js";
 
 const LATER = ["id", "content_id", "reduced_formula", "source_id"];
@@ -86,7 +86,7 @@ page("Crystal", async (main, about) => {
       ["distance to the rest", found.distance_to_rest === null || found.distance_to_rest === undefined ? null : `${mev(found.distance_to_rest)} meV/atom`], ["probability of being stable", own.probability_stable === null ? null : chance(own.probability_stable)],
       ["flags", found.flags?.length ? found.flags.join("; ") : null], ["reached", found.copies ? `by ${found.copies} other candidate${found.copies === 1 ? "" : "s"} too` : null],
       ["density", `${number(own.density, 3)} g/cm³`], ["source", [own.source, own.source_id ? `: ${own.source_id}` : ""]], ["read with a warning", found.warnings], ["id", h("code", {}, own.id)],
-    ]), h("p", {}, h("a", { href: `api/crystals/${encodeURIComponent(own.id)}.cif` }, "CIF"), " · ", link(`system=${encodeURIComponent(system)}&sort=e_above_hull`, `all of ${system}`), " · ", link(`formula=${encodeURIComponent(own.reduced_formula)}`, "same formula"),
+    ]), h("p", {}, download(`api/crystals/${encodeURIComponent(own.id)}.cif`, "CIF"), " · ", link(`system=${encodeURIComponent(system)}&sort=e_above_hull`, `all of ${system}`), " · ", link(`formula=${encodeURIComponent(own.reduced_formula)}`, "same formula"),
       elements > 1 && elements < 5 ? [" · ", h("a", { href: `hull.html?system=${encodeURIComponent(system)}&source=${encodeURIComponent(own.source)}` }, "hull")] : null))),
     cellTable(found), ...sections(found, about.columns).filter(Boolean));
 });

@@ -1,5 +1,5 @@
 // Search: the periodic table, conditions on any column, and the rows that match; all of it in the address.
-import { about, ask, crystalAddress, h, label, page, shown } from "./common.js";
+import { about, ask, crystalAddress, download, h, label, page, shown } from "./common.js";
 
 const LAYOUT = [
   "H . . . . . . . . . . . . . . . . He", "Li Be . . . . . . . . . . B C N O F Ne", "Na Mg . . . . . . . . . . Al Si P S Cl Ar",
@@ -167,7 +167,7 @@ function exports(selected) {
   ["offset", "limit"].forEach((name) => query.delete(name));
   if (selected.size) { [...query.keys()].forEach((name) => query.delete(name)); setList(query, "id", [...selected]); }
   const what = selected.size ? `the ${selected.size} selected` : "all of these";
-  const link = (format, text) => { const q = new URLSearchParams(query); if (format === "csv") q.delete("columns"); return h("a", { href: `api/export.${format}?${q}` }, text); };
+  const link = (format, text) => { const q = new URLSearchParams(query); if (format === "csv") q.delete("columns"); return download(`api/export.${format}?${q}`, text); };
   document.getElementById("exports").replaceChildren(`Save ${what}: `, link("csv", "CSV"), " · ", link("cif", "CIF"), " · ", link("extxyz", "extended XYZ"));
 }
 

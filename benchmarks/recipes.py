@@ -9,8 +9,12 @@ Temperatures are of entries (target, precursors, temperature once), and of targe
 their entries).
 
 `known` proposes recipes for twenty well-known targets, all syntheses of these left out.
+`repeats` asks how far papers that make the same target of the same precursors differ: the floor of
+what can be told from target and precursors.  Each paper counts once, with the median of its
+temperatures; against the median of the others, and, where at least five papers do it, within them.
+Beside it is the error of the regression (division by formula) on the same papers.
 
-    python benchmarks/recipes.py SET formula|year|known
+    python benchmarks/recipes.py SET formula|year|known|repeats
 """
 
 import hashlib
@@ -169,6 +173,43 @@ def temperatures(old, new, step) -> dict:
     }
 
 
+def repeats(syntheses, step) -> dict:
+    """How far papers with one target and the same precursors are apart, °C."""
+    papers: dict = defaultdict(lambda: defaultdict(list))
+    for one in once(syntheses, step):
+        papers[one.target, one.precursors][one.doi].append(getattr(one, step))
+    medians = {key: [float(np.median(v)) for v in of.values()] for key, of in papers.items()}
+    several = {key: np.array(v) for key, v in medians.items() if len(v) >= 2}
+    left_out = [
+        abs(v[i] - np.median(np.delete(v, i))) for v in several.values() for i in range(len(v))
+    ]
+    many = [v for v in several.values() if len(v) >= 5]
+    within = np.concatenate([np.abs(v - np.median(v)) for v in many])
+    old, _ = divided(syntheses, "formula")
+    heating = Heating(once(old, step), step=step)
+    asked = {key: v for key, v in several.items() if bucket(key[0]) >= 75}
+    own = dict(zip(asked, heating.predict(list(asked)), strict=True))
+    pairs = [
+        (abs(own[key] - v[i]), abs(v[i] - np.median(np.delete(v, i))))
+        for key, v in asked.items()
+        for i in range(len(v))
+    ]
+    learned, others = np.array(pairs).mean(0)
+    return {
+        "recipes of several papers": len(several),
+        "papers": len(left_out),
+        "from the median of the others (°C)": round(float(np.mean(left_out)), 1),
+        "recipes of five papers and more": len(many),
+        "their papers": len(within),
+        "from the median of all (°C)": round(float(within.mean()), 1),
+        "of unseen formula": {
+            "papers": len(pairs),
+            "regression (°C)": round(float(learned), 1),
+            "median of the others (°C)": round(float(others), 1),
+        },
+    }
+
+
 KNOWN = (
     *("LiFePO4", "LiCoO2", "LiMn2O4", "Li4Ti5O12", "Li7La3Zr2O12", "Na3V2P3O12", "NaCoO2"),
     *("BaTiO3", "SrTiO3", "PbTiO3", "BiFeO3", "KNbO3", "CaCu3Ti4O12", "LaMnO3", "YBa2Cu3O7"),
@@ -218,20 +259,21 @@ if __name__ == "__main__":
     before = json.loads(out.read_text("utf-8")) if out.is_file() else {}
     began = time.process_time()
     literature = read_literature(place)
-    old, new = ([], []) if way == "known" else divided(literature.syntheses, way)
-    result = (
-        known(literature)
-        if way == "known"
-        else {
+    if way == "known":
+        result: object = known(literature)
+    elif way == "repeats":
+        result = {step: repeats(literature.syntheses, step) for step in STEPS}
+    else:
+        old, new = divided(literature.syntheses, way)
+        result = {
             "precursors": precursors(old, new),
             **{step: temperatures(old, new, step) for step in STEPS},
             "cpu_seconds": round(time.process_time() - began, 1),
         }
-    )
     facts = {
         "syntheses": len(literature.syntheses),
         "left out": dict(literature.left_out),
         "with a year in the DOI": sum(s.year is not None for s in literature.syntheses),
     }
-    kept = {key: before[key] for key in ("formula", "year", "known") if key in before}
+    kept = {key: before[key] for key in ("formula", "year", "known", "repeats") if key in before}
     save({"set": facts, **kept, way: result}, out)

@@ -1,6 +1,5 @@
 """The laboratory on ARROWS3's published experiments: YBa2Cu3O7-x from 47 mixtures.
 
-
 ``arrows_ybco.csv`` holds what Szymanski et al. (Nat. Commun. 14, 6956 (2023)) made and saw, as the
 log in their repository tells it (github.com/njszym/ARROWS, Examples/YBCO/log): 188 experiments, of
 which ten gave the target pure.  The log tells the phases of 114, the ten among them; the other 74
@@ -13,8 +12,8 @@ Energies are of two older releases of the Materials Project (``ground_states.par
 lacks from ``composition_energies.parquet``).  Two phases are in neither: Y2Cu2O5 is put level with
 Y2O3 + 2 CuO, from which it differs by little, and Y2(CO3)3 0.5 eV a CO2 below Y2O3 + 3 CO2.
 Random order is its expectation; three orders by driving force stand beside; the Bayesian optimiser
-is that of laboratory.py, mean of ten starts, and learning that of two seeds of its draws.  ARROWS3
-itself is its log, with the order in which it tried.
+is that of laboratory.py, mean of three starts, and learning what ``gnomon lab`` does by default.
+ARROWS3 itself is its log, with the order in which it tried.
 """
 
 import csv
@@ -44,7 +43,7 @@ CELSIUS = (600.0, 700.0, 800.0, 900.0)
 COLUMNS = ("reduced_formula", "formation_energy_per_atom")
 SYSTEM = {"Ba", "Y", "Cu", "C", "O"}
 ENOUGH, PURE = 0.9, 10
-STARTS, SEEDS = 10, 2
+STARTS, SEEDS = 3, 1
 
 
 def experiments() -> dict[tuple[tuple[str, ...], float], dict[str, float] | None]:

@@ -97,6 +97,31 @@ def test_a_plan_waits_until_its_outcome_is_there(tmp_path: Path) -> None:
     assert Folder(tmp_path / "lab").damages() == []
 
 
+def test_a_target_is_made_in_spite_of_what_is_not_sure(tmp_path: Path) -> None:
+    """0.95 is no 0.9 give or take 0.06, and peaks that nothing explains are in no fraction."""
+    found = book(tmp_path / "lab")
+    experiment = found.heating({"experiment": _first(found)})
+    with found.writing():
+        for number, (doubt, made) in enumerate([(0.06, False), (1.0, False), (0.04, True)], 1):
+            entry = found.record(
+                number, {"BaTiO3": 0.95, "TiO2": 0.05}, "a", experiment=experiment, doubt=doubt
+            )
+            assert entry["success"] == made
+    only = Candidates.of(PEROVSKITE)
+    mixed = simulate(Crystals.concatenate([PEROVSKITE, RUTILE]), [0.6, 0.4], seed=5)
+    for scan, sure in ((simulate(PEROVSKITE, [1.0], seed=5), True), (mixed, False)):
+        reading = read(scan, only)
+        assert reading.phases == {"BaTiO3": pytest.approx(1.0)}
+        assert (reading.doubt("BaTiO3") < 0.1) == sure
+
+
+def _first(found: Notebook) -> dict:
+    with found.writing():
+        plan = found.next()
+    assert plan is not None
+    return plan["experiment"]
+
+
 def test_another_laboratory_is_refused_and_the_same_goes_on(tmp_path: Path) -> None:
     book(tmp_path / "lab")
     before = contents(tmp_path / "lab")

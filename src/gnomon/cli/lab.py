@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -151,7 +151,7 @@ def record(
         raise CommandError("say what came out: either --phase FORMULA=FRACTION, or --scan FILE")
     with book.writing():
         number, done = _which(book, experiment, precursor, celsius)
-        kept, source = None, "a person"
+        kept, source, doubt = None, "a person", 0.0
         if scan is None:
             found = _fractions(phase or [])
         else:
@@ -163,13 +163,20 @@ def record(
             grams_in = grams(heating.mixture, config.target, config.pressures)
             reading = read(read_scan(scan), candidates, weighed_in=grams_in)
             found, source = dict(reading.phases), f"scan {scan.name}"
+            doubt = reading.doubt(config.target)
             note = f"{note} {reading.note}".strip()
             kept = (scan.suffix, scan.read_bytes())
         entry = book.record(
-            number, found, source, experiment=done, note=note, scan=kept, correct=correct
+            number,
+            found,
+            source,
+            experiment=done,
+            note=note,
+            scan=kept,
+            doubt=doubt,
+            correct=correct,
         )
-    said = () if found else ("no phase was recognized: the outcome counts, and teaches nothing",)
-    return Output(entry, (told(entry),), said)
+    return Output(entry, (told(entry),), _doubts(entry, config))
 
 
 def simulate(
@@ -229,6 +236,17 @@ def show(folder: Place) -> Output:
         "lessons": lessons,
     }
     return Output(facts, (*(told(entry) for entry in entries), "", shown))
+
+
+def _doubts(entry: dict[str, Any], config: LaboratoryConfig) -> tuple[str, ...]:
+    """What stays open after an outcome."""
+    if not entry["phases"]:
+        return ("no phase was recognized: the outcome counts, and teaches nothing",)
+    share = entry["phases"].get(config.target, 0.0)
+    if entry["success"] or share < config.enough:
+        return ()
+    why = entry["note"] if entry["doubt"] >= 1 else f"give or take {entry['doubt']:.1%}"
+    return (f"not called made: {share:.0%} {config.target}, but {why}",)
 
 
 def _which(

@@ -193,7 +193,7 @@ class Notebook:
         self.folder.write_facts(f"plans/{number:04d}.json", plan)
         return plan
 
-    def record(
+    def record(  # noqa: PLR0913  (what came out, of what, and who says so)
         self,
         number: int,
         phases: Mapping[str, float],
@@ -202,6 +202,7 @@ class Notebook:
         experiment: Heating | None = None,
         note: str = "",
         scan: tuple[str, bytes] | None = None,
+        doubt: float = 0.0,
         correct: bool = False,
     ) -> dict[str, Any]:
         """Add what came out of an experiment.
@@ -213,6 +214,8 @@ class Notebook:
             experiment: what was done, where it is not what the plan says.
             note: what else there is to say.
             scan: suffix and bytes of the file that says so.
+            doubt: weight fraction by which the target may be less than it was found to be; a
+                success is one in spite of it.
             correct: take the place of an outcome that is there, which stays in the folder.
 
         Raises:
@@ -235,7 +238,8 @@ class Notebook:
             "number": number,
             "experiment": done,
             "phases": shares,
-            "success": shares.get(self.config.target, 0.0) >= self.config.enough,
+            "success": shares.get(self.config.target, 0.0) - doubt >= self.config.enough,
+            "doubt": doubt,
             "source": source,
             "note": note,
         }

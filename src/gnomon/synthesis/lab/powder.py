@@ -46,11 +46,23 @@ class Reading:
         phases: weight fractions by reduced formula; nothing where none was recognized.
         note: what stays open, as a sentence.
         scan: that was read.
+        errors: standard errors of the weight fractions, where a refinement gave them.
+        complete: whether the phases explain all peaks.
     """
 
     phases: Mapping[str, float]
     note: str
     scan: Scan
+    errors: Mapping[str, float]
+    complete: bool
+
+    def doubt(self, formula: str) -> float:
+        """Weight fraction by which a phase may be less than it was read to be.
+
+        Its standard error; all of it where peaks stay unexplained, since what nothing explains is
+        in no weight fraction.
+        """
+        return self.errors.get(formula, 0.0) if self.complete else 1.0
 
 
 def read(
@@ -89,9 +101,12 @@ def read(
         if misses[best] < misses.get(tuple(chosen), 2.0) - BETTER:
             chosen = list(best)
     names, phases = _names(candidates.crystals), dict[str, float]()
-    for candidate, weight in zip(chosen, weights, strict=True):
-        phases[names[candidate]] = phases.get(names[candidate], 0.0) + weight
-    return Reading(phases, found.message, scan)
+    errors: dict[str, float] = {}
+    for phase, candidate, weight in zip(found.phases, chosen, weights, strict=True):
+        name = names[candidate]
+        phases[name] = phases.get(name, 0.0) + weight
+        errors[name] = errors.get(name, 0.0) + (phase.uncertainty or 0.0)
+    return Reading(phases, found.message, scan, errors, found.status == "identified")
 
 
 def _metals(parts: Mapping[str, float]) -> Float64[np.ndarray, " 119"]:
@@ -149,7 +164,7 @@ class Diffractometer:
     def look(
         self, fractions: Mapping[str, float], weighed_in: Mapping[str, float], number: int
     ) -> Reading:
-        """Scan a powder of these weight fractions and read the scan, without refinement.
+        """Scan a powder of these weight fractions and read the scan.
 
         Phases without a crystal scatter as much as glass does.
 
@@ -163,4 +178,4 @@ class Diffractometer:
         scan = simulate(
             self.crystals.take(rows), list(powder.values()), seed=1000 * self.seed + number
         )
-        return read(scan, self.candidates, DiffractionSettings(refine=False), weighed_in)
+        return read(scan, self.candidates, weighed_in=weighed_in)

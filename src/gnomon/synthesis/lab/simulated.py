@@ -51,14 +51,15 @@ def run(
         while len(book.entries()) < attempts and (plan := book.next()) is not None:
             number, heating = plan["number"], book.heating(plan)
             truth = furnace.heat(heating)
-            source, note = f"simulated furnace ({law}, seed {seed})", ""
+            source, note, doubt = f"simulated furnace ({law}, seed {seed})", "", 0.0
             if instrument is None:
                 phases = seen(truth, seed, number)
             else:
                 reading = instrument.look(truth, plan["grams"], number)
                 phases, note = dict(reading.phases), reading.note
+                doubt = reading.doubt(config.target)
                 source += " and simulated diffractogram"
-            entry = book.record(number, phases, source, note=note)
+            entry = book.record(number, phases, source, note=note, doubt=doubt)
             listener.say(told(entry))
         return book.entries()
 

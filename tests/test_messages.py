@@ -14,6 +14,8 @@ INPUTS = {
     "report": "{}",
     "lineage": "{}",
     "explore": "{} --no-browser",
+    "publish": "{} published --author Doe",
+    "cite": "{}",
     "check": "{}",
     "backup": "{} backup.zip",
     "restore": "{} folder-of-backup",

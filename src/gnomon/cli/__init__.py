@@ -27,6 +27,8 @@ COMMANDS = {
     "report": "campaigns:report",
     "lineage": "campaigns:lineage",
     "explore": "explore:explore",
+    "publish": "publish:publish",
+    "cite": "publish:cite",
     "check": "folders:check",
     "backup": "folders:backup",
     "restore": "folders:restore",

@@ -79,9 +79,8 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"campaign", "published"}
 
 
-def test_what_a_campaign_used_is_cited_once_and_every_name_has_its_work(
-    few: None, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("few")
+def test_what_a_campaign_used_is_cited_once_and_every_name_has_its_work(tmp_path: Path) -> None:
     run(tmp_path)
     uses = used(Campaign(tmp_path).provenance)
     cited = [work.key for work in to_cite(uses)]
@@ -134,11 +133,13 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib, by the validator
 def test_the_validator_of_ro_crates_finds_nothing_that_must_be_otherwise(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Offline: the one context that is asked for comes from rocrate."""
     services = pytest.importorskip("rocrate_validator.services", reason="no roc-validator here")
+    import requests
     from rdflib import _networking, parser
     from rocrate_validator.models import Severity
 
@@ -151,6 +152,14 @@ def test_the_validator_of_ro_crates_finds_nothing_that_must_be_otherwise(
         head["Content-Type"] = "application/ld+json"
         return addinfourl(io.BytesIO(context), head, url, 200)
 
+    def answered(_: object, method: str, url: str, **options: object) -> requests.Response:
+        assert url.endswith("/context"), url
+        answer = requests.Response()
+        answer.status_code, answer.url, answer._content = 200, url, context
+        answer.headers["Content-Type"] = "application/ld+json"
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", answered)
     monkeypatch.setattr(_networking, "_urlopen", served)
     monkeypatch.setattr(parser, "_urlopen", served)
     for profile in ("ro-crate-1.1", "process-run-crate-0.5"):
@@ -158,7 +167,7 @@ def test_the_validator_of_ro_crates_finds_nothing_that_must_be_otherwise(
             rocrate_uri=str(published),
             profile_identifier=profile,
             requirement_severity=Severity.REQUIRED,
-            offline=True,
+            no_cache=True,
         )
         result = services.validate(settings)
         assert [issue.message for issue in result.get_issues()] == []

@@ -42,7 +42,7 @@ def publish(
         description: by default the result in a sentence.
         licence: CC-BY-4.0, CC-BY-SA-4.0, CC-BY-NC-4.0 or CC0-1.0.
         doi: of the publication, where the repository has reserved one.
-        no_archive: leave the whole campaign out, whose provenance names the folders of this machine.
+        no_archive: leave the campaign itself out, whose provenance names folders of this machine.
 
     Example: gnomon publish campaign-Au-Cu published --author 'FAMILY, GIVEN'
     """

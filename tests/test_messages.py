@@ -39,6 +39,7 @@ INPUTS = {
     "properties": "{} --compute elastic --out o",
     "funnel": "good.cif --steps {} --out o",
     "ashby": "{} --out o",
+    "bands": "{} --out o",
     "conductors": "{}",
     "electrodes": "{}",
     "label": "{} --weights gnomon-1 --out o",

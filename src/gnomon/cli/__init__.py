@@ -55,6 +55,7 @@ COMMANDS = {
     "conductors": "conductors:conductors",
     "electrodes": "conductors:electrodes",
     "ashby": "properties:ashby",
+    "bands": "bands:bands",
     "label": "label:label",
     "md": "md:md",
     "replay": "replay:replay",

@@ -172,15 +172,7 @@ def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
     size = mesh(atoms, config.kpt_density)
 
     def at_cutoff(cutoff: float, txt: Path) -> Any:
-        return gpaw.GPAW(
-            mode={"name": "pw", "ecut": cutoff},
-            xc="PBE",
-            kpts={"size": size, "gamma": True},
-            occupations={"name": "fermi-dirac", "width": config.width},
-            convergence={"energy": config.energy_convergence},
-            maxiter=config.max_iterations,
-            txt=str(txt),
-        )
+        return plane_waves(config.model_copy(update={"ecut": cutoff}), size, txt)
 
     def energy_at(cutoff: float, atoms: Any) -> float:
         other = atoms.copy()
@@ -188,6 +180,27 @@ def make_calculator(config: GpawConfig, log: Path, atoms: Any) -> Any:
         return float(other.get_potential_energy())
 
     return ConstantCutoff(at_cutoff(config.ecut, log), config.ecut, energy_at)
+
+
+def plane_waves(config: GpawConfig, size: tuple[int, int, int], txt: Path, **others: Any) -> Any:
+    """GPAW with these settings, on a mesh of this size around Γ.
+
+    Args:
+        config: settings.
+        size: divisions.
+        txt: log.
+        others: what GPAW takes beside.
+    """
+    return importlib.import_module("gpaw").GPAW(
+        mode={"name": "pw", "ecut": config.ecut},
+        xc="PBE",
+        kpts={"size": size, "gamma": True},
+        occupations={"name": "fermi-dirac", "width": config.width},
+        convergence={"energy": config.energy_convergence},
+        maxiter=config.max_iterations,
+        txt=str(txt),
+        **others,
+    )
 
 
 def mesh(atoms: Any, density: float) -> tuple[int, int, int]:

@@ -31,6 +31,7 @@ PROPERTIES = Registry(
         "conduction": "gnomon.properties.conduction.dynamics:make",
         "debye": "gnomon.properties.heat.debye:make",
         "debye_temperature": "gnomon.properties.learned:debye_temperature",
+        "dft_band_gap": "gnomon.properties.electronic.gpaw:make_property",
         "elastic": "gnomon.properties.mechanics.elastic:make",
         "expansion": "gnomon.properties.heat.expansion:make",
         "expansion_bound": "gnomon.properties.heat.bound:make",

@@ -137,7 +137,7 @@ def export(plan: Plan, folder: Path, protocol: Protocol) -> dict[str, Any]:
     rows, spec = [], True
     for crystal in plan.crystals:
         name = folder_name(crystal)
-        said, spec = _write_jobs(crystal, folder / name, protocol)
+        said, spec = write_jobs(crystal, folder / name, jobs(protocol), protocol)
         rows.append({"id": str(crystal.ids[0]), "folder": name, "warnings": said})
     manifest = {
         "protocol": protocol.value,
@@ -157,12 +157,14 @@ def folder_name(crystal: Crystals) -> str:
     return f"{crystal.reduced_formulas[0]}-{crystal.ids[0][:12]}"
 
 
-def _write_jobs(crystal: Crystals, folder: Path, protocol: Protocol) -> tuple[list[str], bool]:
+def write_jobs(
+    crystal: Crystals, folder: Path, every: tuple[Job, ...], protocol: Protocol
+) -> tuple[list[str], bool]:
     """What pymatgen warned of, and whether the potentials are names only."""
     (structure,) = to_pymatgen(crystal)
     said: list[str] = []
     spec = True
-    for job in jobs(protocol):
+    for job in every:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             inputs = job.inputs(structure)

@@ -1,0 +1,1 @@
+"""Band gaps and densities of states by density functional theory."""

@@ -14,10 +14,7 @@ from gnomon.hull.phases import phases_from_table
 from gnomon.io.tables import read_table
 from gnomon.run.listener import SILENT
 from gnomon.run.store import Store
-from gnomon.synthesis.targets import TEMPERATURES, solids_of, verdicts
-
-KELVIN = 273.15
-"""0 °C."""
+from gnomon.synthesis.targets import KELVIN, TEMPERATURES, solids_of, verdicts
 
 
 def targets(

@@ -34,6 +34,9 @@ AIR = {"O2": 0.212, "CO2": 0.0405, "H2O": 0.023}
 TEMPERATURES = (873.15, 1123.15, 1373.15)
 """K: 600, 850 and 1,100 °C."""
 
+KELVIN = 273.15
+"""0 °C."""
+
 TOXIC = frozenset(("Be", "As", "Cd", "Hg", "Tl", "Pb"))
 """Elements whose compounds poison in small amounts, beryllium, arsenic, cadmium, mercury, thallium
 and lead: those with an occupational limit of 0.05 mg/m³ or less of the metal (NIOSH Pocket Guide
@@ -87,23 +90,37 @@ def in_air(
     Raises:
         ValueError: for a formula without a phase.
     """
-    reasons = []
+    found: dict[str, list[tuple[float, float]]] = {}
     for temperature in temperatures:
         phases = solids.at(temperature, pressures)
         row = np.flatnonzero(phases.ids == formula)
         if not len(row):
             raise ValueError(f"no phase {formula}")
-        where = f"at {temperature - 273.15:.0f} °C"
+        reactions = _with_gases(phases, int(row[0]), pressures)
         potentials = {
             symbol: value
             for symbol, value in potentials_of(temperature, pressures).items()
             if phases.composition[:, atomic_number(symbol)].any()
         }
         closed = {*parse_formula(formula)} - {*potentials}
-        if closed and potentials:
-            reasons += _open(phases, formula, potentials, where)
-        reasons += _with_gases(phases, int(row[0]), pressures, where)
-    return list(dict.fromkeys(reasons))
+        if closed and potentials and (open_ := _open(phases, formula, potentials)) is not None:
+            products, gained = open_
+            if not any(products <= solid for _, solid, _ in reactions):  # the same, unbalanced
+                what = f"falls into {' + '.join(sorted(products))} in air"
+                reactions.append((what, products, gained))
+        for what, _, gained in reactions:
+            found.setdefault(what, []).append((temperature - KELVIN, gained))
+    return [
+        f"{what} at {_series([c for c, _ in seen])} °C, "
+        f"gaining {_series([1000 * gained for _, gained in seen])} meV/atom"
+        for what, seen in found.items()
+    ]
+
+
+def _series(values: Sequence[float]) -> str:
+    """Whole numbers as one reads them: 600, 850 and 1100."""
+    *first, last = (f"{value:.0f}" for value in values)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def potentials_of(temperature: float, pressures: Mapping[str, float]) -> dict[str, float]:
@@ -120,21 +137,27 @@ def potentials_of(temperature: float, pressures: Mapping[str, float]) -> dict[st
     return {symbol: value for symbol, value in fixed.items() if symbol in table}
 
 
-def _open(phases: Phases, formula: str, potentials: Mapping[str, float], where: str) -> list[str]:
-    """Decomposition by grand potential where O2, CO2 and H2O give and take freely."""
+def _open(
+    phases: Phases, formula: str, potentials: Mapping[str, float]
+) -> tuple[frozenset[str], float] | None:
+    """Decomposition by grand potential where O2, CO2 and H2O give and take freely, with its gain.
+
+    The gain is in eV per atom that no gas gives.
+    """
     system = open_to(phases, potentials)
     own = system.take(np.flatnonzero(system.ids == formula)[:1])
     hull = Hull(system)
     above = float(hull.e_above_hull(own.composition, own.formation_energy_per_atom)[0])
     if above <= LOSS:
-        return []
-    products = " + ".join(sorted(hull.decomposition(own.composition)[0]))
-    return [f"falls into {products} in air {where}, gaining {1000 * above:.0f} meV/atom"]
+        return None
+    return frozenset(map(str, hull.decomposition(own.composition)[0])), above
 
 
-def _with_gases(phases: Phases, row: int, pressures: Mapping[str, float], where: str) -> list[str]:
-    """The best reaction with each gas alone."""
-    reasons = []
+def _with_gases(
+    phases: Phases, row: int, pressures: Mapping[str, float]
+) -> list[tuple[str, frozenset[str], float]]:
+    """The best reaction with each gas alone: as text, its products, its gain in eV/atom."""
+    reactions = []
     for gas in pressures:
         other = np.flatnonzero(phases.ids == gas)
         if not len(other):
@@ -144,8 +167,9 @@ def _with_gases(phases: Phases, row: int, pressures: Mapping[str, float], where:
         if found and (best := min(found, key=lambda one: one.energy)).energy < -LOSS:
             told = exact(phases, best)
             said = str(told) if told is not None else f"reaction with {gas}"
-            reasons.append(f"{said} {where}, gaining {-1000 * best.energy:.0f} meV/atom")
-    return reasons
+            products = frozenset(str(phases.ids[i]) for i in best.products)
+            reactions.append((said, products, -best.energy))
+    return reactions
 
 
 def solids_of(campaign: Campaign, others: Sequence[Phases] = ()) -> Solids:

@@ -35,6 +35,7 @@ OPTIONS = {
     "conduction": {"time": 1.2, "dropped": 0.1, "interval": 0.05},
     "phonons": {"max_atoms": 40, "mesh": 5},
     "expansion": {"max_atoms": 40, "mesh": 5},
+    "thermal_conductivity": {"max_atoms": 40, "mesh": 5, "max_displacements": 30},
 }
 
 

@@ -43,6 +43,7 @@ PROPERTIES = Registry(
         "predicted": "gnomon.properties.learned:make",
         "shear_modulus": "gnomon.properties.learned:shear_modulus",
         "synthesizability": "gnomon.properties.learned:synthesizability",
+        "thermal_conductivity": "gnomon.properties.heat.conductivity:make",
         "thermal_expansion": "gnomon.properties.learned:thermal_expansion",
     },
 )

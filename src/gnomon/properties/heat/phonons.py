@@ -75,8 +75,12 @@ class Phonons(ByEvaluator[PhononConfig]):
         good = [i for i, row in enumerate(rows) if row["status"] == OK]
         made = force_constants(relaxed.relaxed.take(good), self.single, self.config, self.listener)
         for i, one in zip(good, made, strict=True):
-            status, said = (one, {}) if isinstance(one, str) else vibrations(one, self.config)
-            rows[i] = {"status": status, **said}
+            if isinstance(one, str):
+                rows[i] = {"status": one}
+                continue
+            status, said = vibrations(one, self.config)
+            count = len(one.supercells_with_displacements)
+            rows[i] = {"status": status, "displacements": count, **said}
         return answered(SCHEMA, crystals.ids, self.relaxer.scheme, rows)
 
 
@@ -93,7 +97,7 @@ def force_constants(
     """
     found = [_displaced(crystal, config) for crystal in crystals]
     cells = [
-        _crystal(cell)
+        crystal_of(cell)
         for one in found
         if not isinstance(one, str)
         for cell in one.supercells_with_displacements
@@ -128,7 +132,6 @@ def vibrations(phonons: Any, config: PhononConfig) -> tuple[str, dict[str, Any]]
         "highest_frequency": float(frequencies.max()),
         "imaginary_share": float(soft.sum() / (weights.sum() * frequencies.shape[1])),
         "supercell_atoms": len(phonons.supercell),
-        "displacements": len(phonons.supercells_with_displacements),
     }
     if soft.any():
         return (
@@ -149,25 +152,40 @@ def vibrations(phonons: Any, config: PhononConfig) -> tuple[str, dict[str, Any]]
     return OK, row
 
 
-def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
-    """A ``phonopy.Phonopy`` with its displacements, or why there is none."""
-    from phonopy import Phonopy
+def cell_of(crystal: Crystals, config: PhononConfig, name: str) -> Any:
+    """Cell, supercell matrix, primitive matrix of a crystal for phonopy, or that it is too large.
+
+    Args:
+        crystal: one.
+        config: of the property.
+        name: of the property.
+    """
     from phonopy.structure.atoms import PhonopyAtoms
     from phonopy.structure.cells import guess_primitive_matrix
 
     lattice, numbers, frac_coords = crystal.arrays(0)
     times = repeats(lattice, config.min_length)
     if (size := len(numbers) * math.prod(times)) > config.max_atoms:
-        return f"a supercell of {size} atoms, more than {config.max_atoms} (phonons.max_atoms)"
+        return f"a supercell of {size} atoms, more than {config.max_atoms} ({name}.max_atoms)"
     symbols = [SYMBOLS[z] for z in numbers]
     cell = PhonopyAtoms(symbols, cell=lattice, scaled_positions=frac_coords)
-    primitive = guess_primitive_matrix(cell, symprec=SYMPREC)
-    made = Phonopy(cell, np.diag(times), primitive_matrix=primitive, symprec=SYMPREC)
+    return cell, np.diag(times), guess_primitive_matrix(cell, symprec=SYMPREC)
+
+
+def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
+    """A ``phonopy.Phonopy`` with its displacements, or why there is none."""
+    from phonopy import Phonopy
+
+    cell = cell_of(crystal, config, "phonons")
+    if isinstance(cell, str):
+        return cell
+    made = Phonopy(*cell, symprec=SYMPREC)
     made.generate_displacements(distance=config.distance)
     return made
 
 
-def _crystal(cell: Any) -> Crystals:
+def crystal_of(cell: Any) -> Crystals:
+    """A crystal of phonopy's atoms."""
     return Crystals.single(cell.cell, cell.numbers, cell.scaled_positions % 1.0)
 
 

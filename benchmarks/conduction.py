@@ -4,7 +4,7 @@
     python benchmarks/conduction.py barriers --data DATA
     python benchmarks/conduction.py known --weights gnomon-2 --work FOLDER
 
-``intervals``: Brownian motion with known D, 200 seeds, shares of intervals that hold it.
+``intervals``: motion with known D, 1,000 seeds, shares of intervals that hold it.
 ``barriers``: barriers by bond valences against published ones by DFT, where the Materials Project
 has the crystal (formula and space group, the lowest): the lowest of its published paths, vacancies
 in filled hosts, against the barrier along one direction.  ``known``: NaCl, quartz and Li3N at
@@ -38,23 +38,50 @@ from record import RESULTS, save
 
 RESULT = RESULTS / "conduction.json"
 SHEET = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+JUMP, SHAKEN, SEEDS = 2.0, 0.25, 1000
+"""Å of a hop, Å of vibrations along an axis, and simulations of each motion."""
+
+MOTIONS = {  # kind, Å²/ps, ions
+    "Brownian": ("still", 0.05, 20),
+    "Brownian, vibrating": ("vibrating", 0.05, 20),
+    "Brownian, vibrating, four ions": ("vibrating", 0.05, 4),
+    "Brownian, vibrating, at the threshold": ("vibrating", 0.0041, 20),
+    "hops": ("hops", 0.05, 20),
+    "hops, eight in all": ("hops", 0.0066, 20),
+}
 CONFIG = ConductionConfig(time=10.0, dropped=2.0, interval=0.25, min_length=7.5)
 
 
+def moved(rng: np.random.Generator, kind: str, coefficient: float, ions: int) -> np.ndarray:
+    """41 frames of a known motion, Å, one a ps; the coefficient is in Å²/ps."""
+    shape = (41, ions, 3)
+    if kind == "hops":
+        steps = np.zeros(shape)
+        jumps = rng.random(shape[:2]) < 6 * coefficient / JUMP**2
+        for frame, ion in np.argwhere(jumps):
+            steps[frame, ion, rng.integers(3)] = JUMP * rng.choice((-1, 1))
+    else:
+        steps = rng.normal(0, np.sqrt(2 * coefficient), shape)
+    return np.cumsum(steps, axis=0) + rng.normal(0, 0 if kind == "still" else SHAKEN, shape)
+
+
 def intervals() -> dict[str, Any]:
-    """Shares of intervals that hold the coefficient."""
+    """Shares of intervals that hold the coefficient, and the estimates over it."""
     found: dict[str, Any] = {}
-    for name, ions, shaking in (("Brownian", 20, 0.0), ("vibrating", 20, 0.25), ("four", 4, 0.25)):
-        held = dict.fromkeys((0.5, 0.68, 0.95), 0)
-        for seed in range(200):
-            rng = np.random.default_rng(seed)
-            steps = rng.normal(0, np.sqrt(0.1), (41, ions, 3))
-            moves = np.cumsum(steps, axis=0) + rng.normal(0, shaking, (41, ions, 3))
-            one = diffusion(moves, 1.0)
+    for name, (kind, coefficient, ions) in MOTIONS.items():
+        held, ratios = dict.fromkeys((0.5, 0.68, 0.95), 0), []
+        for seed in range(SEEDS):
+            one = diffusion(moved(np.random.default_rng(seed), kind, coefficient, ions), 1.0)
+            ratios.append(one.mean / (coefficient * CM2_S))
             for level in held:
                 low, high = one.interval(level)
-                held[level] += low <= 0.05 * CM2_S <= high
-        found[name] = {str(level): count / 200 for level, count in held.items()}
+                held[level] += low <= coefficient * CM2_S <= high
+        found[name] = {str(level): count / SEEDS for level, count in held.items()}
+        found[name] |= {
+            "mean": round(float(np.mean(ratios)), 2),
+            "deviation": round(float(np.std(ratios)), 2),
+        }
+        print(name, found[name], flush=True)
     return found
 
 

@@ -11,8 +11,8 @@ all that a trajectory says of D.  Hops are rarer than steps of Brownian motion a
 together, so that there is less to be learned than from as many Gaussian numbers: the likelihood is
 flattened by the *dispersion*, how much more scores vary between ions, or between parts of the
 time, than they would (quasi-likelihood; Wedderburn, Biometrika 61, 439 (1974); White,
-Econometrica 50, 1 (1982)).  With every D of at least zero equally likely before, it is the
-probability of each D.
+Econometrica 50, 1 (1982)), where such a spread is too large for chance.  With every D of at least
+zero equally likely before, it is the probability of each D.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PARTS = 8
 """Of the time, between which scores are compared."""
 
 SURPRISING = 0.95
-"""Share of parts of equal rate that vary less than these have to before they count as different."""
+"""Share of groups of equal rate that vary less than these before they count as different."""
 
 BLUR = 0.2
 """Vibration may count less than nothing, down to so much of 2 D tau: ions that hop between frames
@@ -106,11 +106,11 @@ def diffusion(positions: Float64[np.ndarray, "frames ions 3"], interval: float) 
         return Diffusion(np.zeros(1), np.ones(1), 0.0, 1.0)
     mean, waves = powers.mean(axis=1) / 3, _waves(count)
     d, s = _fitted(mean, waves)
-    factor = _dispersion(powers, d, s, 3) * ions / max(ions - 1, 1)
     parts = [_powers(part).sum(axis=1) for part in _parts(steps)]
-    varied = _dispersion(np.stack(parts, axis=1), d, s, 3 * ions)
-    surprising = varied * len(parts) > chi2.ppf(SURPRISING, len(parts))
-    factor = max(1.0, factor, varied if surprising else 1.0)
+    factor = max(
+        _surprising(_dispersion(powers, d, s, 3) * ions / max(ions - 1, 1), ions - 1),
+        _surprising(_dispersion(np.stack(parts, axis=1), d, s, 3 * ions), len(parts)),
+    )
     weight = 1.5 * ions / factor  # half the numbers behind each mean power
     variance = np.linalg.inv(weight * _information(d + s * waves, waves))
     wide = np.sqrt(np.diag(variance))
@@ -186,6 +186,11 @@ def _information(
     weights = 1 / variance**2
     mixed = weights @ waves
     return np.array([[weights.sum(), mixed], [mixed, weights @ waves**2]])
+
+
+def _surprising(dispersion: float, freedom: int) -> float:
+    """A dispersion with so many degrees of freedom, or 1 where chance explains it."""
+    return dispersion if dispersion * freedom > chi2.ppf(SURPRISING, max(freedom, 1)) else 1.0
 
 
 def _dispersion(powers: Float64[np.ndarray, "m groups"], d: float, s: float, numbers: int) -> float:

@@ -128,7 +128,7 @@ CONFIG = ConductionConfig()
 
 def row(ions, framework, drift=0.0):
     """What is said of these motions in a cell of 1,000 Å3."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(6)
     moves = np.arange(40) < 20
     positions = np.zeros((FRAMES, 40, 3))
     positions[:, moves] = brownian(rng, ions)

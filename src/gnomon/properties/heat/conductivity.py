@@ -111,7 +111,8 @@ def displaced(crystal: Crystals, config: ConductivityConfig) -> Any:
     cell = cell_of(crystal, config, "thermal_conductivity")
     if isinstance(cell, str):
         return cell
-    made = Phono3py(*cell, symprec=SYMPREC)
+    unit, times, primitive = cell
+    made = Phono3py(unit, times, primitive_matrix=primitive, symprec=SYMPREC)
     made.generate_displacements(distance=config.distance, cutoff_pair_distance=config.pair)
     if (count := len(_there(made))) > config.max_displacements:
         most = f"{config.max_displacements} (thermal_conductivity.max_displacements)"

@@ -179,7 +179,8 @@ def _displaced(crystal: Crystals, config: PhononConfig) -> Any:
     cell = cell_of(crystal, config, "phonons")
     if isinstance(cell, str):
         return cell
-    made = Phonopy(*cell, symprec=SYMPREC)
+    unit, times, primitive = cell
+    made = Phonopy(unit, times, primitive_matrix=primitive, symprec=SYMPREC)
     made.generate_displacements(distance=config.distance)
     return made
 

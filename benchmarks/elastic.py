@@ -9,6 +9,10 @@ one, and takes the tensor from pymatgen; ratios are of CPU seconds in one proces
 out (both have run before).  ``--fmax`` are the largest forces that both leave in a relaxed cell,
 and the peer in a strained one, a comparison for each: where ions follow a strain softly, the peer's
 tensors at the default are not those to which they converge.
+
+``--steps N`` tells what steps are worth on the first N crystals: tensors by single precision at
+several strains and displacements, and the peer's at two strains and a small force, against tensors
+by double precision with steps of 2e-4, all at the same relaxed crystal.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,13 +38,33 @@ from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals, to_ase
 from gnomon.io.tables import OK
 from gnomon.potential.card import EV_PER_A3
-from gnomon.properties.mechanics.elastic import ElasticConfig, make
+from gnomon.properties import reason
+from gnomon.properties.mechanics.elastic import (
+    SOFT,
+    SYMPREC,
+    Asked,
+    ElasticConfig,
+    make,
+    moduli,
+    relaxed_tensor,
+)
 from gnomon.properties.registry import PropertySettings
+from gnomon.structure.symmetry import primitive
 from record import RESULTS, save
 
 RESULT = RESULTS / "elastic.json"
 FILE = "elasticity/mp-binary-pbe-elasticity-2025.1.json.gz"
 COLUMNS = ("value", "shear_modulus")
+FINEST = 2e-4
+"""Strain, and Å, of the distortions in double precision."""
+
+STEPS = ((0.005, 0.01), (0.002, 0.005), (0.001, 0.003))
+"""Strains and displacements (Å) that are compared."""
+
+PEER_STRAINS = (0.005, 0.002)
+TIGHT = {"fmax": 5e-5}
+"""What is left in a crystal whose steps are looked at, eV/Å."""
+
 CHUNK = 6
 
 
@@ -83,10 +108,9 @@ def against(table: pa.Table, truth: np.ndarray) -> dict[str, Any]:
     }
 
 
-def one_by_one(crystals: Crystals, name: str, fmax: float) -> np.ndarray:
+def one_by_one(crystals: Crystals, name: str, fmax: float, strain: float) -> np.ndarray:
     """K and G (GPa) of each crystal by ASE and pymatgen."""
-    config, found = ElasticConfig(), []
-    calculator, steps = Calculator(name), (-config.strain, config.strain)
+    calculator, steps, found = Calculator(name), (-strain, strain), []
     for atoms in to_ase(crystals):
         atoms.calc = calculator
         BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=fmax, steps=300)
@@ -111,7 +135,7 @@ def compared(crystals: Crystals, name: str, fmax: float) -> dict[str, Any]:
     seconds, moduli = {}, {}
     for which, run in (
         ("gnomon", lambda: elastic.compute(crystals, {})),
-        ("ase and pymatgen", lambda: one_by_one(crystals, name, fmax)),
+        ("ase and pymatgen", lambda: one_by_one(crystals, name, fmax, PEER_STRAINS[0])),
     ):
         for _ in range(2):
             began = time.process_time()
@@ -144,12 +168,73 @@ def compared(crystals: Crystals, name: str, fmax: float) -> dict[str, Any]:
     }
 
 
+def exact(asked: Asked, calculator: Calculator) -> np.ndarray:
+    """The Hessian of a crystal by a calculator, one distorted cell after the other."""
+    stresses, forces = [], []
+    for atoms in to_ase(asked.cells):
+        atoms.calc = calculator
+        stresses.append(atoms.get_stress(voigt=False))
+        forces.append(atoms.get_forces())
+    cells = asked.cells
+    found = SimpleNamespace(stress=np.array(stresses), forces=np.concatenate(forces), relaxed=cells)
+    return asked.hessian(found, range(len(cells)))
+
+
+def by_steps(crystal: Crystals, name: str) -> dict[str, Any]:
+    """K and G (GPa) of one crystal by all ways, or why there are none."""
+    elastic = make(PropertySettings(EvaluatorConfig(name=name), options={"elastic": TIGHT}))
+    relaxed = elastic.evaluated(primitive(crystal, SYMPREC), elastic.relaxer, "")
+    if (why := reason(relaxed, 0)) != OK:
+        return {"status": why}
+    one = relaxed.relaxed
+    fine = Asked.of(one, ElasticConfig(strain=FINEST, distance=FINEST))
+    softest, tensor = relaxed_tensor(exact(fine, Calculator(name, dtype="float64")), one.volumes[0])
+    status, truth = moduli(tensor)
+    if status != OK or softest < -SOFT:
+        return {"status": status, "softest": softest}
+    found: dict[str, Any] = {"status": OK, "softest": softest}
+    found["exact"] = [truth[column] for column in COLUMNS]
+    for strain, distance in STEPS:
+        asked = Asked.of(one, ElasticConfig(strain=strain, distance=distance))
+        answers = elastic.evaluated(asked.cells, elastic.single, "")
+        second = asked.hessian(answers, range(len(asked.cells)))
+        status, told = moduli(relaxed_tensor(second, one.volumes[0])[1])
+        found[f"{strain:g}, {distance:g} Å"] = [told.get(column) for column in COLUMNS]
+    for strain in PEER_STRAINS:
+        found[f"peer, {strain:g}"] = one_by_one(one, name, TIGHT["fmax"], strain)[0].tolist()
+    return found
+
+
+def steps(crystals: Crystals, name: str, work: Path) -> dict[str, Any]:
+    """What steps are worth, crystal by crystal, each kept."""
+    rows = {}
+    for crystal in crystals:
+        kept = work / f"steps-{name}-{crystal.ids[0]}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(by_steps(crystal, name)), "utf-8")
+        rows[str(crystal.reduced_formulas[0])] = json.loads(kept.read_text("utf-8"))
+        print(crystal.reduced_formulas[0], rows[str(crystal.reduced_formulas[0])], flush=True)
+    there = [row for row in rows.values() if row["status"] == OK]
+    judged = {}
+    for way in there[0]:
+        if way not in ("status", "softest", "exact"):
+            found = np.array([row[way] for row in there], dtype=np.float64)
+            off = np.abs(found / np.array([row["exact"] for row in there]) - 1)
+            judged[way] = {
+                "within_1_percent": int((off < 0.01).all(axis=1).sum()),
+                "largest": np.nanmax(off, axis=0).round(4).tolist(),
+                "median": np.nanmedian(off, axis=0).round(5).tolist(),
+            }
+    return {"weights": name, "of": len(rows), "answered": len(there), "ways": judged, "rows": rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", nargs="+", default=["gnomon-2"])
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--peer", type=int, default=0, help="crystals to compare with the peer")
+    parser.add_argument("--steps", type=int, default=0, help="crystals whose steps are looked at")
     parser.add_argument("--fmax", type=float, nargs="+", default=[0.005, 0.0005], help="eV/Å")
     parser.add_argument("--work", type=Path, default=Path("elastic-work"))
     given = parser.parse_args()
@@ -157,11 +242,19 @@ def main() -> None:
     crystals, truth, ids = drawn(given.data, given.rows)
     before = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
     levels, peers = before.get("levels", {}), before.get("peers", [])
+    result = {"benchmark": "elastic", "first": ids[:3], "levels": levels, "peers": peers}
+    result["steps"] = before.get("steps", {})
+    if given.steps:
+        result["steps"] = steps(crystals[: given.steps], given.weights[-1], given.work)
+        save(result, RESULT)
+        return
     if given.peer:
-        peers = [compared(crystals[: given.peer], given.weights[-1], fmax) for fmax in given.fmax]
+        result["peers"] = [
+            compared(crystals[: given.peer], given.weights[-1], fmax) for fmax in given.fmax
+        ]
     for name in given.weights:
         levels[name] = against(ours(crystals, name, given.work), truth)
-    save({"benchmark": "elastic", "first": ids[:3], "levels": levels, "peers": peers}, RESULT)
+    save(result, RESULT)
 
 
 if __name__ == "__main__":

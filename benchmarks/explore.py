@@ -1,10 +1,12 @@
 """The explorer with many crystals: index, start, memory, and searches of many clients at once.
 
     python benchmarks/explore.py --data DATA --work FOLDER [--crystals 100000] [--seconds 60]
+    python benchmarks/explore.py --data DATA --work FOLDER --map [--crystals 100000]
 
 Crystals are those of the shared Parquet files, and copies of them in which elements were replaced
 by like ones.  The index is made once and kept in FOLDER, so that a second run goes on with it.
-Clients are in a process of their own; each asks again as soon as it has its answer.
+Clients are in a process of their own; each asks again as soon as it has its answer.  With ``--map``
+embeddings and the map are made instead, in CPU seconds of one core.
 """
 
 import argparse
@@ -58,6 +60,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--port", type=int, help="only ask the server at this port")
+    parser.add_argument("--map", action="store_true", help="make the map, and serve nothing")
     given = parser.parse_args()
     if given.port is not None:
         print(json.dumps(asyncio.run(asked(given.port, given.clients, given.seconds))))
@@ -67,6 +70,11 @@ def main() -> None:
     path = given.work / f"crystals-{given.crystals}.parquet"
     if not path.exists():
         made(given.data, given.crystals, path)
+    if given.map:
+        indexed(path)
+        out = Path(__file__).parent / "results" / f"explore_map_{given.crystals}.json"
+        save({"crystals": given.crystals, **mapped(path)}, out)
+        return
     result = {"crystals": given.crystals, **indexed(path), **served(path, given)}
     out = Path(__file__).parent / "results" / "explore.json"
     save(result, out)
@@ -118,6 +126,42 @@ def indexed(path: Path) -> dict[str, float]:
     found = json.loads(kept.read_text())
     size = collection.index_path.stat().st_size
     return {**found, "index_megabytes": round(size / 1e6, 1)}
+
+
+def mapped(path: Path) -> dict[str, float]:
+    """CPU seconds of embeddings and places, and of what the pages ask of them; memory."""
+    from gnomon.explore.map import map_path
+    from gnomon.explore.map_page import make_map, map_page
+    from gnomon.explore.vectors import make_vectors
+
+    collections = collections_of([str(path)])
+    index = index_of(collections)
+    for kept in (collections[0].embeddings_path, map_path(collections)):
+        kept.unlink(missing_ok=True)
+    marks = [time.process_time()]
+
+    def spent() -> float:
+        marks.append(time.process_time())
+        return marks[-1] - marks[-2]
+
+    make_vectors(collections, index.crystals, index.texts("source"))
+    embedding = spent()
+    make_map(index)
+    placing = spent()
+    rows = range(0, len(index), max(len(index) // 50, 1))
+    assert index.vectors is not None
+    spent()
+    alike = [index.vectors.nearest(row, 10) for row in rows]
+    nearest = spent()
+    page = map_page(index)
+    return {
+        "embedding_cpu_seconds": round(embedding, 1),
+        "placing_cpu_seconds": round(placing, 1),
+        "nearest_cpu_ms": round(1000 * nearest / len(alike), 2),
+        "page_cpu_seconds": round(spent(), 2),
+        "regions": len(page["regions"]),
+        "peak_gigabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
+    }
 
 
 def served(path: Path, given: argparse.Namespace) -> dict[str, object]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from gnomon.cli.options import CommandError, Output
 from gnomon.explore.collections import collections_of
 from gnomon.explore.explorer import Explorer
+from gnomon.explore.map_page import make_map
 from gnomon.explore.security import LOOPBACK
 from gnomon.run.listener import Listener
 
@@ -25,6 +26,7 @@ def explore(
     host: str = "127.0.0.1",
     port: int = 8642,
     no_browser: bool = False,
+    map: bool = False,
     export: Path | None = None,
 ) -> Output:
     """Look at campaigns and crystals in a browser: search, structures, hulls; nothing is changed.
@@ -37,6 +39,8 @@ def explore(
         host: address to listen at; others than 127.0.0.1 reach it with the token alone.
         port: to listen at; 0 takes a free one.
         no_browser: print the address, and open no browser.
+        map: first place all crystals on a map by what networks see of them, and know which are
+            alike; minutes for 100,000, once.
         export: write the pages as files into this folder, for any web server, and serve nothing.
 
     Example: gnomon explore campaign-Au-Cu
@@ -51,13 +55,15 @@ def explore(
         from gnomon.explore.serving import listening, server_of
     except ModuleNotFoundError as error:
         raise ValueError(f"{error}: pip install 'gnomon[explore]'") from error
+    explorer = Explorer(collections, listener)
+    if map:
+        make_map(explorer.index, listener)
     if export is not None:
-        written = exported(Explorer(collections, listener), export, listener)
+        written = exported(explorer, export, listener)
         return Output(asdict(written), (f"{export}: {written}",))
     token = os.environ.get(TOKEN, "")
     if host not in LOOPBACK:
         token = token or secrets.token_urlsafe(24)
-    explorer = Explorer(collections, listener)
     try:
         socket = listening(host, port)
     except OSError as error:

@@ -12,6 +12,7 @@ from gnomon.explore.crystal import crystal_page
 from gnomon.explore.explorer import Explorer
 from gnomon.explore.hulls import MOST_ELEMENTS, hull_of
 from gnomon.explore.index import Index
+from gnomon.explore.map_page import map_colors, map_page
 from gnomon.explore.query import QueryError, usual_columns
 
 MOST_CHOICES = 200
@@ -155,6 +156,11 @@ def _campaigns(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
     return (({"name": one.name},) for one in explorer.collections if one.campaign)
 
 
+def _colors(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
+    columns = map_page(explorer.index)["columns"] if explorer.index.places is not None else ()
+    return (({"column": name},) for name in columns)
+
+
 ABOUT = Answer("/api/about", "what is explored: collections, columns, elements", _about)
 
 ANSWERS = (
@@ -176,6 +182,14 @@ ANSWERS = (
             "level": Parameter("of the campaign", "integer"),
         },
         _hulls,
+    ),
+    Answer("/api/map", "places of the crystals, and regions", lambda e, _: map_page(e.index)),
+    Answer(
+        "/api/map-colors",
+        "a column of the crystals on the map",
+        lambda e, asked: map_colors(e.index, asked.get("column", "")),
+        {"column": Parameter("to colour by")},
+        _colors,
     ),
     Answer(
         "/api/campaigns/{name}",

@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
+from gnomon.chemistry.structure_types import structure_types
 from gnomon.crystals import Crystals
 from gnomon.explore.collect import FIND, collected
 from gnomon.explore.collections import Collection
 from gnomon.explore.columns import DETAILS, SCHEMA, Column
+from gnomon.explore.map import kept_places
 from gnomon.explore.vectors import Vectors, kept_vectors
 from gnomon.io.arrow import GEOMETRY, from_arrow
 from gnomon.io.tables import write_table
@@ -84,6 +86,24 @@ class Index:
         keys = (tuple(sorted(n for _, n in one)) for one in self.crystals.reduced_counts)
         numbers = [kinds.setdefault(key, len(kinds)) for key in keys]
         return kinds, np.array(numbers, np.int64)
+
+    @cached_property
+    def _type_names(self) -> dict[str, str]:
+        return {}
+
+    def type_name(self, prototype: str) -> str:
+        """What chemists call the structure type of a prototype's first crystal, or nothing."""
+        if prototype not in self._type_names:
+            column = self.columns["prototype"]
+            code = (column.words or ()).index(prototype)
+            (found,) = structure_types(self.crystals[int(np.argmax(column.values == code))])
+            self._type_names[prototype] = "" if found is None else found.type_name
+        return self._type_names[prototype]
+
+    @cached_property
+    def places(self) -> Float32[np.ndarray, "n 2"] | None:
+        """Places of the crystals on their map, NaN where there is none; None without a map."""
+        return kept_places(self.collections, self.texts("content_id"))
 
     @cached_property
     def vectors(self) -> Vectors | None:

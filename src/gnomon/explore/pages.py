@@ -20,6 +20,7 @@ VIEWS = {
     "index.html": ("Search", "", "search.js"),
     "crystal.html": ("Crystal", "3Dmol-min.js", "crystal.js"),
     "hull.html": ("Hull", "", "hull.js"),
+    "map.html": ("Map", "", "map.js"),
     "campaign.html": ("Campaign", "", "campaign.js"),
 }
 """Title of each page, a library that it loads, and its module; the rest is ``page.html``."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.explore.collections import Collection
@@ -64,16 +64,26 @@ def kept_vectors(
     found = [part for one in collections if (part := _read(one)) is not None]
     if not found:
         return None
-    row_of: dict[str, list[int]] = {}
-    for row, key in enumerate(content_ids):
-        row_of.setdefault(str(key), []).append(row)
     values = np.zeros((len(content_ids), found[0][1].shape[1]), np.float32)
     for ids, vectors, _ in found:
-        pairs = [(at, row) for at, key in enumerate(ids) for row in row_of.get(key, ())]
-        places, rows = np.array(pairs, np.int64).reshape(-1, 2).T
-        values[rows] = vectors[places]
+        rows, at = rows_by_id(content_ids, ids)
+        values[rows] = vectors[at]
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return Vectors(values / np.where(length > 0, length, 1), found[0][2])
+
+
+def rows_by_id(
+    content_ids: Sequence[str | None], ids: Sequence[str]
+) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
+    """Rows whose id is among some, and where it stands there.
+
+    >>> [found.tolist() for found in rows_by_id(["a", "b", "a", None], ["c", "a"])]
+    [[0, 2], [1, 1]]
+    """
+    at = {key: place for place, key in enumerate(ids)}
+    places = np.array([at.get(str(key), -1) for key in content_ids], np.int64)
+    rows = np.flatnonzero(places >= 0)
+    return rows, places[rows]
 
 
 def make_vectors(

@@ -17,8 +17,10 @@ from gnomon.explore.crystal import crystal_page
 from gnomon.explore.explorer import Explorer
 from gnomon.explore.hulls import hull_of
 from gnomon.explore.index import Index, index_of
+from gnomon.explore.panels import Subject, diffractogram
 from gnomon.explore.query import Query, QueryError, found, matching
 from gnomon.io import as_crystals, to_arrow, write
+from gnomon.io.tables import column, save
 from gnomon.run.store import SCHEMAS
 from tests.test_report import HOSTILE, binary, written  # noqa: F401
 
@@ -189,19 +191,26 @@ def test_a_crystal_that_comes_twice_has_two_ids(tmp_path):
 
 def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):  # noqa: F811
     campaign = written(tmp_path / "campaign-Au-Cu", binary)
+    [find] = campaign.finds
+    recipes = {"id": [find.relaxed_id], "precursors": ["Cu + Au"], "temperature": [900.0]}
+    fields = [column("id", pa.string(), "of the crystal"), column("precursors", pa.string(), "x")]
+    fields.append(column("temperature", pa.float64(), "of the furnace", unit="°C"))
+    save(tmp_path / "campaign-Au-Cu", "recipes", pa.table(recipes, pa.schema(fields)))
     index = index_of(collections_of([str(tmp_path / "campaign-Au-Cu")]))
     assert len(index) == len(campaign.crystals)
     assert index.columns["source"].words == ("Au-Cu",)
     [row] = rows_of(index, where=["status:new stable phase"])
-    [find] = campaign.finds
     page = crystal_page(index, row)
     assert page["facts"]["id"] == find.id
     assert page["facts"]["e_above_hull"] == find.e_above_hull
     assert page["symmetry"]["symbol"] == "Pm-3m"
-    assert [site["multiplicity"] for site in page["wyckoff"]] == [1, 3]
-    assert page["reaction"] == "Cu3Au → 3 Cu + Au"
-    assert {other["here"] for other in page["competing"]} == {True}
-    assert page["lineage"][0]["generator"] == "prototypes"
+    panels = {panel["title"]: panel for panel in page["panels"]}
+    assert [row[1] for row in panels["Wyckoff positions"]["rows"]] == ["1a", "3c"]
+    assert panels["What it competes with"]["about"] == "Cu3Au → 3 Cu + Au"
+    assert {row[0]["text"] for row in panels["What it competes with"]["rows"]} == {"Cu", "Au"}
+    assert panels["Lineage"]["steps"][-1]["made"].startswith("prototypes")
+    assert panels["Recipes"]["rows"] == [["Cu + Au", 900.0]]
+    assert [row[0] for row in panels["Bond lengths"]["rows"]] == ["Au–Cu", "Cu–Cu"]
     [failed] = rows_of(index, where=["status:exploded"])
     assert index.detail(failed)["screening"]["failed"][0]["message"] == HOSTILE
     hull = hull_of(index, "Au-Cu")
@@ -223,6 +232,23 @@ def test_a_campaign_that_goes_on_is_seen(binary, tmp_path):  # noqa: F811
     assert index_status(explorer, last) in ("on the hull", "above the hull")
     assert explorer.trouble == ""
     assert explorer.campaign("c")["counts"]["n_evaluated"] == len(binary["evaluations"]) - 2
+
+
+def test_a_diffractogram_has_the_lines_of_copper(index):
+    """The measured pattern of copper (a = 3.615 Å): 43.3, 50.4, 74.1, 89.9 degrees, 111 first."""
+    copper = Crystals.single(np.eye(3) * 3.615, [29] * 4, [[0, 0, 0], *(0.5 * (1 - np.eye(3)))])
+    subject = Subject(index, 0, {})
+    subject.__dict__["crystal"] = copper
+    [panel] = diffractogram(subject)
+    assert [at for at, _ in panel.peaks] == pytest.approx([43.3, 50.4, 74.1, 89.9], abs=0.1)
+    assert [row[0] for row in panel.rows][:2] == ["1 1 1", "2 0 0"]
+    assert panel.rows[0][2] == pytest.approx(3.615 / np.sqrt(3))
+
+
+def test_a_campaign_from_before_there_were_manifests_is_explored(binary, tmp_path):  # noqa: F811
+    written(tmp_path / "c", binary)
+    (tmp_path / "c" / "manifest.jsonl").unlink()
+    assert len(index_of(collections_of([str(tmp_path / "c")])))
 
 
 def index_status(explorer: Explorer, key: str) -> object:

@@ -22,6 +22,7 @@ from gnomon.discover.placed import RELAXED_SYMPREC
 from gnomon.evaluate import Status
 from gnomon.explore.collections import Collection
 from gnomon.explore.columns import DETAILS, SCHEMA, crystal_system
+from gnomon.explore.further import further_tables
 from gnomon.io import InputError, ReadResult, from_arrow, iter_read, to_arrow
 from gnomon.io.arrow import GEOMETRY
 from gnomon.io.reasons import ROWS
@@ -173,6 +174,7 @@ def _of_campaign(collection: Collection, listener: Listener) -> pa.Table:
     phases = [finds.get(key, best.get(key)) for key in ids]
     level_of = [None if p is None else p.places[-1].level for p in phases]
     properties = properties_of(campaign, list(best.values()))
+    further = further_tables(collection.path, {p.relaxed_id: key for key, p in best.items()})
     facts = {
         "id": ids,
         "content_id": crystals.ids.tolist(),
@@ -189,7 +191,14 @@ def _of_campaign(collection: Collection, listener: Listener) -> pa.Table:
         "generator": [lineage.get(key) or KNOWN for key in ids],
         "round": proposed["round"].to_pylist(),
         DETAILS: [
-            _details(phase, about.get(key), steps[key], said.get(key, {}), properties.get(key, ()))
+            _details(
+                phase,
+                about.get(key),
+                steps[key],
+                said.get(key, {}),
+                properties.get(key, ()),
+                further.get(key, ()),
+            )
             for key, phase in zip(ids, phases, strict=True)
         ],
     }
@@ -232,11 +241,13 @@ def _details(
     steps: Sequence[Any],
     said: Mapping[str, Any],
     properties: Sequence[PropertyOf],
+    tables: Sequence[dict[str, Any]],
 ) -> str:
     found: dict[str, Any] = {
         "lineage": [asdict(step) for step in steps],
         "screening": dict(said),
         "properties": [asdict(one) for one in properties],
+        "tables": list(tables),
     }
     if phase is not None:
         found |= {

@@ -14,7 +14,7 @@ from gnomon.run.files import cache_folder
 from gnomon.run.manifest import MANIFEST
 from gnomon.run.store import Store
 
-FORMAT = 1
+FORMAT = 2
 """Of the index; a new one makes all indexes anew."""
 
 
@@ -39,7 +39,9 @@ class Collection:
             yield from (Path(source.name) for source in find(str(self.path), None))
             return
         yield self.path / "provenance.json"
-        yield self.path / MANIFEST  # names every shard and marker with its sha256
+        manifest = self.path / MANIFEST  # names every shard and marker with its sha256
+        shards = self.path.glob("*/round=*/*")  # of a campaign from before there were manifests
+        yield from [manifest] if manifest.exists() else sorted(shards)
         yield from sorted((self.path / "tables").glob("*.parquet"))
 
     @property

@@ -25,6 +25,7 @@ from gnomon.explore.vectors import Vectors, kept_vectors
 from gnomon.io.arrow import GEOMETRY, from_arrow
 from gnomon.io.tables import write_table
 from gnomon.run.listener import SILENT, Listener
+from gnomon.run.store import Store
 
 FINGERPRINT = b"fingerprint"
 """Metadata of a kept index: what its files were like."""
@@ -109,6 +110,12 @@ class Index:
     def vectors(self) -> Vectors | None:
         """Embeddings of the crystals, if some were made."""
         return kept_vectors(self.collections, self.texts("content_id"))
+
+    @cached_property
+    def provenance(self) -> dict[str, dict[str, Any]]:
+        """Of the campaigns, by name."""
+        campaigns = [one for one in self.collections if one.campaign]
+        return {one.name: Store(one.path).provenance for one in campaigns}
 
     @cached_property
     def usual_order(self) -> Int64[np.ndarray, " n"]:

@@ -29,8 +29,9 @@ export function formula(text) {
   return parts.map((part, i) => (i % 2 ? h("sub", {}, part) : part));
 }
 
-export function number(value, digits = 4) {
+export function number(value, digits = 4, fixed = false) {
   if (value === null || value === undefined) return "–";
+  if (fixed && Math.abs(value) < 1e5 && (value === 0 || Math.abs(value) >= 0.5 * 10 ** -digits)) return value.toFixed(digits).replace("-", "−");
   if (Number.isInteger(value)) return String(value).replace("-", "−");
   const size = Math.abs(value);
   const text = size >= 1e5 || size < 1e-4 ? value.toExponential(1) : value.toFixed(size >= 100 ? 1 : digits);
@@ -40,7 +41,7 @@ export function number(value, digits = 4) {
 export function shown(column, value) {
   if (value === null || value === undefined) return "–";
   if (column.name === "reduced_formula") return formula(value);
-  return column.kind === "number" ? number(value) : String(value);
+  return column.kind === "number" ? number(value, 4, column.unit.startsWith("eV")) : String(value);
 }
 
 const LABELS = { n_elements: "number of elements", n_atoms: "atoms in the cell", e_above_hull: "energy above hull", formation_energy_per_atom: "formation energy", reduced_formula: "formula", probability_stable: "probability of being stable" };

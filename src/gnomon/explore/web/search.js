@@ -189,7 +189,7 @@ function chooser(found, answer) {
 }
 
 page("Search", async (main, found) => {
-  const form = h("form", { role: "search", "aria-label": "Crystals", onsubmit: (event) => event.preventDefault() });
+  const form = h("form", { class: "ask", role: "search", "aria-label": "Crystals", onsubmit: (event) => event.preventDefault() });
   const status = h("p", { role: "status" });
   const body = h("div");
   main.replaceChildren(h("h1", {}, `${found.crystals.toLocaleString("en")} crystals`), form, status, h("p", { id: "exports" }), body);
@@ -198,7 +198,7 @@ page("Search", async (main, found) => {
   refresh = async () => {
     const mine = ++turn;
     const focus = document.activeElement?.getAttribute?.("aria-label");
-    form.replaceChildren(elementsOf(found), ...conditions(found).filter(Boolean), h("button", { type: "button", onclick: () => { wanted = undefined; push(new URLSearchParams()); } }, "Clear"));
+    form.replaceChildren(elementsOf(found), h("div", {}, ...conditions(found).filter(Boolean), h("button", { type: "button", onclick: () => { wanted = undefined; push(new URLSearchParams()); } }, "Clear")));
     if (focus) [...form.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === focus)?.focus();
     try {
       const answer = await ask(`api/search?${state()}`);

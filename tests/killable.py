@@ -71,7 +71,7 @@ def emt(home: Path) -> None:
 def wide(home: Path) -> None:
     """A campaign over all crystals of a table, every evaluation in a worker, and the report."""
     from gnomon.discover.loop import run_campaign
-    from tests.test_wide import settings_of_alloys, write_alloys
+    from tests.test_wide_campaign import settings_of_alloys, write_alloys
 
     table.SHARD = sharded.SHARD = 2
     if not (home / "alloys.parquet").exists():
@@ -85,7 +85,7 @@ def learning(home: Path) -> None:
     """The same over two rounds, of which the second ranks with a network that the first taught."""
     from gnomon.discover.loop import run_campaign
     from gnomon.discover.wide import networks
-    from tests.test_wide import settings_of_lessons, write_alloys
+    from tests.test_wide_campaign import settings_of_lessons, write_alloys
 
     table.SHARD = sharded.SHARD = networks.FEWEST = 2
     if not (home / "alloys.parquet").exists():

@@ -220,9 +220,11 @@ def test_the_last_level_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_killed_before_and_after_every_write_the_levels_end_as_if_undisturbed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_and_after_writes_the_levels_end_as_if_undisturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
+    """Of the writes every fourth one, which are those of all stages; the long form takes all."""
     folder, copies = tmp_path / "campaign", []
     rename = Path.replace
 
@@ -235,7 +237,7 @@ def test_killed_before_and_after_every_write_the_levels_end_as_if_undisturbed(
         ending = run(folder, Better("better"))
     assert sum(any((copy / "decisions").glob("*/*.parquet")) for copy in copies) > 10
     expected, hull = tables(folder), Campaign(folder).hull_table()
-    for copy in copies:
+    for copy in copies[::every]:
         evaluator = Better("better")
         stored = Store(copy).table("evaluations")
         assert run(copy, evaluator) == ending, copy

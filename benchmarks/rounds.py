@@ -2,6 +2,7 @@
 
     python benchmarks/rounds.py --data DATA --work FOLDER [--rounds 3] [--per-round 24]
     python benchmarks/rounds.py --data DATA --work FOLDER --min-elements 3 --per-round 48
+    python benchmarks/rounds.py --data DATA --work FOLDER --parents-of Li Na K Mg Ca Al O S F Cl
 
 Parents, known compositions and hull: crystals of formula hashes below 75 as
 ``benchmarks/prospective.py`` prepares them, candidates of twenty common elements.  The campaign is
@@ -14,6 +15,9 @@ database's scheme by the offset measured in the whole campaign.  Beside them how
 what the round evaluated tells stable from unstable (the area under the curve), by what the rounds
 before had taught and by what was known before the campaign, and how many elements candidates had:
 what is easy is used up first.  Campaigns of other numbers of elements have their own rows.
+
+``--parents-of`` writes ``FOLDER/parents.parquet`` alone, the parents that hold nothing but some
+elements, for a campaign of a few minutes; their phases are ``FOLDER/test/phases.parquet``.
 """
 
 import argparse
@@ -27,6 +31,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from gnomon.discover import Campaign
 from gnomon.discover.rates import wilson
@@ -36,6 +41,7 @@ from gnomon.discover.wide.networks import labels_of
 from gnomon.discover.wide.offsets import offset_of
 from gnomon.discover.wide.ranking import WEIGHTS, evidence
 from gnomon.discover.wide.shortlist import SPREAD, Places, looked_up, scores_of
+from gnomon.elements import atomic_number
 from gnomon.io import from_arrow
 from gnomon.models.bundled import STRUCTURAL
 from gnomon.run.passes import Shards
@@ -207,8 +213,16 @@ def main() -> None:
     parser.add_argument("--per-round", type=int, default=24)
     parser.add_argument("--max-atoms", type=int, default=14)
     parser.add_argument("--min-elements", type=int, default=2)
+    parser.add_argument("--parents-of", nargs="+", default=[])
     given = parser.parse_args()
     prepare(given.data, given.work / "test", 75)
+    if given.parents_of:
+        rows = pq.read_table(given.work / "test" / "parents.parquet")
+        crystals, own = from_arrow(rows), [atomic_number(symbol) for symbol in given.parents_of]
+        inside = crystals.composition[:, own].sum(axis=1) == crystals.n_atoms
+        pq.write_table(rows.filter(pa.array(inside)), given.work / "parents.parquet")
+        print(f"{int(inside.sum())} parents")
+        return
     name = f"from-{given.min_elements}-elements"
     campaign = run(given.work / name, given)
     every = json.loads(RESULT.read_text("utf-8"))["campaigns"] if RESULT.exists() else {}

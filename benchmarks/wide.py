@@ -1,13 +1,15 @@
 """How the pass of a campaign over all known crystals grows, and what each of its stages takes.
 
     python benchmarks/wide.py --data DATA --work FOLDER [--sizes 100000 1000000] [--workers 2]
+    python benchmarks/wide.py --data DATA --work FOLDER [--sizes 100000 1000000] --foretell
 
 Parents are the first of a shuffled ``materials_project/structures.parquet`` that propose about so
 many candidates (435 each); all of them propose about ten million.  Each size is one pass of
 `gnomon discover --all` by the engine ``processes``: CPU seconds of its two stages, the memory of
 the largest worker and of the driver.  The same functions over the same shards in a plain loop say
 what the engine costs, at the smallest size.  A pass that was stopped goes on; the seconds are those
-of all its tasks, so other work on the machine does not count.
+of all its tasks, so other work on the machine does not count.  ``--foretell`` holds what `gnomon
+discover --all --dry-run` says against passes that are done.
 """
 
 import argparse
@@ -30,10 +32,11 @@ from gnomon.elements import DEFAULT_EXCLUDED
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.run.listener import Listener
 from gnomon.run.passes import ENGINES, Pass, Shards, run
-from gnomon.run.passes.work import counts_of
+from gnomon.run.passes.forecast import forecast
+from gnomon.run.passes.work import Work, counts_of
 from record import RESULTS, save
 
-RESULT = RESULTS / "wide.json"
+RESULT, FORETOLD = RESULTS / "wide.json", RESULTS / "wide_forecast.json"
 IMAGE = Path(__file__).resolve().parents[1] / "docs" / "images" / "wide-growth.svg"
 EACH = 435
 """Candidates that a parent proposes, about."""
@@ -69,10 +72,10 @@ def buckets_of(size: int) -> int:
     return max(4, size // 20_000)
 
 
-def by_engine(
-    size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker, work: Path, workers: int
-) -> dict[str, Any]:
-    """One pass; what was finished of it before is not done again."""
+def pass_of(
+    size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker, work: Path
+) -> tuple[Pass, Shards, Path]:
+    """The pass, its shards, and where its result goes."""
     folder = work / f"{size}"
     shards = Shards.write(folder / "parents", rows_of_parents(rows.slice(0, size // EACH), SHARD))
     step = Pass(
@@ -82,8 +85,16 @@ def by_engine(
         reduce=partial(ranked, ranker=ranker),
         buckets=buckets_of(size),
     )
+    return step, shards, folder / "ranked"
+
+
+def by_engine(
+    size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker, work: Path, workers: int
+) -> dict[str, Any]:
+    """One pass; what was finished of it before is not done again."""
+    step, shards, out = pass_of(size, rows, recipe, ranker, work)
     engine = ENGINES.get("processes")(workers=workers)
-    found = run(step, shards, folder / "ranked", engine, Listener(say=print, tick=_tick))
+    found = run(step, shards, out, engine, Listener(say=print, tick=_tick))
     proposed, cpu = found.counts[PROPOSED], found.facts["cpu_seconds"]
     return {
         "parents": size // EACH,
@@ -96,6 +107,23 @@ def by_engine(
         "largest_worker_mb": round(found.facts["peak_bytes"] / 1e6),
         "driver_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         "counts": dict(found.counts),
+    }
+
+
+def foretold(
+    size: int, rows: pa.Table, recipe: Recipe, ranker: Ranker, work: Path
+) -> dict[str, Any]:
+    """What a pass that is done was going to take, and what it took, in CPU seconds."""
+    step, shards, out = pass_of(size, rows, recipe, ranker, work)
+    said = forecast(Work(step, shards, work / "unused"), workers=1)
+    took = sum(Shards.open(out).facts["cpu_seconds"].values())
+    print(said)
+    return {
+        "parents": size // EACH,
+        "records": said.sample.given,
+        "foretold": round(said.seconds, 1),
+        "took": round(took, 1),
+        "ratio": round(said.seconds / took, 2),
     }
 
 
@@ -153,8 +181,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--foretell", action="store_true")
     given = parser.parse_args()
     rows, recipe, ranker = prepared(given.data, given.work)
+    if given.foretell:
+        each = [foretold(size, rows, recipe, ranker, given.work) for size in given.sizes]
+        save({"passes": each}, FORETOLD)
+        return
     loop = by_loop(given.sizes[0], rows, recipe, ranker)
     passes: list[dict[str, Any]] = []
     for size in given.sizes:

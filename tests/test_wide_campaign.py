@@ -158,8 +158,6 @@ def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path,
     said: list[str] = []
     notes: list[str] = []
     listener = Listener(say=said.append, tick=lambda *_: None, note=notes.append)
-    run_campaign(settings_of_lessons(alloys, 1), tmp_path / "campaign", listener=listener)
-    shutil.copytree(tmp_path / "campaign", tmp_path / "killed")
     campaign = run_campaign(config, tmp_path / "campaign", listener=listener)
     done = campaign.evaluations["round"].to_pylist()
     assert max(done) == 2
@@ -189,8 +187,20 @@ def test_the_network_of_a_round_learned_from_the_rounds_before(alloys, tmp_path,
     assert np.abs(values - own.formation_energy_per_atom[new]).max() <= (
         np.abs(offset.differences).max() + 1e-9
     )
+
+
+@pytest.mark.slow
+def test_a_campaign_killed_before_it_kept_what_it_learned_learns_the_same(
+    alloys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(networks, "FEWEST", 2)
+    config = settings_of_lessons(alloys)
+    run_campaign(settings_of_lessons(alloys, 1), tmp_path / "campaign")
+    shutil.copytree(tmp_path / "campaign", tmp_path / "killed")
+    campaign = run_campaign(config, tmp_path / "campaign")
     other = gone_on_with(config, tmp_path / "killed", monkeypatch)
     assert other.hull_table() == campaign.hull_table()
+    name = campaign.store.model_name(2)
     for key, array in arrays(other.store.root / name).items():
         np.testing.assert_array_equal(array, arrays(campaign.store.root / name)[key])
 

@@ -22,16 +22,18 @@ from gnomon.generate.evolution.variation import (
     SHARE,
     SHIFT,
     STRAIN,
+    TOLERANCE,
     distorted,
     enlarged,
     exchanged,
     heredity,
     permutation,
+    redrawn,
 )
 from gnomon.generate.random.generator import SEPARATION, RandomSearchGenerator
 from gnomon.io.tables import column, save, value_schema
 from gnomon.structure.neighbors import neighbors
-from gnomon.structure.symmetry import canonical_ids, niggli, operations
+from gnomon.structure.symmetry import canonical_ids, niggli, operations, space_groups
 
 HALVES = 0.5 * np.eye(3)
 """Of the edges of a cube: where anions of cubic rhenium trioxide sit."""
@@ -143,6 +145,23 @@ def test_distortions_keep_volume_and_a_subgroup(seed):
     moved = (child.frac_coords - parent.frac_coords) @ parent.lattice[0]
     size = np.sqrt((moved**2).mean())
     assert size < 1e-6 or size == pytest.approx(SHIFT)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds)
+def test_what_is_redrawn_keeps_amounts_volume_and_symmetry(seed):
+    """Its own group, or one above it where the positions that were drawn allow more."""
+    parents = cells("TiO2", 8)
+    parent = parents[seed % len(parents)]
+    child = redrawn(parent, np.random.default_rng(seed))
+    [(before, _)] = operations(parent, TOLERANCE)
+    if child is None:
+        assert space_groups(parent, TOLERANCE)[0] == 1
+        return
+    assert child.composition.tolist() == parent.composition.tolist()
+    np.testing.assert_allclose(child.volumes, parent.volumes)
+    [(after, _)] = operations(child)
+    assert len(after) >= len(before)
 
 
 def test_distortions_keep_several_symmetries():

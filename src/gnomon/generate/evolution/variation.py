@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
+from gnomon.generate.random.symmetric_cells import draft
 from gnomon.generate.saps.superlattices import hermite_forms
-from gnomon.structure.symmetry import niggli, operations
+from gnomon.structure.symmetry import niggli, operations, space_groups
 
 STRAIN, SHIFT = 0.15, 0.5
 """Standard deviations of a strain's components, and of a displacement in Å."""
@@ -94,6 +95,16 @@ def permutation(parent: Crystals, rng: np.random.Generator) -> Crystals | None:
     rows, others = rng.choice(first, pairs, replace=False), rng.choice(second, pairs, replace=False)
     z[rows], z[others] = b, a
     return parent.with_atomic_numbers(z)
+
+
+def redrawn(parent: Crystals, rng: np.random.Generator) -> Crystals | None:
+    """A random cell of the parent's space group and amounts: what is kept is the symmetry."""
+    group = int(space_groups(parent, TOLERANCE)[0])
+    if group <= 1:
+        return None
+    numbers, amounts = np.unique(parent.atomic_numbers, return_counts=True)
+    counts = dict(zip(numbers.tolist(), amounts.tolist(), strict=True))
+    return draft(counts, float(parent.volumes[0]), (group,), rng).crystal
 
 
 def distorted(

@@ -1,73 +1,213 @@
-"""What trained models say of crystals, as properties."""
+"""The generator that learns: symmetric by construction, obedient, the same after a kill."""
 
-import ase.build
+from pathlib import Path
+
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
+import spglib
 
 from gnomon.crystals import Crystals
-from gnomon.io import as_crystals
-from gnomon.io.tables import check_table, read_table
-from gnomon.models import Predictions
-from gnomon.properties.compute import compute
-from gnomon.properties.learned import PROPERTY, Predicted
-from gnomon.properties.registry import PROPERTIES, PropertySettings
+from gnomon.generate.learned.generator import LearnedGenerator, sensible
+from gnomon.generate.prototypes.generator import PrototypeGenerator
+from gnomon.generate.registry import GENERATORS, GeneratorSettings
+from gnomon.learn.fit import Session
+from gnomon.learn.optimize import OptimizerConfig
+from gnomon.models.wyckoff import sequences as columns
+from gnomon.models.wyckoff.layers import WyckoffConfig
+from gnomon.models.wyckoff.model import GeneratorCard, WyckoffModel
+from gnomon.models.wyckoff.network import Wyckoff
+from gnomon.models.wyckoff.sampling import Sharpness
+from gnomon.models.wyckoff.sequences import MAX_ORBITS, Sequences, sequences, tables, unit_of
+from gnomon.models.wyckoff.train import GeneratorRows, GeneratorTrainConfig, train_generator
+from gnomon.run.listener import SILENT, Listener
+from gnomon.structure.asymmetric_unit import expand
+from gnomon.structure.matching import Matcher
+from gnomon.structure.wyckoff import space_group
+from gnomon.testing import check_generator
 
-METALS = as_crystals([ase.build.bulk(symbol) for symbol in ("Cu", "Al", "Ni")])
-COPPER_OXIDE = as_crystals(ase.build.bulk("CuO", "rocksalt", a=4.2))
-
-
-def test_a_model_predicts_as_a_property():
-    made = PROPERTIES.get("predicted")(PropertySettings())
-    table = made.compute(Crystals.concatenate([COPPER_OXIDE, METALS]), {})
-    check_table(table)
-    assert table.schema.field("value").metadata[b"unit"] == b"eV/atom"
-    assert table["value"][0].as_py() < table["value"][1].as_py() + 0.5  # an oxide, a metal
-    assert table["uncertainty"].null_count == 0
-
-
-class Told:
-    """A model that says these logarithms."""
-
-    scheme = "bulk_modulus (log10(GPa))"
-
-    def predict(self, crystals):
-        members = np.array([[1.9, np.nan], [2.1, np.nan]])
-        return Predictions(members, np.array(["", "an element that it lacks"], dtype=object))
-
-
-def test_logarithms_are_turned_back_with_their_uncertainty():
-    told = PROPERTY.fullmatch(Told.scheme)
-    assert (told["what"], told["log"], told["unit"]) == ("bulk_modulus", "log10(", "GPa")
-    made = Predicted(Told(), "mine", "bulk modulus", "GPa", True)
-    table = made.compute(METALS[:2], {})
-    check_table(table)
-    first, second = table.to_pylist()
-    assert first["value"] == pytest.approx(100)
-    assert first["uncertainty"] == pytest.approx(100 * np.log(10) * 0.05)
-    assert second["status"] == "an element that it lacks"
-    assert second["value"] is None
-
-
-HARD = as_crystals(
-    [
-        ase.build.bulk("C", "diamond", a=3.567),
-        ase.build.bulk("MgO", "rocksalt", a=4.212),
-        ase.build.bulk("NaCl", "rocksalt", a=5.64),
-    ]
+CONFIG = GeneratorTrainConfig(
+    network=WyckoffConfig(width=16, layers=2, heads=2, mixtures=2),
+    optimizer=OptimizerConfig(epochs=2, batch=120, learning_rate=3e-3, averaging=0.9),
+    max_orbits=4,
 )
 
 
-def test_networks_order_textbook_crystals_as_measured(tmp_path):
-    options = {"hardness": {"moduli": "predicted"}, "debye": {"moduli": "predicted"}}
-    settings = PropertySettings(options=options)
-    names = ["hardness", "debye", "debye_temperature", "thermal_expansion", "last_phonon_peak"]
-    found = compute(HARD, names, settings, tmp_path)
-    tables = {one.name: read_table(one.out).to_pylist() for one in found}
-    bulk, shear = ([row["value"] for row in tables[n]] for n in ("bulk_modulus", "shear_modulus"))
-    assert bulk == pytest.approx([443, 160, 25], rel=0.25)  # measured, GPa
-    assert shear == pytest.approx([535, 130, 15], rel=0.35)
-    for name in ("hardness", "debye", "debye_temperature", "last_phonon_peak"):
-        values = [row["value"] for row in tables[name]]
-        assert values == sorted(values, reverse=True)
-    expansions = [row["value"] for row in tables["thermal_expansion"]]
-    assert expansions == sorted(expansions)
+class Killed(Exception):  # noqa: N818
+    """In place of a kill."""
+
+
+def killer(steps: int) -> Listener:
+    """Ends a training after so many steps."""
+    left = iter(range(steps))
+
+    def tick(what: str, done: int, total: int) -> None:
+        if what == "training" and next(left, None) is None:
+            raise Killed
+
+    return Listener(say=lambda text: None, tick=tick)
+
+
+@pytest.fixture(scope="module")
+def rows() -> GeneratorRows:
+    chunks = PrototypeGenerator(("Ti", "O"), max_atoms=6).generate(Crystals.empty())
+    crystals = Crystals.concatenate([chunk.crystals for chunk in chunks])[::3]
+    numbers = np.random.default_rng(0).random((2, len(crystals)))
+    return GeneratorRows(crystals, 0.2 * numbers[0], numbers[1], "prototypes", "chance (1)")
+
+
+@pytest.fixture(scope="module")
+def trained(rows: GeneratorRows, monkeypatch_module: pytest.MonkeyPatch) -> WyckoffModel:
+    return train_generator(rows, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    """One shape of batches, so that one program is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "SHAPES", ((4, 4),))
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def weights(trained: WyckoffModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.gnomon"
+    trained.save(path, half=True)
+    return path
+
+
+def test_sequences_hold_all_of_a_crystal(rows: GeneratorRows) -> None:
+    found, kept = sequences(rows.crystals[:20], rows.e_above_hull[:20], rows.value[:20], (0.5,))
+    units = [
+        unit_of(
+            int(found.space_group[i]),
+            found.elements[i, :m].astype(np.int64),
+            found.positions[i, :m].astype(np.int64),
+            found.coordinates[i, :m].astype(np.float64),
+            found.cell[i].astype(np.float64),
+        )
+        for i, m in enumerate(found.orbits)
+    ]
+    both = Crystals.concatenate([rows.crystals[kept], *map(expand, units)])
+    match = Matcher().on(both)
+    assert all(match(i, i + len(kept)) for i in range(len(kept)))
+    assert found.value.tolist() == [1 + (v > 0.5) for v in rows.value[kept]]
+
+
+def test_a_training_that_was_killed_gives_the_same_weights(
+    rows: GeneratorRows, trained: WyckoffModel, tmp_path: Path
+) -> None:
+    partial = tmp_path / "partial"
+    for steps in (2, 3):
+        with pytest.raises(Killed):
+            train_generator(rows, CONFIG, Session(partial, killer(steps), 0.0))
+    again = train_generator(rows, CONFIG, Session(partial, SILENT))
+    assert eqx.tree_equal(
+        eqx.filter(again.network, eqx.is_array), eqx.filter(trained.network, eqx.is_array)
+    )
+    assert again.card is not None
+    assert again.card.validation is not None
+    assert np.isfinite(again.card.validation.nats)
+
+
+def test_a_file_keeps_weights_and_card(trained: WyckoffModel, weights: Path) -> None:
+    loaded = WyckoffModel.load(weights)
+    assert loaded.card == trained.card
+    assert isinstance(loaded.card, GeneratorCard)
+    assert {22, 8} == set(loaded.card.elements)
+    for one, other in zip(
+        *(jax.tree.leaves(eqx.filter(m.network, eqx.is_array)) for m in (trained, loaded)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-6)
+
+
+def order(rotations: np.ndarray) -> int:
+    return len(np.unique(rotations.reshape(-1, 9), axis=0))
+
+
+@pytest.mark.parametrize("asked", [0, 62, 148, 186, 225])
+def test_draws_have_the_symmetry_and_the_elements_that_were_asked_for(
+    asked: int, weights: Path
+) -> None:
+    made = LearnedGenerator(("Ti", "O"), every=True, space_group=asked, model=str(weights))
+    units, log_probability, _ = made.draws(seed=1, size=64)
+    there = [unit for unit in units if unit is not None]
+    assert len(there) > 8
+    assert (log_probability <= 0).all()
+    for unit in there[:12]:
+        crystal = expand(unit)
+        assert asked in {0, unit.space_group}
+        assert set(crystal.atomic_numbers) == {22, 8}
+        assert crystal.n_atoms[0] <= made.max_atoms
+        if not sensible(crystal)[0]:
+            continue  # spglib merges atoms that are too close
+        lattice, numbers, frac = crystal.arrays(0)
+        found = spglib.get_symmetry((lattice, frac, numbers), symprec=1e-3)
+        own = space_group(unit.space_group).positions[-1].multiplicity
+        assert len(found["rotations"]) % own == 0
+
+
+def test_a_formula_comes_out_as_asked(weights: Path) -> None:
+    made = LearnedGenerator(formula="Ti2O3", model=str(weights))
+    units, _, _ = made.draws(seed=0, size=64)
+    found = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
+    assert len(found) > 3
+    assert set(found.reduced_formulas) == {"Ti2O3"}
+
+
+def test_candidates_keep_the_laws_of_generators(weights: Path) -> None:
+    def make() -> LearnedGenerator:
+        return LearnedGenerator(("Ti", "O"), count=12, max_atoms=8, model=str(weights))
+
+    found = check_generator(make, Crystals.empty(), seed=3)
+    assert 0 < len(found.crystals) <= 12
+    assert sensible(found.crystals).all()
+    assert len(set(found.crystals.ids)) == len(found.crystals)
+    other = [c.crystals.ids.tolist() for c in make().generate(Crystals.empty(), seed=4)]
+    assert other != [found.crystals.ids.tolist()]
+
+
+def test_a_campaign_asks_for_stable_crystals_of_its_elements() -> None:
+    settings = GeneratorSettings(("Ti", "O", "U"), 12, ("U",), frozenset({"TiO2"}))
+    made = GENERATORS.get("learned")(settings)
+    assert (made.elements, made.stable, made.max_atoms) == (("Ti", "O"), True, 12)
+    assert made.known == {"TiO2"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"elements": ("Ti",), "formula": "TiO2"}, "one of the two"),
+        ({"space_group": 231}, "231"),
+        ({"elements": ("Qq",)}, "Qq"),
+        ({"count": 0}, "at least 1"),
+        ({"top_p": 0.0}, "top_p"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(options: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        LearnedGenerator(**options)
+
+
+def test_temperatures_are_positive() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Sharpness(temperature=0.0)
+
+
+def test_probabilities_do_not_depend_on_the_padding(rows: GeneratorRows) -> None:
+    """The same crystals in longer batches cost the same nats."""
+    known = tables()
+    made, _ = sequences(rows.crystals[:12], rows.e_above_hull[:12], rows.value[:12])
+    made = made.take(np.flatnonzero(made.orbits <= 4))
+    network = Wyckoff(CONFIG.network, known)
+    totals = []
+    for shape in ((4, 4), (7, 5)):
+        told = columns.conditions(made, known.multiplicity, np.random.default_rng(0))
+        free = columns.free_orbits(made, known)
+        batch = columns._batch(made, free, told, np.arange(len(made)), shape, len(made))
+        totals.append(np.asarray(eqx.filter_jit(Wyckoff.losses)(network, batch)))
+    np.testing.assert_allclose(*totals, rtol=1e-4, atol=1e-4)
+    assert isinstance(made, Sequences)
+    assert made.elements.shape[1] == MAX_ORBITS

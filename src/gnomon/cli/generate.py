@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
-from gnomon.cli.shared import MaybeNewTable, Strict, Structures, place, read_crystals
+from gnomon.cli.shared import (
+    MaybeNewTable,
+    Strict,
+    Structures,
+    model_file,
+    place,
+    read_crystals,
+)
 from gnomon.crystals import Crystals
 from gnomon.elements import DEFAULT_EXCLUDED, parse_system
 from gnomon.generate import Generator
@@ -21,6 +28,7 @@ from gnomon.generate.compositions.generator import (
     tabulated_ions,
 )
 from gnomon.generate.files import write_candidates
+from gnomon.generate.learned.generator import LearnedGenerator
 from gnomon.generate.prototypes.extracted import extract_prototypes
 from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.prototypes.occurrence import BUNDLED, Occurrence
@@ -30,11 +38,13 @@ from gnomon.generate.substitution.generator import SubstitutionGenerator
 from gnomon.generate.substitution.model import SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model, read_table
 from gnomon.io import tables
+from gnomon.models.bundled import GENERATOR
 from gnomon.run.pool import processes
 
 Out = Annotated[Path, place(".parquet", ".extxyz", ".cif")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 RANDOM = Section(without=("compositions", "space_groups"))
+LEARNED = Section(without=("elements", "known", "model"))
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,33 @@ def random(
     Example: gnomon generate random SiO2 TiO2 --count 100 --out candidates.parquet
     """
     made = generator.over(compositions=tuple(compositions))
+    return _written(made, Crystals.empty(), out, seed=seed)
+
+
+def learned(
+    generator: Annotated[Given[LearnedGenerator], LEARNED],
+    *,
+    out: Out,
+    elements: str | None = None,
+    known: list[str] | None = None,
+    model: str = GENERATOR,
+    seed: Seed = 0,
+) -> Output:
+    """Draw crystals from a transformer that was trained on known ones, under conditions.
+
+    Args:
+        elements: chemical system, such as Li-Fe-O: candidates hold two or more of these.
+        known: crystals whose compositions are not new (repeatable).
+        model: weights: generator-1, or a file of `gnomon model train generator`.
+
+    Example: gnomon generate learned --elements Li-Fe-O --stable --out candidates.parquet
+    """
+    crystals = read_crystals(known, False).crystals if known else Crystals.empty()
+    made = generator.over(
+        elements=parse_system(elements) if elements else None,
+        known=frozenset(crystals.reduced_formulas.tolist()),
+        model=str(model_file(model)),
+    )
     return _written(made, Crystals.empty(), out, seed=seed)
 
 

@@ -43,6 +43,7 @@ GENERATORS = Registry(
     "gnomon.generators",
     {
         EVOLUTION: "gnomon.generate.evolution.generator:make",
+        "learned": "gnomon.generate.learned.generator:make",
         "prototypes": "gnomon.generate.prototypes.generator:make",
         "random": "gnomon.generate.random.generator:make",
         "saps": "gnomon.generate.saps.generator:make",
@@ -70,7 +71,7 @@ def generator(
 
     Args:
         name: ``substitution``, ``saps`` (partial substitution), ``prototypes``, ``random``,
-            ``evolution``, or that of a plug-in.
+            ``evolution``, ``learned``, or that of a plug-in.
         system: candidates hold no elements but these, written ``Au-Cu``; without it all may occur,
             which is more than ``prototypes`` and ``random`` can go through.
         max_atoms: atoms in a candidate's primitive cell, at most.

@@ -20,7 +20,10 @@ PROPERTIES = (
 """Of properties: structural-2's networks with other readouts (``examples/train_properties.py``),
 and heads on what it and composition-1 see (``examples/train_heads.py``)."""
 
-NAMES = (*BUNDLED, *PROPERTIES)
+GENERATOR = "generator-1"
+"""The transformer that writes crystals (``generate/learned``; ``examples/train_generator.py``)."""
+
+NAMES = (*BUNDLED, *PROPERTIES, GENERATOR)
 """All that stand for files; a file of such a name is given with its folder, as ``./NAME``."""
 
 

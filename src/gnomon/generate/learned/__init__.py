@@ -1,0 +1,1 @@
+"""Crystals written by a network that was trained on known ones."""

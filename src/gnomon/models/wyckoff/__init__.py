@@ -1,0 +1,1 @@
+"""A transformer over space group, Wyckoff orbits and elements that writes crystals."""

@@ -1,0 +1,232 @@
+"""Training of the transformer on crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float64, Int64
+from pydantic import Field
+
+from gnomon.crystals import Crystals
+from gnomon.learn.card import run_key, sha256_of_arrays
+from gnomon.learn.fit import QUIET, Report, Session, fit
+from gnomon.learn.optimize import OptimizerConfig, State, advance, initial_state
+from gnomon.learn.split import SplitConfig
+from gnomon.models.wyckoff.layers import WyckoffConfig
+from gnomon.models.wyckoff.model import GeneratorCard, HeldOut, WyckoffModel
+from gnomon.models.wyckoff.network import Losses, Wyckoff
+from gnomon.models.wyckoff.sequences import (
+    MAX_ORBITS,
+    Batch,
+    Sequences,
+    Tables,
+    batches,
+    sequences,
+    tables,
+)
+from gnomon.run.stamp import stamp
+
+ROWS = 64
+"""Crystals that the loss of a step is divided by, whatever its shape: each weighs the same."""
+
+SHOWN = 512
+"""Validation rows whose loss is told on the way."""
+
+
+class GeneratorTrainConfig(SplitConfig):
+    """How the generator is trained."""
+
+    network: WyckoffConfig = WyckoffConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        epochs=40, batch=1024, learning_rate=2e-3, weight_decay=0.05, clip=10.0, averaging=0.998
+    )
+    max_orbits: int = Field(
+        default=MAX_ORBITS, ge=1, le=MAX_ORBITS, description="of a crystal that trains"
+    )
+    buckets: int = Field(default=4, ge=2, le=8, description="of the property, equally full")
+    seed: int = Field(default=0, ge=0, description="of the weights and the order of the rows")
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorRows:
+    """What a generator is trained on.
+
+    Attributes:
+        crystals: n of them.
+        e_above_hull: eV/atom, NaN where unknown.
+        value: of a property, NaN where unknown.
+        name: of the data, for the card.
+        scheme: name and unit of the property; empty for none.
+    """
+
+    crystals: Crystals
+    e_above_hull: Float64[np.ndarray, " n"]
+    value: Float64[np.ndarray, " n"]
+    name: str
+    scheme: str = ""
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All numbers, for the checksum."""
+        c = self.crystals
+        return (
+            *(c.lattice, c.atomic_numbers, c.frac_coords, c.offsets),
+            *(self.e_above_hull, self.value),
+        )
+
+
+def train_generator(
+    data: GeneratorRows,
+    config: GeneratorTrainConfig,
+    session: Session = QUIET,
+) -> WyckoffModel:
+    """Train a transformer; the model that comes out has a card.
+
+    Args:
+        data: crystals with what is known of them; those with more than ``max_orbits`` orbits are
+            left out.
+        config: settings; ``optimizer.batch`` counts tokens.
+        session: where unfinished work is kept, and who hears of it.
+
+    Raises:
+        ValueError: if too few rows train, or the unfinished work is that of another training.
+    """
+    made = sequences(
+        data.crystals,
+        data.e_above_hull,
+        data.value,
+        edges_of(data, config),
+        listener=session.listener,
+    )
+    return train_sequences(data, made, config, session)
+
+
+def train_sequences(
+    data: GeneratorRows,
+    made: tuple[Sequences, Int64[np.ndarray, " k"]],
+    config: GeneratorTrainConfig,
+    session: Session = QUIET,
+) -> WyckoffModel:
+    """The same from sequences that were made before.
+
+    Args:
+        data: crystals with what is known of them.
+        made: sequences, and which of the crystals have them.
+        config: settings.
+        session: where unfinished work is kept, and who hears of it.
+    """
+    every, rows = made
+    short = every.orbits <= config.max_orbits
+    every, rows = every.take(np.flatnonzero(short)), rows[short]
+    split = config.split(data.crystals.reduced_formulas[rows])
+    training, held = every.take(split.train), every.take(split.validation)
+    network, seconds = train_network(
+        Wyckoff(config.network, tables(), config.seed),
+        training,
+        held,
+        config,
+        session,
+        run_key(data.columns, config, data.scheme),
+    )
+    card = GeneratorCard(
+        kind=WyckoffModel.kind,
+        scheme=data.scheme,
+        data=data.name,
+        data_sha256=sha256_of_arrays(data.columns),
+        rows=len(data.crystals),
+        train_rows=len(split.train),
+        split=config.rule,
+        config=config.model_dump(mode="json"),
+        validation=held_out(network, held, config) if len(held) else None,
+        wall_seconds=seconds,
+        stamp=stamp(),
+        edges=edges_of(data, config),
+        elements=tuple(np.unique(training.elements[training.elements > 0]).tolist()),
+    )
+    return WyckoffModel(network, card)
+
+
+def edges_of(data: GeneratorRows, config: GeneratorTrainConfig) -> tuple[float, ...]:
+    """Bounds of the buckets of the property: quantiles over the rows that train."""
+    training, _ = config.masks(data.crystals.reduced_formulas)
+    values = data.value[training & np.isfinite(data.value)]
+    if not len(values):
+        return ()
+    inner = np.arange(1, config.buckets) / config.buckets
+    return tuple(float(f"{edge:.4g}") for edge in np.quantile(values, inner))
+
+
+def train_network(
+    network: Wyckoff,
+    training: Sequences,
+    validation: Sequences,
+    config: GeneratorTrainConfig,
+    session: Session,
+    run: dict[str, Any],
+) -> tuple[Wyckoff, float]:
+    """The network of averaged weights, and how many seconds it took."""
+    state, static = initial_state(network, config.optimizer, members=False)
+    known = Tables(*map(np.asarray, network.tables))
+
+    def step(state: State, batch: Batch, rate: Float[Array, ""]) -> tuple[State, Losses]:
+        return _step(state, static, batch, rate, config.optimizer)
+
+    def epoch(number: int, skip: int) -> Iterator[tuple[float, Batch]]:
+        rng = np.random.default_rng([config.seed, number])
+        done = 0
+        for rows, batch in batches(training, known, config.optimizer.batch, rng):
+            done += rows
+            if skip:
+                skip -= 1
+            else:
+                yield done / len(training), batch
+
+    def report(found: Report) -> None:
+        told = Losses(*found.losses)
+        words = f"epoch {found.place.epoch + 1}: {told.all:.2f} nats a crystal"
+        if len(validation):
+            rows = np.arange(min(SHOWN, len(validation)))
+            average = eqx.combine(found.state.average, static)
+            words += f", held out {held_out(average, validation.take(rows), config).nats:.2f}"
+        session.listener.say(f"{words}, {found.place.seconds:.0f} s")
+
+    fitted = fit(step, epoch, state, config.optimizer, session, run=run, report=report)
+    return eqx.combine(fitted.state.average, static), fitted.place.seconds
+
+
+def held_out(network: Wyckoff, data: Sequences, config: GeneratorTrainConfig) -> HeldOut:
+    """Nats a crystal of rows that trained nothing, under conditions left out as in training."""
+    known = Tables(*map(np.asarray, network.tables))
+    total, n = np.zeros(5), 0
+    for rows, batch in batches(
+        data, known, config.optimizer.batch, np.random.default_rng(config.seed)
+    ):
+        total += np.asarray(_sums(network, batch))
+        n += rows
+    parts = (total / n).round(4).tolist()
+    return HeldOut(
+        rows=n, nats=round(sum(parts), 4), parts=dict(zip(Losses._fields[1:], parts, strict=True))
+    )
+
+
+@eqx.filter_jit
+def _sums(network: Wyckoff, batch: Batch) -> Float[Array, " 5"]:
+    return jnp.sum(network.losses(batch) * batch.real[:, None], axis=0)
+
+
+@eqx.filter_jit
+def _step(
+    state: State, static: Any, batch: Batch, rate: Float[Array, ""], config: OptimizerConfig
+) -> tuple[State, Losses]:
+    def loss(params: Any) -> tuple[Float[Array, ""], Losses]:
+        parts = eqx.combine(params, static).losses(batch)
+        parts = jnp.sum(parts * batch.real[:, None], axis=0)
+        mean = parts / jnp.sum(batch.real)
+        return jnp.sum(parts) / ROWS, Losses(jnp.sum(mean), *mean)
+
+    return advance(state, rate, config, loss)

@@ -63,15 +63,20 @@ def of_elements() -> np.ndarray:
 
 def features(crystals: Crystals) -> np.ndarray:
     """Of the elements by composition, and of the crystal."""
+    return np.concatenate([of_fractions(crystals.fractions), of_crystals(crystals)], axis=1)
+
+
+def of_fractions(rows: np.ndarray) -> np.ndarray:
+    """Of the elements by atomic fractions, (n, 119) to (n, 60)."""
     table, columns = of_elements(), []
-    for fractions in crystals.fractions:
+    for fractions in rows:
         there = np.flatnonzero(fractions)
         weights, values = fractions[there][:, None], table[there]
         mean = np.nansum(weights * values, axis=0)
         deviation = np.sqrt(np.nansum(weights * (values - mean) ** 2, axis=0))
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         columns.append(np.concatenate([mean, deviation, low, high, high - low]))
-    return np.concatenate([np.array(columns), of_crystals(crystals)], axis=1)
+    return np.array(columns)
 
 
 def measured(name: str, data: Path, models: Path | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.io import as_crystals
 from gnomon.learn.model_file import ModelFileError, read_model_file, write_model_file
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hash
@@ -38,6 +40,8 @@ from gnomon.models.composition.train import (
 from gnomon.models.ensemble import load_model, train_into
 from gnomon.models.structural.model import StructuralModel
 from gnomon.models.target import Target
+from gnomon.properties.learned import of_model
+from gnomon.properties.registry import PropertySettings
 from tests.strategies import ELEMENTS
 from tests.test_models import killed_at
 
@@ -45,6 +49,7 @@ ENERGY_TOLERANCE = 2e-5
 """eV/atom; float32 rounding through a few layers, on energies of about 1 eV/atom."""
 
 NETWORK = CompositionConfig(width=8, passes=2, heads=2, hidden=4, readout=(8,))
+SALT = as_crystals(ase.build.bulk("NaCl", "rocksalt", a=5.64))
 TINY = CompositionTrainConfig(
     network=NETWORK,
     optimizer=OptimizerConfig(epochs=4, batch=32, learning_rate=1e-2),
@@ -440,3 +445,25 @@ def test_a_short_training_on_real_formulas_beats_the_elements_by_half(shared_dat
     )
     card = train_composition(labels, config).card
     assert card.validation.mae < 0.6 * card.validation.mae_of_elements
+
+
+def test_networks_that_learned_energies_go_on_with_another_property(trained, tmp_path):
+    start, energies = load_model(trained), made_up(120)
+    scheme = "superconducting_critical_temperature (log10(K))"
+    data = replace(energies, values=energies.values**2, scheme=scheme)
+    config = TINY.model_copy(update={"network": start.networks.config, "members": start.members})
+    model = train_composition(data, config, start=start)
+    model.save(tmp_path / "m")
+    kept = load_model(tmp_path / "m")
+    assert (kept.kind, kept.scheme) == ("formula-property", scheme)
+    of = data.formulas, np.full(len(data.values), "", dtype=object)
+    np.testing.assert_allclose(
+        kept.predict_formulas(*of).median, model.predict_formulas(*of).median
+    )
+    table = of_model(str(tmp_path / "m"), PropertySettings()).compute(SALT, {})
+    assert table.schema.field("value").metadata[b"unit"] == b"K"
+    for row, found in zip(table.to_pylist(), [kept.predict(SALT)], strict=True):
+        assert row["value"] == pytest.approx(10 ** found.median[0])
+        assert row["uncertainty"] == pytest.approx(row["value"] * np.log(10) * found.combined[0])
+    with pytest.raises(ValueError, match="other settings or members"):
+        train_composition(data, config.model_copy(update={"members": 9}), start=start)

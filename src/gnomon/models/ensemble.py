@@ -26,6 +26,7 @@ MODELS = Registry(
     "gnomon.models",
     {
         "composition": "gnomon.models.composition.model:CompositionModel",
+        "formula-property": "gnomon.models.composition.model:FormulaPropertyModel",
         "heads": "gnomon.models.heads:HeadsModel",
         "property": "gnomon.models.structural.model:PropertyModel",
         "structural": "gnomon.models.structural.model:StructuralModel",

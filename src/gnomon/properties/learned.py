@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,20 +60,20 @@ class Predicted:
     def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
         """Predict; what the model did not learn of has its reason."""
         found = self.model.predict(crystals)
-        value, uncertainty = found.median, found.iqr / 2
-        if self.log:
-            value = 10**value
-            uncertainty = value * np.log(10) * uncertainty
-        return self._told(crystals, found, value, uncertainty)
+        return self._table(crystals, found, found.median, found.iqr / 2)
 
-    def _told(
+    def _table(
         self,
         crystals: Crystals,
         found: Predictions,
         value: Float64[np.ndarray, " n"],
         uncertainty: Float64[np.ndarray, " n"],
     ) -> pa.Table:
-        """The table; what the model has no answer to, or what is no crystal, has its reason."""
+        """The table, of powers of ten where logarithms were learned; what the model has no answer
+        to, or what is no crystal, has its reason."""
+        if self.log:
+            value = 10**value
+            uncertainty = value * np.log(10) * uncertainty
         why = zip(found.reasons, unphysical(crystals), strict=True)
         statuses = [str(reason) or wrong or OK for reason, wrong in why]
         given = {"value": value, "uncertainty": uncertainty}
@@ -88,20 +89,33 @@ class OfHeads(Predicted):
         """Predict; what the bodies see nothing of has its reason."""
         found = self.model.predict(crystals)
         value, uncertainty = found.members.mean(axis=0), found.members.std(axis=0)
-        return self._told(crystals, found, value, uncertainty)
+        return self._table(crystals, found, value, uncertainty)
+
+
+class OfFormulas(Predicted):
+    """Medians of networks that see the formula alone, and the error that they expect."""
+
+    spread = "standard deviation of the error that the networks expect, their disagreement in it"
+
+    def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
+        """Predict; what the model did not learn of has its reason."""
+        found: Any = self.model.predict(crystals)
+        return self._table(crystals, found, found.median, found.combined)
 
 
 def of_model(name: str, settings: PropertySettings, *, what: str = "") -> Predicted:
     """What a model of this name, or of this file, predicts; ``what`` says what that is."""
+    from gnomon.models.composition.model import FormulaPropertyModel
     from gnomon.models.ensemble import load_model
     from gnomon.models.heads import HeadsModel
     from gnomon.models.structural.model import PropertyModel
 
     model, said = load_model(name), ("formation energy", "eV/atom", False)
-    taught = isinstance(model, PropertyModel | HeadsModel)
+    taught = isinstance(model, PropertyModel | HeadsModel | FormulaPropertyModel)
     if taught and (told := PROPERTY.fullmatch(model.scheme)):
         said = (told["what"].replace("_", " "), told["unit"], told["log"] is not None)
-    kind = OfHeads if isinstance(model, HeadsModel) else Predicted
+    kinds = {HeadsModel: OfHeads, FormulaPropertyModel: OfFormulas}
+    kind = kinds.get(type(model), Predicted)
     return kind(model, name, what or said[0], *said[1:])
 
 

@@ -114,6 +114,12 @@ class CompositionModel(Ensemble[Composition]):
         return seen.reshape(len(formulas), -1)
 
 
+class FormulaPropertyModel(CompositionModel):
+    """Trained composition networks of another property: values in its unit, energies of none."""
+
+    kind = "formula-property"
+
+
 @eqx.filter_jit
 def apply(
     networks: Composition, atomic_numbers: UInt8[Array, "B k"], fractions: Float[Array, "B k"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64
@@ -13,7 +14,11 @@ from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import SplitConfig
 from gnomon.models.card import LabelledFormulas, Task, check_values
 from gnomon.models.composition.formulas import batches, read_formulas
-from gnomon.models.composition.model import CompositionModel, initial_networks
+from gnomon.models.composition.model import (
+    CompositionModel,
+    FormulaPropertyModel,
+    initial_networks,
+)
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
 
 
@@ -66,7 +71,11 @@ def lowest_energies(
 
 
 def train_composition(
-    data: LabelledFormulas, config: CompositionTrainConfig, session: Session = QUIET
+    data: LabelledFormulas,
+    config: CompositionTrainConfig,
+    session: Session = QUIET,
+    *,
+    start: CompositionModel | None = None,
 ) -> CompositionModel:
     """Train an ensemble; the model that comes out has a card.
 
@@ -77,39 +86,49 @@ def train_composition(
         data: formulas with their lowest energies.
         config: settings.
         session: where unfinished work is kept, and who hears of it.
+        start: a trained ensemble whose bodies go on with new readouts: the data is then a property
+            of formulas, in any unit, and its scheme the name of property and unit (the transfer of
+            ``gnomon.models.transfer``, for formulas).
 
     Raises:
-        ValueError: if too few rows train, or the unfinished work is that of another training.
+        ValueError: if too few rows train, the ensemble to go on with is of other settings, or the
+            unfinished work is that of another training.
     """
     task = Task.of(data, config)
+    begin = initial_networks(config.network, config.members, config.seed)
+    if start is not None:
+        if (start.networks.config, start.members) != (config.network, config.members):
+            raise ValueError("the ensemble to go on with has other settings or members")
+        begin = eqx.tree_at(lambda n: n.readout, start.networks, begin.readout)
+    made = CompositionModel if start is None else FormulaPropertyModel
     target, train, labels = task.target, task.split.train, task.labels
     size = config.optimizer.batch
 
     def epoch(number: int) -> Iterator[tuple[float, Any, tuple[()]]]:
         rng = np.random.default_rng([config.seed, number])
-        made = list(batches(data.formulas, rng.permutation(train), size))
+        parts = list(batches(data.formulas, rng.permutation(train), size))
         done = 0
-        for i in rng.permutation(len(made)):
-            rows, batch = made[i]
+        for i in rng.permutation(len(parts)):
+            rows, batch = parts[i]
             wanted = np.zeros(size, np.float32)
             wanted[: len(rows)] = labels[rows]
             done += len(rows)
             yield done / len(train), (batch.atomic_numbers, batch.fractions, wanted), ()
 
     networks, fitted = fit_members(
-        initial_networks(config.network, config.members, config.seed),
+        begin,
         _loss,
         epoch,
         config.optimizer,
-        lambda loss: f"typical error {1000 * target.scale * np.exp(loss - 1):.1f} meV/atom",
+        lambda loss: f"typical error {target.scale * np.exp(loss - 1):.4f} ({data.scheme})",
         task.key,
         session,
     )
-    predicted = CompositionModel(networks, target).predict_formulas(
+    predicted = made(networks, target).predict_formulas(
         data.formulas, np.full(len(data.formulas), "", dtype=object)
     )
-    card = task.card(CompositionModel.kind, predicted, fitted.place.seconds)
-    return CompositionModel(networks, target, card)
+    card = task.card(made.kind, predicted, fitted.place.seconds)
+    return made(networks, target, card)
 
 
 def _loss(

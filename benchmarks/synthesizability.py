@@ -19,6 +19,7 @@ import argparse
 import csv
 import gzip
 import io
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ BODIES = {
     "formula": ("composition-1",),
     "both": ("structural-2", "composition-1"),
 }
+YEAR = 2010
+"""That parts what teaches from what is asked in the split in time."""
 AIM, CHOOSING = 0.885, (75, 80)
 DRAWS = 1000
 
@@ -108,6 +111,34 @@ def trained(
     return mean_of_heads(left), float(spread)
 
 
+def in_time(features: np.ndarray, years: np.ndarray, small: np.ndarray) -> dict[str, Any]:
+    """Taught by what was reported before a year, asked of what was reported from it on.
+
+    Crystals of at most 20 atoms; nobody reported the unlabelled.  The threshold is the one that
+    88.5 % of those that teach pass, scored out of bag.
+    """
+    known = np.isfinite(features).all(axis=1) & small
+    reported = np.isfinite(years)
+    with np.errstate(invalid="ignore"):
+        before, later = (known & reported & rows for rows in (years < YEAR, years >= YEAR))
+    unlabelled = known & ~reported
+    score, _ = trained(features, before, unlabelled, HeadsConfig())
+    threshold = float(np.nanquantile(score[before], 1 - AIM))
+    recall, share = score[later] > threshold, score[unlabelled] > threshold
+    errors = class_errors(score[later], score[unlabelled])
+    return {
+        "year": YEAR,
+        "reported_before": int(before.sum()),
+        "reported_later": int(later.sum()),
+        "unlabelled": int(unlabelled.sum()),
+        "threshold": round(threshold, 4),
+        "recall_of_later": round(float(recall.mean()), 4),
+        "recall_95": interval(recall),
+        "unlabelled_above": round(float(share.mean()), 4),
+        "auc_against_unlabelled": errors and round(errors.auc, 4),
+    }
+
+
 def _within(draws: Any, known: np.ndarray) -> Any:
     """The draws as rows of what is known."""
     place = np.cumsum(known) - 1
@@ -118,10 +149,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--only-time", action="store_true", help="keep the other figures")
     given = parser.parse_args()
     table = pq.read_table(given.data / "materials_project" / "structures.parquet")
     crystals, ids = from_arrow(table), table["id"].to_pylist()
     hashes = table["formula_hash"].to_numpy()
+    small = crystals.n_atoms <= 20
+    years = table["year"].to_numpy(zero_copy_only=False)
+    if given.only_time:
+        found = json.loads(RESULT.read_text("utf-8"))
+        found["in_time"] = in_time(embedded(crystals, BODIES["both"])[0], years, small)
+        save(found, RESULT)
+        return
     lists = given.data / "synthesizability"
     scores = {}
     kinds = {}
@@ -154,12 +193,12 @@ def main() -> None:
             "cpu_s": round(time.process_time() - began, 1),
         }
     shipped = load_model("synthesizability-1").predict(crystals).members.mean(axis=0)
-    taught = np.isfinite(table["year"].to_numpy(zero_copy_only=False))
-    small = crystals.n_atoms <= 20
+    taught = np.isfinite(years)
     clean = {k: v & small & ~taught if v.dtype == bool else v for k, v in sets.items()}
     found["in_the_package"] = figures(shipped, clean, hashes) | {
         "of": "crystals of at most 20 atoms without a year: none was a positive"
     }
+    found["in_time"] = in_time(features, years, small)  # of both bodies, the last
     save({"benchmark": "synthesizability", "rounds": given.rounds, **found}, RESULT)
 
 

@@ -1,11 +1,15 @@
 """Every property on every kind of nonsense: a status and a sentence, and the next row follows."""
 
+from importlib.util import find_spec
+
 import ase.build
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
-from gnomon.dynamics.nonsense import unphysical
+from gnomon.dynamics.nonsense import empty_layers, unphysical
 from gnomon.evaluate.batched import BatchedEvaluator
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
@@ -43,10 +47,12 @@ MODELS = {name for name, place in PROPERTIES.built_in.items() if ".learned:" in 
 QUICK = {"band_gap", "bulk_modulus", "shear_modulus"}
 """Of the models in the package: heads, and networks of transfer."""
 
-NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in MODELS - QUICK else [])
-    for name in PROPERTIES.names()
+DFT = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is not installed (extra gpaw)"),
 ]
+MARKS = {"dft_band_gap": DFT} | {name: [pytest.mark.slow] for name in MODELS - QUICK}
+NAMES = [pytest.param(name, marks=MARKS.get(name, [])) for name in PROPERTIES.names()]
 
 
 def morse(relax):
@@ -89,7 +95,20 @@ def test_every_property_answers_nonsense_with_a_status_and_a_sentence(name, tabl
             assert (row["value"], row["uncertainty"]) == (None, None), kind
 
 
-@pytest.mark.parametrize("kind", ["a molecule in a box", "atoms on top of each other", "a needle"])
+@pytest.mark.parametrize(
+    "kind", ["a molecule in a box", "a slab", "atoms on top of each other", "a needle"]
+)
 def test_models_say_nothing_of_what_is_no_crystal(kind):
     assert unphysical(NONSENSE[kind]) != [""]
     assert unphysical(Crystals.concatenate([NONSENSE["a metal"], NONSENSE[kind]]))[0] == ""
+
+
+@given(st.floats(8, 30), st.integers(0, 2), st.floats(0, 1))
+def test_an_empty_layer_is_as_thick_as_its_vacuum_wherever_the_slab_lies(vacuum, axis, shift):
+    lengths = np.full(3, 4.0)
+    lengths[axis] = 4.0 + vacuum
+    points = np.zeros((3, 3))
+    points[:, axis] = np.array([0, 2, 4]) / lengths[axis] + shift
+    slab = Crystals.single(np.diag(lengths), [12, 8, 12], points % 1.0)
+    assert empty_layers(slab) == pytest.approx(vacuum)
+    assert f"an empty layer of {vacuum:.1f}" in unphysical(slab)[0]

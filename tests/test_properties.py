@@ -167,16 +167,26 @@ def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_
     assert main([*words, "--max-atoms", "4", "--decide", "none", "--out", str(folder)]) == 0
     words = ["properties", str(folder), "--compute", "elastic", "--compute", "hardness"]
     assert main([*words, "--evaluator", EMT.name]) == 0
+    steps = tmp_path / "steps.toml"
+    steps.write_text('[[step]]\nproperty = "synthesizability"\nat_least = 0.0\n')
+    words = ["properties", str(folder), "--compute", "synthesizability"]
+    assert main([*words, "--evaluator", EMT.name]) == 0
+    assert main(["funnel", str(folder), "--steps", str(steps)]) == 0
     assert main(["report", str(folder)]) == 0
     page = (folder / "report" / "index.html").read_text("utf-8")
     assert "What the finds are good for" in page
     assert "metals only: the models hold" in page
     assert "shear_modulus" in page
+    assert "predicted synthesizability" in page
+    assert "±: standard deviation of the heads" in page
+    assert "The funnel: how many of how many" in page
     stable = csv.read_csv(folder / "report" / "stable.csv").to_pylist()
     [first, *_] = stable
     assert 130 < first["elastic (GPa)"] < 200
     assert first["elastic status"] == OK
     assert first["hardness status"].startswith("metals only")
+    assert 0 < first["synthesizability"] < 1
+    assert 0 < first["synthesizability uncertainty"] < 0.5
     capsys.readouterr()
     empty = tmp_path / "empty"
     assert (

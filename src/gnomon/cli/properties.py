@@ -29,6 +29,7 @@ from gnomon.properties.compute import CHUNK, Computed
 from gnomon.properties.compute import compute as compute_all
 from gnomon.properties.diagram import DIAGRAMS
 from gnomon.properties.diagram import draw as draw_diagram
+from gnomon.properties.funnel import FOLDER as FUNNEL
 from gnomon.properties.funnel import funnel as run_funnel
 from gnomon.properties.funnel import read_steps
 from gnomon.properties.mechanics.moduli import Source
@@ -80,10 +81,7 @@ def properties(
     settings = PropertySettings(evaluator, relax, _by_property(option or []), listener)
     for name in compute:
         PROPERTIES.check(name)
-    if campaign is None:
-        given = read_crystals(crystals, strict).crystals
-    else:
-        given = finds_of(campaign) if near is None else compounds_near(campaign, near)
+    given = _given(campaign, crystals, near, strict)
     found = compute_all(given, compute, settings, out, chunk=chunk)
     rows = [
         {
@@ -115,6 +113,15 @@ def campaign_of(paths: list[str]) -> Campaign | None:
     return Campaign(store)
 
 
+def _given(
+    campaign: Campaign | None, crystals: list[str], near: float | None, strict: bool
+) -> Crystals:
+    """The crystals of files, or those of a campaign that are meant."""
+    if campaign is None:
+        return read_crystals(crystals, strict).crystals
+    return finds_of(campaign) if near is None else compounds_near(campaign, near)
+
+
 def finds_of(campaign: Campaign) -> Crystals:
     """The new stable phases of a campaign, as relaxed at the level that answers.
 
@@ -142,22 +149,31 @@ def funnel(
     listener: Listener,
     *,
     steps: Path,
-    out: Folder,
+    out: MaybeFolder = None,
+    near: float | None = None,
     strict: Strict = False,
 ) -> Output:
     """Let crystals through one property after the other, the cheap ones first, and say who is left.
+
+    Of a campaign its finds go through, and its report shows how far they came.
 
     The TOML file has a [[step]] for each property, with what goes on: at_least, at_most, best.
     After a kill the same command goes on where it stopped.
 
     Args:
         steps: TOML file of the steps.
-        out: folder of the tables, left.parquet, funnel.json and funnel.html.
+        out: folder of the tables, left.parquet, funnel.json and funnel.html [tables/funnel of the
+            campaign].
+        near: of a campaign all evaluated compounds this near the hull, eV/atom [its finds].
 
     Example: gnomon funnel known.parquet --steps hard.toml --out hard
     """
-    wanted = read_steps(steps)
-    stages = run_funnel(read_crystals(crystals, strict).crystals, wanted, out, listener)
+    wanted, campaign = read_steps(steps), campaign_of(crystals)
+    if campaign is not None:
+        out = out or campaign.store.root / TABLES / FUNNEL
+    if out is None:
+        raise CommandError("give --out FOLDER for the tables and the picture")
+    stages = run_funnel(_given(campaign, crystals, near, strict), wanted, out, listener)
     rows = [
         {
             "step": stage.step,

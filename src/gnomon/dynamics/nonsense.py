@@ -23,6 +23,11 @@ MIN_FILLED = 0.01
 two have less: helium, and a CaC2 whose cell is mostly empty."""
 
 
+MAX_EMPTY = 7.0
+"""Å without an atom between planes of a cell; of 24,440 crystals of the Materials Project 1 % have
+more than 3.6, and what has more than this are single layers and chains with vacuum about them."""
+
+
 def nonsense(
     volume: float,
     energy_per_atom: float,
@@ -70,11 +75,41 @@ def unphysical(crystals: Crystals) -> list[str]:
     """Why each is no crystal of which a model could say anything, or empty."""
     volumes = 4 / 3 * np.pi * COVALENT_RADII[crystals.atomic_numbers] ** 3
     shares = np.add.reduceat(volumes, crystals.offsets[:-1]) / crystals.volumes
+    apart = empty_layers(crystals)
     empty = f"its atoms fill less than {MIN_FILLED:.0%} of the cell: a molecule, or a gas"
     return [
-        CLOSE if close else empty if share < MIN_FILLED else ""
-        for close, share in zip(collapsed(crystals), shares, strict=True)
+        CLOSE
+        if close
+        else empty
+        if share < MIN_FILLED
+        else f"an empty layer of {layer:.1f} Å: a slab, a chain or a molecule, not a crystal"
+        if layer > MAX_EMPTY
+        else ""
+        for close, share, layer in zip(collapsed(crystals), shares, apart, strict=True)
     ]
+
+
+def empty_layers(crystals: Crystals) -> Float64[np.ndarray, " n"]:
+    """The thickest layer between planes of each cell that holds no atom, Å.
+
+    >>> from ase.build import bulk, fcc111
+    >>> from gnomon.io import as_crystals
+    >>> slab = fcc111("Cu", (1, 1, 3), vacuum=6.0)
+    >>> slab.pbc = True
+    >>> empty_layers(as_crystals([bulk("Cu"), slab])).round(1).tolist()
+    [2.1, 12.0]
+    """
+    heights = 1 / np.linalg.norm(np.linalg.inv(crystals.lattice), axis=1)
+    first, last = crystals.offsets[:-1], crystals.offsets[1:] - 1
+    found = np.zeros(len(crystals))
+    for axis in range(3):
+        along = crystals.frac_coords[:, axis] % 1.0
+        along = along[np.lexsort((along, crystals.crystal_index))]
+        following = np.append(along[1:], 0.0)
+        following[last] = along[first] + 1
+        widest = np.maximum.reduceat(following - along, first) if len(first) else found
+        found = np.maximum(found, widest * heights[:, axis])
+    return found
 
 
 def alone(crystal: Crystals, cutoff: float) -> str:

@@ -7,6 +7,7 @@ done again.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,12 @@ from gnomon.run.writing import write_json
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+
+FOLDER = "funnel"
+"""Of a campaign's funnel, in the folder of its tables."""
+
+FACTS = "funnel.json"
 
 
 class Step(BaseModel):
@@ -156,11 +163,26 @@ def funnel(
     for name, values in columns.items():
         rows = rows.append_column(name, values)
     write_table(out / "left.parquet", rows)
-    write_json(out / "funnel.json", {"stages": [asdict(stage) for stage in stages]})
+    write_json(out / FACTS, {"stages": [asdict(stage) for stage in stages]})
     figure(stages).write_html(
         out / "funnel.html", include_plotlyjs=True, config={"displayModeBar": False}
     )
     return stages
+
+
+def read_stages(folder: Path) -> list[Stage]:
+    """What became of the crystals at each step of a funnel in a folder; none where there is none.
+
+    Raises:
+        ValueError: if the file of it is damaged.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        return []
+    try:
+        return [Stage(**stage) for stage in json.loads(path.read_text("utf-8"))["stages"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): run the funnel again") from error
 
 
 def cut(table: pa.Table, step: Step) -> tuple[np.ndarray, dict[str, int]]:

@@ -15,6 +15,9 @@ from gnomon.discover.flags import Described, described
 from gnomon.discover.rates import HitRate, comparison, hit_rates
 from gnomon.evaluate.measured import LevelError, measured
 from gnomon.evaluate.scheme import short_name
+from gnomon.io.tables import FOLDER
+from gnomon.properties.funnel import FOLDER as FUNNEL
+from gnomon.properties.funnel import Stage, read_stages
 from gnomon.report.rows import (
     PROPOSED,
     ElementRow,
@@ -54,6 +57,7 @@ class Report:
         about: of finds and near compounds, by id: structure type, probability, flags.
         properties: of finds, by id, as the tables of the campaign have them.
         families: how many finds belong to each, and what it means.
+        narrowed: how far the crystals of the campaign's funnel came, step by step.
         funnel: what became of all that was proposed, where few are kept in the folder.
         pace: how fast candidates were proposed and evaluated.
         error: measured, of the level that the energies are of; None where it was not measured.
@@ -80,6 +84,7 @@ class Report:
     waiting: tuple[Prediction, ...]
     properties: Mapping[str, Sequence[PropertyOf]]
     families: tuple[tuple[str, int, str], ...]
+    narrowed: tuple[Stage, ...]
     funnel: tuple[tuple[str, int], ...]
     pace: tuple[str, ...]
     screening: tuple[tuple[str, int], ...]
@@ -132,6 +137,7 @@ def build_report(campaign: Campaign) -> Report:
         waiting=tuple(waiting(campaign)),
         properties=properties_of(campaign, campaign.finds),
         families=families_of(campaign, campaign.finds),
+        narrowed=tuple(read_stages(campaign.store.root / FOLDER / FUNNEL)),
         funnel=funnel,
         pace=tuple(pace(campaign)),
         screening=tuple(screening_counts(campaign)),

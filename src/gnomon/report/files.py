@@ -89,6 +89,7 @@ def stable_table(report: Report) -> pa.Table:
         unit = next(one.unit for one in of if one is not None)
         label = name if unit == "1" else f"{name} ({unit})"
         told[label] = [None if one is None else one.value for one in of]
+        told[f"{name} uncertainty"] = [None if one is None else one.uncertainty for one in of]
         told[f"{name} status"] = ["" if one is None else one.status for one in of]
     columns = {
         name: [getattr(find, name) for find in report.finds]

@@ -19,7 +19,7 @@ from gnomon.discover.wide.cross_scheme import NAME as CROSS_SCHEME
 from gnomon.discover.wide.cross_scheme import told
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
-from gnomon.io.tables import FOLDER, read_table, tables_of, value_schema
+from gnomon.io.tables import FOLDER, UNSAID, read_table, tables_of, value_schema
 from gnomon.properties.families import FAMILIES, counted
 
 MAX_WAITING = 20
@@ -103,6 +103,7 @@ class PropertyOf:
         level: what gave it.
         status: ``ok``, or why there is no value.
         further: its other columns, as ``shear_modulus 67.1 GPa``.
+        origin: where the uncertainty comes from; empty where there is none, or nobody says.
     """
 
     name: str
@@ -113,6 +114,7 @@ class PropertyOf:
     level: str
     status: str
     further: tuple[str, ...] = ()
+    origin: str = ""
 
     def __str__(self) -> str:
         """The value with its unit, or why there is none."""
@@ -148,7 +150,9 @@ def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list
                 for column, (_, unit) in info.columns.items()
                 if column not in value_schema("", "").names and isinstance(row[column], float | str)
             )
-            found[of[row["id"]]].append(PropertyOf(info.name, about, *said, more))
+            known = row["uncertainty"] is not None and info.columns["uncertainty"][0] != UNSAID
+            origin = info.columns["uncertainty"][0] if known else ""
+            found[of[row["id"]]].append(PropertyOf(info.name, about, *said, more, origin))
     return found
 
 

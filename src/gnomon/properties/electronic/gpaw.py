@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
+from gnomon.dynamics.nonsense import unphysical
 from gnomon.evaluate.gpaw import PRESETS, GpawConfig, energy_scheme, make, mesh, plane_waves
 from gnomon.evaluate.moments import starting_moments
 from gnomon.evaluate.registry import EvaluatorConfig
@@ -70,12 +71,15 @@ class DftBandGap:
         config, settings = self.config, self.settings
         named = EvaluatorConfig(name=f"gpaw:{config.preset}", workers=config.workers)
         evaluator = make(named, settings.relax, settings.listener)
-        statuses, relaxed = [OK] * len(crystals), crystals
+        rows: list[dict[str, Any]] = [{"status": why or OK} for why in unphysical(crystals)]
+        good = [i for i, row in enumerate(rows) if row["status"] == OK]
+        relaxed = list(crystals)
         if config.relax:
-            found = evaluate_all(crystals, evaluator, settings.listener, "relaxing by GPAW")
-            statuses, relaxed = [reason(found, i) for i in range(len(found))], found.relaxed
-        rows: list[dict[str, Any]] = [{"status": why} for why in statuses]
-        good = [i for i, why in enumerate(statuses) if why == OK]
+            some = crystals.take(good)
+            found = evaluate_all(some, evaluator, settings.listener, "relaxing by GPAW")
+            for k, i in enumerate(good):
+                rows[i], relaxed[i] = {"status": reason(found, k)}, found.relaxed[k]
+            good = [i for i in good if rows[i]["status"] == OK]
         scheme = str(energy_scheme(self.of_gpaw))
         folder = cache_folder() / "bands" / hashlib.sha256(scheme.encode()).hexdigest()[:16]
         shared = (self.of_gpaw, config, folder)

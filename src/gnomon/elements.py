@@ -26,6 +26,19 @@ COVALENT_RADII: Float64[np.ndarray, "119"] = np.asarray(
 
 ASE writes 0.2 Å for the elements that the paper leaves out (Bk and beyond)."""
 
+_SCALE = (
+    "He Ne Ar Kr Xe Rn Fr Cs Rb K Na Li Ra Ba Sr Ca Eu Yb Lu Tm Y Er Ho Dy Tb Gd Sm Pm Nd Pr Ce La "
+    "Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Sc Zr Hf Ti Ta Nb V Cr Mo W Re Tc Os Ru Ir Rh Pt "
+    "Pd Au Ag Cu Ni Co Fe Mn Mg Zn Cd Hg Be Al Ga In Tl Pb Sn Ge Si B C N P As Sb Bi Po Te Se S O "
+    "At I Br Cl F H"
+)
+
+MODIFIED_PETTIFOR: tuple[str, ...] = tuple(_SCALE.split())
+"""Elements to Lr in the order of the modified Pettifor scale: neighbours replace each other.
+
+Glawe et al., New J. Phys. 18, 093011 (2016), doi:10.1088/1367-2630/18/9/093011, as
+ElementEmbeddings 0.8.0 has it (``mod_petti``)."""
+
 DEFAULT_EXCLUDED: tuple[str, ...] = ("Ac", "Th", "Pa", "U", "Np", "Pu", "Tc", "Pm")
 """Radioactive or very scarce elements, which fill naive discovery lists: out unless asked for."""
 

@@ -13,7 +13,11 @@ from gnomon.explore.explorer import Explorer
 from gnomon.explore.hulls import MOST_ELEMENTS, hull_of
 from gnomon.explore.index import Index
 from gnomon.explore.map_page import map_colors, map_page
+from gnomon.explore.pettifor import formulas, pettifor_page
+from gnomon.explore.potentials import MOST_ELEMENTS as MOST_OF_POTENTIALS
+from gnomon.explore.potentials import potentials_of
 from gnomon.explore.query import QueryError, usual_columns
+from gnomon.explore.substitutions import substitutions_page
 
 MOST_CHOICES = 200
 """Texts of a column that are listed to choose from."""
@@ -114,12 +118,15 @@ def _crystals(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
     return (({"id": key},) for key in explorer.index.row_of)
 
 
-def _hull(explorer: Explorer, asked: Asked) -> dict[str, Any]:
-    level = asked.get("level", "")
-    if level and not (level.isascii() and level.isdecimal() and len(level) < 4):
-        raise QueryError(f"level: {level!r} is no level")
-    chosen = int(level) if level else None
-    return hull_of(explorer.index, asked.get("system", ""), asked.get("source", ""), chosen)
+def _of_system(answer: Callable[..., dict[str, Any]]) -> Callable[[Explorer, Asked], Any]:
+    def of(explorer: Explorer, asked: Asked) -> dict[str, Any]:
+        level = asked.get("level", "")
+        if level and not (level.isascii() and level.isdecimal() and len(level) < 4):
+            raise QueryError(f"level: {level!r} is no level")
+        chosen = int(level) if level else None
+        return answer(explorer.index, asked.get("system", ""), asked.get("source", ""), chosen)
+
+    return of
 
 
 def _hulls(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
@@ -145,6 +152,19 @@ def _hulls(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
                 yield tuple(asked)
 
 
+def _potentials(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
+    """The hulls of few enough elements."""
+    most = MOST_OF_POTENTIALS
+    return (group for group in _hulls(explorer) if group[0]["system"].count("-") < most)
+
+
+def _pettifor(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
+    """Each formula; the first of them is that of the usual page too."""
+    choices = formulas(explorer.index)
+    for number, (formula, _) in enumerate(choices):
+        yield ({"formula": formula}, {}) if not number else ({"formula": formula},)
+
+
 def _campaign(explorer: Explorer, asked: Asked) -> dict[str, Any]:
     page = explorer.campaign(asked["name"])
     if page is None:
@@ -161,6 +181,11 @@ def _colors(explorer: Explorer) -> Iterator[tuple[Asked, ...]]:
     return (({"column": name},) for name in columns)
 
 
+OF_PHASES = {
+    "source": Parameter("campaign or file"),
+    "level": Parameter("of the campaign", "integer"),
+}
+
 ABOUT = Answer("/api/about", "what is explored: collections, columns, elements", _about)
 
 ANSWERS = (
@@ -175,13 +200,28 @@ ANSWERS = (
     Answer(
         "/api/hull",
         "phases of a system on their hull",
-        _hull,
-        {
-            "system": Parameter("2 to 4 elements: Ti-O"),
-            "source": Parameter("campaign or file"),
-            "level": Parameter("of the campaign", "integer"),
-        },
+        _of_system(hull_of),
+        {"system": Parameter("2 to 4 elements: Ti-O"), **OF_PHASES},
         _hulls,
+    ),
+    Answer(
+        "/api/potentials",
+        "chemical potentials at which the phases of a system are stable",
+        _of_system(potentials_of),
+        {"system": Parameter("2 or 3 elements: Ti-O"), **OF_PHASES},
+        _potentials,
+    ),
+    Answer(
+        "/api/pettifor",
+        "structure types of a formula over two elements",
+        lambda e, asked: pettifor_page(e.index, asked.get("formula", "")),
+        {"formula": Parameter("with two elements open: **2, **O3")},
+        _pettifor,
+    ),
+    Answer(
+        "/api/substitutions",
+        "the table by which ions are replaced",
+        lambda *_: substitutions_page(),
     ),
     Answer("/api/map", "places of the crystals, and regions", lambda e, _: map_page(e.index)),
     Answer(

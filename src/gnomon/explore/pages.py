@@ -21,6 +21,8 @@ VIEWS = {
     "crystal.html": ("Crystal", "3Dmol-min.js", "crystal.js"),
     "hull.html": ("Hull", "", "hull.js"),
     "map.html": ("Map", "", "map.js"),
+    "pettifor.html": ("Pettifor map", "", "pettifor.js"),
+    "substitutions.html": ("Substitutions", "", "substitutions.js"),
     "campaign.html": ("Campaign", "", "campaign.js"),
 }
 """Title of each page, a library that it loads, and its module; the rest is ``page.html``."""

@@ -75,7 +75,7 @@ export async function page(title, fill) {
     const found = await about();
     const campaigns = found.collections.filter((one) => one.campaign);
     document.getElementById("top").replaceChildren(h("nav", { "aria-label": "Pages" },
-      h("strong", {}, "gnomon explore"), h("a", { href: "index.html" }, "Search"), h("a", { href: "hull.html" }, "Hulls"), h("a", { href: "map.html" }, "Map"),
+      h("strong", {}, "gnomon explore"), h("a", { href: "index.html" }, "Search"), h("a", { href: "hull.html" }, "Hulls"), h("a", { href: "map.html" }, "Map"), h("a", { href: "pettifor.html" }, "Pettifor map"), h("a", { href: "substitutions.html" }, "Substitutions"),
       campaigns.map((one) => h("a", { href: `campaign.html?name=${encodeURIComponent(one.name)}` }, `Campaign ${one.name}`)),
       found.trouble ? h("span", { class: "error", role: "alert" }, found.trouble) : null));
     await fill(main, found);

@@ -1,4 +1,5 @@
 // Hulls: formation energy over composition, a triangle, a tetrahedron to turn; marks lead to pages.
+import { potentials } from "./potentials.js";
 import { ask, crystalAddress, formula, h, mev, number, page, table } from "./common.js";
 
 const W = 760;
@@ -107,9 +108,13 @@ page("Hulls", async (main) => {
   const choose = (name, values, value, text) => values.length < 2 ? null : h("label", { class: "field" }, h("span", {}, text),
     h("select", { onchange: (event) => { query.set(name, event.target.value); if (name === "source") query.delete("level"); location.search = `?${query}`; } }, values.map((one) => h("option", { value: one, selected: one === value }, String(one)))));
   form.append(...[choose("source", found.sources, found.source, "Source"), choose("level", found.levels, found.level, "Level")].filter(Boolean));
+  const below = h("div");
   const binaryOne = found.elements.length === 2;
   main.append(h("h2", {}, `${found.system} in ${found.source}${found.levels.length > 1 ? `, level ${found.level}` : ""}`),
     h("figure", {}, binaryOne ? binary(found) : spatial(found), h("figcaption", {}, "Orange discs: new stable phases; squares: other phases on the hull; hollow: above it", binaryOne ? "." : ` (up to ${1000 * NEAR} meV/atom). Lines join phases that coexist.`, " A mark leads to its page.")),
-    table(`${found.total} phases${found.total > found.phases.length ? `, the ${found.phases.length} lowest` : ""}.`, [{ text: "Phase" }, { text: "Space group", number: true }, { text: "Formation energy", unit: "eV/atom", number: true }, { text: "Above the hull", unit: "meV/atom", number: true }, { text: "Status" }],
+    below, table(`${found.total} phases${found.total > found.phases.length ? `, the ${found.phases.length} lowest` : ""}.`, [{ text: "Phase" }, { text: "Space group", number: true }, { text: "Formation energy", unit: "eV/atom", number: true }, { text: "Above the hull", unit: "meV/atom", number: true }, { text: "Status" }],
       found.phases.slice(0, 200).map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), String(one.space_group ?? "–"), number(one.formation_energy_per_atom), mev(one.e_above_hull), one.status])));
+  if (found.elements.length > 3) return;
+  const limits = await ask(`api/potentials?${query}`).catch((error) => ({ error: error.message }));
+  below.append(...(limits.error ? [h("p", { class: "error" }, limits.error)] : potentials(limits)));
 });

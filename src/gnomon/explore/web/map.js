@@ -1,19 +1,9 @@
 // The map: all crystals placed by what the networks see of them, drawn by WebGL.
 import { ask, crystalAddress, formula, h, label, mev, number, page, table } from "./common.js";
+import { bytes, css, dot, gradient, KINDS, REST, rgb, strip, typeName } from "./colors.js";
 
-const KINDS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7f58af"];
-const STOPS = [[92, 44, 146], [59, 96, 165], [33, 145, 140], [94, 191, 98], [230, 190, 30]]; // viridis, its ends seen on white and on black
-const REST = [140, 148, 156];
 const LISTED = 40;
 const NEAR = 14; // px within which a point is meant
-
-const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer;
-const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-function gradient(t) {
-  const at = Math.min(Math.max(t, 0), 1) * (STOPS.length - 1);
-  const i = Math.min(Math.floor(at), STOPS.length - 2);
-  return STOPS[i].map((one, k) => one + (at - i) * (STOPS[i + 1][k] - one));
-}
 
 const VERTEX = "attribute vec2 at; attribute vec4 color; uniform vec2 scale, move; uniform float size; varying vec4 c; void main() { gl_Position = vec4(at * scale + move, 0.0, 1.0); gl_PointSize = size; c = color; }";
 const FRAGMENT = "precision mediump float; varying vec4 c; void main() { float r = length(gl_PointCoord - 0.5) * 2.0; float a = c.a * (1.0 - smoothstep(0.7, 1.0, r)); if (a < 0.01) discard; gl_FragColor = vec4(c.rgb * a, a); }";
@@ -75,7 +65,6 @@ function squares(x, y, box) {
   };
 }
 
-const typeName = (text, type) => (type ? type.replace(/ type .*/, " type") : text);
 function said(region) {
   const [text, k, type] = region.prototypes[0] ?? ["", 0, ""];
   return [region.elements.map(([symbol]) => symbol).join(", "), k >= 0.2 * region.crystals ? typeName(text, type) : ""].filter(Boolean).join(" · ") || "mixed";
@@ -83,14 +72,10 @@ function said(region) {
 
 function legend(colors) {
   if (colors.kind === "number") {
-    const strip = h("canvas", { width: 160, height: 12, "aria-hidden": "true" });
-    const pen = strip.getContext("2d");
-    for (let i = 0; i < 160; i++) { pen.fillStyle = `rgb(${gradient(i / 159).map(Math.round).join(" ")})`; pen.fillRect(i, 0, 1, 12); }
     const unit = colors.unit && colors.unit !== "1" ? ` ${colors.unit}` : "";
-    return [h("span", {}, number(colors.low, 3)), strip, h("span", {}, `${number(colors.high, 3)}${unit}`), h("span", { class: "muted" }, "(2 % at each end beyond); grey: no value")];
+    return [h("span", {}, number(colors.low, 3)), strip(), h("span", {}, `${number(colors.high, 3)}${unit}`), h("span", { class: "muted" }, "(2 % at each end beyond); grey: no value")];
   }
-  const dot = (color) => { const one = h("span", { class: "dot", "aria-hidden": "true" }); one.style.background = color; return one; };
-  return [...colors.words.map((word, i) => h("span", {}, dot(KINDS[i]), ` ${word} `, h("span", { class: "muted" }, colors.counts[i].toLocaleString("en")))), h("span", {}, dot(`rgb(${REST.join(" ")})`), " others or none")];
+  return [...colors.words.map((word, i) => h("span", {}, dot(KINDS[i]), ` ${word} `, h("span", { class: "muted" }, colors.counts[i].toLocaleString("en")))), h("span", {}, dot(css(REST)), " others or none")];
 }
 
 function painted(colors, n) {

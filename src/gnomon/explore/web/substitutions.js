@@ -1,0 +1,53 @@
+// The heat map of the table by which ions are replaced; a pair leads to searches.
+import { ask, h, number, page, table } from "./common.js";
+import { bytes, css, gradient, strip } from "./colors.js";
+
+const LISTED = 15;
+
+function drawn(found, chosen, choose) {
+  const n = found.ions.length;
+  const size = 4;
+  const weights = new Float32Array(bytes(found.weights));
+  const canvas = h("canvas", { width: n * size, height: n * size, role: "img", "aria-label": `Heat map of ${n} × ${n} ions; the list below holds the rows of each ion` });
+  const pen = canvas.getContext("2d");
+  const empty = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) {
+    const weight = weights[i * n + j];
+    pen.fillStyle = weight <= found.unseen + 1e-6 ? empty : css(gradient(weight / found.limit));
+    pen.fillRect(j * size, (n - 1 - i) * size, size, size);
+  }
+  if (chosen >= 0) { pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim(); pen.lineWidth = 1.5; pen.strokeRect(chosen * size, 0, size, n * size); }
+  const said = h("p", { class: "muted", "aria-live": "off" }, "Point at a square; a click chooses its column.");
+  const spot = (event) => { const box = canvas.getBoundingClientRect(); return [Math.floor(((event.clientX - box.left) / box.width) * n), n - 1 - Math.floor(((event.clientY - box.top) / box.height) * n)].map((k) => Math.min(Math.max(k, 0), n - 1)); };
+  canvas.addEventListener("pointermove", (event) => { const [j, i] = spot(event); const weight = weights[i * n + j]; said.textContent = `${found.ions[j]} → ${found.ions[i]}: ${weight <= found.unseen + 1e-6 ? "never seen" : `λ = ${number(weight, 2)}`}`; });
+  canvas.addEventListener("click", (event) => choose(spot(event)[0]));
+  return [h("div", { class: "heat" }, canvas), said];
+}
+
+function rows(found, ion) {
+  const n = found.ions.length;
+  const [weights, shares] = ["weights", "probabilities"].map((name) => new Float32Array(bytes(found[name])));
+  const every = found.ions.map((name, i) => ({ name, symbol: found.elements[i], weight: weights[i * n + ion], share: shares[i * n + ion], own: i === ion }));
+  return every.filter((one) => !one.own && one.weight > found.unseen + 1e-6).sort((a, b) => b.weight - a.weight).slice(0, LISTED);
+}
+
+page("Substitutions", async (main) => {
+  const found = await ask("api/substitutions");
+  const query = new URLSearchParams(location.search);
+  const usual = ["Na+", "O2-"].map((name) => found.ions.indexOf(name)).find((i) => i >= 0) ?? 0;
+  const given = found.ions.indexOf(query.get("ion") ?? "");
+  const place = h("div");
+  const choose = (ion) => { query.set("ion", found.ions[ion]); history.replaceState(null, "", `?${query}`); fill(ion); };
+  const fill = (ion) => {
+    const select = h("select", { onchange: (event) => choose(Number(event.target.value)) }, found.ions.map((name, i) => h("option", { value: i, selected: i === ion }, name)));
+    const symbol = found.elements[ion];
+    place.replaceChildren(h("div", { class: "row" }, h("label", { class: "field" }, h("span", {}, "Ion of the parent"), select)),
+      table(`What replaces ${found.ions[ion]}, the likeliest first.`, [{ text: "By" }, { text: "λ", number: true }, { text: "Probability", number: true }, { text: "Crystals" }],
+        rows(found, ion).map((one) => [one.name, number(one.weight, 2), one.share < 1e-4 ? "< 0.01 %" : `${(100 * one.share).toFixed(2)} %`, [h("a", { href: `index.html?include=${one.symbol}` }, `with ${one.symbol}`), one.symbol === symbol ? null : [" · ", h("a", { href: `index.html?include=${one.symbol}&exclude=${symbol}` }, `without ${symbol}`)]]])),
+      h("p", {}, h("a", { href: `index.html?include=${symbol}` }, `crystals with ${symbol}`)),
+      h("figure", {}, ...drawn(found, ion, choose), h("p", { class: "row legend" }, h("span", {}, "λ 0"), strip(), h("span", {}, `${found.limit} and more`), h("span", { class: "muted" }, "(pale: never seen in known crystals)")),
+        h("figcaption", {}, "Across the ion of the parent, up the one that replaces it, both by the modified Pettifor scale and then by charge. p = exp(λ) / Z: ", found.source, "; scale: ", found.scale, ".")));
+  };
+  main.replaceChildren(h("h1", {}, "Which ions replace which"), h("p", {}, "The table in the package that generators use, learned from known crystals: pairs of ions that stand for each other in compounds of one prototype."), place);
+  fill(given >= 0 ? given : usual);
+});

@@ -178,6 +178,9 @@ def test_the_command_answers_formulas_and_systems(
     assert main(["gibbs", str(table), "CaCO3", "--measured", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["gibbs_energy_per_atom"] == pytest.approx(measured_gibbs("CaCO3", 1000.0))
+    bare = table.with_name("bare.parquet")  # no volume is asked for
+    pq.write_table(pq.read_table(table).drop_columns("volume_per_atom"), bare)
+    assert main(["gibbs", str(bare), "CaCO3", "--measured"]) == 0
 
 
 @pytest.mark.parametrize(

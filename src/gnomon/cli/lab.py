@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from gnomon.cli.options import CommandError, Given, Output, Section
@@ -13,10 +14,11 @@ from gnomon.cli.shared import read_crystals
 from gnomon.cli.synthesis import pressures_of
 from gnomon.crystals import Crystals
 from gnomon.diffraction import Candidates, read_scan
+from gnomon.hull.convex import Hull
 from gnomon.hull.phases import compositions, reduced_formulas
 from gnomon.io.tables import read_table
 from gnomon.run.listener import Listener
-from gnomon.synthesis.lab.crucible import AIR, closed_elements
+from gnomon.synthesis.lab.crucible import AIR, KELVIN, closed_elements, in_gas
 from gnomon.synthesis.lab.notebook import (
     TEMPERATURES,
     LaboratoryConfig,
@@ -29,7 +31,8 @@ from gnomon.synthesis.lab.sets import Heating, precursor_sets
 from gnomon.synthesis.lab.shelf import common_precursors
 from gnomon.synthesis.lab.simulated import run, told
 from gnomon.synthesis.literature import read_literature
-from gnomon.synthesis.solids import solids_from_table
+from gnomon.synthesis.solids import Solids, solids_from_table
+from gnomon.synthesis.targets import NEAR
 
 SETTINGS = Section(only=("hours", "enough", "hopeless", "most_sets", "seed"))
 Place = Annotated[Path, typer.Argument(help="Folder of the laboratory.")]
@@ -88,6 +91,7 @@ def begin(
     said = (
         f"{sets} mixtures at {len(config.temperatures)} temperatures; `gnomon lab next {folder}` "
         "says what to try first",
+        *_unstable(system, config),
     )
     return Output(config.model_dump(mode="json"), (f"{config.target}: {folder}",), said)
 
@@ -236,6 +240,25 @@ def show(folder: Place) -> Output:
         "lessons": lessons,
     }
     return Output(facts, (*(told(entry) for entry in entries), "", shown))
+
+
+def _unstable(solids: Solids, config: LaboratoryConfig) -> tuple[str, ...]:
+    """A note where the gas leaves the target alone at none of the temperatures."""
+    gained: list[tuple[float, str]] = []
+    for celsius in config.temperatures:
+        phases = in_gas(solids, celsius + KELVIN, config.pressures)
+        own = phases.take(np.flatnonzero(phases.ids == config.target)[:1])
+        hull = Hull(phases)
+        above = float(hull.e_above_hull(own.composition, own.formation_energy_per_atom)[0])
+        if above <= NEAR:
+            return ()
+        gained.append((above, " + ".join(sorted(hull.decomposition(own.composition)[0]))))
+    least, products = min(gained)
+    return (
+        f"by its energies {config.target} falls into {products} in this gas at all of these "
+        f"temperatures, gaining {1000 * least:.0f} meV/atom or more: another one (--gas) may not "
+        "do that",
+    )
 
 
 def _doubts(entry: dict[str, Any], config: LaboratoryConfig) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from gnomon.cli.options import CommandError, Output
 from gnomon.cli.shared import place
 from gnomon.elements import parse_formula, parse_system
 from gnomon.hull.convex import Hull
-from gnomon.hull.phases import compositions, reduced_formulas
+from gnomon.hull.phases import compositions, phases_from_table, reduced_formulas
 from gnomon.io.tables import read_table
 from gnomon.run.writing import write_bytes
 from gnomon.synthesis.picture import draw
@@ -97,9 +98,13 @@ def _gibbs_rows(
 
 
 def _solids(phases: Path, cells: Path | None, carbonate: float, measured: bool) -> Solids:
+    table = read_table(phases)
+    if measured:  # which ask for no volume
+        given = phases_from_table(table)
+        volumes, estimated = np.full(len(given), np.nan), np.zeros(len(given), bool)
+        return Solids(given, volumes, estimated).only_measured()
     lent = None if cells is None else read_table(cells)
-    solids = solids_from_table(read_table(phases), carbonate=carbonate, cells=lent)
-    return solids.only_measured() if measured else solids
+    return solids_from_table(table, carbonate=carbonate, cells=lent)
 
 
 def _estimates(solids: Solids, formulas: Sequence[str]) -> tuple[str, ...]:

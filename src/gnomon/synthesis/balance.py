@@ -24,6 +24,10 @@ GIVEN_OFF = {
 """Gases that a reaction of solids may give off, and how much each is to be avoided: between two
 balanced reactions the one with the lower sum is meant."""
 
+UNLIKE = {"NO3": "NH3", "NH4": "NO2"}
+"""Groups in the formula of a precursor, and the gas that their nitrogen does not leave as: that of
+nitrates beside ammonium leaves as N2."""
+
 MOST_GASES = 4
 """Gases in one reaction."""
 
@@ -136,9 +140,16 @@ def with_gases(
 
     >>> str(with_gases(["Li2CO3", "NH4H2PO4", "TiO2"], "LiTi2P3O12"))
     'Li2CO3 + 6 NH4H2PO4 + 4 TiO2 → 2 LiTi2P3O12 + CO2 + 9 H2O + 6 NH3'
+    >>> str(with_gases(["Ni(NO3)2(H2O)6"], "NiO"))
+    '2 Ni(NO3)2(H2O)6 → 2 NiO + 12 H2O + O2 + 4 NO2'
     """
     inside = {symbol for f in (*left, target) for symbol in amounts(f)}
-    gases = [g for g in others if {*amounts(g)} <= inside | {"O"} and g not in (*left, target)]
+    wrong = {gas for group, gas in UNLIKE.items() if any(group in f for f in left)}
+    gases = [
+        gas
+        for gas in others
+        if {*amounts(gas)} <= inside | {"O"} and gas not in {*left, target, *wrong}
+    ]
     sets = [s for size in range(MOST_GASES + 1) for s in combinations(gases, size)]
     for chosen in sorted(sets, key=lambda s: (sum(others[g] for g in s), len(s))):
         found = balance(left, [target, *chosen])

@@ -94,7 +94,8 @@ class Recipes:
         near = self._hidden @ self.similarity.hidden([target])[0]
         order = np.argsort(-near, kind="stable")[:500].tolist()
         found = []
-        for score, chosen in self.sets(target, most):
+        sets = [one for one in self.sets(target, 2 * most) if target not in one[1]]
+        for score, chosen in sets[:most]:
             alike = [self.literature.syntheses[i] for i in order]
             alike.sort(key=lambda one: one.precursors != chosen)
             papers = list({one.doi: one for one in alike}.values())[:SOURCES]

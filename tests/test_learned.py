@@ -14,6 +14,7 @@ from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.learn.fit import Session
 from gnomon.learn.optimize import OptimizerConfig
+from gnomon.models.bundled import GENERATOR, model_path
 from gnomon.models.wyckoff import sequences as columns
 from gnomon.models.wyckoff.layers import WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, WyckoffModel
@@ -211,3 +212,13 @@ def test_probabilities_do_not_depend_on_the_padding(rows: GeneratorRows) -> None
     np.testing.assert_allclose(*totals, rtol=1e-4, atol=1e-4)
     assert isinstance(made, Sequences)
     assert made.elements.shape[1] == MAX_ORBITS
+
+
+def test_the_weights_in_the_package_say_what_they_were_taught() -> None:
+    model = WyckoffModel.load(GENERATOR)
+    assert model.card is not None
+    assert model.card.validation is not None
+    assert model.card.train_rows > 10_000
+    assert model_path(GENERATOR).stat().st_size < 8e6
+    assert len(model.card.edges) == 3
+    assert {3, 8, 26} <= set(model.card.elements)

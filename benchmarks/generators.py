@@ -1,0 +1,237 @@
+"""Generators by what they make: valid, unique, novel, obedient, and held-out crystals found again.
+
+    python benchmarks/generators.py samples --data DATA --work FOLDER --n 10000
+    python benchmarks/generators.py conditions --data DATA --work FOLDER
+    python benchmarks/generators.py rediscovery --data DATA --work FOLDER --formulas 100
+
+DATA holds ``materials_project/structures.parquet`` with ``formula_hash``: what is below 75 trained
+the generator.  Everything is counted per draw, what came to nothing among them.
+
+samples: draws without any condition.  Valid structure: no two atoms within 0.5 Å and at least
+0.1 Å3 (Xie et al., CDVAE, ICLR 2022); sensible: what the generator itself lets through; valid
+composition: SMACT's test (Davies et al., JOSS 4, 1361 (2019)).  Unique: of crystals that are the
+same (``gnomon.structure.duplicates``) one; novel: the same as none of those that trained; those
+that are a held-out crystal are counted apart.
+
+conditions: how often a draw has what was asked for, by the network alone (no rules of elements or
+amounts), and how many draws come to something where the rules hold.
+
+rediscovery: held-out formulas (hash 75 to 84) with so many candidates each by every generator that
+takes a formula; found if one is the same as the held-out crystal, as drawn.
+
+Every part keeps what is done in FOLDER and goes on from there.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnomon.crystals import Crystals
+from gnomon.elements import MAX_Z, parse_formula
+from gnomon.generate.learned.generator import BATCH, LearnedGenerator, sensible
+from gnomon.generate.random.generator import RandomSearchGenerator, whole_amounts
+from gnomon.io import from_arrow, to_arrow
+from gnomon.models.wyckoff.rules import Orbits
+from gnomon.models.wyckoff.sampling import Sharpness, sample
+from gnomon.models.wyckoff.sequences import Conditions
+from gnomon.structure.asymmetric_unit import expand
+from gnomon.structure.duplicates import find_known, group_duplicates
+from gnomon.structure.neighbors import neighbors
+from record import RESULTS, save
+
+GROUPS = (225, 194, 62, 166, 139, 221, 14, 2)
+"""Space groups that are asked for: those with most crystals, and two of low symmetry."""
+
+
+def known(data: Path) -> tuple[Crystals, np.ndarray]:
+    table = pq.read_table(data / "materials_project" / "structures.parquet")
+    return from_arrow(table), table["formula_hash"].to_numpy()
+
+
+def once(path: Path, make: Callable[[], tuple[Crystals, dict[str, Any]]]) -> tuple[Crystals, Any]:
+    """Crystals and facts of a file, which is made unless it is there."""
+    if not path.exists():
+        crystals, facts = make()
+        table = to_arrow(crystals).replace_schema_metadata({"facts": json.dumps(facts)})
+        pq.write_table(table, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+    table = pq.read_table(path)
+    return from_arrow(table), json.loads(table.schema.metadata[b"facts"])
+
+
+def drawn(made: LearnedGenerator, number: int, size: int) -> tuple[Crystals, dict[str, Any]]:
+    start = time.process_time()
+    units, _, _ = made.draws(0, number, size)
+    crystals = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
+    good = sensible(crystals)
+    seconds = time.process_time() - start
+    return crystals, {"draws": size, "seconds": seconds, "sensible": good.tolist()}
+
+
+def structure_valid(crystals: Crystals) -> np.ndarray:
+    """At least 0.1 Å3, and no two atoms within 0.5 Å."""
+    good = crystals.volumes >= 0.1
+    found = neighbors(crystals, 0.5)
+    good[crystals.crystal_index[found.receivers]] = False
+    return good
+
+
+def composition_valid(crystals: Crystals) -> np.ndarray:
+    from smact.screening import smact_validity
+
+    asked = {f: smact_validity(f) for f in set(crystals.reduced_formulas.tolist())}
+    return np.array([asked[f] for f in crystals.reduced_formulas])
+
+
+def samples(data: Path, work: Path, n: int) -> dict[str, Any]:
+    made = LearnedGenerator(max_atoms=24)
+    parts = []
+    for number in range(-(-n // BATCH)):
+        size = min(BATCH, n - number * BATCH)
+        path = work / f"draws-{number:04d}.parquet"
+        parts.append(once(path, lambda number=number, size=size: drawn(made, number, size)))
+    crystals = Crystals.concatenate([c for c, _ in parts])
+    good = np.concatenate([facts["sensible"] for _, facts in parts])
+    seconds = [facts["seconds"] for _, facts in parts]
+    structure, composition = structure_valid(crystals), composition_valid(crystals)
+    both = np.flatnonzero(structure & composition & good)
+    kept = crystals.take(both)
+    _, firsts = np.unique(group_duplicates(kept).of, return_index=True)
+    unique = kept.take(firsts)
+    reference, hashes = known(data)
+    trained = find_known(unique, reference[hashes < 75]) >= 0
+    held = find_known(unique, reference[hashes >= 75]) >= 0
+    return {
+        "draws": n,
+        "complete": len(crystals),
+        "structure valid": int(structure.sum()),
+        "composition valid": int(composition.sum()),
+        "both valid": int((structure & composition).sum()),
+        "sensible": int(good.sum()),
+        "both valid and sensible": len(kept),
+        "of these unique": len(unique),
+        "of these the same as a training crystal": int(trained.sum()),
+        "of these the same as a held-out crystal": int((held & ~trained).sum()),
+        "of these novel": int((~trained & ~held).sum()),
+        # programs are compiled in the first batch
+        "draws a CPU second": round(BATCH * (len(seconds) - 1) / max(sum(seconds[1:]), 1e-9), 1),
+    }
+
+
+def conditions(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
+    reference, hashes = known(data)
+    rng = np.random.default_rng(seed)
+    held = np.flatnonzero((hashes >= 75) & (reference.n_atoms <= 24))
+    chosen = reference.reduced_formulas[rng.choice(held, 32, replace=False)].tolist()
+    tries = [({"space_group": group}, 64) for group in GROUPS]
+    tries += [({"elements": tuple(parse_formula(f)), "every": True}, 32) for f in chosen]
+    tries += [({"formula": f}, 32) for f in chosen]
+    counts: dict[str, dict[str, int]] = {}
+    for i, (asked, size) in enumerate(tries):
+        path = work / f"condition-{i:03d}.json"
+        if not path.exists():
+            made = LearnedGenerator(**asked, max_atoms=24)
+            path.write_text(json.dumps(_hits(made, asked, size)))
+        found = json.loads(path.read_text())
+        total = counts.setdefault(next(iter(asked)), dict.fromkeys(found, 0))
+        for name, value in found.items():
+            total[name] += value
+    return counts
+
+
+def _hits(made: LearnedGenerator, asked: dict[str, Any], size: int) -> dict[str, int]:
+    rng = np.random.default_rng(1)
+    told, rules = made._asked(rng, size)
+    units, _, _ = made.draws(2, 0, size)
+    with_rules = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
+    every = np.ones((size, MAX_Z + 1), bool)
+    free = Orbits(rules.known, every, ~every, np.zeros((size, MAX_Z + 1), np.int64), 24)
+    groups = np.full(size, made.space_group, np.int64)
+    alone = sample(made._model.network, Conditions(*told), free, groups, rng, Sharpness())
+    units = [unit for unit in alone.units if unit is not None]
+    crystals = Crystals.concatenate([expand(unit) for unit in units])
+    if "formula" in asked:
+        wanted = whole_amounts(made.formula)
+        hits = [_amounts(one) == wanted for one in crystals]
+    elif "elements" in asked:
+        hits = [set(parse_formula(f)) == set(made.elements) for f in crystals.reduced_formulas]
+    else:
+        hits = [unit.space_group == made.space_group for unit in units]
+    return {
+        "draws": size,
+        "hits of the network alone": int(np.sum(hits)),
+        "complete where the rules hold": len(with_rules),
+        "sensible where the rules hold": int(sensible(with_rules).sum()) if len(with_rules) else 0,
+    }
+
+
+def _amounts(crystal: Crystals) -> dict[int, int]:
+    return whole_amounts(crystal.reduced_formulas[0])
+
+
+def rediscovery(data: Path, work: Path, formulas: int, count: int, seed: int = 0) -> dict[str, Any]:
+    reference, hashes = known(data)
+    small = (hashes >= 75) & (reference.n_atoms <= 16)
+    kinds = (reference.composition > 0).sum(axis=1)
+    names = np.unique(reference.reduced_formulas[small & (kinds > 1)].astype(str))
+    chosen = np.random.default_rng(seed).permutation(names)[:formulas].tolist()
+    makers = {
+        "learned": lambda f: LearnedGenerator(
+            formula=f, stable=True, count=count, max_atoms=16, exclude=()
+        ),
+        "random": lambda f: RandomSearchGenerator((f,), count=count, max_atoms=16),
+    }
+    found: dict[str, list[bool]] = {name: [] for name in makers}
+    made: dict[str, int] = dict.fromkeys(makers, 0)
+    for i, formula in enumerate(chosen):
+        target = reference[(hashes >= 75) & (reference.reduced_formulas == formula)]
+        for name, make in makers.items():
+            path = work / f"found-{name}-{i:04d}.parquet"
+            crystals, _ = once(path, lambda make=make, formula=formula: (_all(make(formula)), {}))
+            made[name] += len(crystals)
+            found[name].append(bool((find_known(crystals, target) >= 0).any()))
+    return {
+        "formulas": len(chosen),
+        "candidates of each, at most": count,
+        **{name: {"found": sum(f), "candidates": made[name]} for name, f in found.items()},
+    }
+
+
+def _all(generator: Any) -> Crystals:
+    chunks: Iterator[Any] = generator.generate(Crystals.empty(), seed=0)
+    return Crystals.concatenate([chunk.crystals for chunk in chunks])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("part", choices=["samples", "conditions", "rediscovery"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=10_000, help="draws of samples")
+    parser.add_argument("--formulas", type=int, default=100, help="of rediscovery")
+    parser.add_argument("--count", type=int, default=20, help="candidates of each formula")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    pa.set_cpu_count(1)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "samples": lambda: samples(options.data, options.work, options.n),
+        "conditions": lambda: conditions(options.data, options.work),
+        "rediscovery": lambda: rediscovery(
+            options.data, options.work, options.formulas, options.count
+        ),
+    }
+    out = RESULTS / "generators.json"
+    before = json.loads(out.read_text("utf-8")) if out.exists() else {}
+    kept = {name: before[name] for name in parts if name in before}
+    save(kept | {options.part: parts[options.part]()}, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -84,8 +84,8 @@ SCHEMA = value_schema(
 class ElasticConfig(Tight):
     """How elastic tensors are computed.
 
-    Steps are small, as tensors depend on them by their squares: five and three times as large ones
-    are up to 8 % off, where single precision leaves 0.2 % (``benchmarks/elastic.py``).
+    Steps are small, as tensors are off by their squares: those of soft crystals by up to 10 % with
+    a strain of 0.005 and 0.01 Å, by up to 0.6 % with these (``benchmarks/elastic.py --steps``).
     """
 
     strain: float = Field(default=0.001, gt=0, le=0.05, description="of a distorted cell")

@@ -214,7 +214,7 @@ def steps(crystals: Crystals, name: str, work: Path) -> dict[str, Any]:
             kept.write_text(json.dumps(by_steps(crystal, name)), "utf-8")
         rows[str(crystal.reduced_formulas[0])] = json.loads(kept.read_text("utf-8"))
         print(crystal.reduced_formulas[0], rows[str(crystal.reduced_formulas[0])], flush=True)
-    there = [row for row in rows.values() if row["status"] == OK]
+    there = [row for row in rows.values() if "exact" in row]
     judged = {}
     for way in there[0]:
         if way not in ("status", "softest", "exact"):

@@ -7,13 +7,16 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from optimade.server.config import ServerConfig
+from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from gnomon.databases.answers import Answers
 from gnomon.databases.optimade import Optimade
 from gnomon.explore.provider import Structures
+from gnomon.io import to_pymatgen
 from gnomon.run.http import Patience
 from gnomon.run.listener import SILENT
 from tests.explore_server import Served, served
+from tests.test_databases import run as references_from
 from tests.test_databases_optimade import crystals_in
 from tests.test_explore import SALTS, own_cache, salts  # noqa: F401
 
@@ -136,6 +139,43 @@ def test_our_own_client_gets_the_same_crystals(server: Served, tmp_path: Path):
         np.testing.assert_allclose(crystal.lattice, own.lattice, atol=1e-12)
         np.testing.assert_allclose(crystal.volumes, own.volumes)
     assert fetched.provider == "gnomon explore gnomon"
+
+
+@pytest.fixture
+def quiet_client(monkeypatch):
+    """Clients ask over real sockets; no proxy of the surroundings stands between."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_client_of_optimade_gets_the_structures(server: Served, quiet_client):
+    client = pytest.importorskip("optimade.client", reason="pip install 'optimade[http-client]'")
+    found = client.OptimadeClient(
+        base_urls=[f"{server.url}/optimade"], silent=True, use_async=False
+    ).get('elements HAS "Cl"')
+    [of_filter] = found["structures"].values()
+    [answer] = of_filter.values()
+    formulas = [one["attributes"]["chemical_formula_descriptive"] for one in answer["data"]]
+    assert sorted(formulas) == ["KCl", "LiCl", "NaCl", "SrCl2"]
+
+
+def test_the_client_of_pymatgen_gets_the_structures(server: Served, quiet_client):
+    """Its structures are those that are served, atom for atom."""
+    rester = pytest.importorskip("pymatgen.ext.optimade").OptimadeRester
+    with rester(f"{server.url}/optimade/") as client:
+        [found] = client.get_structures(elements=["Cl"], nelements=2).values()
+    assert {one.reduced_formula for one in found.values()} == {"KCl", "LiCl", "NaCl", "SrCl2"}
+    index = server.explorer.index
+    for key, structure in found.items():
+        own = to_pymatgen(index.crystals[index.row_of[key]])[0]
+        assert StructureMatcher(scale=False).fit(own, structure)
+
+
+def test_a_campaign_takes_its_known_phases_from_an_explorer(server: Served, tmp_path: Path):
+    """`gnomon databases Au-Cu --from` what `gnomon explore` serves: fetched and evaluated."""
+    found = references_from(f"{server.url}/optimade", tmp_path / "phases")
+    formulas = set(found.phases["reduced_formula"].to_pylist())
+    assert formulas == {"Au", "Cu", "CuAu"}, "Au is gnomon's own, where a source has none"
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
 """The explorer's pages in a real browser: Debian's Chromium, driven by Playwright."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gnomon.cli import main
 from gnomon.io import read
 from tests.browser import chromium  # noqa: F401
+from tests.conftest import EMT, REPOSITORY
 from tests.explore_server import Served, served
+from tests.test_docs import blocks
 from tests.test_explore import own_cache, salts  # noqa: F401
 from tests.test_report import HOSTILE, binary, written  # noqa: F401
 
@@ -138,3 +143,28 @@ def test_a_page_without_its_crystal_says_so(chromium, server: Served):  # noqa: 
     page.wait_for_selector("[role=alert]:has-text('unknown element')")
     assert page.evaluate("document.scripts.length") == 1
     page.close()
+
+
+@pytest.mark.slow
+def test_the_minute_of_the_readme(chromium, tmp_path: Path, monkeypatch):  # noqa: F811
+    """Both commands as they stand there, with a quick evaluator and a small budget."""
+    [line] = [
+        line
+        for block in blocks(REPOSITORY / "README.md", "sh")
+        for line in block.splitlines()
+        if "gnomon explore" in line
+    ]
+    discover, explore = ([*part.split()][1:] for part in line.split("&&"))
+    monkeypatch.chdir(tmp_path)
+    small = ["--evaluator", EMT, "--evaluations", "12", "--rounds", "1"]
+    assert main([*discover, *small]) == 0
+    command = [sys.executable, "-m", "gnomon", *explore, "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            said = next(m[1] for row in server.stderr if (m := re.search(r"(http://\S+)", row)))
+            page = chromium.new_page()
+            page.goto(said)
+            page.wait_for_selector("table tbody tr")
+            page.close()
+        finally:
+            server.terminate()

@@ -11,9 +11,9 @@ FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshad
 """WebGL without a graphics card."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser; skips where there is none."""
+    """The browser; skips where there is none.  It ends with its module: it holds an event loop."""
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     system = shutil.which("chromium") or shutil.which("chromium-browser")
     with api.sync_playwright() as playwright:

@@ -167,7 +167,7 @@ def draw(passes: list[dict[str, Any]]) -> None:
     axes.loglog(proposed, whole[0] * proposed / proposed[0], "k:", label="both, if linear")
     axes.loglog(proposed, whole, "ks-", label="both")
     axes.set(xlabel="candidates proposed", ylabel="CPU seconds")
-    axes.legend()
+    axes.legend(loc="upper left")
     figure.savefig(IMAGE, metadata={"Date": None})
 
 

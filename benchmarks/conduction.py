@@ -8,7 +8,7 @@
 ``barriers``: barriers by bond valences against published ones by DFT, where the Materials Project
 has the crystal (formula and space group, the lowest): the lowest of its published paths, vacancies
 in filled hosts, against the barrier along one direction.  ``known``: NaCl, quartz and Li3N at
-1000 K, 10 ps of 2 fs, the first 2 dropped.  Intervals: 95 %, bootstrap.
+1000 K, 5 ps of 2 fs, the first dropped.  Intervals: 95 %, bootstrap.
 """
 
 import argparse
@@ -49,7 +49,7 @@ MOTIONS = {  # kind, Å²/ps, ions
     "hops": ("hops", 0.05, 20),
     "hops, eight in all": ("hops", 0.0066, 20),
 }
-CONFIG = ConductionConfig(time=10.0, dropped=2.0, interval=0.25, min_length=7.5)
+CONFIG = ConductionConfig(time=5.0, dropped=1.0, interval=0.25, min_length=7.5)
 
 
 def moved(rng: np.random.Generator, kind: str, coefficient: float, ions: int) -> np.ndarray:

@@ -85,7 +85,7 @@ class ElasticConfig(Tight):
     """How elastic tensors are computed.
 
     Steps are small, as tensors are off by their squares: those of soft crystals by up to 10 % with
-    a strain of 0.005 and 0.01 Å, by up to 0.6 % with these (``benchmarks/elastic.py --steps``).
+    a strain of 0.005 and 0.01 Å, 18 of 19 by up to 0.6 % with these (``benchmarks/elastic.py``).
     """
 
     strain: float = Field(default=0.001, gt=0, le=0.05, description="of a distorted cell")

@@ -122,12 +122,22 @@ def test_a_click_and_the_list_lead_to_the_crystal(chromium, server: Served, sche
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_map_fits_a_phone_and_keeps_to_wcag(chromium, server: Served, scheme):  # noqa: F811
+@pytest.mark.parametrize(
+    "address",
+    [
+        "map.html?color=crystal_system",
+        "pettifor.html",
+        "substitutions.html",
+        "hull.html?system=F-Ca",
+    ],
+)
+def test_views_fit_a_phone_and_keep_to_wcag(chromium, server: Served, address, scheme):  # noqa: F811
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra dev")
     size = {"width": 390, "height": 800}
     page = chromium.new_page(base_url=server.url, viewport=size, color_scheme=scheme)
-    page.goto("/map.html?color=crystal_system")
-    page.wait_for_selector("tbody tr th a")
+    page.goto(f"/{address}")
+    page.wait_for_selector("table tbody tr")
+    page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     found = axe.Axe().run(page).response["violations"]
     grave = [one for one in found if one["impact"] in ("serious", "critical")]

@@ -12,7 +12,7 @@ from gnomon.elements import MODIFIED_PETTIFOR, SYMBOLS
 from gnomon.explore.hulls import hull_of
 from gnomon.explore.index import Index
 from gnomon.explore.pettifor import PLACE, formulas, pettifor_page
-from gnomon.explore.potentials import potentials_of
+from gnomon.explore.potentials import domains, potentials_of
 from gnomon.explore.query import QueryError
 from gnomon.explore.substitutions import substitutions_page
 from gnomon.generate.substitution.tables import learned_model
@@ -83,3 +83,24 @@ def test_potentials_are_those_of_linear_programs(index: Index, system):  # noqa:
             assert ends == pytest.approx(limits[symbol], abs=1e-6)
     with pytest.raises(QueryError):
         potentials_of(index, "Ca-Cl-F-Na")
+
+
+def test_elements_off_their_references_keep_their_domains():
+    """A file may hold an element a little above zero, where pymatgen's own limits end."""
+    energies = {"Li": 0.003, "O2": -0.01, "Li2O": -2.0, "Li2O2": -1.6}
+    phases = {name: {"formation_energy_per_atom": e} for name, e in energies.items()}
+    found = domains(("Li", "O"), phases)
+    assert found.keys() == energies.keys()
+    names, values = list(energies), np.array(list(energies.values()))
+    hull = Hull(Phases(np.array(names, object), compositions(names), values, "one"))
+    limits = chemical_potential_limits(hull, "Li2O")
+    for at, symbol in enumerate(("Li", "O")):
+        ends = found["Li2O"][:, at].min(), found["Li2O"][:, at].max()
+        assert ends == pytest.approx(limits[symbol], abs=1e-6)
+
+
+@pytest.mark.parametrize("energy", [-1e-4, -0.02, -0.1, -5.0])
+def test_shallow_and_deep_compounds_have_domains(energy):
+    found = domains(("Ac", "Mg"), {"MgAc": {"formation_energy_per_atom": energy}})
+    assert found["MgAc"].max(axis=0) == pytest.approx([0, 0])
+    assert found["MgAc"].min(axis=0) == pytest.approx([2 * energy, 2 * energy])

@@ -24,6 +24,9 @@ DIGITS = 9
 BEYOND = 1.2
 """How far the diagram reaches, in the lowest potential at which two phases meet."""
 
+ROOM = 0.25
+"""eV/atom that it reaches further at least: pymatgen looks for domains from 0.1 above the end."""
+
 
 def potentials_of(
     index: Index, system: str, source: str = "", level: int | None = None
@@ -49,9 +52,9 @@ def potentials_of(
     for phase in hull["phases"]:
         if phase["e_above_hull"] <= hull["on_hull"]:
             stable.setdefault(phase["reduced_formula"], phase)
-    domains = _domains(elements, stable)
+    found = domains(elements, stable)
     shown = []
-    for formula, vertices in domains.items():
+    for formula, vertices in found.items():
         ends = [
             [float(v) for v in pair] for pair in zip(vertices.min(0), vertices.max(0), strict=True)
         ]
@@ -65,38 +68,51 @@ def potentials_of(
                 "limits": ends,
             }
         )
-    lowest = min(float(one.min()) for one in domains.values())
+    lowest = min(float(one.min()) for one in found.values())
     return {"elements": elements, "lowest": lowest, "domains": shown} | {
         name: hull[name] for name in ("system", "source", "level")
     }
 
 
-def _domains(
+def domains(
     elements: Sequence[str], stable: dict[str, dict[str, Any]]
 ) -> dict[str, Float64[np.ndarray, "k e"]]:
-    """Vertices of each phase's domain, cut off where nothing changes any more."""
+    """Vertices of each phase's domain, cut off where nothing changes any more.
+
+    Args:
+        elements: two or three.
+        stable: phases on the hull by reduced formula; elements that have none stand at zero.
+    """
     from pymatgen.analysis.chempot_diagram import ChemicalPotentialDiagram
     from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
-    energies = dict.fromkeys(elements, 0.0)
-    energies |= {name: phase["formation_energy_per_atom"] for name, phase in stable.items()}
+    energies = {name: phase["formation_energy_per_atom"] for name, phase in stable.items()}
+    parts = {name: Composition(name) for name in energies}
+    own = {str(parts[name].elements[0]): e for name, e in energies.items() if len(parts[name]) == 1}
+    missing = [symbol for symbol in elements if symbol not in own]
+    parts |= {symbol: Composition(symbol) for symbol in missing}
+    energies |= dict.fromkeys(missing, 0.0)
     entries = [
-        ComputedEntry(Composition(name), energy * Composition(name).num_atoms)
-        for name, energy in energies.items()
+        ComputedEntry(parts[name], e * parts[name].num_atoms) for name, e in energies.items()
     ]
-    names = {Composition(name).reduced_formula: name for name in energies}
+    names = {parts[name].reduced_formula: name for name in energies}
+    # pymatgen's are relative to the phases of the elements, which need not lie at zero
+    zero = np.array([own.get(symbol, 0.0) for symbol in elements])
 
     def found(lowest: float) -> dict[str, Float64[np.ndarray, "k e"]]:
-        diagram = ChemicalPotentialDiagram(entries, default_min_limit=lowest, formal_chempots=False)
+        diagram = ChemicalPotentialDiagram(entries, default_min_limit=lowest)
         order = [[e.symbol for e in diagram.elements].index(symbol) for symbol in elements]
-        domains = diagram.domains.items()
-        return {names[name]: np.round(at[:, order], DIGITS) + 0.0 for name, at in domains}
+        return {
+            names[name]: np.round(at[:, order] + zero, DIGITS) + 0.0
+            for name, at in diagram.domains.items()
+        }
 
     whole = found(FAR)
     met = np.concatenate(list(whole.values()))
     met = met[(met > 0.9 * FAR).all(axis=1)]
-    return found(float(BEYOND * min(met.min(initial=0.0), -0.1)))
+    deepest = float(met.min(initial=0.0))
+    return found(min(BEYOND * deepest, deepest - ROOM))
 
 
 def around(vertices: Float64[np.ndarray, "k e"]) -> Float64[np.ndarray, "k e"]:

@@ -1,5 +1,5 @@
 // Hulls: formation energy over composition, a triangle, a tetrahedron to turn; marks lead to pages.
-import { potentials } from "./potentials.js";
+import { potentials, sub } from "./potentials.js";
 import { ask, crystalAddress, formula, h, mev, number, page, table } from "./common.js";
 
 const W = 760;
@@ -12,17 +12,6 @@ function mark(phase, found, x, y) {
   const how = kind(phase, found);
   const shape = how === "known" ? h("rect", { x: x - 5, y: y - 5, width: 10, height: 10, class: how }) : h("circle", { cx: x, cy: y, r: how === "new" ? 6 : 4.5, class: how });
   return h("a", { svg: true, href: crystalAddress(phase.id), "aria-label": plain(phase) }, h("title", {}, plain(phase)), shape);
-}
-
-function sub(text, x, y, anchor = "middle") {
-  const parts = String(text).split(/(\d+)/).filter(Boolean);
-  let low = false;
-  return h("text", { x, y, "text-anchor": anchor }, parts.map((part) => {
-    const digits = /^\d+$/.test(part);
-    const dy = digits && !low ? 4 : !digits && low ? -4 : 0;
-    low = digits;
-    return h("tspan", { dy, "font-size": digits ? "10" : "13" }, part);
-  }));
 }
 
 function axis(from, to, most = 6) {
@@ -44,6 +33,7 @@ function binary(found) {
   const y = (value) => 20 + (H - 80) * ((high - value) / (high - bottom));
   const corners = new Map();
   for (const one of stable) if (!corners.has(one.fractions[1]) || corners.get(one.fractions[1]).formation_energy_per_atom > one.formation_energy_per_atom) corners.set(one.fractions[1], one);
+  for (const end of [0, 1]) if (!corners.has(end)) corners.set(end, { fractions: [1 - end, end], formation_energy_per_atom: 0 }); // as the hull has it
   const line = [...corners.values()].sort((a, b) => a.fractions[1] - b.fractions[1]);
   const [first, second] = found.elements;
   return h("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "group", "aria-label": `Convex hull of ${found.system}` },
@@ -53,7 +43,7 @@ function binary(found) {
     h("text", { x: 16, y: H / 2 - 20, "text-anchor": "middle", transform: `rotate(-90 16 ${H / 2 - 20})` }, "formation energy (eV/atom)"),
     h("polyline", { points: line.map((one) => `${x(one.fractions[1])},${y(one.formation_energy_per_atom)}`).join(" "), class: "hull" }),
     [...drawn].reverse().map((one) => mark(one, found, x(one.fractions[1]), y(one.formation_energy_per_atom))),
-    line.length <= 15 ? line.map((one) => sub(one.reduced_formula, x(one.fractions[1]), y(one.formation_energy_per_atom) + 22)) : null);
+    line.length <= 15 ? line.filter((one) => one.id).map((one) => sub(one.reduced_formula, x(one.fractions[1]), y(one.formation_energy_per_atom) + 22)) : null);
 }
 
 const CORNERS = {

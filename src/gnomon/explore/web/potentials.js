@@ -14,7 +14,7 @@ function flat(found) {
   const y = (mu) => 20 + (mu / low) * side;
   const step = [0.1, 0.2, 0.5, 1, 2, 5].find((one) => -low / one <= 6) ?? 10;
   const ticks = Array.from({ length: Math.floor(-low / step) + 1 }, (_, i) => -i * step);
-  return h("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "group", "aria-label": `Chemical potentials of ${found.system}` },
+  return h("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot potentials", role: "group", "aria-label": `Chemical potentials of ${found.system}` },
     ticks.map((mu) => [h("line", { x1: x(low), x2: x(0), y1: y(mu), y2: y(mu), class: "grid" }), h("line", { x1: x(mu), x2: x(mu), y1: y(low), y2: y(0), class: "grid" }),
       h("text", { x: x(low) - 8, y: y(mu) + 4, "text-anchor": "end" }, number(mu, 1)), h("text", { x: x(mu), y: H - 40, "text-anchor": "middle" }, number(mu, 1))]),
     h("text", { x: x(low / 2), y: H - 12, "text-anchor": "middle" }, `μ(${found.elements[0]}) (eV/atom)`),
@@ -24,7 +24,7 @@ function flat(found) {
       const line = h("polyline", { points: ends.map((at) => at.join(",")).join(" "), fill: "none", "stroke-width": FOUND.includes(one.status) ? 6 : 4 });
       line.style.stroke = color(i);
       const [cx, cy] = [0, 1].map((k) => ends.reduce((sum, at) => sum + at[k], 0) / ends.length);
-      return linked(one, found.elements, line, h("text", { x: cx - 8, y: cy + 16, "text-anchor": "end" }, one.reduced_formula));
+      return linked(one, found.elements, line, sub(one.reduced_formula, cx - 8, cy + 16, "end"));
     }));
 }
 
@@ -36,14 +36,14 @@ function turning(found) {
     const [u, w] = [a * Math.cos(turned.y) - b * Math.sin(turned.y), a * Math.sin(turned.y) + b * Math.cos(turned.y)];
     return [W / 2 + u, H / 2 - (c * Math.cos(turned.x) - w * Math.sin(turned.x)), c * Math.sin(turned.x) + w * Math.cos(turned.x)];
   };
-  const svg = h("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "group", "aria-label": `Chemical potentials of ${found.system}` });
+  const svg = h("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot potentials", role: "group", "aria-label": `Chemical potentials of ${found.system}` });
   const redraw = () => {
     const faces = found.domains.map((one, i) => {
       const ends = one.vertices.map(project);
       const middle = [0, 1, 2].map((k) => ends.reduce((sum, at) => sum + at[k], 0) / ends.length);
-      const face = h("polygon", { points: ends.map(([u, v]) => `${u},${v}`).join(" "), "fill-opacity": found.elements.includes(one.reduced_formula) ? 0.1 : 0.55, "stroke-width": 1.2, class: "edge" });
+      const face = h("polygon", { points: ends.map(([u, v]) => `${u},${v}`).join(" "), "fill-opacity": /^[A-Z][a-z]?\d*$/.test(one.reduced_formula) ? 0.1 : 0.55, "stroke-width": 1.2, class: "edge" });
       face.style.fill = color(i);
-      return { depth: middle[2], drawn: linked(one, found.elements, face), name: h("text", { x: middle[0], y: middle[1], "text-anchor": "middle", "pointer-events": "none" }, one.reduced_formula) };
+      return { depth: middle[2], drawn: linked(one, found.elements, face), name: sub(one.reduced_formula, middle[0], middle[1]) };
     }).sort((a, b) => b.depth - a.depth);
     const axes = found.elements.map((symbol, k) => {
       const [from, to] = [[0, 1, 2].map(() => found.lowest), [0, 1, 2].map((one) => (one === k ? 0 : found.lowest))].map(project);
@@ -58,10 +58,21 @@ function turning(found) {
   return [svg, h("div", { class: "row" }, turn(0.3, 0, "turn left", "◀"), turn(-0.3, 0, "turn right", "▶"), turn(0, -0.3, "turn up", "▲"), turn(0, 0.3, "turn down", "▼"))];
 }
 
+export function sub(text, x, y, anchor = "middle") {
+  const parts = String(text).split(/(\d+)/).filter(Boolean);
+  let low = false;
+  return h("text", { x, y, "text-anchor": anchor }, parts.map((part) => {
+    const digits = /^\d+$/.test(part);
+    const dy = digits && !low ? 4 : !digits && low ? -4 : 0;
+    low = digits;
+    return h("tspan", { dy, "font-size": digits ? "10" : "13" }, part);
+  }));
+}
+
 export function potentials(found) {
   const two = found.elements.length === 2;
   return [h("h2", {}, "Chemical potentials"),
     h("figure", {}, two ? flat(found) : turning(found), h("figcaption", {}, `Where each phase is stable, relative to the references of the formation energies: ${two ? "a line a phase" : "a face a phase; drag to turn"}. Cut off at ${number(found.lowest, 2)} eV/atom, beyond which nothing changes.`)),
     table("Lowest and highest potential at which each phase is stable.", [{ text: "Phase" }, ...found.elements.map((symbol) => ({ text: `μ(${symbol})`, unit: "eV/atom", number: true }))],
-      found.domains.map((one) => [one.id ? h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)) : formula(one.reduced_formula), ...one.limits.map(([low, high]) => `${low <= found.lowest + 1e-6 ? "−∞" : number(low, 3)} to ${number(high, 3)}`)]))];
+      found.domains.map((one) => [one.id ? h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)) : formula(one.reduced_formula), ...one.limits.map(([low, high]) => `${low < 0.95 * found.lowest ? "−∞" : number(low, 3)} to ${number(high, 3)}`)]))];
 }

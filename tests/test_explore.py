@@ -210,7 +210,7 @@ def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):  # noqa:
     assert {row[0]["text"] for row in panels["What it competes with"]["rows"]} == {"Cu", "Au"}
     assert panels["Lineage"]["steps"][-1]["made"].startswith("prototypes")
     assert panels["Recipes"]["rows"] == [["Cu + Au", 900.0]]
-    assert [row[0] for row in panels["Bond lengths"]["rows"]] == ["Au–Cu", "Cu–Cu"]
+    assert [row[0] for row in panels["Bond lengths"]["rows"]] == ["Cu–Au", "Cu–Cu"]
     [failed] = rows_of(index, where=["status:exploded"])
     assert index.detail(failed)["screening"]["failed"][0]["message"] == HOSTILE
     hull = hull_of(index, "Au-Cu")

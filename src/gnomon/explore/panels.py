@@ -21,7 +21,7 @@ from gnomon.diffraction.scans import COPPER
 from gnomon.elements import MASSES, SYMBOLS, element_facts
 from gnomon.evaluate.measured import measured
 from gnomon.explore.index import Index
-from gnomon.explore.symmetric import Symmetric
+from gnomon.explore.symmetric import Symmetric, electronegativity
 from gnomon.potential.weights import PUBLISHED
 
 LOWEST, HIGHEST, WIDTH = 10.0, 90.0, 0.12
@@ -195,7 +195,7 @@ def composition(of: Subject) -> Iterator[Panel]:
                 SYMBOLS[z],
                 100 * n / atoms,
                 100 * n * float(MASSES[z]) / mass,
-                f"{states[i]:+d}" if states else "–",
+                f"{states[i]:+d}".replace("-", "−") if states else "–",
                 float(facts[z, 0]),
             ]
             for i, (z, n) in enumerate(counts)
@@ -248,7 +248,10 @@ def surroundings(of: Subject) -> Iterator[Panel]:
     lengths: dict[str, list[float]] = {}
     for one in of.symmetric.shells:
         for other, found in one.bonds.items():
-            lengths.setdefault("–".join(sorted((one.element, other))), []).extend(found)
+            pair = sorted(
+                (one.element, other), key=lambda symbol: (electronegativity(symbol), symbol)
+            )
+            lengths.setdefault("–".join(pair), []).extend(found)
     if lengths:
         yield Panel(
             "Bond lengths",

@@ -131,18 +131,20 @@ def _shells(crystal: Crystals, kinds: Integer[np.ndarray, " atoms"]) -> Iterator
             bonds.setdefault(symbol, []).append(round(float(distance), 4))
         symbol = SYMBOLS[int(crystal.atomic_numbers[first])]
         corners = FEWEST_CORNERS <= len(mine) <= MOST_CORNERS
-        least = min(_pull(other) for other in bonds) if bonds else 0.0
+        least = min(electronegativity(other) for other in bonds) if bonds else 0.0
         yield Shell(
             symbol,
             len(mine),
             distortion(near.distances[mine]),
             bonds,
-            corners and _pull(symbol) > LOOSE and least - _pull(symbol) > LEAST_PULL,
+            corners
+            and electronegativity(symbol) > LOOSE
+            and least - electronegativity(symbol) > LEAST_PULL,
         )
 
 
-def _pull(symbol: str) -> float:
-    """Electronegativity of an element (Pauling)."""
+def electronegativity(symbol: str) -> float:
+    """Of an element (Pauling)."""
     return float(element_facts(("X",))[SYMBOLS.index(symbol), 0])
 
 

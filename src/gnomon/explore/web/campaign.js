@@ -1,5 +1,5 @@
 // The view of a campaign, made anew while it runs.
-import { ask, chance, crystalAddress, formula, h, mev, number, page, percent, table } from "./common.js";
+import { ask, chance, crystalAddress, formula, h, mev, number, page, percent, sentence, spaceGroup, table } from "./common.js";
 import { live } from "./data.js";
 
 const EVERY = 10000; // ms
@@ -13,22 +13,22 @@ function bars(pairs, title) {
   const most = Math.max(...pairs.map(([, n]) => n), 1);
   const rows = pairs.slice(0, 14);
   const height = 26 * rows.length + 6;
-  return h("figure", {}, h("svg", { viewBox: `0 0 760 ${height}`, class: "plot", role: "img", "aria-label": `${title}: ${rows.map(([name, n]) => `${name} ${n}`).join(", ")}` },
+  return h("figure", {}, h("svg", { viewBox: `0 0 760 ${height}`, class: "plot bars", role: "img", "aria-label": `${title}: ${rows.map(([name, n]) => `${name} ${n}`).join(", ")}` },
     rows.map(([name, n], i) => [h("text", { x: 330, y: 26 * i + 19, "text-anchor": "end" }, name.length > 46 ? `${name.slice(0, 45)}…` : name), h("rect", { x: 340, y: 26 * i + 6, width: Math.max((330 * n) / most, 1), height: 16, class: "bar" }), h("text", { x: 346 + (330 * n) / most, y: 26 * i + 19 }, n.toLocaleString("en"))])), h("figcaption", {}, title));
 }
 
 function fill(found) {
   const counts = [["candidates proposed", "n_candidates"], ["reference phases", "n_references"], ["kept by the screen", "n_kept"], ["evaluated", "n_evaluated"], ["failed evaluations", "n_failed"], ["new stable phases", "n_finds"]];
-  const finds = found.finds.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), one.symmetry, number(one.formation_energy_per_atom), mev(one.distance_to_rest), chance(one.probability), one.flags.join("; ") || "–", one.origin || "–", String(one.round)]);
+  const finds = found.finds.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), spaceGroup(one.symmetry), number(one.formation_energy_per_atom), mev(one.distance_to_rest), chance(one.probability), one.flags.join("; ") || "–", one.origin || "–", String(one.round)]);
   const hits = found.hits.map((one) => [one.round === null ? "all" : String(one.round), { ranked: "by rank", random: "at random" }[one.selection] ?? one.selection, rate(one.stable), rate(one.near), String(one.failed), String(one.pending)]);
   return [
-    h("h1", {}, found.headline), found.told.map((line) => h("p", {}, `${line}.`)),
+    h("h1", {}, found.headline), found.told.map((line) => h("p", {}, sentence(`${line}.`))),
     h("dl", { class: "counts" }, counts.map(([text, name]) => h("div", {}, h("dt", {}, text), h("dd", {}, found.counts[name].toLocaleString("en"))))),
     found.name.split("-").length > 1 && found.name.split("-").length < 5 ? h("p", {}, h("a", { href: `hull.html?system=${encodeURIComponent(found.name)}` }, `Hull of ${found.name}`)) : null,
     finds.length ? table("New stable phases; the distance is to the hull of all other phases.", [{ text: "Phase" }, { text: "Space group" }, { text: "Formation energy", unit: "eV/atom", number: true }, { text: "Distance", unit: "meV/atom", number: true }, { text: "Probability", number: true }, { text: "Flags" }, { text: "Origin" }, { text: "Round", number: true }], finds) : h("p", {}, "No new stable phase yet."),
-    h("h2", {}, "Rounds"), table("Stages that have ended.", [{ text: "Round", number: true }, { text: "Ended" }], found.stages.map((one) => [String(one.round), one.ended.join(", ")])),
+    h("h2", {}, "Rounds"), table("Stages that have ended.", [{ text: "Round" }, { text: "Ended" }], found.stages.map((one) => [String(one.round), one.ended.join(", ")])),
     hits.length ? [table(`Hits: k of n evaluated candidates, with Wilson's ${percent(found.confidence)} interval.`, [{ text: "Round" }, { text: "Chosen" }, { text: "Stable" }, { text: "Near the hull" }, { text: "Failed", number: true }, { text: "Pending", number: true }], hits), h("p", {}, found.comparison)] : null,
-    h("h2", {}, "Levels"), table("Each level has a hull of its own.", [{ text: "Level", number: true }, { text: "Energies" }, { text: "Evaluated", number: true }, { text: "Measured error", unit: "meV/atom", number: true }, { text: "Closure" }], found.levels.map((one) => [String(one.level), one.scheme, String(one.evaluated), mev(one.error), one.closure || "–"])),
+    h("h2", {}, "Levels"), table("Each level has a hull of its own.", [{ text: "Level" }, { text: "Energies" }, { text: "Evaluated", number: true }, { text: "Measured error", unit: "meV/atom", number: true }, { text: "Closure" }], found.levels.map((one) => [String(one.level), one.scheme, String(one.evaluated), mev(one.error), one.closure || "–"])),
     found.funnel.length ? [h("h2", {}, "Funnel"), bars(found.funnel, "What became of all that was proposed.")] : null,
     found.screening.length ? [h("h2", {}, "Screening"), bars(found.screening, "What became of the screened candidates.")] : null,
     found.failures.length ? [h("h2", {}, "Failures"), table("Evaluations without an energy.", [{ text: "Candidate" }, { text: "Status" }, { text: "Message" }, { text: "Round", number: true }], found.failures.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), one.status, one.message || "–", String(one.round)]))] : null,

@@ -29,6 +29,17 @@ export function formula(text) {
   return parts.map((part, i) => (i % 2 ? h("sub", {}, part) : part));
 }
 
+// Space groups: P6_3/mmc.
+export function spaceGroup(text) {
+  return String(text ?? "").split(/_(\d)/).map((part, i) => (i % 2 ? h("sub", {}, part) : part));
+}
+
+// A sentence with `commands` in it.
+export function sentence(text) {
+  const said = text.charAt(0).toUpperCase() + text.slice(1);
+  return said.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+}
+
 export function number(value, digits = 4, fixed = false) {
   if (value === null || value === undefined) return "–";
   if (fixed && Math.abs(value) < 1e5 && (value === 0 || Math.abs(value) >= 0.5 * 10 ** -digits)) return value.toFixed(digits).replace("-", "−");

@@ -1,5 +1,5 @@
 // The page of one crystal.
-import { ask, chance, download, facts, formula, h, label, mev, number, page, shown, table } from "./common.js";
+import { ask, chance, download, facts, formula, h, label, mev, number, page, shown, spaceGroup, table } from "./common.js";
 import { panelOf } from "./panel.js";
 import { colour, draw, reaches } from "./structure.js";
 
@@ -49,7 +49,7 @@ function cellTable(found) {
 }
 
 function symmetryText(found) {
-  return found.symmetry ? `${found.symmetry.symbol} (${found.symmetry.number}), Hall ${found.symmetry.hall}, point group ${found.symmetry.point_group}, within ${found.symmetry.tolerance} Å` : "none found";
+  return found.symmetry ? [spaceGroup(found.symmetry.symbol), ` (${found.symmetry.number}), Hall ${found.symmetry.hall}, point group ${found.symmetry.point_group}, within ${found.symmetry.tolerance} Å`] : "none found";
 }
 
 function allColumns(own, columns) {
@@ -65,7 +65,7 @@ page("Crystal", async (main, about) => {
   const elements = system.split("-").length;
   const link = (query, text) => h("a", { href: `index.html?${query}` }, text);
   main.replaceChildren(
-    h("h1", {}, formula(own.reduced_formula), " ", h("small", {}, found.symmetry?.symbol ?? "")),
+    h("h1", {}, formula(own.reduced_formula), " ", h("small", {}, spaceGroup(found.symmetry?.symbol))),
     h("div", { class: "two" }, viewer(found), h("div", {}, facts([
       ["status", own.status], ["structure type", found.structure_type], ["prototype", own.prototype ? link(`where=${encodeURIComponent(`prototype:${own.prototype}`)}`, own.prototype) : null],
       ["symmetry", symmetryText(found)], ["above the hull", own.e_above_hull === null ? null : `${mev(own.e_above_hull)} meV/atom`], ["formation energy", own.formation_energy_per_atom === null ? null : `${number(own.formation_energy_per_atom)} eV/atom`],

@@ -10,12 +10,14 @@ from typing import Any
 
 import orjson
 
-from gnomon.explore.answers import ABOUT, ANSWERS, Answer, Asked
+from gnomon.explore.answers import ABOUT, ANSWERS, Answer, Asked, MissingError
 from gnomon.explore.explorer import Explorer
 from gnomon.explore.files import WRITERS
 from gnomon.explore.index import Index
 from gnomon.explore.pages import front
+from gnomon.explore.query import QueryError
 from gnomon.explore.security import POLICY
+from gnomon.hull.phases import MissingElementError
 from gnomon.run.files import remove, renamed
 from gnomon.run.listener import SILENT, Listener
 
@@ -98,12 +100,20 @@ def _answers(explorer: Explorer, answer: Answer, data: Path, listener: Listener)
 
     groups = list(answer.asked(explorer))
     found = (
-        (group[0].get(subject, ""), [key(one) for one in group], answer.of(explorer, group[0]))
+        (group[0].get(subject, ""), [key(one) for one in group], _asked(explorer, answer, group[0]))
         for group in groups
     )
     subjects = {group[0].get(subject, "") for group in groups}
     shards = _shards(found, data / answer.name, len(subjects), listener)
     return {"subject": subject, "shards": shards}
+
+
+def _asked(explorer: Explorer, answer: Answer, asked: Asked) -> Any:
+    """The answer, or why there is none, as the server says it."""
+    try:
+        return answer.of(explorer, asked)
+    except (QueryError, MissingError, MissingElementError) as error:
+        return {"error": str(error)}
 
 
 def _texts(index: Index, data: Path, listener: Listener) -> dict[str, Any]:

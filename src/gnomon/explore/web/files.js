@@ -38,7 +38,9 @@ async function answer(name, subject, key, none) {
   const parts = (await about()).files[name];
   const found = parts && (await file(`data/${name}/${shard(subject, parts.shards)}.json.gz`));
   if (!found || !(key in found.keys)) throw new Error(none);
-  return found.answers[found.keys[key]];
+  const said = found.answers[found.keys[key]];
+  if (said.error) throw new Error(said.error);
+  return said;
 }
 
 export async function ask(path) {

@@ -5,7 +5,7 @@ r"""The transformer that writes crystals, generator-1.
 The file holds relaxed crystals with ``e_above_hull`` (eV/atom), as the Materials Project gives
 them; formulas of hashes below 75 train, 75 to 84 validate, and nothing else is looked at.  The
 property that candidates may be asked for is the bulk modulus as bulk-modulus-1 predicts it, in
-four ranges.  Crystals of up to ten orbits train: nine of ten, and two thirds of the work.  Five
+four ranges.  Crystals of up to ten orbits train: nine of ten.  Eight
 minutes of one core, two of them for the symmetry of the crystals.
 """
 

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 SEPARATION = 0.6
 """Smallest distances, in sums of covalent radii: of 24,440 relaxed crystals of the Materials
-Project 0.4 % have a shorter one."""
+Project none has a shorter one, 92 have one below 0.7."""
 
 VOLUMES = (0.4, 4.0)
-"""Bounds of the volume, in units of ``VOLUME_PER_RADIUS_CUBED``."""
+"""Bounds of the volume, in units of ``VOLUME_PER_RADIUS_CUBED``: of those crystals none is denser,
+582 are emptier."""
 
 BATCH = 256
 """Crystals drawn together."""

@@ -137,6 +137,7 @@ def test_only_ones_own_passes_are_joined(tmp_path, monkeypatch):
         list(passes_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_script_of_ones_own_has_several_tasks_a_job_and_is_queued_again(tmp_path, cluster):
     """What is printed, submitted as it stands: the time limit costs time, and nothing else."""
     cluster(limit=[0, 1.5])

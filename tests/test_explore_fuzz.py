@@ -59,7 +59,7 @@ def test_no_request_breaks_the_server(server: Served):
 
 @pytest.mark.slow
 def test_ten_thousand_requests_do_not_break_the_server(server: Served):
-    counts = requests_of(server, 10_500)
+    counts = requests_of(server, 16_000)
     assert sum(counts.values()) >= 10_000, counts
 
 

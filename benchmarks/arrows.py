@@ -18,16 +18,12 @@ ARROWS3 itself is its log, with the order in which it tried.
 
 import csv
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.optimize import nnls
-from scipy.stats import norm
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from gnomon.elements import parse_formula
 from gnomon.synthesis.lab.choose import Laboratory
@@ -36,6 +32,7 @@ from gnomon.synthesis.lab.lessons import Outcome
 from gnomon.synthesis.lab.sets import PrecursorSet
 from gnomon.synthesis.solids import Solids, solids_from_table
 from gnomon.synthesis.thermo import CARBONATE, gas_gibbs
+from optimiser import expected_improvement
 from record import RESULTS, save
 
 TARGET = "Ba2YCu3O7"
@@ -135,7 +132,6 @@ def by_optimiser(sets: list[PrecursorSet], made: np.ndarray, seed: int) -> list[
     names = sorted({name for one in sets for name in one.precursors})
     x = np.array([[*(n in s.precursors for n in names), c / 200.0] for s in sets for c in CELSIUS])
     y = made.ravel()
-    kernel = ConstantKernel(0.1) * Matern(2.0, nu=2.5) + WhiteKernel(1e-3)
     tried = [int(np.random.default_rng(seed).integers(len(y)))]
     hits: list[int] = []
     while True:
@@ -146,13 +142,7 @@ def by_optimiser(sets: list[PrecursorSet], made: np.ndarray, seed: int) -> list[
         known = [i for i in tried if np.isfinite(y[i])]
         gain = np.random.default_rng(len(tried)).random(len(y))
         if known:
-            process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                process.fit(x[known], y[known])
-            mean, spread = process.predict(x, return_std=True)
-            z = (mean - y[known].max()) / np.maximum(spread, 1e-9)
-            gain = spread * (z * norm.cdf(z) + norm.pdf(z))
+            gain = expected_improvement(x, y, known)
         gain[tried] = -np.inf
         tried.append(int(gain.argmax()))
 

@@ -30,7 +30,6 @@ import argparse
 import json
 import sys
 import time
-import warnings
 from hashlib import md5
 from pathlib import Path
 
@@ -55,6 +54,7 @@ from gnomon.synthesis.lab.shelf import common_precursors
 from gnomon.synthesis.lab.simulated import run
 from gnomon.synthesis.literature import read_literature
 from gnomon.synthesis.solids import Solids
+from optimiser import expected_improvement
 from record import RESULTS, save
 from thermochemistry import solids_of
 
@@ -181,24 +181,13 @@ def by_force(lab: Laboratory, ok: np.ndarray) -> dict[str, int]:
 
 def by_optimiser(sets: list, made: np.ndarray, seed: int) -> int:
     """Attempts of a Gaussian process with expected improvement."""
-    from scipy.stats import norm
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
     names = sorted({name for one in sets for name in one})
     x = np.array(
         [[*(n in one for n in names), c / 200.0] for one in sets for c in CELSIUS], np.float64
     )
     y, tried = made.ravel(), [int(np.random.default_rng(seed).integers(made.size))]
-    kernel = ConstantKernel(0.1) * Matern(2.0, nu=2.5) + WhiteKernel(1e-3)
     while y[tried[-1]] < ENOUGH:
-        process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            process.fit(x[tried], y[tried])
-        mean, spread = process.predict(x, return_std=True)
-        z = (mean - y[tried].max()) / np.maximum(spread, 1e-9)
-        gain = spread * (z * norm.cdf(z) + norm.pdf(z))
+        gain = expected_improvement(x, y, tried)
         gain[tried] = -np.inf
         tried.append(int(gain.argmax()))
     return len(tried)

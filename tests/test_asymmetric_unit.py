@@ -9,11 +9,10 @@ from gnomon.structure.asymmetric_unit import (
     asymmetric_unit,
     expand,
     free_cell,
-    lattice_of,
     places,
     whole_cell,
 )
-from gnomon.structure.cells import cell_parameters
+from gnomon.structure.cells import cell_parameters, lattice_of
 from gnomon.structure.matching import Matcher
 from gnomon.structure.symmetry import SymmetryError, niggli, space_groups
 

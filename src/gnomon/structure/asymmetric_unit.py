@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import electronegativities
-from gnomon.structure.cells import cell_parameters
+from gnomon.structure.cells import cell_parameters, lattice_of
 from gnomon.structure.symmetry import SYMPREC, SymmetryError, space_groups
 from gnomon.structure.wyckoff import hall_number, space_group
 
@@ -194,22 +194,6 @@ def expand(unit: AsymmetricUnit) -> Crystals:
     return Crystals.single(
         lattice, numbers, np.concatenate(frac) @ np.linalg.inv(group.primitive)
     ).wrap()
-
-
-def lattice_of(cell: Float64[np.ndarray, " 6"]) -> Float64[np.ndarray, "3 3"]:
-    """Rows a (along x), b (in the xy plane) and c of cell parameters in Å and degrees.
-
-    Raises:
-        ValueError: if no cell has these angles.
-    """
-    (alpha, beta, gamma) = np.cos(np.radians(cell[3:]))
-    sine = np.sqrt(1 - gamma**2)
-    x = (alpha - beta * gamma) / sine
-    height = 1 - beta**2 - x**2
-    if not height > 0:
-        raise ValueError(f"no cell has the angles {cell[3:].tolist()}")
-    rows = np.array([[1, 0, 0], [gamma, sine, 0], [beta, x, np.sqrt(height)]])
-    return rows * cell[:3, None]
 
 
 def _free_axes(projector: Float64[np.ndarray, "3 3"], freedom: int) -> tuple[int, ...]:

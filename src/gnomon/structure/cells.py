@@ -79,6 +79,22 @@ def cell_parameters(lattice: Float64[np.ndarray, "k 3 3"]) -> Float64[np.ndarray
     return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))], axis=1)
 
 
+def lattice_of(cell: Float64[np.ndarray, " 6"]) -> Float64[np.ndarray, "3 3"]:
+    """Rows a (along x), b (in the xy plane) and c of cell parameters in Å and degrees.
+
+    Raises:
+        ValueError: if no cell has these angles.
+    """
+    (alpha, beta, gamma) = np.cos(np.radians(cell[3:]))
+    sine = np.sqrt(1 - gamma**2)
+    x = (alpha - beta * gamma) / sine
+    height = 1 - beta**2 - x**2
+    if not height > 0:
+        raise ValueError(f"no cell has the angles {cell[3:].tolist()}")
+    rows = np.array([[1, 0, 0], [gamma, sine, 0], [beta, x, np.sqrt(height)]])
+    return rows * cell[:3, None]
+
+
 def comparable_cells(crystals: Crystals) -> list[Cell]:
     """The cell of each crystal that the matcher compares."""
     reduced = _niggli(crystals)

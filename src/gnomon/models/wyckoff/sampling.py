@@ -14,7 +14,8 @@ from gnomon.models.wyckoff.layers import Drawn, gaussians, harmonics, on_circle
 from gnomon.models.wyckoff.network import Embedded, Wyckoff, free_cells
 from gnomon.models.wyckoff.rules import END, Orbits
 from gnomon.models.wyckoff.sequences import MAX_ORBITS, Conditions, unit_of
-from gnomon.structure.asymmetric_unit import AsymmetricUnit, lattice_of
+from gnomon.structure.asymmetric_unit import AsymmetricUnit
+from gnomon.structure.cells import lattice_of
 
 TOKENS = 2 * MAX_ORBITS + 3
 """Of the longest sequence: conditions, space group, orbits, their end, the cell, free orbits."""

@@ -22,7 +22,7 @@ from gnomon.elements import MASSES, SYMBOLS, element_facts
 from gnomon.evaluate.measured import measured
 from gnomon.explore.index import Index
 from gnomon.explore.symmetric import Symmetric, electronegativity
-from gnomon.potential.weights import PUBLISHED
+from gnomon.publish import to_cite, used, works
 
 LOWEST, HIGHEST, WIDTH = 10.0, 90.0, 0.12
 """Angles 2θ of a diffractogram, and the width of its peaks, degrees."""
@@ -33,8 +33,8 @@ FAINTEST, STRONGEST = 0.2, 12
 MOST_VOLUME = 3000.0
 """Å³ of a cell of which a diffractogram is made: reflections grow with the volume."""
 
-METHOD = "A. Merchant et al., Nature 624, 80 (2023), doi:10.1038/s41586-023-06735-9."
-"""What gnomon follows."""
+METHOD = "merchant2023"
+"""What gnomon follows, among ``gnomon.publish.works``."""
 
 LIKE = 10
 """Similar crystals that are listed."""
@@ -415,15 +415,11 @@ def citation(of: Subject) -> Iterator[Panel]:
             f"Energies: {of.fact('scheme') or run['scheme']}.",
         ]
     keys = f"Ids: as proposed {of.fact('id')}, as shown {of.fact('content_id')}."
-    cited = [
-        f"gnomon {__version__}, active-learning discovery of stable inorganic crystals.",
-        METHOD,
-    ]
-    schemes = " ".join(place["scheme"] for place in of.details.get("places", ()))
-    cited += sorted({one.citation for name, one in PUBLISHED.items() if f"{name} " in schemes})
+    cited = [works()[METHOD]] if run is None else to_cite(used(run))
+    own = f"gnomon {__version__}, active-learning discovery of stable inorganic crystals."
     yield Panel(
         "Provenance and how to cite",
-        text=[*said, keys, *(f"Cite: {one}" for one in cited)],
+        text=[*said, keys, *(f"Cite: {one}" for one in (own, *cited))],
     )
 
 

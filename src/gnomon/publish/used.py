@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gnomon.discover.settings import settings_of
 from gnomon.evaluate.scheme import EnergyScheme
 from gnomon.models.bundled import COMPOSITION, STRUCTURAL
 from gnomon.potential.weights import BUNDLED, PUBLISHED
@@ -69,18 +70,17 @@ def to_cite(uses: tuple[Use, ...]) -> tuple[Work, ...]:
 
 
 def _uses(provenance: Mapping[str, Any]) -> Iterator[Use]:
-    config, versions = provenance["config"], provenance.get("versions", {})
+    config, versions = settings_of(provenance), provenance.get("versions", {})
     commit = provenance.get("commit")
     version = versions.get("gnomon", "") + (f" (commit {commit})" if commit else "")
     yield Use("program", "gnomon", version, OURS, _works("merchant2023", "ong2008"))
-    for name in config["generate"]["generators"]:
+    # not validated: a plug-in that was used need not be installed here
+    for name in config.get("generate", {}).get("generators", ()):
         yield Use("generator", name, works=_works(*GENERATORS.get(name, ())))
-    deciding = config.get("decide", {}).get("levels", [])
+    levels = (config.get("evaluator", {}), *config["decide"]["levels"])
     schemes = (provenance["scheme"], *provenance.get("deciding_schemes", ()))
-    for number, (level, scheme) in enumerate(
-        zip((config["evaluator"], *deciding), schemes, strict=True)
-    ):
-        yield _level(number, level["name"], scheme)
+    for number, (level, scheme) in enumerate(zip(levels, schemes, strict=True)):
+        yield _level(number, level.get("name", scheme), scheme)
     learn = config.get("learn", {})
     if learn.get("prior"):
         yield Use("network", STRUCTURAL, "", OURS, _works("merchant2023", "jain2013"))

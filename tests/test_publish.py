@@ -14,7 +14,7 @@ from gnomon.discover import Campaign
 from gnomon.potential.weights import PUBLISHED
 from gnomon.publish import to_cite, used, works
 from gnomon.publish.details import Author, Details
-from gnomon.publish.folder import publish
+from gnomon.publish.folder import _without_folders, publish
 from gnomon.publish.used import POTENTIALS
 from gnomon.run.archive import restore
 from gnomon.run.folder import Folder
@@ -67,6 +67,11 @@ def test_a_published_campaign_is_whole_and_its_graph_leads_from_finds_to_roots(
         if isinstance(found, dict) and "@id" in found
     }
     assert not [i for i in ids if i.startswith("#") and i not in graph]
+
+
+def test_settings_name_files_without_the_folders_of_this_machine(tmp_path: Path) -> None:
+    settings = {"parents": [str(tmp_path / "known.parquet"), "here.cif"], "seed": 0}
+    assert _without_folders(settings) == {"parents": ["known.parquet", "here.cif"], "seed": 0}
 
 
 def test_nothing_is_overwritten_and_a_failure_leaves_nothing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +59,6 @@ def publish(
         tuple(map(Author.parse, author)),
         licence,
         doi or "",
-        datetime.now(UTC).date(),
     )
     write(opened, folder, details, archive=not no_archive, listener=listener)
     names = sorted(path.name for path in folder.iterdir())

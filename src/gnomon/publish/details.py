@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LICENCES = {
     "CC-BY-4.0": "free to use, share and change if the source is named",
@@ -67,6 +67,10 @@ def _check_digit(orcid: str) -> str:
     return "X" if rest == 10 else str(rest)
 
 
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
 @dataclass(frozen=True)
 class Details:
     """What only people can say of a publication.
@@ -81,7 +85,7 @@ class Details:
     authors: tuple[Author, ...]
     licence: str = "CC-BY-4.0"
     doi: str = ""
-    published: datetime.date = datetime.date(1970, 1, 1)
+    published: datetime.date = field(default_factory=_today)
 
     def __post_init__(self) -> None:
         if not self.authors:

@@ -9,9 +9,12 @@ campaign.zip                          the campaign itself, which `gnomon restore
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from gnomon.discover.campaign import Campaign
 from gnomon.publish.card import data_card
@@ -20,7 +23,7 @@ from gnomon.publish.details import Details
 from gnomon.publish.used import Use, to_cite, used
 from gnomon.report.build import Report, build_report
 from gnomon.report.cifs import cif_names
-from gnomon.report.files import write_report
+from gnomon.report.files import MARKER, write_report
 from gnomon.run.archive import backup
 from gnomon.run.files import remove, renamed, sha256_of
 from gnomon.run.listener import SILENT, Listener
@@ -97,7 +100,7 @@ def publish(
 def _write_results(report: Report, folder: Path) -> None:
     """Tables, page and CIFs of the report, and the hull."""
     write_report(report, folder)
-    (folder / ".gnomon-report").unlink()
+    (folder / MARKER).unlink()
     (folder / "index.html").rename(folder / "report.html")
     remove(folder / "doubts.csv")
     write_parquet(folder / "hull.parquet", report.campaign.hull_table())
@@ -105,7 +108,8 @@ def _write_results(report: Report, folder: Path) -> None:
 
 def _write_settings(campaign: Campaign, folder: Path) -> None:
     """Settings and provenance, without the folders of the machine that it ran on."""
-    (folder / "config.toml").write_bytes(campaign.store.read("config.toml"))
+    config = _without_folders(tomllib.loads(campaign.store.read("config.toml").decode()))
+    (folder / "config.toml").write_text(tomli_w.dumps(config), "utf-8")
     facts = _without_folders(dict(campaign.provenance))
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 

@@ -21,9 +21,9 @@ from gnomon.learn.fit import Session
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.models.bundled import COMPOSITION
 from gnomon.models.card import LabelledFormulas
-from gnomon.models.composition.formulas import read_formulas
 from gnomon.models.composition.model import CompositionModel, FormulaPropertyModel
 from gnomon.models.composition.train import CompositionTrainConfig, train_composition
+from gnomon.represent.formulas import read_formulas
 
 SCHEME = "superconducting_critical_temperature (log10(K))"
 OPTIMIZER = OptimizerConfig(epochs=12, batch=128, method="muon", learning_rate=1e-2)

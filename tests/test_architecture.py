@@ -22,7 +22,7 @@ HEAVY = {"ase", "duckdb", "e3nn_jax", "equinox", "jax", "jinja2", "markupsafe", 
 HEAVY |= {"plotly", "pyarrow", "pymatgen", "scipy", "spglib"}
 EXTRAS = {"apache_beam", "atomate2", "gpaw", "jobflow", "monty", "mp_api"}  # may not be there
 EXTRAS |= {"bvlain", "rietx", "sklearn", "phonopy", "smact", "starlette", "submitit", "urllib3"}
-EXTRAS |= {"openTSNE", "optimade", "phono3py", "rocrate", "uvicorn"}
+EXTRAS |= {"openTSNE", "optimade", "phono3py", "rocrate", "uvicorn", "dscribe"}
 JAX = {"jax", "equinox", "optax", "e3nn_jax"}
 JAX_ROOMS = {"represent", "learn", "models", "potential", "dynamics"}
 

@@ -22,7 +22,6 @@ from gnomon.learn.model_file import ModelFileError, read_model_file, write_model
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import formula_hash
 from gnomon.models.card import LabelledFormulas
-from gnomon.models.composition.formulas import WIDTHS, batches, read_formulas
 from gnomon.models.composition.model import CompositionModel, apply, initial_networks
 from gnomon.models.composition.network import (
     Attention,
@@ -42,6 +41,7 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.target import Target
 from gnomon.properties.learned import of_model
 from gnomon.properties.registry import PropertySettings
+from gnomon.represent.formulas import WIDTHS, batches, read_formulas
 from tests.strategies import ELEMENTS
 from tests.test_models import killed_at
 

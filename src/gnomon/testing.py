@@ -4,7 +4,7 @@ Each check runs what it is given on a few crystals and raises ``BrokenLaw`` with
 says which law is broken, and where.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +16,7 @@ from gnomon.evaluate import Evaluations, Evaluator, Status
 from gnomon.generate import LINEAGE, Candidates, Generator
 from gnomon.hull.convex import Hull
 from gnomon.models import EnergyModel
+from gnomon.represent.laws import written_otherwise
 
 OGANESSON = Crystals.single(np.eye(3) * 4.0, [118], [[0.0, 0.0, 0.0]])
 """A crystal of an element that evaluators do not know."""
@@ -128,7 +129,7 @@ def check_evaluator(
         abs(found.energy_per_atom[last] - energies[0]) <= tolerance,
         "the first crystal has another energy after a failure",
     )
-    for way, same in _written_otherwise(crystals, seed).items():
+    for way, same in written_otherwise(crystals, seed).items():
         other = _evaluated(evaluator, same).energy_per_atom
         _same_energies(energies, other, tolerance, way)
     return _evaluated(evaluator, crystals)
@@ -170,7 +171,7 @@ def check_model(
     )
     alone = np.concatenate([model.predict(one).median for one in crystals])
     _same_energies(found.median, alone, tolerance, "alone")
-    for way, same in _written_otherwise(crystals, seed).items():
+    for way, same in written_otherwise(crystals, seed).items():
         _same_energies(found.median, model.predict(same).median, tolerance, way)
 
 
@@ -247,25 +248,6 @@ def _evaluated(evaluator: Evaluator, crystals: Crystals) -> Evaluations:
         "there is not one row a crystal in the order given",
     )
     return found
-
-
-def _written_otherwise(crystals: Crystals, seed: int) -> Mapping[str, Crystals]:
-    """The same crystals in other bases, turned and shifted; atoms in reverse order; doubled."""
-    rng = np.random.default_rng(seed)
-    turned, shuffled = [], []
-    for one in crystals:
-        lattice, numbers, frac = one.arrays(0)
-        rotation, upper = np.linalg.qr(rng.normal(size=(3, 3)))
-        rotation *= np.sign(np.diag(upper)) * np.sign(np.linalg.det(rotation))
-        basis = np.eye(3) + np.roll(np.diag([1.0, 0, 0]), rng.integers(1, 3), axis=1)
-        moved = (frac + rng.uniform(size=3)) @ np.linalg.inv(basis)
-        turned.append(Crystals.single(basis @ lattice @ rotation, numbers, moved))
-        shuffled.append(Crystals.single(lattice, numbers[::-1], frac[::-1]))
-    return {
-        "in another basis, turned and shifted": Crystals.concatenate(turned),
-        "with its atoms in reverse order": Crystals.concatenate(shuffled),
-        "in a doubled cell": crystals.supercell(np.diag([2, 1, 1])),
-    }
 
 
 def _same_energies(energies: np.ndarray, others: np.ndarray, tolerance: float, way: str) -> None:

@@ -49,6 +49,7 @@ COMMANDS = {
     "duplicates": "duplicates:duplicates",
     "evaluate": "evaluate:evaluate",
     "predict": "predict:predict",
+    "represent": "represent:represent",
     "search": "search:search",
     "properties": "properties:properties",
     "funnel": "properties:funnel",

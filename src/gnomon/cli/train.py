@@ -13,7 +13,6 @@ from gnomon.cli.options import CommandError, Given, Output, Section
 from gnomon.cli.shared import MODEL, NAMED, Model, ModelFile, Structures, finite, labelled, valued
 from gnomon.cli.terminal import say
 from gnomon.models.card import LabelledFormulas
-from gnomon.models.composition.formulas import read_formulas
 from gnomon.models.composition.tables import energies_of_table
 from gnomon.models.composition.train import (
     CompositionTrainConfig,
@@ -27,6 +26,7 @@ from gnomon.models.structural.model import StructuralModel
 from gnomon.models.structural.train import TrainConfig, going_on, train
 from gnomon.models.transfer import TransferConfig
 from gnomon.models.transfer import transfer as teach
+from gnomon.represent.formulas import read_formulas
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
 

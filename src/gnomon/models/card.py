@@ -11,8 +11,8 @@ from gnomon.crystals import Crystals
 from gnomon.learn.card import Card, run_key
 from gnomon.learn.split import Split, SplitConfig
 from gnomon.models import Predictions
-from gnomon.models.composition.formulas import Formulas
 from gnomon.models.target import Target, fit_elements
+from gnomon.represent.formulas import Formulas
 from gnomon.run.stamp import stamp
 
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.registry import EvaluatorConfig, make_evaluator
 from gnomon.properties import Property
 from gnomon.run.listener import SILENT, Listener
-from gnomon.run.registry import Registry
+from gnomon.run.registry import Registry, options_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -71,16 +71,7 @@ class PropertySettings:
         Raises:
             ValueError: for an option that does not exist or a value out of range.
         """
-        try:
-            return kind(**self.options.get(name, {}))
-        except ValidationError as error:
-            said = "; ".join(
-                f"{name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-            raise ValueError(
-                f"{said} (options of {name}: {', '.join(kind.model_fields)})"
-            ) from error
+        return options_of(name, kind, self.options.get(name, {}))
 
 
 def in_order(names: Sequence[str], settings: PropertySettings) -> dict[str, Property]:

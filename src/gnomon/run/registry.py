@@ -8,7 +8,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,22 @@ class Registry:
             raise ValueError(
                 f"the {self.kind} {name!r} ({plugin.value}) cannot be loaded: {error}"
             ) from error
+
+
+def options_of(name: str, kind: type[M], options: Mapping[str, Any]) -> M:
+    """The options of what stands under a name, checked.
+
+    Raises:
+        ValueError: for an option that does not exist or a value out of range.
+    """
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        said = "; ".join(
+            f"{name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ValueError(f"{said} (options of {name}: {', '.join(kind.model_fields)})") from error
 
 
 def no_such(kind: str, name: str, names: Iterable[str]) -> str:

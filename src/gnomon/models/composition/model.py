@@ -15,10 +15,10 @@ from gnomon.crystals import Crystals
 from gnomon.io.objects import as_crystals
 from gnomon.learn.optimize import each_member
 from gnomon.models import Predictions
-from gnomon.models.composition.formulas import Formulas, batches, read_formulas
 from gnomon.models.composition.network import Composition, CompositionConfig
 from gnomon.models.ensemble import Ensemble
 from gnomon.models.target import UNSEEN, lacking
+from gnomon.represent.formulas import Formulas, batches, read_formulas
 
 BATCH = 512
 """Formulas in a batch of a prediction."""

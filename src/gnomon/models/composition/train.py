@@ -13,13 +13,13 @@ from gnomon.learn.fit import QUIET, Session, fit_members
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.learn.split import SplitConfig
 from gnomon.models.card import LabelledFormulas, Task, check_values
-from gnomon.models.composition.formulas import batches, read_formulas
 from gnomon.models.composition.model import (
     CompositionModel,
     FormulaPropertyModel,
     initial_networks,
 )
 from gnomon.models.composition.network import Composition, CompositionConfig, laplace_loss
+from gnomon.represent.formulas import batches, read_formulas
 
 
 class CompositionTrainConfig(SplitConfig):

@@ -1,0 +1,181 @@
+"""Laws of representations: what they keep, what is said of what they do not keep."""
+
+import ase.build
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gnomon.cli import main
+from gnomon.crystals import Crystals
+from gnomon.elements import SYMBOLS
+from gnomon.io import as_crystals, write
+from gnomon.io.tables import check_table
+from gnomon.represent import Representation
+from gnomon.represent.elements import ElementVectors, Pooled
+from gnomon.represent.formulas import read_formulas
+from gnomon.represent.laws import WAYS, residuals, written_otherwise
+from gnomon.represent.registry import REPRESENTATIONS, representation
+from gnomon.represent.similarity import DISTANCES, distances, nearest, principal_axes
+from gnomon.structure.matching import Matcher
+
+SAME = 1e-6
+"""Of the distance of two crystals: rounding of coordinates, magnified by cancellation."""
+
+
+@pytest.fixture(scope="module")
+def crystals() -> Crystals:
+    """Six of low and high symmetry."""
+    rutile = Crystals.single(
+        np.diag([4.59, 4.59, 2.96]),
+        [22, 22, 8, 8, 8, 8],
+        [
+            [0, 0, 0],
+            [0.5, 0.5, 0.5],
+            [0.305, 0.305, 0],
+            [0.695, 0.695, 0],
+            [0.195, 0.805, 0.5],
+            [0.805, 0.195, 0.5],
+        ],
+    )
+    skewed = Crystals.single(
+        [[3.1, 0.2, 0.1], [0.6, 4.0, -0.3], [-0.4, 0.5, 4.9]],
+        [26, 16, 8],
+        [[0.01, 0.03, 0.02], [0.42, 0.55, 0.47], [0.71, 0.13, 0.66]],
+    )
+    others = [
+        ase.build.bulk("NaCl", "rocksalt", a=5.64),
+        ase.build.bulk("ZnS", "zincblende", a=5.41),
+        ase.build.bulk("CsCl", "cesiumchloride", a=4.12),
+        ase.build.bulk("Mg"),
+    ]
+    return Crystals.concatenate([rutile, skewed, as_crystals(others)])
+
+
+def made(name: str) -> Representation:
+    """The representation, or a skip where its extra is not installed."""
+    try:
+        return representation(name)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+def test_a_crystal_written_otherwise_is_the_same_crystal(crystals):
+    for way, others in written_otherwise(crystals).items():
+        both = Crystals.concatenate([crystals, others])
+        same = Matcher().on(both)
+        assert all(same(i, i + len(crystals)) for i in range(len(crystals))), way
+        assert not np.array_equal(others.ids, crystals.ids), way
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS.names())
+def test_a_crystal_has_the_same_numbers_however_it_is_written_or_the_card_says_not(name, crystals):
+    one = made(name)
+    assert set(one.card.differs) <= set(WAYS)
+    assert one.represent(crystals).shape == (len(crystals), len(one.columns))
+    for way, found in residuals(one, crystals).items():
+        if way in one.card.differs:
+            assert found.largest > SAME, f"{name} keeps what its card says it does not, {way}"
+        else:
+            assert found.largest < SAME, f"{name} {way}"
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS.names())
+def test_columns_are_named_and_rows_do_not_depend_on_their_company(name, crystals):
+    one = made(name)
+    assert len(set(one.columns)) == len(one.columns)
+    rows = one.represent(crystals)
+    alone = np.concatenate([one.represent(crystal) for crystal in crystals])
+    np.testing.assert_allclose(alone, rows, rtol=1e-5, atol=1e-5 * np.abs(rows).max())
+    if not one.card.structure:
+        formulas, _ = read_formulas(crystals.reduced_formulas)
+        np.testing.assert_allclose(one.represent(formulas), rows, atol=1e-12)
+    else:
+        formulas, _ = read_formulas(["NaCl"])
+        with pytest.raises(ValueError, match="give crystals, not formulas"):
+            one.represent(formulas)
+
+
+def test_pooling_of_two_elements():
+    values = np.full((119, 1), np.nan)
+    values[[11, 17], 0] = 1.0, 4.0
+    pools = ("mean", "weighted", "deviation", "min", "max", "range")
+    pooled = Pooled(ElementVectors(("x",), values, "", ""), pools)
+    formulas, _ = read_formulas(["NaCl", "Na2Cl", "Na", "NaK", "?"])
+    rows = pooled.represent(formulas)
+    assert rows[0].tolist() == [2.5, 2.5, 1.5, 1, 4, 3]
+    assert rows[1] == pytest.approx([2.5, 2, np.sqrt(2), 1, 4, 3])
+    assert rows[2].tolist() == [1, 1, 0, 1, 1, 0]
+    assert np.isnan(rows[3:]).all()
+
+
+def test_magpie_knows_what_books_know():
+    table = made("magpie").vectors
+    at = dict(zip(SYMBOLS, table.values, strict=True))
+    assert at["Fe"][table.features.index("Electronegativity")] == pytest.approx(1.83)
+    assert at["O"][table.features.index("AtomicWeight")] == pytest.approx(15.9994)
+    assert not table.known[SYMBOLS.index("Og")]
+
+
+def test_joined_names_are_columns_side_by_side(crystals):
+    both = made("one-hot+magpie")
+    parts = [representation(name).represent(crystals) for name in ("one-hot", "magpie")]
+    np.testing.assert_array_equal(both.represent(crystals), np.concatenate(parts, axis=1))
+    assert both.columns[0] == "one-hot_weighted_H"
+
+
+def test_unknown_names_and_options_are_refused():
+    with pytest.raises(ValueError, match="did you mean one-hot"):
+        representation("onehot")
+    with pytest.raises(ValueError, match=r"one-hot\.pool.*median"):
+        representation("one-hot", pool=("median",))
+
+
+# --- similarity -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", DISTANCES)
+def test_distances_are_symmetric_and_zero_for_the_same(metric):
+    rows = np.random.default_rng(0).normal(size=(5, 7))
+    found = distances(rows, rows, metric)
+    np.testing.assert_allclose(found, found.T, atol=1e-12)
+    np.testing.assert_allclose(np.diag(found), 0, atol=1e-12)
+    assert found[~np.eye(5, dtype=bool)].min() > 0
+
+
+def test_what_is_known_is_not_novel():
+    rng = np.random.default_rng(1)
+    known = rng.normal(size=(400, 12)) * np.arange(12)  # a column without spread
+    known[7] = np.nan
+    found = nearest(np.stack([known[3], known[7], known[5] + 1e-9]), known)
+    assert found.rows.tolist() == [3, -1, 5]
+    assert found.distances[0] == 0
+    assert np.isnan(found.distances[1])
+    two = nearest(known[8:9] + 1e3 * (np.arange(12) > 0), known)
+    assert two.distances[0] > 10
+    with pytest.raises(ValueError, match="nothing known"):
+        nearest(known[:2], known[7:8])
+
+
+def test_principal_axes_hold_the_variance():
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(300, 3)) * [5, 2, 0.1] @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    placed, share = principal_axes(rows, 2)
+    assert share.sum() > 0.99
+    np.testing.assert_allclose(placed.var(axis=0) / rows.var(axis=0).sum(), share)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_a_table_of_rows_says_what_it_holds(crystals, tmp_path, capsys):
+    write(tmp_path / "given.parquet", crystals)
+    out = tmp_path / "out.parquet"
+    given = [str(tmp_path / "given.parquet")]
+    assert main(["represent", *given, "--as", "one-hot", "--out", str(out)]) == 0
+    table = pq.read_table(out)
+    check_table(table)
+    assert table["id"].to_pylist() == crystals.ids.tolist()
+    assert table["weighted_O"].to_pylist() == pytest.approx(crystals.fractions[:, 8])
+    told = ["represent", "NaCl", "LiF", "--as", "one-hot", "--novelty-to", "NaCl", "MgO"]
+    assert main([*told[:-1], "--novelty-to", "MgO", "--json"]) == 0
+    assert '"novelty": 0.0' in capsys.readouterr().out

@@ -7,8 +7,9 @@ The crystals are those of the Materials Project and of WBM at hand, and as many 
 of the former, not relaxed, as make up the number; expansions are of the first two alone.  Each
 diagram is what ``gnomon ashby`` draws, with its CPU seconds and the memory of the process; where
 tables are in FOLDER already only figures are drawn again.  Left in ``ashby.png`` stand the shared
-elastic data by DFT, binary crystals of the Materials Project and AFLOW's published files.  Metals
-alone have no hardness.
+elastic data by DFT, binary crystals of the Materials Project and AFLOW's published files, with the
+names of some that everybody knows; right, the same ones by the networks.  Metals alone have no
+hardness.
 """
 
 import argparse
@@ -27,8 +28,9 @@ from pymatgen.core import Structure
 from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
 from gnomon.generate.substitution.generator import SubstitutionGenerator
-from gnomon.io import as_crystals, from_arrow
+from gnomon.io import as_crystals, from_arrow, to_pymatgen
 from gnomon.io.tables import OK, read_table
+from gnomon.models.ensemble import load_model
 from gnomon.properties.diagram import DIAGRAMS, draw
 from gnomon.properties.heat.debye import expansion_factor
 from gnomon.properties.mechanics.hardness import mazhnik_hardness, mazhnik_toughness
@@ -41,6 +43,13 @@ from train_properties import LEARNED
 from train_properties import rows as of_aflow
 
 RESULT = RESULTS / "ashby.json"
+NAMED = {"WC": 187, "SiC": 216, "TiC": 225, "BeO": 186, "MgO": 225, "CaF2": 225}
+NAMED |= {"NaCl": 225, "ZnS": 216, "AgCl": 225, "B6O": 166, "ReB2": 194}
+LEFT = {"B6O", "BeO", "ReB2", "ZnS", "MgO"}
+"""Binary crystals with a name in the figure, by formula and space group, and who has it left."""
+
+Points = tuple[np.ndarray, np.ndarray]
+"""Hardness, GPa, and toughness, MPa m^1/2."""
 
 
 def main() -> None:
@@ -74,11 +83,24 @@ def main() -> None:
             }
     hardness = read_table(given.folder / "hardness.parquet")
     ok = np.array(hardness["status"].to_pylist()) == OK
-    right = [numbers(hardness, name)[ok] for name in ("value", "toughness")]
-    draw_ashby(by_dft(given.data), (right[0], right[1]), given.images / "ashby.png")
+    right = (numbers(hardness, "value")[ok], numbers(hardness, "toughness")[ok])
+    left, crystals, names = by_dft(given.data)
+    nets = [load_model(f"{kind}-modulus-1") for kind in ("bulk", "shear")]
+    moduli = [10 ** net.predict(crystals).median for net in nets]  # log10(GPa)
+    marked = {
+        name: {"pbe": pair, "networks": of_networks}
+        for name, pair, of_networks in zip(
+            names,
+            np.round(np.transpose(left), 2)[: len(names)].tolist(),
+            np.round(np.transpose(model(*moduli, crystals)), 2).tolist(),
+            strict=True,
+        )
+    }
+    draw_ashby(left, right, marked, given.images / "ashby.png")
     bound = read_table(given.folder / "expansion_bound.parquet")
     draw_bound(numbers(bound, "poisson_ratio"), numbers(bound, "reduced_expansion"), given.images)
-    save({"benchmark": "ashby", "sources": sources, "diagrams": found}, RESULT)
+    about = {"benchmark": "ashby", "sources": sources, "diagrams": found}
+    save(about | {"hardness_and_toughness": marked}, RESULT)
 
 
 def gathered(data: Path, rows: int) -> tuple[Crystals, dict[str, int]]:
@@ -102,8 +124,15 @@ def gathered(data: Path, rows: int) -> tuple[Crystals, dict[str, int]]:
     return crystals, {"materials_project": len(known), "wbm": len(wbm), "substitutions": made}
 
 
-def by_dft(data: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Hardness and toughness by the shared PBE moduli."""
+def model(bulk: np.ndarray, shear: np.ndarray, crystals: Crystals) -> Points:
+    """By Mazhnik and Oganov's models."""
+    young, poisson = young_modulus(bulk, shear), poisson_ratio(bulk, shear)
+    volumes = crystals.volumes / crystals.n_atoms
+    return mazhnik_hardness(young, poisson), mazhnik_toughness(young, poisson, volumes)
+
+
+def by_dft(data: Path) -> tuple[Points, Crystals, list[str]]:
+    """By the shared PBE moduli, those with a name first; these crystals and names."""
     file = data / "elasticity" / "mp-binary-pbe-elasticity-2025.1.json.gz"
     rows = json.loads(gzip.decompress(file.read_bytes()))
     binary = as_crystals([Structure.from_dict(row["structure"]) for row in rows])
@@ -118,32 +147,55 @@ def by_dft(data: Path) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([first, *(values for _, values in parts)])
         for first, parts in zip((bulk, shear), of, strict=True)
     )
+    named: dict[int, str] = {}
+    for i, name in enumerate(binary.reduced_formulas.tolist()):
+        group = NAMED.get(name) if name not in named.values() else None
+        if group and to_pymatgen(binary[i])[0].get_space_group_info()[1] == group:
+            named[i] = name
     there = (bulk > 0) & (shear > 0) & ~of_metals(crystals)
-    bulk, shear, volume = bulk[there], shear[there], (crystals.volumes / crystals.n_atoms)[there]
-    young, poisson = young_modulus(bulk, shear), poisson_ratio(bulk, shear)
-    return mazhnik_hardness(young, poisson), mazhnik_toughness(young, poisson, volume)
+    there[list(named)] = False
+    order = np.concatenate([np.array(list(named), int), np.flatnonzero(there)])
+    points = model(bulk[order], shear[order], crystals.take(order))
+    return points, crystals.take(order[: len(named)]), list(named.values())
 
 
-def draw_ashby(
-    left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray], out: Path
-) -> None:
-    """Both beside each other."""
+def draw_ashby(left: Points, right: Points, marked: dict[str, Any], out: Path) -> None:
+    """Both beside each other, crystals counted, known ones named."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    made, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True)
-    for axis, (hardness, toughness), name in zip(
-        axes, (left, right), ("PBE moduli", "moduli by the networks"), strict=True
+    made, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharex=True, sharey=True)
+    for axis, (hardness, toughness), name, level in zip(
+        axes,
+        (left, right),
+        ("PBE moduli", "moduli by the networks"),
+        ("pbe", "networks"),
+        strict=True,
     ):
         there = (hardness > 0) & (toughness > 0)
-        size, alpha = (2, 0.3) if there.sum() < 20_000 else (1, 0.1)
-        style = {"ms": size, "alpha": alpha, "color": "#2a7f9e", "rasterized": True}
-        axis.loglog(toughness[there], hardness[there], ".", **style)
+        drawn = axis.hexbin(
+            *(toughness[there], hardness[there]),
+            xscale="log",
+            yscale="log",
+            bins="log",
+            gridsize=110,
+            extent=(-2, 1.1, -1, 2.2),
+            mincnt=1,
+            cmap="viridis_r",
+            linewidths=0.1,
+        )
+        made.colorbar(drawn, ax=axis, label="crystals")
+        for formula, both in marked.items():
+            hard, tough = both[level]
+            axis.plot(tough, hard, "o", ms=3.5, color="#b5532b")
+            side = {"ha": "right", "xytext": (-4, 2)} if formula in LEFT else {"xytext": (4, -7)}
+            style = {"textcoords": "offset points", "fontsize": 7, **side}
+            axis.annotate(formula, (tough, hard), **style)
         axis.set(title=f"{name}, {there.sum():,} crystals", xlabel="toughness, MPa m$^{1/2}$")
     axes[0].set_ylabel("Vickers hardness, GPa")
-    axes[0].set(xlim=(0.02, 12), ylim=(0.05, 150))
+    axes[0].set(xlim=(0.02, 12), ylim=(0.2, 150))
     made.tight_layout()
     made.savefig(out, dpi=110)
 

@@ -134,7 +134,7 @@ def row(ions, framework, drift=0.0):
     positions[:, moves] = brownian(rng, ions)
     positions[:, ~moves] = brownian(rng, framework)
     positions += shaking(rng, 40, size=0.15) + drift * np.arange(FRAMES)[:, None, None]
-    return judged(positions, moves, "Li", 1000.0, CONFIG)
+    return judged(positions, moves, ("Li", 1.0), 1000.0, CONFIG)
 
 
 def test_three_answers():

@@ -137,7 +137,7 @@ class Conduction:
             return {"status": message, "ion": ion}
         moves = cell.atomic_numbers == SYMBOLS.index(ion)
         counted = positions[self.config.frames[0] :]
-        return judged(counted, moves, ion, float(cell.volumes[0]), self.config)
+        return judged(counted, moves, (ion, CHARGES[ion]), float(cell.volumes[0]), self.config)
 
 
 def supercell(crystal: Crystals, height: float) -> Crystals:
@@ -148,7 +148,7 @@ def supercell(crystal: Crystals, height: float) -> Crystals:
 def judged(
     positions: Float64[np.ndarray, "frames atoms 3"],
     moves: Any,
-    ion: str,
+    ion: tuple[str, float],
     volume: float,
     config: ConductionConfig,
 ) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def judged(
     Args:
         positions: Å, not wrapped.
         moves: (atoms,), which ones are the ions.
-        ion: their symbol.
+        ion: their symbol and charge.
         volume: Å3, of the cell.
         config: of the simulation.
     """
@@ -165,9 +165,7 @@ def judged(
     positions = positions - framework.mean(axis=1, keepdims=True)  # drift
     found = diffusion(positions[:, moves], config.interval)
     rest = diffusion(positions[:, ~moves], config.interval)
-    per_diffusion = 1000 * conductivity(
-        1.0, int(moves.sum()) / volume, CHARGES[ion], config.temperature
-    )
+    per_diffusion = 1000 * conductivity(1.0, int(moves.sum()) / volume, ion[1], config.temperature)
     low, high = found.interval()
     above = found.above(config.threshold / per_diffusion)
     molten = rest.above(MELTED) > 0.5
@@ -179,7 +177,7 @@ def judged(
         "conductivity_high": per_diffusion * high,
         "probability_superionic": above,
         "answer": None if molten else answer(above),
-        "ion": ion,
+        "ion": ion[0],
         "diffusion": found.mean,
         "framework_diffusion": rest.mean,
         "temperature": config.temperature,

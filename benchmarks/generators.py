@@ -3,7 +3,6 @@
     python benchmarks/generators.py samples --data DATA --work FOLDER --n 10000
     python benchmarks/generators.py conditions --data DATA --work FOLDER
     python benchmarks/generators.py rediscovery --data DATA --work FOLDER --formulas 100
-    python benchmarks/generators.py sun --data DATA --work FOLDER --n 1000 --weights gnomon-2
 
 DATA holds ``materials_project/structures.parquet`` with ``formula_hash``: what is below 75 trained
 the generator.  Everything is counted per draw, what came to nothing among them.
@@ -17,15 +16,9 @@ that are a held-out crystal are counted apart.
 conditions: how often a draw has what was asked for, by the network alone (no rules of elements or
 amounts), and how many draws come to something where the rules hold.
 
-rediscovery: held-out formulas (hash 75 to 84) with so many candidates each by every generator that
-takes a formula; found if one is the same as the held-out crystal, as drawn.
-
-sun: candidates relaxed by a potential and placed, with the Materials Project's corrections, on the
-hull of ``ground_states.parquet``; elements count as their measured ground states have it in the
-same scheme.  Stable (at most 0 and 0.1 eV/atom above), unique, and novel as relaxed: the same as no
-crystal that trained.  ``random`` and ``prototypes`` get the compositions (random: the formulas) of
-the learned ones; ``substitution`` and ``saps`` draw from children of training crystals taken at
-random.  What fails counts among the candidates.
+rediscovery: held-out formulas (hash 75 to 84) with so many candidates each by every generator, none
+of them relaxed; found if one is the same as a held-out crystal of the formula.  Parents, and all
+that the generators learned from, have hashes below 75.
 
 Every part keeps what is done in FOLDER and goes on from there.
 """
@@ -42,22 +35,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.crystals import Crystals
-from gnomon.dynamics.settings import RelaxConfig
 from gnomon.elements import MAX_Z, parse_formula
-from gnomon.evaluate import Evaluator
-from gnomon.evaluate.by_name import evaluator
-from gnomon.evaluate.references import references
 from gnomon.generate.learned.generator import BATCH, LearnedGenerator, sensible
 from gnomon.generate.random.generator import RandomSearchGenerator, whole_amounts
 from gnomon.generate.registry import generator
-from gnomon.hull.convex import Hull
-from gnomon.hull.phases import (
-    ON_HULL,
-    Phases,
-    formation_energies,
-    missing_elements,
-    phases_from_table,
-)
 from gnomon.io import from_arrow, to_arrow
 from gnomon.models.wyckoff.rules import Orbits
 from gnomon.models.wyckoff.sampling import Sharpness, sample
@@ -65,10 +46,20 @@ from gnomon.models.wyckoff.sequences import Conditions
 from gnomon.structure.asymmetric_unit import expand
 from gnomon.structure.duplicates import find_known, group_duplicates
 from gnomon.structure.neighbors import neighbors
+from hidden_candidates import (
+    SAPS,
+    Rest,
+    by_partial_substitution,
+    by_substitution,
+    distinct,
+    generator_of,
+    of_formula,
+    table_of,
+)
 from record import RESULTS, save
 
-PART = 32
-"""Crystals between two savings."""
+NAMES = ("learned", "substitution", "saps", "prototypes", "random")
+"""Generators that are compared."""
 
 GROUPS = (225, 194, 62, 166, 139, 221, 14, 2)
 """Space groups that are asked for: those with most crystals, and two of low symmetry."""
@@ -206,20 +197,18 @@ def rediscovery(data: Path, work: Path, formulas: int, count: int, seed: int = 0
     kinds = (reference.composition > 0).sum(axis=1)
     names = np.unique(reference.reduced_formulas[small & (kinds > 1)].astype(str))
     chosen = np.random.default_rng(seed).permutation(names)[:formulas].tolist()
-    makers = {
-        "learned": lambda f: LearnedGenerator(
-            formula=f, stable=True, count=count, max_atoms=16, exclude=()
-        ),
-        "prototypes": lambda f: OfFormula(f, count),
-        "random": lambda f: RandomSearchGenerator((f,), count=count, max_atoms=16),
-    }
-    found: dict[str, list[bool]] = {name: [] for name in makers}
-    made: dict[str, int] = dict.fromkeys(makers, 0)
+    rest = Rest(reference[hashes < 75])
+    found: dict[str, list[bool]] = {name: [] for name in NAMES}
+    made: dict[str, int] = dict.fromkeys(NAMES, 0)
     for i, formula in enumerate(chosen):
         target = reference[(hashes >= 75) & (reference.reduced_formulas == formula)]
-        for name, make in makers.items():
+        for name in NAMES:
             path = work / f"found-{name}-{i:04d}.parquet"
-            crystals, _ = once(path, lambda make=make, formula=formula: (_all(make(formula)), {}))
+
+            def make(name: str = name, formula: str = formula) -> tuple[Crystals, dict[str, Any]]:
+                return candidates(name, formula, count, rest), {}
+
+            crystals, _ = once(path, make)
             made[name] += len(crystals)
             found[name].append(bool((find_known(crystals, target) >= 0).any()))
     return {
@@ -229,135 +218,39 @@ def rediscovery(data: Path, work: Path, formulas: int, count: int, seed: int = 0
     }
 
 
-def sun(data: Path, work: Path, n: int, weights: str, names: list[str]) -> dict[str, Any]:
-    reference, hashes = known(data)
-    trained = reference[hashes < 75]
-    table = pq.read_table(data / "materials_project" / "ground_states.parquet")
-    phases = phases_from_table(table, "Materials Project")
-    hull = Hull(Phases.concatenate([phases, missing_elements(phases, reference.composition)]))
-    judge = evaluator(weights, relax=RelaxConfig(max_steps=200, max_seconds=3600.0))
-    measured = references(judge.scheme)
-    if measured is None:
-        raise SystemExit(f"no energies of elements by {judge.scheme}")
-    elements = {
-        s: r.fitted if r.measured is None else r.measured for s, r in measured.elements.items()
-    }
-    found = {}
-    makers = candidates_of(trained, n)
-    for name in names or makers:
-        make = makers[name]
-        crystals, _ = once(work / f"candidates-{name}-{n}.parquet", lambda make=make: (make(), {}))
-        parts = []
-        for first in range(0, len(crystals), PART):
-            path = work / f"relaxed-{name}-{n}-{weights}-{first:05d}.parquet"
-            some = crystals[first : first + PART]
-            parts.append(once(path, lambda some=some: _relaxed(judge, some)))
-            print(f"{name}: {min(first + PART, len(crystals))} of {len(crystals)}", flush=True)
-        relaxed = Crystals.concatenate([c for c, _ in parts])
-        energy = np.concatenate([facts["energy"] for _, facts in parts]).astype(np.float64)
-        composition = relaxed.composition.astype(np.float64)
-        there = np.isfinite(energy)
-        there &= [set(s.split("-")) <= set(elements) for s in relaxed.chemical_systems]
-        above = np.full(len(relaxed), np.nan)
-        rows = np.flatnonzero(there)
-        formed = formation_energies(composition[rows], energy[rows], elements)
-        above[rows] = hull.e_above_hull(composition[rows], formed)
-        _, firsts = np.unique(group_duplicates(relaxed).of, return_index=True)
-        new = np.zeros(len(relaxed), bool)
-        new[firsts] = find_known(relaxed.take(firsts), trained) < 0
-        found[name] = {
-            "candidates": len(crystals),
-            "with an energy": len(rows),
-            "unique and novel": int(new.sum()),
-            "stable, unique and novel at 0": int((new & (above <= ON_HULL)).sum()),
-            "at 0.1 eV/atom": int((new & (above <= 0.1)).sum()),
-            "median above the hull": round(float(np.nanmedian(above)), 4),
-            "CPU seconds": round(sum(facts["seconds"] for _, facts in parts), 1),
-        }
-    return {"weights": weights, "scheme": judge.scheme, **found}
+def candidates(name: str, formula: str, count: int, rest: Rest) -> Crystals:
+    """So many candidates of a formula, the likeliest first where a generator has an order."""
+    if name == "learned":
+        return everything(
+            LearnedGenerator(formula=formula, stable=True, count=count, max_atoms=16, exclude=())
+        )
+    if name == "random":
+        return everything(RandomSearchGenerator((formula,), count=count, max_atoms=16))
+    if name == "prototypes":
+        system = "-".join(parse_formula(formula))
+        several = everything(generator("prototypes", system, max_atoms=16))
+        return several.take(np.flatnonzero(several.reduced_formulas == formula)[:count])
+    target = tuple(sorted(whole_amounts(formula).items()))
+    find = by_partial_substitution if name == SAPS else by_substitution
+    parents = rest.crystals.take(find(rest, target, table_of(name)).rows)
+    chunks = generator_of(name, target).generate(parents, seed=0)
+    return distinct(of_formula(chunks, formula)).crystals[:count]
 
 
-def _relaxed(judge: Evaluator, crystals: Crystals) -> tuple[Crystals, dict[str, Any]]:
-    start = time.process_time()
-    parts = list(judge.evaluate(crystals))
-    energy = np.concatenate([part.energy_per_atom for part in parts])
-    relaxed = Crystals.concatenate([part.relaxed for part in parts])
-    known_energy = [None if np.isnan(e) else float(e) for e in energy]
-    return relaxed, {"energy": known_energy, "seconds": time.process_time() - start}
-
-
-def candidates_of(trained: Crystals, n: int) -> dict[str, Callable[[], Crystals]]:
-    """Makers of n candidates of each generator, of up to 16 atoms."""
-
-    def learned() -> Crystals:
-        return _all(LearnedGenerator(stable=True, count=n, max_atoms=16))
-
-    def random() -> Crystals:
-        formulas = learned().reduced_formulas.tolist()
-        made = [_all(RandomSearchGenerator((f,), count=1, max_atoms=16)) for f in formulas]
-        return Crystals.concatenate(made)
-
-    def prototypes() -> Crystals:
-        made = []
-        for system in learned().chemical_systems.tolist():
-            several = _all(generator("prototypes", system, max_atoms=16))
-            kinds = (several.composition > 0).sum(axis=1)
-            whole = np.flatnonzero(kinds == system.count("-") + 1)
-            if len(whole):
-                made.append(several[int(np.random.default_rng(0).choice(whole))])
-        return Crystals.concatenate(made)
-
-    def children(name: str) -> Crystals:
-        rng, made = np.random.default_rng(0), []
-        small = np.flatnonzero(trained.n_atoms <= 16)
-        for parent in rng.permutation(small)[: 4 * n].tolist():
-            chunks = generator(name, max_atoms=16).generate(trained[parent], seed=0)
-            several = Crystals.concatenate([chunk.crystals for chunk in chunks])
-            if len(several):
-                made.append(several[int(rng.integers(len(several)))])
-            if len(made) == n:
-                break
-        return Crystals.concatenate(made)
-
-    return {
-        "learned": learned,
-        "substitution": lambda: children("substitution"),
-        "prototypes": prototypes,
-        "random": random,
-        "saps": lambda: children("saps"),
-    }
-
-
-class OfFormula:
-    """The first prototypes of a formula, as the generator orders them, the likeliest first."""
-
-    def __init__(self, formula: str, count: int) -> None:
-        """So many candidates of a formula."""
-        self.formula, self.count = formula, count
-
-    def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Any]:
-        """One chunk."""
-        system = "-".join(parse_formula(self.formula))
-        for chunk in generator("prototypes", system, max_atoms=16).generate(parents, seed=seed):
-            own = chunk.crystals.reduced_formulas == self.formula
-            yield chunk.take(own & (np.cumsum(own) <= self.count))
-
-
-def _all(generator: Any) -> Crystals:
+def everything(generator: Any) -> Crystals:
+    """All that a generator without parents makes."""
     chunks: Iterator[Any] = generator.generate(Crystals.empty(), seed=0)
     return Crystals.concatenate([chunk.crystals for chunk in chunks])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("part", choices=["samples", "conditions", "rediscovery", "sun"])
+    parser.add_argument("part", choices=["samples", "conditions", "rediscovery"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--n", type=int, default=10_000, help="draws of samples")
     parser.add_argument("--formulas", type=int, default=100, help="of rediscovery")
     parser.add_argument("--count", type=int, default=20, help="candidates of each formula")
-    parser.add_argument("--generators", nargs="*", default=[], help="of sun; all if not given")
-    parser.add_argument("--weights", default="gnomon-2", help="potential of sun")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     pa.set_cpu_count(1)
@@ -366,9 +259,6 @@ def main() -> None:
         "conditions": lambda: conditions(options.data, options.work),
         "rediscovery": lambda: rediscovery(
             options.data, options.work, options.formulas, options.count
-        ),
-        "sun": lambda: sun(
-            options.data, options.work, options.n, options.weights, options.generators
         ),
     }
     out = RESULTS / "generators.json"

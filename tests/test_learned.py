@@ -150,6 +150,26 @@ def test_draws_have_the_symmetry_and_the_elements_that_were_asked_for(
         assert len(found["rotations"]) % own == 0
 
 
+def test_more_tries_of_cell_and_coordinates_lose_no_sensible_draw(weights: Path) -> None:
+    """The first of several tries is the only one of one; orbits are the same."""
+    once, often = (
+        LearnedGenerator(("Ti", "O"), tries=tries, model=str(weights)).draws(seed=2, size=64)[0]
+        for tries in (1, 4)
+    )
+    good = 0
+    for one, other in zip(once, often, strict=True):
+        if one is None:
+            continue
+        assert other is not None
+        assert one.space_group == other.space_group
+        np.testing.assert_array_equal(one.elements, other.elements)
+        np.testing.assert_array_equal(one.positions, other.positions)
+        fits = [bool(sensible(expand(unit))[0]) for unit in (one, other)]
+        assert fits != [True, False]
+        good += fits[1] - fits[0]
+    assert good > 0
+
+
 def test_a_formula_comes_out_as_asked(weights: Path) -> None:
     made = LearnedGenerator(formula="Ti2O3", model=str(weights))
     units, _, _ = made.draws(seed=0, size=64)
@@ -185,6 +205,7 @@ def test_a_campaign_asks_for_stable_crystals_of_its_elements() -> None:
         ({"elements": ("Qq",)}, "Qq"),
         ({"count": 0}, "at least 1"),
         ({"top_p": 0.0}, "top_p"),
+        ({"tries": 0}, "tries"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(options: dict, words: str) -> None:

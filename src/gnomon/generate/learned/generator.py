@@ -64,6 +64,8 @@ class LearnedGenerator:
         max_atoms: of a primitive cell.
         temperature: of elements and positions; below 1 prefers what is likely.
         top_p: the likeliest choices of this probability altogether are drawn from.
+        number_temperature: of the widths of cells and coordinates.
+        tries: cells and coordinates drawn for the same orbits; the likeliest sensible one is kept.
         exclude: elements that no candidate may hold.
         known: reduced formulas that are not new.
         model: name or file of the weights.
@@ -83,6 +85,8 @@ class LearnedGenerator:
     max_atoms: int = 24
     temperature: float = 1.0
     top_p: float = 0.98
+    number_temperature: float = 0.7
+    tries: int = 8
     exclude: tuple[str, ...] | None = None
     known: frozenset[str] = frozenset()
     model: str = GENERATOR
@@ -97,12 +101,12 @@ class LearnedGenerator:
             whole_amounts(self.formula)
         if not 0 <= self.space_group <= 230:
             raise ValueError(f"space groups have numbers from 1 to 230, not {self.space_group}")
-        if min(self.count, self.max_atoms) < 1:
-            raise ValueError("count and max_atoms must be at least 1")
+        if min(self.count, self.max_atoms, self.tries) < 1:
+            raise ValueError("count, max_atoms and tries must be at least 1")
         if self.value < 0:
             raise ValueError(f"buckets of a property begin at 1, not {self.value}")
-        if not self.temperature > 0 or not 0 < self.top_p <= 1:
-            raise ValueError("a temperature must be positive, and top_p lie in 0 to 1")
+        if not min(self.temperature, self.number_temperature) > 0 or not 0 < self.top_p <= 1:
+            raise ValueError("temperatures must be positive, and top_p lie in 0 to 1")
 
     def generate(self, parents: Crystals, *, seed: int = 0) -> Iterator[Candidates]:
         """Yield candidates, each once; parents have no influence.
@@ -151,9 +155,9 @@ class LearnedGenerator:
         rng = np.random.default_rng([seed, number])
         told, rules = self._asked(rng, size)
         groups = np.full(size, self.space_group, np.int64)
-        sharp = Sharpness(self.temperature, self.top_p)
+        sharp = Sharpness(self.temperature, self.top_p, self.number_temperature, self.tries)
         found = sample(self._model.network, told, rules, groups, rng, sharp)
-        return found.units, found.log_probability, rules
+        return _likeliest(found.units, found.log_density), found.log_probability, rules
 
     @cached_property
     def _model(self) -> WyckoffModel:
@@ -211,6 +215,26 @@ def make(settings: GeneratorSettings) -> LearnedGenerator:
         exclude=settings.exclude,
         known=settings.known,
     )
+
+
+def _likeliest(
+    tries: list[list[AsymmetricUnit | None]], log_density: Float64[np.ndarray, "tries n"]
+) -> list[AsymmetricUnit | None]:
+    """Of all tries of a draw the likeliest sensible one, or the likeliest where none is."""
+    order = np.argsort(-log_density, axis=0, kind="stable")
+    chosen: list[AsymmetricUnit | None] = [None] * log_density.shape[1]
+    settled = np.zeros(len(chosen), bool)
+    for t in range(len(tries)):
+        rows = [r for r in np.flatnonzero(~settled).tolist() if tries[order[t, r]][r] is not None]
+        if not rows:
+            continue
+        units = [tries[order[t, r]][r] for r in rows]
+        good = sensible(Crystals.concatenate([expand(u) for u in units if u is not None]))
+        for row, unit, fits in zip(rows, units, good.tolist(), strict=True):
+            settled[row] = fits
+            if fits or chosen[row] is None:
+                chosen[row] = unit
+    return chosen
 
 
 def sensible(crystals: Crystals) -> Bool[np.ndarray, " n"]:

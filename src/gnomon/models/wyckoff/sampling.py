@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Int64
 
-from gnomon.models.wyckoff.layers import Drawn, gaussians, harmonics, on_circle
+from gnomon.models.wyckoff.layers import (
+    Drawn,
+    gaussians,
+    harmonics,
+    log_gaussians,
+    log_on_circle,
+    on_circle,
+)
 from gnomon.models.wyckoff.network import Embedded, Wyckoff, free_cells
 from gnomon.models.wyckoff.rules import END, Orbits
 from gnomon.models.wyckoff.sequences import MAX_ORBITS, Conditions, unit_of
@@ -33,18 +40,22 @@ class Sharpness:
         temperature: of space groups, elements and positions; below 1 prefers what is likely.
         top_p: the likeliest choices of this probability altogether are drawn from.
         number_temperature: of the widths of cells and coordinates.
+        tries: how often cell and coordinates are drawn for the same orbits.
 
     Raises:
-        ValueError: for a temperature that is not positive, or a share outside 0 to 1.
+        ValueError: for a temperature that is not positive, a share outside 0 to 1, or no try.
     """
 
     temperature: float = 1.0
     top_p: float = 0.98
     number_temperature: float = 0.7
+    tries: int = 1
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and self.number_temperature > 0):
             raise ValueError("temperatures must be positive")
+        if self.tries < 1:
+            raise ValueError(f"cells and coordinates are drawn at least once, not {self.tries}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in 0 to 1, not {self.top_p}")
 
@@ -54,10 +65,17 @@ PLAIN = Sharpness()
 
 
 class Sampled(NamedTuple):
-    """Asymmetric units in order, None where a draw came to nothing; what each cost in nats."""
+    """What was drawn for n rows.
 
-    units: list[AsymmetricUnit | None]
+    Attributes:
+        units: for each try, asymmetric units in order, None where a draw came to nothing.
+        log_probability: of space group, elements and positions, which all tries share.
+        log_density: (tries, n), of cell and coordinates.
+    """
+
+    units: list[list[AsymmetricUnit | None]]
     log_probability: Float64[np.ndarray, " n"]
+    log_density: Float64[np.ndarray, "tries n"]
 
 
 def sample(
@@ -68,7 +86,7 @@ def sample(
     rng: np.random.Generator,
     sharp: Sharpness = PLAIN,
 ) -> Sampled:
-    """One crystal for each row of conditions.
+    """One crystal for each row of conditions, and as many cells and coordinates as tries.
 
     Args:
         network: trained.
@@ -82,18 +100,32 @@ def sample(
     group = draw.groups(groups)
     rules.begin(group)
     _orbits(draw, rules, group)
-    cell = _cell(draw, rules, group)
-    coordinates = _coordinates(draw, rules, group, cell)
-    units: list[AsymmetricUnit | None] = []
-    for i in range(len(group)):
-        m = int(rules.count[i])
+    before, units, densities = (draw.memory, draw.seen.copy()), [], []
+    for _ in range(sharp.tries):
+        draw.memory, draw.seen = before[0], before[1].copy()
+        draw.log_density = np.zeros(len(group))
+        cell = _cell(draw, rules, group)
+        coordinates = _coordinates(draw, rules, group, cell)
+        units.append(_units(rules, group, cell, coordinates))
+        densities.append(draw.log_density)
+    return Sampled(units, draw.log_probability, np.array(densities))
+
+
+def _units(
+    rules: Orbits,
+    group: Int64[np.ndarray, " n"],
+    cell: Float64[np.ndarray, "n 6"],
+    coordinates: Float64[np.ndarray, "n N 3"],
+) -> list[AsymmetricUnit | None]:
+    found: list[AsymmetricUnit | None] = []
+    for i, m in enumerate(rules.count.tolist()):
         if not rules.complete[i]:
-            units.append(None)
+            found.append(None)
             continue
         parts = rules.elements[i, :m], rules.positions[i, :m], coordinates[i, :m]
         unit = unit_of(int(group[i]), *parts, cell[i])
-        units.append(unit if _is_cell(unit) else None)
-    return Sampled(units, draw.log_probability)
+        found.append(unit if _is_cell(unit) else None)
+    return found
 
 
 def _is_cell(unit: AsymmetricUnit) -> bool:
@@ -118,6 +150,7 @@ class _Draw:
         self.memory: Any = jnp.zeros(shape)
         self.seen = np.zeros((n, TOKENS), bool)
         self.log_probability = np.zeros(n)
+        self.log_density = np.zeros(n)
 
     def hear(self, token: Any, at: int, there: Bool[np.ndarray, " n"] | None = None) -> Any:
         """What the network makes of the next token of every row, and keeps where it is there."""
@@ -154,8 +187,10 @@ class _Draw:
         self.log_probability[counted] += np.log(own[counted])
         return chosen[:, 0]
 
-    def number(self, drawn: Drawn, *, circle: bool) -> Float64[np.ndarray, " n"]:
-        """One number a row from mixtures."""
+    def number(
+        self, drawn: Drawn, counted: Bool[np.ndarray, " n"], *, circle: bool
+    ) -> Float64[np.ndarray, " n"]:
+        """One number a row from mixtures, 0 where it does not count."""
         weights, places, widths = (np.asarray(part, np.float64) for part in drawn)
         steps = np.cumsum(np.exp(weights), axis=1)
         at = (self.rng.random(len(steps))[:, None] * steps[:, -1:] >= steps).sum(axis=1)
@@ -163,8 +198,15 @@ class _Draw:
         place, width = (np.take_along_axis(p, chosen, axis=1)[:, 0] for p in (places, widths))
         spread = self.sharp.number_temperature
         if circle:
-            return self.rng.vonmises(2 * np.pi * place, width / spread**2) / (2 * np.pi) % 1
-        return place + spread * width * self.rng.standard_normal(len(place))
+            turned = self.rng.vonmises(2 * np.pi * place, width / spread**2)
+            found, density = turned / (2 * np.pi) % 1, log_on_circle
+        else:
+            found = place + spread * width * self.rng.standard_normal(len(place))
+            density = log_gaussians
+        found = np.where(counted, found, 0)
+        cost = density(jnp.asarray(found, jnp.float32), drawn)
+        self.log_density[counted] += np.asarray(cost, np.float64)[counted]
+        return found
 
 
 def _orbits(draw: _Draw, rules: Orbits, group: Int64[np.ndarray, " n"]) -> None:
@@ -198,7 +240,7 @@ def _cell(draw: _Draw, rules: Orbits, group: Int64[np.ndarray, " n"]) -> Float64
     free, cell = free_cells()[group], np.zeros((len(group), 6))
     for k in range(6):
         drawn = _cell_number(draw.network, heard, jnp.asarray(cell, jnp.float32), jnp.asarray(k))
-        cell[:, k] = np.where(free[:, k], draw.number(drawn, circle=False), 0)
+        cell[:, k] = draw.number(drawn, free[:, k], circle=False)
     return cell
 
 
@@ -230,7 +272,7 @@ def _coordinates(
                 parts = _coordinate(
                     network, heard, jnp.asarray(own, jnp.float32), jnp.asarray(axes), jnp.asarray(k)
                 )
-                own[:, k] = np.where(axes[:, k], draw.number(parts, circle=True), 0)
+                own[:, k] = draw.number(parts, axes[:, k], circle=True)
         found[rows[there], now[there]] = own[there]
     return found
 

@@ -1,0 +1,275 @@
+"""Stable, unique and novel: generators at an equal number of evaluations.
+
+    python benchmarks/sun.py --data DATA --work FOLDER --n 64 --weights nequix-oam-1-pft
+    python benchmarks/sun.py --data DATA --work FOLDER --n 256 --weights gnomon-2
+
+Candidates of up to 16 atoms are relaxed by a potential and placed, with the Materials Project's
+corrections, on the hull of ``ground_states.parquet``; elements count as their measured ground
+states have it in the same scheme.  Counted are those that are stable (at most 0 and 0.1 eV/atom
+above), unique among those of their generator, and novel as relaxed: the same as no crystal of
+DATA's ``materials_project/structures.parquet`` with a hash below 75, which are those that trained
+the generator and the network that ranks.  What fails counts among the candidates.
+
+``learned`` asks for stable crystals and nothing else.  ``random`` gets the formulas of the learned
+ones, ``prototypes`` their systems; ``substitution`` and ``saps`` give a child of each of several
+training crystals, parents and children taken at random.
+
+``NAME-ranked``: of POOL times as many the best by ``structural-2``, as generated, those left out
+that are the same as a crystal that trained.  So a campaign takes what it evaluates.
+
+The generators take turns, PART candidates each, so that they have had equally many whenever it
+stops; ``--seconds`` ends it after so many processor seconds, and it goes on from there.  What it
+draws depends on ``--seed`` alone; settings were chosen on draws of another.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from generators import NAMES, everything, known, once
+from gnomon.crystals import Crystals
+from gnomon.discover.rates import wilson
+from gnomon.dynamics.settings import RelaxConfig
+from gnomon.evaluate import Evaluator
+from gnomon.evaluate.by_name import evaluator
+from gnomon.evaluate.references import references
+from gnomon.generate.learned.generator import LearnedGenerator
+from gnomon.generate.random.generator import RandomSearchGenerator
+from gnomon.generate.registry import generator
+from gnomon.hull.convex import Hull
+from gnomon.hull.phases import (
+    ON_HULL,
+    Phases,
+    formation_energies,
+    missing_elements,
+    phases_from_table,
+)
+from gnomon.models.bundled import STRUCTURAL
+from gnomon.models.structural.model import StructuralModel
+from gnomon.structure.duplicates import find_known, group_duplicates
+from record import RESULTS, save
+
+PART = 8
+"""Crystals between two savings."""
+
+POOL = 8
+"""Candidates for each that is kept, where they are ranked."""
+
+RANKED = "-ranked"
+
+
+@dataclass(frozen=True, eq=False)
+class Makers:
+    """Candidates of each generator, of up to 16 atoms.
+
+    Attributes:
+        trained: crystals of hashes below 75.
+        seed: of all draws.
+    """
+
+    trained: Crystals
+    seed: int
+
+    def make(self, name: str, n: int, each: int = 1) -> Crystals:
+        """n times ``each`` of them; fewer where a generator does not give so many."""
+        if name == "learned":
+            return self.learned(n * each)
+        if name == "random":
+            formulas = self.learned(n).reduced_formulas.tolist()
+            made = [RandomSearchGenerator((f,), count=each, max_atoms=16) for f in formulas]
+            return Crystals.concatenate([everything(one) for one in made])
+        if name == "prototypes":
+            systems = self.learned(n).chemical_systems.tolist()
+            return Crystals.concatenate([self._prototypes(s, each) for s in systems])
+        return self._children(name, n * each)
+
+    def learned(self, n: int) -> Crystals:
+        """Those of the transformer."""
+        made = LearnedGenerator(stable=True, count=n, max_atoms=16)
+        chunks = made.generate(Crystals.empty(), seed=self.seed)
+        return Crystals.concatenate([chunk.crystals for chunk in chunks])
+
+    def _prototypes(self, system: str, count: int) -> Crystals:
+        several = everything(generator("prototypes", system, max_atoms=16))
+        whole = np.flatnonzero((several.composition > 0).sum(axis=1) == system.count("-") + 1)
+        rng = np.random.default_rng(self.seed)
+        return several.take(rng.permutation(whole)[:count])
+
+    def _children(self, name: str, n: int) -> Crystals:
+        rng, made = np.random.default_rng(self.seed), []
+        small = np.flatnonzero(self.trained.n_atoms <= 16)
+        for parent in rng.permutation(small)[: 4 * n].tolist():
+            chunks = generator(name, max_atoms=16).generate(self.trained[parent], seed=0)
+            several = Crystals.concatenate([chunk.crystals for chunk in chunks])
+            if len(several):
+                made.append(several[int(rng.integers(len(several)))])
+            if len(made) == n:
+                break
+        return Crystals.concatenate(made)
+
+
+class Places:
+    """Energies above the hull of ``ground_states.parquet``."""
+
+    def __init__(self, data: Path, composition: np.ndarray) -> None:
+        """A hull with all elements of these compositions."""
+        table = pq.read_table(data / "materials_project" / "ground_states.parquet")
+        phases = phases_from_table(table, "Materials Project")
+        self.hull = Hull(Phases.concatenate([phases, missing_elements(phases, composition)]))
+
+    def above(self, crystals: Crystals, formation: np.ndarray) -> np.ndarray:
+        """eV/atom, NaN where there is no energy."""
+        found = np.full(len(crystals), np.nan)
+        rows = np.flatnonzero(np.isfinite(formation))
+        composition = crystals.composition[rows].astype(np.float64)
+        found[rows] = self.hull.e_above_hull(composition, formation[rows])
+        return found
+
+    @cached_property
+    def network(self) -> StructuralModel:
+        """What ranks."""
+        return StructuralModel.load(STRUCTURAL)
+
+    def best(self, pool: Crystals, trained: Crystals, n: int) -> Crystals:
+        """Those that the network places lowest, without crystals that trained it."""
+        new = pool.take(np.flatnonzero(find_known(pool, trained) < 0))
+        above = self.above(new, self.network.predict(new).median)
+        return new.take(np.argsort(above, kind="stable")[:n])
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A potential with the energies of elements in its scheme."""
+
+    potential: Evaluator
+    elements: dict[str, float]
+
+    @classmethod
+    def of(cls, weights: str) -> "Judge":
+        """The potential of this name."""
+        potential = evaluator(weights, relax=RelaxConfig(max_steps=200, max_seconds=3600.0))
+        measured = references(potential.scheme)
+        if measured is None:
+            raise SystemExit(f"no energies of elements by {potential.scheme}")
+        energies = measured.elements.items()
+        return cls(
+            potential, {s: r.fitted if r.measured is None else r.measured for s, r in energies}
+        )
+
+    def relaxed(self, crystals: Crystals) -> tuple[Crystals, dict[str, Any]]:
+        """Crystals, formation energies (null where there is none) and processor seconds."""
+        start = time.process_time()
+        parts = list(self.potential.evaluate(crystals))
+        energy = np.concatenate([part.energy_per_atom for part in parts])
+        relaxed = Crystals.concatenate([part.relaxed for part in parts])
+        seconds = time.process_time() - start
+        systems = [set(s.split("-")) <= set(self.elements) for s in relaxed.chemical_systems]
+        rows = np.flatnonzero(np.isfinite(energy) & systems)
+        composition = relaxed.composition[rows].astype(np.float64)
+        formed = formation_energies(composition, energy[rows], self.elements)
+        told: list[float | None] = [None] * len(crystals)
+        for row, value in zip(rows.tolist(), formed.tolist(), strict=True):
+            told[row] = value
+        return relaxed, {"formation": told, "seconds": seconds}
+
+
+def sun(
+    data: Path, work: Path, n: int, judge: Judge, names: list[str], seconds: float, seed: int
+) -> dict[str, Any]:
+    reference, hashes = known(data)
+    makers, places = Makers(reference[hashes < 75], seed), Places(data, reference.composition)
+    pools: dict[str, Crystals] = {}
+    for name in names:
+        plain = name.removesuffix(RANKED)
+
+        def make(name: str = name, plain: str = plain) -> tuple[Crystals, dict[str, Any]]:
+            if name == plain:
+                return makers.make(plain, n), {}
+            return places.best(makers.make(plain, n, POOL), makers.trained, n), {}
+
+        start = time.process_time()
+        pools[name], _ = once(work / f"candidates-{name}-{n}.parquet", make)
+        print(f"{name}: {len(pools[name])}, {time.process_time() - start:.0f} CPU s", flush=True)
+    done: dict[str, list[tuple[Crystals, dict[str, Any]]]] = {name: [] for name in names}
+    start = time.process_time()
+    label = judge.potential.scheme.partition(" ")[0]
+    for first in range(0, n, PART):
+        for name in names:
+            some = pools[name][first : first + PART]
+            path = work / f"relaxed-{name}-{n}-{label}-{first:05d}.parquet"
+            if len(some) and (path.exists() or time.process_time() - start < seconds):
+                done[name].append(once(path, lambda some=some: judge.relaxed(some)))
+    parts = min(len(some) for some in done.values())
+    return {
+        "scheme": judge.potential.scheme,
+        "candidates of each, at most": min(n, parts * PART),
+        "asked": n,
+        **{name: counted(some[:parts], makers.trained, places) for name, some in done.items()},
+    }
+
+
+def counted(
+    parts: list[tuple[Crystals, dict[str, Any]]], trained: Crystals, places: Places
+) -> dict[str, Any]:
+    """What came out of the candidates of one generator."""
+    relaxed = Crystals.concatenate([crystals for crystals, _ in parts])
+    formed = np.concatenate([np.array(facts["formation"], np.float64) for _, facts in parts])
+    above, n = places.above(relaxed, formed), len(relaxed)
+    _, firsts = np.unique(group_duplicates(relaxed).of, return_index=True)
+    new = np.zeros(n, bool)
+    new[firsts] = find_known(relaxed.take(firsts), trained) < 0
+    return {
+        "candidates": n,
+        "with an energy": int(np.isfinite(above).sum()),
+        "unique and novel": int(new.sum()),
+        "stable, unique and novel at 0": rate(int((new & (above <= ON_HULL)).sum()), n),
+        "at 0.1 eV/atom": rate(int((new & (above <= 0.1)).sum()), n),
+        "median above the hull": round(float(np.nanmedian(above)), 4),
+        "CPU seconds": round(sum(facts["seconds"] for _, facts in parts), 1),
+    }
+
+
+def rate(k: int, n: int) -> dict[str, Any]:
+    """k, and the 95 % interval of its share."""
+    found = wilson(k, n)
+    return {"k": k, "low": round(found.low, 3), "high": round(found.high, 3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=1000, help="candidates of each generator")
+    parser.add_argument("--weights", default="gnomon-2", help="potential")
+    every = [name + end for end in ("", RANKED) for name in NAMES]
+    parser.add_argument("--generators", nargs="*", choices=every, default=list(NAMES))
+    parser.add_argument("--seconds", type=float, default=np.inf, help="of processor, to relax")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    pa.set_cpu_count(1)
+    found = sun(
+        options.data,
+        options.work,
+        options.n,
+        Judge.of(options.weights),
+        options.generators,
+        options.seconds,
+        options.seed,
+    )
+    out = RESULTS / "sun.json"
+    before = json.loads(out.read_text("utf-8")) if out.exists() else {}
+    kept = {name: value for name, value in before.items() if isinstance(value, dict)}
+    save({**kept, options.weights: found}, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
@@ -91,7 +92,12 @@ def _given(inputs: list[str], strict: bool) -> Given:
 def _is_table_of_formulas(path: Path) -> bool:
     if not path.is_file() or path.suffix not in (".csv", ".parquet"):
         return False
-    return path.suffix == ".csv" or "lattice" not in pq.read_schema(path).names
+    if path.suffix == ".csv":
+        return True
+    try:
+        return "lattice" not in pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        return False  # reading crystals says what is wrong
 
 
 def _listed() -> Output:

@@ -82,6 +82,26 @@ class Potential(eqx.Module):
         """Each atom's share of the energy, eV; meaningless for padding."""
         config = self.config
         species = jnp.asarray(config.species)[batch.atomic_numbers]
+        features, distances = self._features(batch, vectors, species)
+        energies = features @ (self.readout / math.sqrt(len(self.readout)))
+        energies = energies[:, 0] * config.scale + config.shift + self.atom_energies[species]
+        if config.repulsion:
+            energies = energies + screened_repulsion(batch, distances, config.cutoff)
+        return energies
+
+    def invariants(self, batch: AtomBatch) -> Float[Array, "atoms channels"]:
+        """What the readout sees of each atom; meaningless for padding."""
+        species = jnp.asarray(self.config.species)[batch.atomic_numbers]
+        return self._features(batch, batch.vectors(), species)[0]
+
+    def _features(
+        self,
+        batch: AtomBatch,
+        vectors: Float[Array, "rows width 3"],
+        species: Int[Array, " atoms"],
+    ) -> tuple[Float[Array, "atoms channels"], Float[Array, "rows width"]]:
+        """Scalars of the last layer, and the distances of neighbours (Å)."""
+        config = self.config
         distances, directions = lengths(vectors, jnp.asarray(batch.mask), config.cutoff)
         harmonics = e3nn.spherical_harmonics(
             e3nn.s2_irreps(config.lmax), directions, normalize=False, normalization="component"
@@ -93,11 +113,7 @@ class Potential(eqx.Module):
             features = [self.embedding[species][:, None]]
         for layer in self.layers:
             features = layer(features, species, harmonics, radial, batch)
-        energies = features[0][:, 0] @ (self.readout / math.sqrt(len(self.readout)))
-        energies = energies[:, 0] * config.scale + config.shift + self.atom_energies[species]
-        if config.repulsion:
-            energies = energies + screened_repulsion(batch, distances, config.cutoff)
-        return energies
+        return features[0][:, 0], distances
 
 
 class Convolution(eqx.Module):

@@ -33,12 +33,15 @@ class Card:
         structure: whether it looks at places of atoms, so that a formula does not do.
         differs: ways of writing the same crystal (``gnomon.represent.laws.WAYS``) in which its
             numbers differ, each with why; in all other ways they are the same.
+        rounding: by how much they may differ in the others, in units of the distance of two
+            crystals: what is computed in single precision comes to 1e-3.
     """
 
     about: str
     source: str
     structure: bool
     differs: Mapping[str, str] = field(default_factory=dict)
+    rounding: float = 1e-6
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.represent import Representation
+from gnomon.represent.similarity import varies
 
 WAYS = (
     "in another basis",
@@ -32,10 +33,10 @@ def written_otherwise(crystals: Crystals, seed: int = 0) -> Mapping[str, Crystal
         basis = np.eye(3) + np.roll(np.diag([1.0, 0, 0]), rng.integers(1, 3), axis=1)
         moved = frac @ np.linalg.inv(basis)
         bases.append(Crystals.single(basis @ lattice, numbers, moved))
-        origins.append(Crystals.single(lattice, numbers, frac + rng.uniform(size=3)))
+        origins.append(Crystals.single(lattice, numbers, frac + rng.uniform(size=3)).wrap())
         turned.append(Crystals.single(lattice @ rotation, numbers, frac))
         reverse.append(Crystals.single(lattice, numbers[::-1], frac[::-1]))
-    written = (*map(Crystals.concatenate, (bases, origins, turned, reverse)),)
+    written = [Crystals.concatenate(one) for one in (bases, origins, turned, reverse)]
     return dict(zip(WAYS, (*written, crystals.supercell(np.diag([2, 1, 1]))), strict=True))
 
 
@@ -76,8 +77,7 @@ def residual(rows: Float64[np.ndarray, "n d"], others: Float64[np.ndarray, "n d"
     there = np.isfinite(rows).all(axis=1)
     if not np.array_equal(there, np.isfinite(others).all(axis=1)):
         return Residual(np.inf, np.inf)
-    spread = rows[there].std(axis=0)
-    used = spread > 1e-9 * np.abs(rows[there]).max(axis=0, initial=1e-300)
+    spread, used = rows[there].std(axis=0), varies(rows[there])
     apart = (others - rows)[there][:, used] / spread[used]
     found = np.sqrt(np.mean(apart**2, axis=1) / 2)
     return Residual(float(np.median(found)), float(found.max(initial=0.0)))

@@ -22,12 +22,20 @@ REPRESENTATIONS = Registry(
     "representation",
     "gnomon.representations",
     {
+        "composition-elements": "gnomon.models.representations:make_composition_elements",
+        "coulomb": "gnomon.represent.matrices:make_coulomb",
         "magpie": "gnomon.represent.elements:make_magpie",
         "mat2vec": "gnomon.represent.elements:make_mat2vec",
+        "mbtr": "gnomon.represent.mbtr:make",
         "megnet16": "gnomon.represent.elements:make_megnet16",
         "oliynyk": "gnomon.represent.elements:make_oliynyk",
         "one-hot": "gnomon.represent.elements:make_one_hot",
+        "potential": "gnomon.potential.embed:make",
+        "sine": "gnomon.represent.matrices:make_sine",
         "skipatom": "gnomon.represent.elements:make_skipatom",
+        "soap": "gnomon.represent.soap:make",
+        "structural": "gnomon.models.representations:make_structural",
+        "structural-elements": "gnomon.models.representations:make_structural_elements",
     },
 )
 
@@ -47,6 +55,7 @@ class Joined:
             "; ".join(card.source for card in cards),
             any(card.structure for card in cards),
             reduce(lambda one, other: {**one, **other}, [dict(card.differs) for card in cards]),
+            max(card.rounding for card in cards),
         )
 
     @property

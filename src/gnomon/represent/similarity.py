@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from gnomon.run.registry import no_such
 
@@ -102,7 +102,7 @@ def nearest(found: Rows, known: Others, metric: str = "euclidean") -> Nearest:
     if not len(there):
         raise ValueError("nothing known has numbers to compare with")
     mean, spread = known[there].mean(axis=0), known[there].std(axis=0)
-    used = spread > 1e-9 * np.abs(known[there]).max(axis=0)
+    used = varies(known[there])
     scaled = (known[there][:, used] - mean[used]) / spread[used]
     given = (found[:, used] - mean[used]) / spread[used]
     rows, far = np.full(len(found), -1), np.full(len(found), np.nan)
@@ -115,6 +115,12 @@ def nearest(found: Rows, known: Others, metric: str = "euclidean") -> Nearest:
             rows[index], far[index] = there[best], apart[np.arange(len(index)), best]
     size = max(1, used.sum())
     return Nearest(rows, far / {"euclidean": np.sqrt(size), "manhattan": size}.get(metric, 1.0))
+
+
+def varies(rows: Rows) -> Bool[np.ndarray, " d"]:
+    """Which columns are not the same for all rows, rounding apart."""
+    size = np.abs(rows).max(axis=0, initial=0.0)
+    return rows.std(axis=0) > np.maximum(1e-9 * size, 1e-12 * size.max(initial=0.0))
 
 
 def principal_axes(rows: Rows, k: int) -> tuple[Float64[np.ndarray, "n k"], np.ndarray]:

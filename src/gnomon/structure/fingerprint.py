@@ -63,7 +63,10 @@ def _of_chunk(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
     m = n_kinds[own]  # blocks of each atom
     block_start = np.concatenate([np.zeros(1, np.int64), np.cumsum(m)])
     block = block_start[found.receivers] + kind[found.senders] - first_kind[own[found.senders]]
-    atoms = _spread(block, found.distances, int(block_start[-1]))
+    spacing = (REACH - FIRST) / (CENTERS - 3)
+    position = np.maximum((found.distances - FIRST) / spacing, 0.0)
+    weight = (1 - found.distances / REACH) ** 2  # goes to zero smoothly where the reach ends
+    atoms = spread(block, position, weight, int(block_start[-1]), CENTERS)
 
     # atom a of kind k in a crystal of m kinds adds its block j to row (k, j)
     row_start = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_kinds**2)])
@@ -76,30 +79,38 @@ def _of_chunk(crystals: Crystals) -> list[Float64[np.ndarray, " length"]]:
     return [own_rows.ravel() for own_rows in rows]
 
 
-def _spread(
-    block: Int64[np.ndarray, " pairs"], distances: Float64[np.ndarray, " pairs"], n_blocks: int
-) -> Float64[np.ndarray, "blocks centers"]:
-    """Sums of smeared distances in each block.
+def spread(
+    block: Int64[np.ndarray, " pairs"],
+    position: Float64[np.ndarray, " pairs"],
+    weight: Float64[np.ndarray, " pairs"],
+    n_blocks: int,
+    points: int,
+) -> Float64[np.ndarray, "blocks points"]:
+    """Weights smeared over the grids of blocks.
 
-    A distance reaches the four points around it only: a cubic B-spline, the smooth bump of compact
+    Each reaches the four points around it only: a cubic B-spline, the smooth bump of compact
     support that is nearest to a Gaussian (s = 0.58 of the spacing).
+
+    Args:
+        block: to which grid each belongs.
+        position: where on it, in units of its spacing, at least 0 and at most ``points - 3``.
+        weight: how much.
+        n_blocks: number of grids.
+        points: of each grid.
     """
-    spacing = (REACH - FIRST) / (CENTERS - 3)
-    x = np.maximum((distances - FIRST) / spacing, 0.0)
-    left = np.floor(x).astype(np.int64)
-    t = x - left
-    weight = (1 - distances / REACH) ** 2  # goes to zero smoothly where the reach ends
+    left = np.floor(position).astype(np.int64)
+    t = position - left
     bumps = (
         (1 - t) ** 3 / 6,
         (3 * t**3 - 6 * t**2 + 4) / 6,
         (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
         t**3 / 6,
     )
-    total = np.zeros(n_blocks * CENTERS)
+    total = np.zeros(n_blocks * points)
     for step, bump in enumerate(bumps):
-        position = block * CENTERS + np.minimum(left + step, CENTERS - 1)
-        total += np.bincount(position, weights=weight * bump, minlength=len(total))
-    return total.reshape(n_blocks, CENTERS)
+        place = block * points + np.minimum(left + step, points - 1)
+        total += np.bincount(place, weights=weight * bump, minlength=len(total))
+    return total.reshape(n_blocks, points)
 
 
 def _moments(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import spglib
@@ -16,7 +17,7 @@ from gnomon.learn.fit import Session
 from gnomon.learn.optimize import OptimizerConfig
 from gnomon.models.bundled import GENERATOR, model_path
 from gnomon.models.wyckoff import sequences as columns
-from gnomon.models.wyckoff.layers import WyckoffConfig
+from gnomon.models.wyckoff.layers import NOTHING_LOST, Dropout, WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, WyckoffModel
 from gnomon.models.wyckoff.network import Wyckoff
 from gnomon.models.wyckoff.sampling import Sharpness
@@ -243,3 +244,12 @@ def test_the_weights_in_the_package_say_what_they_were_taught() -> None:
     assert model_path(GENERATOR).stat().st_size < 8e6
     assert len(model.card.edges) == 3
     assert {3, 8, 26} <= set(model.card.elements)
+
+
+def test_what_training_forgets_is_a_share_of_the_numbers_and_their_mean_stays() -> None:
+    ones = jnp.ones((64, 64, 8))
+    found = np.asarray(Dropout(jax.random.key(0), 0.25)(ones, 0))
+    assert set(np.unique(found)) == {0.0, np.float32(1 / 0.75)}
+    assert found.mean() == pytest.approx(1, abs=0.02)
+    assert (np.asarray(Dropout(jax.random.key(0), 0.25)(ones, 1)) != found).any()
+    assert NOTHING_LOST(ones, 0) is ones

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 from pydantic import BaseModel, ConfigDict, Field
 
 WAVES = 4
@@ -53,6 +53,28 @@ class Linear(eqx.Module):
         return x @ self.weight + self.bias
 
 
+class Dropout(NamedTuple):
+    """What training forgets at random (Srivastava et al., JMLR 15, 1929, 2014).
+
+    Attributes:
+        key: of the random numbers; None forgets nothing.
+        rate: share of the numbers that become nothing; the others grow by 1 / (1 - rate).
+    """
+
+    key: Key[Array, ""] | None
+    rate: float
+
+    def __call__(self, x: Float[Array, "*b d"], number: int) -> Float[Array, "*b d"]:
+        """Numbers without those that are forgotten at the how-manieth place."""
+        if self.key is None or not self.rate:
+            return x
+        kept = jax.random.bernoulli(jax.random.fold_in(self.key, number), 1 - self.rate, x.shape)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+NOTHING_LOST = Dropout(None, 0.0)
+
+
 class Block(eqx.Module):
     """Attention and a perceptron, each on what is normalised before (pre-norm)."""
 
@@ -84,13 +106,14 @@ class Block(eqx.Module):
         values: Float[Array, "B S h w"],
         queries: Float[Array, "B T h w"],
         seen: Bool[Array, "B T S"],
+        lost: Dropout = NOTHING_LOST,
     ) -> Float[Array, "B T d"]:
         """The next layer's tokens."""
         logits = jnp.einsum("bthw,bshw->bhts", queries, keys) / np.sqrt(keys.shape[-1])
         weights = jax.nn.softmax(jnp.where(seen[:, None], logits, FORBIDDEN), axis=-1)
         found = jnp.einsum("bhts,bshw->bthw", weights, values)
-        x = x + self.outward(found.reshape(x.shape))
-        return x + self.down(jax.nn.gelu(self.up(normalised(x) * self.second)))
+        x = x + lost(self.outward(found.reshape(x.shape)), 0)
+        return x + lost(self.down(jax.nn.gelu(self.up(normalised(x) * self.second))), 1)
 
 
 class Mixtures(eqx.Module):

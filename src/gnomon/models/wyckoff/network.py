@@ -21,8 +21,10 @@ from jaxtyping import Array, Bool, Float, Int
 from gnomon.elements import MAX_Z, element_facts
 from gnomon.models.wyckoff.layers import (
     FORBIDDEN,
+    NOTHING_LOST,
     WAVES,
     Block,
+    Dropout,
     Linear,
     Mixtures,
     WyckoffConfig,
@@ -198,16 +200,19 @@ class Wyckoff(eqx.Module):
         )
         return self.size(counts / 3) + self.kind[1]
 
-    def heard(self, x: Float[Array, "B T d"], seen: Bool[Array, "B T T"]) -> Float[Array, "B T d"]:
+    def heard(
+        self, x: Float[Array, "B T d"], seen: Bool[Array, "B T T"], lost: Dropout = NOTHING_LOST
+    ) -> Float[Array, "B T d"]:
         """Tokens after all blocks."""
         arrays, rest = eqx.partition(self.blocks, eqx.is_array)
 
-        def layer(x: Float[Array, "B T d"], weights: Any) -> tuple[Float[Array, "B T d"], None]:
-            block = eqx.combine(weights, rest)
+        def layer(x: Float[Array, "B T d"], part: Any) -> tuple[Float[Array, "B T d"], None]:
+            block = eqx.combine(part[0], rest)
             queries, keys, values = block.parts(x)
-            return block(x, keys, values, queries, seen), None
+            return block(x, keys, values, queries, seen, lost._replace(key=part[1])), None
 
-        return normalised(jax.lax.scan(layer, x, arrays)[0]) * self.final
+        each = None if lost.key is None else jax.random.split(lost.key, self.config.layers)
+        return normalised(jax.lax.scan(layer, x, (arrays, each))[0]) * self.final
 
     def heard_next(
         self,
@@ -242,14 +247,14 @@ class Wyckoff(eqx.Module):
         asked = second(jax.nn.gelu(first(jnp.concatenate([h, emb.elements[elements]], axis=-1))))
         return jnp.einsum("bnd,bkd->bnk", asked, emb.positions[group]) / np.sqrt(h.shape[-1])
 
-    def losses(self, batch: Batch) -> Float[Array, "B 5"]:
+    def losses(self, batch: Batch, lost: Dropout = NOTHING_LOST) -> Float[Array, "B 5"]:
         """Nats of each crystal: space group, elements, positions, cell, coordinates."""
         emb = self.embedded()
         group, elements, positions = batch.space_group, batch.elements, batch.positions
         n, m = elements.shape[1], batch.order.shape[1]
         there = elements > 0
         tokens, seen = self._sequence(emb, batch, there)
-        h = self.heard(tokens, seen)
+        h = self.heard(lost(tokens, 0), seen, lost)
         of_group = jax.nn.log_softmax(self.to_group(h[:, 0]))
         found = [-jnp.take_along_axis(of_group, group[:, None], axis=1)[:, 0]]
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int8, Int16, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int8, Int16, Int64, UInt8, UInt32
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, MAX_Z
@@ -266,6 +266,7 @@ class Batch(NamedTuple):
         order: (B, M), indices of the free orbits, -1 behind the last.
         real: (B,), rows that are no padding.
         told: conditions.
+        seed: of what training forgets.
     """
 
     space_group: Int64[Any, " B"]
@@ -276,6 +277,7 @@ class Batch(NamedTuple):
     order: Int64[Any, "B M"]
     real: Bool[Any, " B"]
     told: Conditions
+    seed: UInt32[Any, ""]
 
 
 @cache
@@ -300,7 +302,8 @@ def batches(
     told = conditions(data, known.multiplicity, rng)
     for i in rng.permutation(len(chosen)).tolist():
         s, rows = chosen[i]
-        yield len(rows), _batch(data, free, told, rows, SHAPES[s], rows_of(SHAPES[s], tokens))
+        batch = _batch(data, free, told, rows, SHAPES[s], rows_of(SHAPES[s], tokens))
+        yield len(rows), batch._replace(seed=rng.integers(2**32, dtype=np.uint32))
 
 
 def free_orbits(data: Sequences, known: Tables) -> Bool[np.ndarray, "n N"]:
@@ -332,4 +335,5 @@ def _batch(
         order,
         real,
         Conditions(*(column[rows] for column in told)),
+        np.uint32(0),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Int64
@@ -17,7 +18,7 @@ from gnomon.learn.card import run_key, sha256_of_arrays
 from gnomon.learn.fit import QUIET, Report, Session, fit
 from gnomon.learn.optimize import OptimizerConfig, State, advance, initial_state
 from gnomon.learn.split import SplitConfig
-from gnomon.models.wyckoff.layers import WyckoffConfig
+from gnomon.models.wyckoff.layers import Dropout, WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, HeldOut, WyckoffModel
 from gnomon.models.wyckoff.network import Losses, Wyckoff
 from gnomon.models.wyckoff.sequences import (
@@ -47,6 +48,9 @@ class GeneratorTrainConfig(SplitConfig):
     )
     max_orbits: int = Field(
         default=MAX_ORBITS, ge=1, le=MAX_ORBITS, description="of a crystal that trains"
+    )
+    dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="share of what each block adds that a step forgets"
     )
     buckets: int = Field(default=4, ge=2, le=8, description="of the property, equally full")
     seed: int = Field(default=0, ge=0, description="of the weights and the order of the rows")
@@ -174,7 +178,7 @@ def train_network(
     known = Tables(*map(np.asarray, network.tables))
 
     def step(state: State, batch: Batch, rate: Float[Array, ""]) -> tuple[State, Losses]:
-        return _step(state, static, batch, rate, config.optimizer)
+        return _step(state, static, batch, rate, config)
 
     def epoch(number: int, skip: int) -> Iterator[tuple[float, Batch]]:
         rng = np.random.default_rng([config.seed, number])
@@ -221,12 +225,13 @@ def _sums(network: Wyckoff, batch: Batch) -> Float[Array, " 5"]:
 
 @eqx.filter_jit
 def _step(
-    state: State, static: Any, batch: Batch, rate: Float[Array, ""], config: OptimizerConfig
+    state: State, static: Any, batch: Batch, rate: Float[Array, ""], config: GeneratorTrainConfig
 ) -> tuple[State, Losses]:
     def loss(params: Any) -> tuple[Float[Array, ""], Losses]:
-        parts = eqx.combine(params, static).losses(batch)
+        lost = Dropout(jax.random.key(batch.seed), config.dropout)
+        parts = eqx.combine(params, static).losses(batch, lost)
         parts = jnp.sum(parts * batch.real[:, None], axis=0)
         mean = parts / jnp.sum(batch.real)
         return jnp.sum(parts) / ROWS, Losses(jnp.sum(mean), *mean)
 
-    return advance(state, rate, config, loss)
+    return advance(state, rate, config.optimizer, loss)

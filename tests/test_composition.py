@@ -432,6 +432,7 @@ def test_train_and_predict_by_command(tmp_path, capsys):
 # --- real data ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_short_training_on_real_formulas_beats_the_elements_by_half(shared_data):
     """One small network, two passes over 6,000 of 80,677 formulas."""
     path = shared_data / "materials_project" / "composition_energies.parquet"

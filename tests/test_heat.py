@@ -3,7 +3,7 @@
 import ase.build
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.crystals import Crystals
@@ -86,6 +86,7 @@ def test_supercells_that_are_too_large_are_refused(name):
     assert row["value"] is None
 
 
+@settings(max_examples=8)
 @given(st.floats(0.0, 0.45), st.floats(0.01, 1.5))
 def test_an_expansion_on_the_bound_is_all_that_it_can_be(nu, share):
     bulk, ratio = np.array([100.0]), np.array([nu])

@@ -113,7 +113,13 @@ def test_while_it_loads(tmp_path):
     assert not (tmp_path / "campaign-Au-Cu").exists()
 
 
-@pytest.mark.parametrize("words", ["discover Au-Cu", "model train structural data.parquet"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("discover Au-Cu", marks=pytest.mark.slow),
+        "model train structural data.parquet",
+    ],
+)
 def test_while_xla_compiles(tmp_path, data, words):
     """What Python's own handler raises there has ended in a segmentation fault."""
     with command(tmp_path, *words.split()) as process:

@@ -392,7 +392,7 @@ def test_members_take_weight_decays_in_turn():
     """A decay that swamps every gradient leaves nothing of the matrices of the members it holds."""
 
     def elements(*decay: float) -> np.ndarray:
-        settings = OptimizerConfig(epochs=30, batch=8, learning_rate=5e-2, weight_decay=decay)
+        settings = OptimizerConfig(epochs=12, batch=8, learning_rate=5e-2, weight_decay=decay)
         config = TINY.model_copy(update={"members": 2, "optimizer": settings})
         return np.asarray(train(made_up(60), config).networks.elements)
 

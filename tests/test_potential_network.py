@@ -362,7 +362,9 @@ def weights_folder(shared_data) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["nequix-mp-1", "nequix-oam-1-pft"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("nequix-mp-1", marks=pytest.mark.slow), "nequix-oam-1-pft"]
+)
 def test_published_weights_give_the_outputs_of_their_authors(weights_folder, name):
     outputs = json.loads((weights_folder / "reference_outputs.json").read_text("utf-8"))["outputs"]
     rows = [row for row in outputs if row["model"] == name]

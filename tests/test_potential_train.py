@@ -292,7 +292,7 @@ def test_refitting_takes_out_what_goes_with_composition(frames):
 # --- training -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["adamw", "muon"])
+@pytest.mark.parametrize("method", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_four_frames_are_learnt_by_heart(method):
     four = labelled(4, seed=5, max_atoms=4)
     config = settings_of(

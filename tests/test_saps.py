@@ -436,6 +436,7 @@ def test_a_lost_worker_ends_the_run_with_the_reason(monkeypatch):
         run(SRTIO3, workers=2)
 
 
+@pytest.mark.slow
 def test_what_spglib_tries_in_vain_is_not_told(shared_data, capfd):
     """This parent's supercells made it print seventy lines that say nothing to a user."""
     columns = ["lattice", "atomic_numbers", "frac_coords"]

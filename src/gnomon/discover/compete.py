@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 
+from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.decide import decide
 from gnomon.discover.evaluate import complete
@@ -73,6 +74,8 @@ def compete(
         OutOfTimeError: if the deadline was before the end.
     """
     came = 0
+    if inputs.database is not None and campaign.store.pair("crystals", "lineage", 0):
+        campaign = campaign.after("crystals")  # without what a kill left half done
     while inputs.database is not None:
         campaign = _complete(number, campaign, evaluator, listener, deadline)
         have = set(campaign.crystals["id"].to_pylist())
@@ -92,8 +95,10 @@ def compete(
                 listener.say(f"round {number}: {came} phases of the database evaluated to compete")
             break
         came += len(new)
-        for crystal, why in new.values():
-            add(0, campaign, Candidates.of(crystal, KNOWN, [why]), canonical_ids(crystal))
+        crystals = Crystals.concatenate([crystal for crystal, _ in new.values()])
+        # together: of a part, evaluated after a kill, another one could follow
+        found = Candidates.of(crystals, KNOWN, [why for _, why in new.values()])
+        add(0, campaign, found, canonical_ids(crystals))
         campaign = campaign.after("crystals", "lineage")
     return campaign, came
 

@@ -143,6 +143,14 @@ class Store(Folder):
         if shards := self.names(_shards(table, round_number)):
             self.remove(shards)
 
+    def pair(self, table: str, other: str, round_number: int) -> int:
+        """Remove the shards of a round to which another table, written next, has none; how many."""
+        there = {Path(name).name for name in self.names(_shards(other, round_number))}
+        alone = [n for n in self.names(_shards(table, round_number)) if Path(n).name not in there]
+        if alone:
+            self.remove(alone)
+        return len(alone)
+
     def query(self, sql: str) -> pa.Table:
         """Answer an SQL query (DuckDB) over the campaign's tables, each a view of its name.
 

@@ -10,8 +10,15 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.insert(0, str(DOCS))
 import run_lessons  # noqa: E402
 
+LONG = ("graph-network", "molecular-dynamics", "a-find")
+"""Lessons of more than five seconds."""
 
-@pytest.mark.parametrize("page", run_lessons.pages(), ids=lambda page: page.stem)
+
+def marked(page: Path) -> object:
+    return pytest.param(page, marks=[pytest.mark.slow] * (page.stem in LONG), id=page.stem)
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in run_lessons.pages()])
 def test_a_lesson_prints_what_it_says(page: Path) -> None:
     assert run_lessons.rewritten(page) == page.read_text("utf-8")
 

@@ -143,19 +143,25 @@ class Structural(eqx.Module):
 
     def embed(self, batch: GraphBatch) -> Float[Array, "B features"]:
         """What the readout sees of each crystal: the mean node and the global node."""
-        config = self.config
-        centers = jnp.linspace(FIRST_CENTER, config.cutoff, config.gaussians)
-        basis = jnp.exp(-(((batch.distances[:, None] - centers) / GAUSSIAN_WIDTH) ** 2))
-        beyond = jnp.clip((batch.distances - config.cutoff) / FADE + 1, 0, 1)
-        fade = 0.5 * (1 + jnp.cos(jnp.pi * beyond))
+        basis, fade = expand(batch.distances, self.config)
         weights = fade / jax.lax.stop_gradient(self.coordination)
 
         nodes = self.elements[batch.atomic_numbers]
         edges = jax.vmap(self.distance)(basis)
-        whole = jnp.zeros((len(batch.real), config.width))
+        whole = jnp.zeros((len(batch.real), self.config.width))
         for block in self.blocks:
             nodes, whole = block(nodes, edges, whole, batch, weights)
         return jnp.concatenate([mean_over_atoms(nodes, batch), whole], axis=-1)
+
+
+def expand(
+    distances: Float[Array, " E"], config: StructuralConfig
+) -> tuple[Float[Array, "E gaussians"], Float[Array, " E"]]:
+    """Distances (Å) in Gaussians, and how much of a message is left of each: 0 at the cutoff."""
+    centers = jnp.linspace(FIRST_CENTER, config.cutoff, config.gaussians)
+    basis = jnp.exp(-(((distances[:, None] - centers) / GAUSSIAN_WIDTH) ** 2))
+    beyond = jnp.clip((distances - config.cutoff) / FADE + 1, 0, 1)
+    return basis, 0.5 * (1 + jnp.cos(jnp.pi * beyond))
 
 
 def mean_over_atoms(nodes: Float[Array, "N width"], batch: GraphBatch) -> Float[Array, "B width"]:

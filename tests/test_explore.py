@@ -17,7 +17,8 @@ from gnomon.explore.crystal import crystal_page
 from gnomon.explore.explorer import Explorer
 from gnomon.explore.hulls import hull_of
 from gnomon.explore.index import Index, index_of
-from gnomon.explore.panels import Subject, diffractogram
+from gnomon.explore.panels.powder import diffractogram
+from gnomon.explore.panels.shape import Subject
 from gnomon.explore.query import Query, QueryError, found, matching
 from gnomon.io import as_crystals, to_arrow, write
 from gnomon.io.tables import column, save

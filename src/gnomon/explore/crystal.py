@@ -10,7 +10,8 @@ from ase.cell import Cell
 from gnomon.crystals import Crystals
 from gnomon.elements import SYMBOLS
 from gnomon.explore.index import Index
-from gnomon.explore.panels import Subject, panels
+from gnomon.explore.panels import panels
+from gnomon.explore.panels.shape import Subject
 
 SAID = ("structure_type", "distance_to_rest", "flags", "copies", "warnings", "file")
 """Details that stand at the top of a page."""

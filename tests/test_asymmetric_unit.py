@@ -5,16 +5,11 @@ import pytest
 
 from gnomon.crystals import Crystals
 from gnomon.generate.registry import generator
-from gnomon.structure.asymmetric_unit import (
-    asymmetric_unit,
-    expand,
-    free_cell,
-    places,
-    whole_cell,
-)
+from gnomon.structure.asymmetric_unit import asymmetric_unit, expand, places
 from gnomon.structure.cells import cell_parameters, lattice_of
 from gnomon.structure.matching import Matcher
 from gnomon.structure.symmetry import SymmetryError, niggli, space_groups
+from gnomon.structure.systems import free_cell, whole_cell
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 

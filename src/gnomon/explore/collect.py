@@ -21,7 +21,7 @@ from gnomon.discover.lineage import KNOWN, traces
 from gnomon.discover.placed import RELAXED_SYMPREC
 from gnomon.evaluate import Status
 from gnomon.explore.collections import Collection
-from gnomon.explore.columns import DETAILS, SCHEMA, crystal_system
+from gnomon.explore.columns import DETAILS, SCHEMA
 from gnomon.explore.further import further_tables
 from gnomon.io import InputError, ReadResult, from_arrow, iter_read, to_arrow
 from gnomon.io.arrow import GEOMETRY
@@ -31,6 +31,7 @@ from gnomon.report.rows import PropertyOf, properties_of
 from gnomon.run.listener import Listener
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
+from gnomon.structure.systems import crystal_system
 
 GIVEN = "given"
 """Status of a crystal of a file."""
@@ -307,7 +308,7 @@ def _table(
         "density": crystals.densities,
         **{name: geometry[name] for name in GEOMETRY},
     }
-    given = {**own, **facts, "crystal_system": [crystal_system(g or 0) for g in groups]}
+    given = {**own, **facts, "crystal_system": [g and crystal_system(g) for g in groups]}
     empty = [None] * len(crystals)
     columns = [
         data if isinstance(data, pa.ChunkedArray) else pa.array(data, field.type)

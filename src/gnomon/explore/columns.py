@@ -49,21 +49,6 @@ FACTS = pa.schema(
 SCHEMA = pa.schema([*FACTS, *(CRYSTALS.field(name) for name in GEOMETRY), (DETAILS, pa.string())])
 """All of them, and the geometry."""
 
-SYSTEMS = (
-    *((2, "triclinic"), (15, "monoclinic"), (74, "orthorhombic"), (142, "tetragonal")),
-    *((167, "trigonal"), (194, "hexagonal"), (230, "cubic")),
-)
-"""Last space group of each crystal system."""
-
-
-def crystal_system(space_group: int) -> str | None:
-    """Crystal system of a space group's number, None for 0.
-
-    >>> crystal_system(225), crystal_system(0)
-    ('cubic', None)
-    """
-    return next((name for last, name in SYSTEMS if 1 <= space_group <= last), None)
-
 
 @dataclass(frozen=True, eq=False)
 class Column:

@@ -20,6 +20,7 @@ from gnomon.crystals import Crystals
 from gnomon.elements import electronegativities
 from gnomon.structure.cells import cell_parameters, lattice_of
 from gnomon.structure.symmetry import SYMPREC, SymmetryError, space_groups
+from gnomon.structure.systems import whole_cell
 from gnomon.structure.wyckoff import hall_number, space_group
 
 NEAR = 0.1
@@ -119,30 +120,6 @@ def element_order() -> Int64[np.ndarray, " 119"]:
     order = np.empty(len(values), np.int64)
     order[np.lexsort((np.arange(len(values)), values))] = np.arange(len(values))
     return order
-
-
-def free_cell(number: int) -> Bool[np.ndarray, " 6"]:
-    """Which of a, b, c, alpha, beta, gamma a space group leaves free."""
-    if number <= 2:
-        return np.ones(6, bool)
-    lengths = (True, number <= 74, number <= 194)
-    return np.array([*lengths, False, number <= 15, False])
-
-
-def whole_cell(number: int, cell: Float64[np.ndarray, " 6"]) -> Float64[np.ndarray, " 6"]:
-    """Cell parameters of which those that are not free follow from the others."""
-    a, b, c, alpha, beta, gamma = cell
-    if number > 74:
-        b = a
-    if number > 194:
-        c = a
-    if number > 2:
-        alpha = gamma = 90.0
-    if number > 15:
-        beta = 90.0
-    if 143 <= number <= 194:
-        gamma = 120.0
-    return np.array([a, b, c, alpha, beta, gamma])
 
 
 def asymmetric_unit(crystal: Crystals, symprec: float = SYMPREC) -> AsymmetricUnit:

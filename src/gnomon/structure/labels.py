@@ -29,9 +29,7 @@ from gnomon.structure.protostructures import (
     protostructure,
 )
 from gnomon.structure.symmetry import SYMPREC, space_group_symbol
-
-FAMILIES = ((2, "a"), (15, "m"), (74, "o"), (142, "t"), (194, "h"), (230, "c"))
-"""Last space group of each crystal family, and its letter in Pearson's symbol."""
+from gnomon.structure.systems import crystal_family
 
 Groups = tuple[tuple[int, ...], ...]
 """Species, those of the same amount and letters together."""
@@ -128,9 +126,7 @@ def pearson_symbol(space_group: int, conventional_atoms: int) -> str:
     Raises:
         ValueError: if there is no such space group.
     """
-    if not 1 <= space_group <= 230:
-        raise ValueError(f"space groups have numbers from 1 to 230, not {space_group}")
-    family = next(letter for last, letter in FAMILIES if space_group <= last)
+    family = crystal_family(space_group)
     centring = space_group_symbol(space_group)[0]
     if centring == "R":
         return f"hR{conventional_atoms // 3}"

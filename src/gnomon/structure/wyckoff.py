@@ -16,6 +16,8 @@ import numpy as np
 import spglib
 from jaxtyping import Bool, Float64, Int64
 
+from gnomon.structure.systems import HEXAGONAL, crystal_system
+
 CENTRINGS = {
     "P": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "A": [[1, 0, 0], [0, 1 / 2, -1 / 2], [0, 1 / 2, 1 / 2]],
@@ -77,7 +79,7 @@ def space_group(number: int) -> SpaceGroup:
     hall = hall_number(number)
     symbol = spglib.get_spacegroup_type(hall).international_short
     found = spglib.get_symmetry_from_database(hall)
-    grid = 24 if 143 <= number <= 194 else 16
+    grid = 24 if crystal_system(number) in HEXAGONAL else 16
     rotations = np.asarray(found["rotations"], np.int64)
     translations = np.rint(np.asarray(found["translations"]) * grid).astype(np.int64) % grid
     centring = translations[np.all(rotations == np.eye(3, dtype=np.int64), axis=(1, 2))]

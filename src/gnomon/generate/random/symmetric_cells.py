@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
+from gnomon.structure.cells import lattice_of
+from gnomon.structure.systems import whole_cell
 from gnomon.structure.wyckoff import SpaceGroup, WyckoffPosition, space_group
 
 FILLINGS = 4
@@ -19,6 +21,9 @@ ASPECT = 2.0
 
 ANGLES = (60.0, 120.0)
 """Bounds of free angles, degrees."""
+
+FLAT = 0.2
+"""Least volume of a cell over the product of its lengths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,25 +110,11 @@ def random_lattice(number: int, rng: np.random.Generator) -> Float64[np.ndarray,
     """A conventional cell of the space group's family, of any size.
 
     Lengths are uniform in their logarithms up to a ratio of ``ASPECT``, free angles uniform within
-    ``ANGLES``; cells flatter than a fifth of a cube's volume are drawn again.
+    ``ANGLES``; those of less than ``FLAT`` of the volume of a right one are drawn again.
     """
     while True:
-        a, b, c = ASPECT ** rng.random(3)
-        alpha, beta, gamma = np.radians(rng.uniform(*ANGLES, 3))
-        right = np.pi / 2
-        if number > 194:
-            b = c = a
-        elif number > 74:
-            b = a
-        if number > 2:
-            alpha = gamma = right
-        if number > 15:
-            beta = right
-        if 143 <= number <= 194:
-            gamma = 2 * np.pi / 3
-        x = np.cos(beta)
-        y = (np.cos(alpha) - x * np.cos(gamma)) / np.sin(gamma)
-        height = 1 - x**2 - y**2
-        if height > 0 and np.sqrt(height) * np.sin(gamma) > 0.2:
-            rows = [[1, 0, 0], [np.cos(gamma), np.sin(gamma), 0], [x, y, np.sqrt(height)]]
-            return np.array(rows) * [[a], [b], [c]]
+        drawn = np.concatenate([ASPECT ** rng.random(3), rng.uniform(*ANGLES, 3)])
+        cell = whole_cell(number, drawn)
+        cosines = np.cos(np.radians(cell[3:]))
+        if 1 - cosines @ cosines + 2 * cosines.prod() > FLAT**2:
+            return lattice_of(cell)

@@ -45,7 +45,8 @@ from gnomon.models.wyckoff.sequences import (
     Conditions,
     Tables,
 )
-from gnomon.structure.asymmetric_unit import element_order, free_cell
+from gnomon.structure.asymmetric_unit import element_order
+from gnomon.structure.systems import free_cell
 
 BUCKETS = 8
 """Buckets of a property, at most, and the absent one."""

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float32, Float64, Int8, Int16, Int64, UInt8, UInt32
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, MAX_Z
 from gnomon.run.listener import SILENT, Listener
-from gnomon.structure.asymmetric_unit import AsymmetricUnit, asymmetric_unit, places, whole_cell
+from gnomon.structure.asymmetric_unit import AsymmetricUnit, asymmetric_unit, places
 from gnomon.structure.symmetry import SymmetryError
+from gnomon.structure.systems import whole_cell
 
 MAX_ORBITS = 20
 """Longest sequence: of 24,440 crystals of the Materials Project 1 % have more orbits."""

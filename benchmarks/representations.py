@@ -36,7 +36,7 @@ RESULT = RESULTS / "representations.json"
 NAMES = (
     *("one-hot", "magpie", "oliynyk", "mat2vec", "skipatom", "megnet16"),
     *("composition-elements", "structural-elements", "coulomb", "sine", "mbtr", "soap"),
-    *("magpie+mbtr", "magpie+soap", "structural", "magpie+structural", "potential"),
+    *("symmetry", "magpie+mbtr", "magpie+soap", "structural", "magpie+structural", "potential"),
 )
 LEARNED = ("composition-elements", "structural-elements", "structural", "potential")
 """Have seen energies of the Materials Project."""
@@ -50,7 +50,7 @@ DRAWS = 1000
 
 def learner() -> HistGradientBoostingRegressor:
     return HistGradientBoostingRegressor(
-        max_iter=200, learning_rate=0.08, max_features=0.2, l2_regularization=1.0, random_state=0
+        max_iter=100, learning_rate=0.15, max_features=0.2, l2_regularization=1.0, random_state=0
     )
 
 

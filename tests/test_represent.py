@@ -146,6 +146,20 @@ def test_coulomb_matrix_of_a_pair():
     assert found == pytest.approx([*expected, 0.0])
 
 
+def test_as_many_eigenvalues_are_left_as_the_point_group_has_free_harmonics(crystals):
+    symmetry = representation("symmetry")
+    rows = symmetry.represent(crystals)
+    free = {
+        degree: (rows[:, [f"element_{degree}_" in name for name in symmetry.columns]] > -4.5).sum(1)
+        for degree in (1, 2, 3, 4)
+    }
+    # rutile 4/mmm, three atoms of no symmetry, rock salt, sphalerite -43m, CsCl, Mg 6/mmm
+    assert free[1].tolist() == [0, 3, 0, 0, 0, 0]
+    assert free[2].tolist() == [1, 5, 0, 0, 0, 1]
+    assert free[3].tolist() == [0, 7, 0, 1, 0, 0]
+    assert free[4].tolist() == [2, 9, 1, 1, 1, 1]
+
+
 def test_joined_names_are_columns_side_by_side(crystals):
     both = made("one-hot+magpie")
     parts = [representation(name).represent(crystals) for name in ("one-hot", "magpie")]

@@ -34,6 +34,7 @@ REPRESENTATIONS = Registry(
         "sine": "gnomon.represent.matrices:make_sine",
         "skipatom": "gnomon.represent.elements:make_skipatom",
         "soap": "gnomon.represent.soap:make",
+        "symmetry": "gnomon.represent.symmetry:make",
         "structural": "gnomon.models.representations:make_structural",
         "structural-elements": "gnomon.models.representations:make_structural_elements",
     },

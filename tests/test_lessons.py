@@ -10,7 +10,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.insert(0, str(DOCS))
 import run_lessons  # noqa: E402
 
-LONG = ("graph-network", "molecular-dynamics", "a-find")
+LONG = ("graph-network", "molecular-dynamics", "a-find", "generators")
 """Lessons of more than five seconds."""
 
 

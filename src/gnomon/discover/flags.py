@@ -158,7 +158,9 @@ def _disordered(above: Sequence[float]) -> Iterable[Flag]:
     if above:
         orders = f"{len(above)} other order{'' if len(above) == 1 else 's'}"
         text = f"{orders} of the same atoms within {1000 * THERMAL:.0f} meV/atom, the nearest "
-        yield Flag(FlagKind.DISORDERED, f"{text}{1000 * min(above, key=abs):+.1f}")
+        nearest = 1000 * min(above, key=abs)
+        where = "below" if nearest < 0 else "above"
+        yield Flag(FlagKind.DISORDERED, f"{text}{abs(nearest):.1f} meV/atom {where}")
 
 
 def elements_off(elements: Sequence[str], fit: References | None) -> Iterable[Flag]:

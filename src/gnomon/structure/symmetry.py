@@ -15,6 +15,7 @@ import spglib
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from gnomon.crystals import Crystals
+from gnomon.structure.wyckoff import hall_number
 
 os.environ.setdefault("SPGLIB_WARNING", "OFF")  # dozens of lines; ``SymmetryError`` says it in one
 
@@ -71,10 +72,8 @@ def asymmetric(crystal: Crystals, symprec: float = SYMPREC) -> list[int]:
 
 
 def space_group_symbol(number: int) -> str:
-    """Hermann-Mauguin symbol of a space group number: 225 → ``Fm-3m``."""
-    from pymatgen.symmetry.groups import sg_symbol_from_int_number
-
-    return str(sg_symbol_from_int_number(number))
+    """Short Hermann-Mauguin symbol of a space group number: 225 → ``Fm-3m``, 14 → ``P2_1/c``."""
+    return str(spglib.get_spacegroup_type(hall_number(number)).international_short)
 
 
 def primitive(crystals: Crystals, symprec: float = SYMPREC) -> Crystals:

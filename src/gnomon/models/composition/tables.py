@@ -55,11 +55,15 @@ def _formulas(path: Path, table: pa.Table) -> list[str]:
 
 
 def _read(path: Path) -> pa.Table:
-    """The table; formulas are text, even where they read NaN (a sodium nitride) or 1e5."""
+    """The table; formulas are text, even where they read NaN (a sodium nitride) or 1e5.
+
+    Units in brackets behind the names of columns, as `gnomon explore` writes them, are left out.
+    """
     if path.suffix != ".csv":
         return read_table(path)
     text = dict.fromkeys(FORMULA_COLUMNS, pa.string())
     try:
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=text))
+        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=text))
+        return table.rename_columns([name.partition(" (")[0] for name in table.column_names])
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as CSV ({error})") from error

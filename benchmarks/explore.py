@@ -2,11 +2,15 @@
 
     python benchmarks/explore.py --data DATA --work FOLDER [--crystals 100000] [--seconds 60]
     python benchmarks/explore.py --data DATA --work FOLDER --map [--crystals 100000]
+    python benchmarks/explore.py --data DATA --work FOLDER --draw [--crystals 100000]
+    python benchmarks/explore.py --data DATA --work FOLDER --export [--crystals 1000]
 
 Crystals are those of the shared Parquet files, and copies of them in which elements were replaced
 by like ones.  The index is made once and kept in FOLDER, so that a second run goes on with it.
 Clients are in a process of their own; each asks again as soon as it has its answer.  With ``--map``
-embeddings and the map are made instead, in CPU seconds of one core.
+embeddings and the map are made instead, in CPU seconds of one core; with a map there, what is
+served and exported holds it too.  ``--draw`` zooms into the map in Chromium and counts its frames,
+``--export`` writes the pages as files.
 """
 
 import argparse
@@ -15,10 +19,14 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
@@ -61,6 +69,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--port", type=int, help="only ask the server at this port")
     parser.add_argument("--map", action="store_true", help="make the map, and serve nothing")
+    parser.add_argument("--draw", action="store_true", help="zoom into the map in a browser")
+    parser.add_argument("--export", action="store_true", help="write the pages as files")
     given = parser.parse_args()
     if given.port is not None:
         print(json.dumps(asyncio.run(asked(given.port, given.clients, given.seconds))))
@@ -70,14 +80,14 @@ def main() -> None:
     path = given.work / f"crystals-{given.crystals}.parquet"
     if not path.exists():
         made(given.data, given.crystals, path)
-    if given.map:
-        indexed(path)
-        out = Path(__file__).parent / "results" / f"explore_map_{given.crystals}.json"
-        save({"crystals": given.crystals, **mapped(path)}, out)
+    index = indexed(path)
+    parts = {"map": mapped, "draw": drawn, "export": exported}
+    for name in (one for one in parts if getattr(given, one)):
+        out = Path(__file__).parent / "results" / f"explore_{name}_{given.crystals}.json"
+        save({"crystals": given.crystals, **parts[name](path)}, out)
         return
-    result = {"crystals": given.crystals, **indexed(path), **served(path, given)}
-    out = Path(__file__).parent / "results" / "explore.json"
-    save(result, out)
+    result = {"crystals": given.crystals, **index, **served(path, given)}
+    save(result, Path(__file__).parent / "results" / "explore.json")
 
 
 def made(data: Path, n: int, path: Path) -> None:
@@ -164,36 +174,118 @@ def mapped(path: Path) -> dict[str, float]:
     }
 
 
-def served(path: Path, given: argparse.Namespace) -> dict[str, object]:
-    """A server in a process of its own: its start, its memory, and what clients wait."""
-    began = time.monotonic()
+def exported(path: Path) -> dict[str, float]:
+    """CPU seconds and size of a static copy."""
+    from gnomon.explore.explorer import Explorer
+    from gnomon.explore.export import export
+
+    explorer = Explorer(collections_of([str(path)]))
+    began = time.process_time()
+    written = export(explorer, path.with_name(f"site-{len(explorer.index)}"))
+    seconds = time.process_time() - began
+    return {
+        "placed": 0 if explorer.index.places is None else len(explorer.index),
+        "export_cpu_seconds": round(seconds, 1),
+        "cpu_ms_per_crystal": round(1000 * seconds / len(explorer.index), 1),
+        "files": written.files,
+        "megabytes": written.megabytes,
+        "peak_gigabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
+    }
+
+
+FRAMES = """async () => {
+    const { map } = document.querySelector('.map');
+    const canvas = document.querySelector('.map canvas');
+    const gl = canvas.getContext('webgl');
+    const [pixel, own, gaps] = [new Uint8Array(4), [], []];
+    let before = performance.now();
+    for (let i = 0; i < 120; i++) {
+        map.zoom(i < 60 ? 1.06 : 1 / 1.06);
+        await new Promise(requestAnimationFrame);
+        const began = performance.now();
+        gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); // waits for what was drawn
+        const now = performance.now();
+        own.push(now - began); gaps.push(now - before); before = now;
+    }
+    return [own, gaps, [canvas.width, canvas.height], gl.getParameter(gl.RENDERER)];
+}"""
+
+
+def drawn(path: Path) -> dict[str, object]:
+    """Frames of a zoom into the map, in and out again, in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with serving(path) as (port, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[*flags, "--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        began = time.monotonic()
+        page.goto(f"http://localhost:{port}/map.html")
+        page.wait_for_selector(".map[data-drawn]", timeout=120_000)
+        opened = time.monotonic() - began
+        page.wait_for_load_state("networkidle")
+        own, gaps, size, renderer = page.evaluate(FRAMES)
+        browser.close()
+    return {
+        "open_seconds": round(opened, 2),
+        "gpu_wait_ms": np.percentile(own, [50, 95]).round(1).tolist(),
+        "frame_ms": np.percentile(gaps[1:], [50, 95]).round(1).tolist(),
+        "canvas": size,
+        "renderer": renderer,
+    }
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server in a process of its own, and its port."""
     command = [sys.executable, "-m", "gnomon", "explore", str(path), "--port", "0", "--no-browser"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     try:
         lines = iter(server.stderr.readline, "")
-        port = next(m[1] for line in lines if (m := re.search(r"localhost:(\d+)", line)))
-        with urlopen(f"http://localhost:{port}/api/search?limit=1") as answer:
-            answer.read()
+        yield next(m[1] for line in lines if (m := re.search(r"localhost:(\d+)", line))), server
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def served(path: Path, given: argparse.Namespace) -> dict[str, object]:
+    """A server in a process of its own: its start, its memory, and what clients wait."""
+    began = time.monotonic()
+    with serving(path) as (port, server):
+        _asked_of(port, "/api/search?limit=1")
         start, cpu = time.monotonic() - began, _cpu(server.pid)
         asking = [sys.executable, __file__, "--data", str(given.data), "--work", str(given.work)]
         asking += ["--clients", str(given.clients), "--seconds", str(given.seconds)]
         said = subprocess.run([*asking, "--port", port], capture_output=True, text=True, check=True)
         found = json.loads(said.stdout)
         spent = _cpu(server.pid) - cpu
-        status = Path(f"/proc/{server.pid}/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
-    finally:
-        server.terminate()
-        server.wait(20)
+        peak = _peak(server.pid)
+        page = _asked_of(port, "/api/map")
+        if page["placed"]:
+            _asked_of(port, "/api/map-colors?column=e_above_hull")
+            _asked_of(port, f"/api/crystals/{page['ids'][0]}")
+            found |= {"placed": page["placed"], "peak_gigabytes_with_map": _peak(server.pid)}
     return {
         "start_seconds": round(start, 2),
         "start_cpu_seconds": round(cpu, 2),
-        "peak_gigabytes": round(peak / 1e6, 3),
+        "peak_gigabytes": peak,
         "clients": given.clients,
         "cpu_ms_per_search": round(1000 * spent / found["searches"], 2),
         **found,
     }
+
+
+def _asked_of(port: str, path: str) -> dict[str, Any]:
+    with urlopen(f"http://localhost:{port}{path}") as answer:
+        return dict(json.loads(answer.read()))
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return round(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1e6, 3)  # type: ignore[index]
 
 
 def _cpu(pid: int) -> float:

@@ -210,6 +210,7 @@ def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):  # noqa:
     assert panels["What it competes with"]["about"] == "Cu3Au → 3 Cu + Au"
     assert {row[0]["text"] for row in panels["What it competes with"]["rows"]} == {"Cu", "Au"}
     assert panels["Lineage"]["steps"][-1]["made"].startswith("prototypes")
+    assert "--map" in panels["Similar crystals"]["text"][0], "how they come to be known"
     assert panels["Recipes"]["rows"] == [["Cu + Au", 900.0]]
     assert [row[0] for row in panels["Bond lengths"]["rows"]] == ["Cu–Au", "Cu–Cu"]
     [failed] = rows_of(index, where=["status:exploded"])
@@ -258,7 +259,12 @@ def index_status(explorer: Explorer, key: str) -> object:
 
 def test_hulls_of_files_stand_on_elements_at_zero(index):
     hull = hull_of(index, "Cl-Na")
-    [salt] = hull["phases"]
+    salt, *elements = hull["phases"]
+    assert [(one["id"], one["reduced_formula"]) for one in elements] == [
+        (None, "Cl2"),
+        (None, "Na"),
+    ]
+    assert {tuple(sorted(edge)) for edge in hull["edges"]} == {(0, 1), (0, 2)}
     assert (salt["reduced_formula"], salt["e_above_hull"]) == ("NaCl", 0)
     with pytest.raises(QueryError, match="no phase of Fe-O"):
         hull_of(index, "Fe-O")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gnomon.explore.collections import collections_of
+from gnomon.explore.crystal import crystal_page
 from gnomon.explore.index import Index, index_of
 from gnomon.explore.map import placed, regions
 from gnomon.explore.map_page import make_map, map_colors, map_page
@@ -79,6 +80,15 @@ def test_the_page_has_every_crystal_with_its_place_and_colour(index: Index):
         map_colors(index, "id")
 
 
+def test_a_crystal_lists_what_is_like_it(index: Index):
+    """Each with its cosine, falling; rock salt first next to rock salt."""
+    row = index.texts("reduced_formula").index("NaCl")
+    panel = next(p for p in crystal_page(index, row)["panels"] if p["title"] == "Similar crystals")
+    cosines = [found[-1] for found in panel["rows"]]
+    assert cosines == sorted(cosines, reverse=True)
+    assert panel["rows"][0][1] == 225
+
+
 def test_a_map_is_made_once_and_only_on_demand(index: Index, tmp_path, monkeypatch):
     monkeypatch.setattr("gnomon.explore.map.placed", None)
     monkeypatch.setattr(Embedder, "embed", None)
@@ -88,8 +98,7 @@ def test_a_map_is_made_once_and_only_on_demand(index: Index, tmp_path, monkeypat
     assert map_page(other)["placed"] == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_a_click_and_the_list_lead_to_the_crystal(chromium, server: Served, scheme):  # noqa: F811
     page = chromium.new_page(base_url=server.url, color_scheme=scheme)
     amiss: list[str] = []

@@ -12,7 +12,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from gnomon.databases.answers import Answers
 from gnomon.databases.optimade import Optimade
 from gnomon.explore.provider import Structures
-from gnomon.io import to_pymatgen
+from gnomon.io import to_ase, to_pymatgen
 from gnomon.run.http import Patience
 from gnomon.run.listener import SILENT
 from tests.explore_server import Served, served
@@ -169,6 +169,19 @@ def test_the_client_of_pymatgen_gets_the_structures(server: Served, quiet_client
     for key, structure in found.items():
         own = to_pymatgen(index.crystals[index.row_of[key]])[0]
         assert StructureMatcher(scale=False).fit(own, structure)
+
+
+def test_ase_gets_the_structures(server: Served):
+    """By the adapters of optimade-python-tools: the same atoms at the same places of a lattice."""
+    adapter = pytest.importorskip("optimade.adapters").Structure
+    index = server.explorer.index
+    for one in ask(server, filter="nelements=2")["data"]:
+        atoms = adapter(one).as_ase
+        own = to_ase(index.crystals[index.row_of[one["id"]]])[0]
+        np.testing.assert_array_equal(atoms.numbers, own.numbers)
+        np.testing.assert_allclose(atoms.cell[:], own.cell[:], atol=1e-12)
+        apart = atoms.cell.scaled_positions(atoms.positions - own.positions)
+        np.testing.assert_allclose(apart, apart.round(), atol=1e-9)  # in any cell
 
 
 def test_a_campaign_takes_its_known_phases_from_an_explorer(server: Served, tmp_path: Path):

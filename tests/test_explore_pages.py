@@ -11,6 +11,7 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.io import read
+from gnomon.models.composition.tables import energies_of_table
 from tests.browser import chromium  # noqa: F401
 from tests.conftest import EMT, REPOSITORY
 from tests.explore_server import Served, served
@@ -92,18 +93,48 @@ def test_lineage_hull_and_campaign_lead_to_pages(page, server: Served):
     page.wait_for_url("**/crystal.html?id=**")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("format", ["cif", "extxyz"])
-def test_what_is_saved_is_read_again(page, tmp_path: Path, format: str):
+def saved(page, link: str, path: Path) -> Path:
+    """What a link of a page saves."""
+    with page.expect_download() as download:
+        page.click(link)
+    download.value.save_as(path)
+    return path
+
+
+def test_what_is_saved_is_read_again(page, server: Served, tmp_path: Path):
+    """Two ticked crystals as structures; all of a search as formulas with their energies."""
     page.goto("/?include=Cl")
+    page.locator("#exports a").first.wait_for()
+    table = saved(page, "#exports a:has-text('CSV')", tmp_path / "saved.csv")
+    formulas, energies = energies_of_table(table)
+    rows = server.get("/api/search?include=Cl").json["rows"]
+    assert formulas == [row["reduced_formula"] for row in rows]
+    assert energies.tolist() == [row["formation_energy_per_atom"] for row in rows]
     page.check("tbody tr:nth-child(1) input")
     page.check("tbody tr:nth-child(2) input")
-    name = {"cif": "CIF", "extxyz": "extended XYZ"}[format]
-    with page.expect_download() as saved:
-        page.click(f"#exports a:has-text('{name}')")
-    path = tmp_path / f"saved.{format}"
-    saved.value.save_as(path)
-    assert len(read(path).crystals) == 2
+    for name, end in (("CIF", "cif"), ("extended XYZ", "extxyz")):
+        found = read(saved(page, f"#exports a:has-text('{name}')", tmp_path / f"saved.{end}"))
+        assert sorted(found.crystals.reduced_formulas) == sorted(formulas[:2])
+    page.goto(f"/crystal.html?id={rows[0]['id']}")
+    page.wait_for_selector("tbody tr")
+    for name, file in (("CIF", "one.cif"), ("POSCAR", "POSCAR"), ("extended XYZ", "one.extxyz")):
+        found = read(saved(page, f"main a:has-text('{name}')", tmp_path / file))
+        assert found.crystals.reduced_formulas.tolist() == formulas[:1]
+
+
+def test_a_search_in_the_dark(chromium, server: Served):  # noqa: F811
+    """A space group by its symbol; ink on the page's own ground is light on dark."""
+    page = chromium.new_page(base_url=server.url, color_scheme="dark")
+    page.goto("/?include=Cl")
+    page.wait_for_selector("tbody tr")
+    page.fill("input[list=groups]", "Fm-3m")
+    page.press("input[list=groups]", "Enter")
+    page.wait_for_url("**where=space_group%3A225**")
+    page.locator("[role=status]").filter(has_text=re.compile("^4 ")).wait_for()
+    assert "Fm-3m (225)" in page.inner_text("tbody")
+    light = "getComputedStyle(document.querySelector('tbody td.number')).color.match(/[0-9]+/g)"
+    assert min(map(int, page.evaluate(light))) > 200
+    page.close()
 
 
 @pytest.mark.slow

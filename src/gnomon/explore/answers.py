@@ -18,6 +18,7 @@ from gnomon.explore.potentials import MOST_ELEMENTS as MOST_OF_POTENTIALS
 from gnomon.explore.potentials import potentials_of
 from gnomon.explore.query import QueryError, usual_columns
 from gnomon.explore.substitutions import substitutions_page
+from gnomon.structure.symmetry import space_group_symbol
 
 MOST_CHOICES = 200
 """Texts of a column that are listed to choose from."""
@@ -91,6 +92,7 @@ def _about(explorer: Explorer, _: Asked) -> dict[str, Any]:
             }
             for column in index.columns.values()
         ],
+        "space_groups": [space_group_symbol(number) for number in range(1, 231)],
         "elements": [int(n) for n in index.present.sum(axis=1)],
         "shown": usual_columns(index),
         "trouble": explorer.trouble,

@@ -1,4 +1,4 @@
-"""Selections as files: CSV, CIF and extended XYZ that gnomon and others read again."""
+"""Selections as files: CSV, CIF, extended XYZ and POSCAR that gnomon and others read again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 
+from gnomon.crystals import Crystals
 from gnomon.explore.index import Index
 from gnomon.io import write
 from gnomon.report.cifs import cif_text
@@ -71,14 +73,24 @@ def as_extxyz(index: Index, rows: Sequence[int]) -> Iterator[str]:
             },
         }
     )
+    yield _written("crystals.extxyz", index.crystals[list(rows)], rows=facts)
+
+
+def as_poscar(index: Index, rows: Sequence[int]) -> Iterator[str]:
+    """One crystal as VASP reads it."""
+    yield _written("POSCAR", index.crystals[list(rows)])
+
+
+def _written(name: str, crystals: Crystals, **options: Any) -> str:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "crystals.extxyz"
-        write(path, index.crystals[list(rows)], rows=facts)
-        yield path.read_text("utf-8")
+        path = Path(folder) / name
+        write(path, crystals, **options)
+        return path.read_text("utf-8")
 
 
 WRITERS: dict[str, tuple[Callable[..., Iterator[str]], str, int]] = {
     "cif": (as_cif, "chemical/x-cif", MOST_CIFS),
     "extxyz": (as_extxyz, "chemical/x-xyz", MOST_CRYSTALS),
+    "poscar": (as_poscar, "text/plain; charset=utf-8", 1),
 }
 """Writer, media type and most crystals of each format of crystals."""

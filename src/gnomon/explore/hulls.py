@@ -83,13 +83,15 @@ def _drawn(
     rows: Sequence[int],
     energy: Float64[np.ndarray, " k"],
 ) -> dict[str, Any]:
-    """Phases by rising energy above the hull, and which of them coexist."""
+    """Phases by rising energy above the hull, elements without one last; which of them coexist."""
     composition = index.crystals[list(rows)].composition
     own = Phases(np.array(rows, dtype=object), composition, energy, "one")
-    hull = Hull(_with_elements(own, elements))
-    above = hull.e_above_hull(own.composition, own.formation_energy_per_atom)
-    order = np.argsort(above, kind="stable")[:MAX_POINTS]
-    shown, above = own.take(order), above[order]
+    whole = _with_elements(own, elements)
+    hull = Hull(whole)
+    above = hull.e_above_hull(whole.composition, whole.formation_energy_per_atom)
+    order = np.argsort(above[: len(rows)], kind="stable")[:MAX_POINTS]
+    order = np.concatenate([order, np.arange(len(rows), len(above))])
+    shown, above = whole.take(order), above[order]
     columns = [atomic_number(symbol) for symbol in elements]
     fractions = atom_fractions(shown.composition)[:, columns]
     names = ("id", "reduced_formula", "space_group", "status", "prototype")
@@ -97,10 +99,11 @@ def _drawn(
         "elements": list(elements),
         "total": len(rows),
         "phases": [
-            index.row(int(row), names)
+            (_reference(formula, names) if isinstance(row, str) else index.row(int(row), names))
             | {"fractions": x, "formation_energy_per_atom": e, "e_above_hull": a}
-            for row, x, e, a in zip(
+            for row, formula, x, e, a in zip(
                 shown.ids.tolist(),
+                shown.reduced_formulas,
                 fractions.tolist(),
                 shown.formation_energy_per_atom.tolist(),
                 above.tolist(),
@@ -110,6 +113,12 @@ def _drawn(
         "edges": tie_lines(hull, shown, above <= ON_HULL),
         "on_hull": ON_HULL,
     }
+
+
+def _reference(formula: str, names: Sequence[str]) -> dict[str, Any]:
+    """An element that no crystal here is of."""
+    own = {"reduced_formula": formula, "status": "the element at zero, of which there is none here"}
+    return {name: own.get(name) for name in names}
 
 
 def _with_elements(phases: Phases, elements: Sequence[str]) -> Phases:

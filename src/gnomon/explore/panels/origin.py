@@ -32,5 +32,6 @@ def citation(of: Subject) -> Iterator[Panel]:
     own = f"gnomon {__version__}, active-learning discovery of stable inorganic crystals."
     yield Panel(
         "Provenance and how to cite",
-        text=[*said, keys, *(f"Cite: {one}" for one in (own, *cited))],
+        text=[*said, keys],
+        works=(own, *map(str, cited)),
     )

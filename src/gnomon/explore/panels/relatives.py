@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from gnomon.explore.panels.shape import Head, Link, Panel, Subject, mev
 
+TITLE = "Similar crystals"
+
 LIKE = 10
 """Similar crystals that are listed."""
 
@@ -32,6 +34,9 @@ def similar(of: Subject) -> Iterator[Panel]:
     """The nearest crystals by embedding."""
     vectors = of.index.vectors
     if vectors is None:
+        given = " ".join(one.path.name for one in of.index.collections)
+        how = f"`gnomon explore {given} --map` has let the networks look at all crystals"
+        yield Panel(TITLE, text=[f"once {how}, the most alike stand here."])
         return
     names = ("reduced_formula", "space_group", "prototype", "e_above_hull", "source")
     rows = []
@@ -42,16 +47,16 @@ def similar(of: Subject) -> Iterator[Panel]:
         rows.append(
             [
                 Link(found["reduced_formula"], found["id"]),
-                "–" if group is None else str(group),
+                group,
                 *(found["prototype"], above, found["source"], cosine),
             ]
         )
     yield Panel(
-        "Similar crystals",
+        TITLE,
         "Cosine between what the structural networks of gnomon see of two crystals.",
         (
-            *(Head("Crystal", formula=True), Head("Space group"), Head("Prototype")),
-            *(Head("Above the hull", "meV/atom", 1), Head("Source"), Head("Cosine", "", 3)),
+            *(Head("Crystal", formula=True), Head("Space group", group=True), Head("Prototype")),
+            *(Head("Above the hull", "meV/atom", 1), Head("Source"), Head("Cosine", "", 4)),
         ),
         rows,
     )

@@ -19,12 +19,14 @@ class Head(NamedTuple):
         text, unit: of it.
         digits: behind the point of its numbers; None for texts.
         formula: whether its texts are formulas.
+        group: whether its numbers are those of space groups.
     """
 
     text: str
     unit: str = ""
     digits: int | None = None
     formula: bool = False
+    group: bool = False
 
 
 class Link(NamedTuple):
@@ -44,6 +46,7 @@ class Panel:
         peaks: (2θ, intensity) of lines to draw as a diffractogram.
         steps: crystals that came from one another, the root first, and what was done to each.
         text: lines to read or copy.
+        works: to cite.
     """
 
     title: str
@@ -53,6 +56,7 @@ class Panel:
     peaks: Sequence[tuple[float, float]] = ()
     steps: Sequence[Mapping[str, Any]] = ()
     text: Sequence[str] = ()
+    works: Sequence[str] = ()
     further: Mapping[str, Any] = field(default_factory=dict)
 
 

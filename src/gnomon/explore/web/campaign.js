@@ -12,9 +12,8 @@ function rate(one) {
 function bars(pairs, title) {
   const most = Math.max(...pairs.map(([, n]) => n), 1);
   const rows = pairs.slice(0, 14);
-  const height = 26 * rows.length + 6;
-  return h("figure", {}, h("svg", { viewBox: `0 0 760 ${height}`, class: "plot bars", role: "img", "aria-label": `${title}: ${rows.map(([name, n]) => `${name} ${n}`).join(", ")}` },
-    rows.map(([name, n], i) => [h("text", { x: 330, y: 26 * i + 19, "text-anchor": "end" }, name.length > 46 ? `${name.slice(0, 45)}…` : name), h("rect", { x: 340, y: 26 * i + 6, width: Math.max((330 * n) / most, 1), height: 16, class: "bar" }), h("text", { x: 346 + (330 * n) / most, y: 26 * i + 19 }, n.toLocaleString("en"))])), h("figcaption", {}, title));
+  const bar = (n) => { const made = h("span", { class: "bar" }); made.style.width = `${(100 * n) / most}%`; return made; };
+  return h("figure", {}, h("dl", { class: "bars" }, rows.map(([name, n]) => [h("dt", {}, name), h("dd", {}, bar(n), n.toLocaleString("en"))])), h("figcaption", {}, title));
 }
 
 function fill(found) {

@@ -22,7 +22,8 @@ export function download(path, text) {
 }
 
 let known;
-export const about = () => (known ??= ask("api/about"));
+let symbols = [];
+export const about = () => (known ??= ask("api/about").then((found) => { symbols = found.space_groups; return found; }));
 
 export function formula(text) {
   const parts = String(text ?? "").split(/(?<=[A-Za-z)])(\d+(?:\.\d+)?)/);
@@ -34,9 +35,12 @@ export function spaceGroup(text) {
   return String(text ?? "").split(/_(\d)/).map((part, i) => (i % 2 ? h("sub", {}, part) : part));
 }
 
+// A space group by its number: Pm-3m (221).
+export const groupName = (number) => (number ? [spaceGroup(symbols[number - 1]), ` (${number})`] : "–");
+
 // A sentence with `commands` in it.
 export function sentence(text) {
-  const said = text.charAt(0).toUpperCase() + text.slice(1);
+  const said = /^[a-z]+\S*\d/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); // names of models stay
   return said.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 }
 
@@ -52,6 +56,7 @@ export function number(value, digits = 4, fixed = false) {
 export function shown(column, value) {
   if (value === null || value === undefined) return "–";
   if (column.name === "reduced_formula") return formula(value);
+  if (column.name === "space_group") return groupName(value);
   return column.kind === "number" ? number(value, 4, column.unit.startsWith("eV")) : String(value);
 }
 

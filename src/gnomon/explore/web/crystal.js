@@ -48,8 +48,8 @@ function cellTable(found) {
     rows.map(([name, cell]) => [name, ...cell.lengths.map(length), ...cell.angles.map(angle), cell.volume.toFixed(3)]));
 }
 
-function symmetryText(found) {
-  return found.symmetry ? [spaceGroup(found.symmetry.symbol), ` (${found.symmetry.number}), Hall ${found.symmetry.hall}, point group ${found.symmetry.point_group}, within ${found.symmetry.tolerance} Å`] : "none found";
+function symmetryText(found, own) {
+  return found.symmetry ? [spaceGroup(found.symmetry.symbol), ` (${found.symmetry.number}), Hall ${found.symmetry.hall}, point group ${found.symmetry.point_group}; ${own.crystal_system}; within ${found.symmetry.tolerance} Å`] : "none found";
 }
 
 function allColumns(own, columns) {
@@ -68,11 +68,11 @@ page("Crystal", async (main, about) => {
     h("h1", {}, formula(own.reduced_formula), " ", h("small", {}, spaceGroup(found.symmetry?.symbol))),
     h("div", { class: "two" }, viewer(found), h("div", {}, facts([
       ["status", own.status], ["structure type", found.structure_type], ["prototype", own.prototype ? link(`where=${encodeURIComponent(`prototype:${own.prototype}`)}`, own.prototype) : null],
-      ["symmetry", symmetryText(found)], ["above the hull", own.e_above_hull === null ? null : `${mev(own.e_above_hull)} meV/atom`], ["formation energy", own.formation_energy_per_atom === null ? null : `${number(own.formation_energy_per_atom)} eV/atom`],
+      ["symmetry", symmetryText(found, own)], ["above the hull", own.e_above_hull === null ? null : `${mev(own.e_above_hull)} meV/atom`], ["formation energy", own.formation_energy_per_atom === null ? null : `${number(own.formation_energy_per_atom)} eV/atom`],
       ["distance to the rest", found.distance_to_rest === null || found.distance_to_rest === undefined ? null : `${mev(found.distance_to_rest)} meV/atom`], ["probability of being stable", own.probability_stable === null ? null : chance(own.probability_stable)],
       ["flags", found.flags?.length ? found.flags.join("; ") : null], ["reached", found.copies ? `by ${found.copies} other candidate${found.copies === 1 ? "" : "s"} too` : null],
-      ["density", `${number(own.density, 3)} g/cm³`], ["source", [own.source, own.source_id ? `: ${own.source_id}` : ""]], ["read with a warning", found.warnings], ["id", h("code", {}, own.id)],
-    ]), h("p", {}, download(`api/crystals/${encodeURIComponent(own.id)}.cif`, "CIF"), " · ", link(`system=${encodeURIComponent(system)}&sort=e_above_hull`, `all of ${system}`), " · ", link(`formula=${encodeURIComponent(own.reduced_formula)}`, "same formula"),
+      ["cell", `${own.n_atoms} atom${own.n_atoms === 1 ? "" : "s"}, ${found.cell.volume.toFixed(2)} Å³`], ["density", `${number(own.density, 3)} g/cm³`], ["source", [own.source, own.source_id ? `: ${own.source_id}` : ""]], ["read with a warning", found.warnings], ["id", h("code", {}, own.id)],
+    ]), h("p", {}, download(`api/crystals/${encodeURIComponent(own.id)}.cif`, "CIF"), " · ", download(`api/export.poscar?id=${encodeURIComponent(own.id)}`, "POSCAR"), " · ", download(`api/export.extxyz?id=${encodeURIComponent(own.id)}`, "extended XYZ"), " · ", link(`system=${encodeURIComponent(system)}&sort=e_above_hull`, `all of ${system}`), " · ", link(`formula=${encodeURIComponent(own.reduced_formula)}`, "same formula"),
       elements > 1 && elements < 5 ? [" · ", h("a", { href: `hull.html?system=${encodeURIComponent(system)}&source=${encodeURIComponent(own.source)}` }, "hull")] : null))),
     cellTable(found), h("div", { class: "panels" }, ...found.panels.map(panelOf)), allColumns(own, about.columns));
 });

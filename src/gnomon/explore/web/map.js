@@ -1,5 +1,5 @@
 // The map: all crystals placed by what the networks see of them, drawn by WebGL.
-import { ask, crystalAddress, formula, h, label, mev, number, page, table } from "./common.js";
+import { ask, crystalAddress, formula, groupName, h, label, mev, number, page, table } from "./common.js";
 import { bytes, css, dot, gradient, KINDS, REST, rgb, strip, typeName } from "./colors.js";
 
 const LISTED = 40;
@@ -65,9 +65,11 @@ function squares(x, y, box) {
   };
 }
 
+const MIXED = "mixed";
+
 function said(region) {
   const [text, k, type] = region.prototypes[0] ?? ["", 0, ""];
-  return [region.elements.map(([symbol]) => symbol).join(", "), k >= 0.2 * region.crystals ? typeName(text, type) : ""].filter(Boolean).join(" · ") || "mixed";
+  return [region.elements.map(([symbol]) => symbol).join(", "), k >= 0.2 * region.crystals ? typeName(text, type) : ""].filter(Boolean).join(" · ") || MIXED;
 }
 
 function legend(colors) {
@@ -110,7 +112,7 @@ function explorable(found, main) {
   paint.points(at);
   paint.colors(painted({ kind: "text", codes: btoa("\xff".repeat(n)), words: [] }, n));
   const view = { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, zoom: 1 };
-  const labels = found.regions.map((one) => { const made = h("span", {}, said(one)); names.append(made); return made; });
+  const labels = found.regions.map((one) => { const made = h("span", {}, said(one) === MIXED ? "" : said(one)); names.append(made); return made; });
   const changed = new Set();
   let waiting = false;
   const unit = () => { const whole = Math.max((box.x1 - box.x0) / place.clientWidth, (box.y1 - box.y0) / place.clientHeight) * 1.08 || 1; return whole / view.zoom; }; // of the map, a pixel
@@ -162,7 +164,7 @@ function explorable(found, main) {
   const color = async (name) => { const colors = await ask(`api/map-colors?column=${encodeURIComponent(name)}`); paint.colors(painted(colors, n)); draw(); return colors; };
   const go = (region) => { view.x = region.x; view.y = region.y; view.zoom = Math.max(view.zoom, 4); draw(); canvas.focus(); };
   const whole = () => { Object.assign(view, { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, zoom: 1 }); draw(); };
-  place.map = { toPixel, view, x, y };
+  place.map = { toPixel, view, x, y, zoom };
   return { place, color, zoom, middle, whole, go, changed };
 }
 
@@ -181,7 +183,7 @@ function listen(place, canvas, tip, { move, zoom, nearest, found }) {
     const { rows } = await ask(`api/search?id=${encodeURIComponent(found.ids[i])}&columns=reduced_formula,space_group,prototype,e_above_hull,source`);
     if (asked !== i || !rows.length) return;
     const one = rows[0];
-    tip.replaceChildren(h("strong", {}, formula(one.reduced_formula)), h("div", {}, one.prototype ?? "no prototype"), one.e_above_hull === null ? null : h("div", {}, `${mev(one.e_above_hull)} meV/atom above the hull`), h("div", { class: "muted" }, one.source));
+    tip.replaceChildren(h("strong", {}, formula(one.reduced_formula)), h("div", {}, groupName(one.space_group), one.prototype ? ` · ${one.prototype}` : ""), one.e_above_hull === null ? null : h("div", {}, `${mev(one.e_above_hull)} meV/atom above the hull`), h("div", { class: "muted" }, one.source));
   };
   canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); down.set(event.pointerId, spot(event)); gone = down.size > 1 ? 99 : 0; });
   canvas.addEventListener("pointermove", (event) => {
@@ -216,13 +218,13 @@ function listed(made, found) {
   const refresh = async () => {
     const mine = ++turn;
     const [there, rows] = made.middle(LISTED);
-    const answer = rows.length ? await ask(`api/search?id=${rows.map((i) => encodeURIComponent(found.ids[i])).join(",")}&columns=reduced_formula,space_group,prototype,e_above_hull&limit=${LISTED}`) : { rows: [] };
+    const answer = rows.length ? await ask(`api/search?id=${rows.map((i) => encodeURIComponent(found.ids[i])).join(",")}&columns=reduced_formula,space_group,e_above_hull&limit=${LISTED}`) : { rows: [] };
     if (mine !== turn) return;
     const by = new Map(answer.rows.map((one) => [one.id, one]));
     const shown = rows.map((i) => by.get(found.ids[i])).filter(Boolean);
     list.replaceChildren(table(`${there.toLocaleString("en")} crystals in view${there > shown.length ? `, the ${shown.length} nearest to its middle` : ""}.`,
-      [{ text: "Crystal" }, { text: "Space group", number: true }, { text: "Prototype" }, { text: "Above the hull", unit: "meV/atom", number: true }],
-      shown.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), String(one.space_group ?? "–"), one.prototype ?? "–", mev(one.e_above_hull)])));
+      [{ text: "Crystal" }, { text: "Space group" }, { text: "Above the hull", unit: "meV/atom", number: true }],
+      shown.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), groupName(one.space_group), mev(one.e_above_hull)])));
   };
   made.changed.add(() => { clearTimeout(timer); timer = setTimeout(refresh, 250); });
   return list;
@@ -245,9 +247,8 @@ page("Map", async (main, about) => {
   const card = found.embeddings;
   main.replaceChildren(h("h1", {}, `Map of ${found.placed.toLocaleString("en")} crystals`),
     h("div", { class: "row" }, h("label", { class: "field" }, h("span", {}, "Colour"), select), button("closer", "+", () => made.zoom(1.6)), button("farther", "−", () => made.zoom(1 / 1.6)), button("the whole map", "Whole", made.whole)),
-    made.place, key,
+    h("div", { class: "beside" }, h("div", {}, made.place, key), listed(made, found)),
     h("p", { class: "muted" }, "Neighbours are alike to the networks that predict formation energies; distances between regions, and the axes, mean nothing. A click opens a crystal.", found.crystals > found.placed ? ` ${(found.crystals - found.placed).toLocaleString("en")} crystals are not on it: they came later, or hold what the networks have not seen.` : ""),
-    h("h2", {}, "In view"), listed(made, found),
     h("h2", {}, "Regions"), table("The commonest elements and prototypes of each, the largest first.", [{ text: "Region" }, { text: "Crystals", number: true }, { text: "Elements, with the share that holds them" }, { text: "Prototypes" }],
       found.regions.map((one) => [h("button", { type: "button", onclick: () => made.go(one) }, said(one)), one.crystals.toLocaleString("en"), one.elements.map(([symbol, share]) => `${symbol} ${Math.round(100 * share)} %`).join(", ") || "–",
         one.prototypes.map(([text, k, type], i) => [i ? ", " : "", h("a", { href: `index.html?where=${encodeURIComponent(`prototype:${text}`)}`, title: text }, typeName(text, type)), ` ${k}`])])),

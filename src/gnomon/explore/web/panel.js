@@ -1,7 +1,7 @@
 // A panel of a crystal's page: a title, then what it has of a text, a diffractogram, steps and rows.
-import { crystalAddress, formula, h, mev, number, table } from "./common.js";
+import { crystalAddress, formula, groupName, h, mev, number, sentence, table } from "./common.js";
+import { W } from "./plot.js";
 
-const W = 760;
 const H = 250;
 
 // Formulas inside of a text: a balanced reaction.
@@ -10,12 +10,13 @@ const reaction = (text) => text.split(/(\s)/).map((part) => (/^[A-Z][A-Za-z0-9()
 function cell(head, value) {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value === "object") return h("a", { href: crystalAddress(value.id) }, head.formula ? formula(value.text) : value.text);
+  if (head.group) return groupName(value);
   if (typeof value === "number") return number(value, head.digits ?? 4, head.digits !== null);
-  return head.formula ? formula(value) : value;
+  return head.formula ? formula(value) : value.split(/(?<=_)/).flatMap((part, i) => (i ? [h("wbr"), part] : [part])); // labels of prototypes may break
 }
 
 function rows(panel, caption) {
-  const numeric = panel.heads.map((head, i) => head.digits !== null || panel.rows.every((row) => typeof row[i] === "number"));
+  const numeric = panel.heads.map((head, i) => head.digits !== null || !head.group && panel.rows.every((row) => typeof row[i] === "number"));
   return table(caption, panel.heads.map((head, i) => ({ text: head.text, unit: head.unit, number: numeric[i] })),
     panel.rows.map((row) => row.map((value, i) => cell(panel.heads[i], value))));
 }
@@ -55,16 +56,24 @@ function lineage(panel) {
   return h("ol", { class: "lineage" }, panel.steps.map((one, i) => {
     const known = one.named;
     const name = known ? formula(known.reduced_formula) : one.change || one.id;
-    const said = known ? [known.space_group ? `space group ${known.space_group}` : null, known.e_above_hull === null ? null : `${mev(known.e_above_hull)} meV/atom above the hull`].filter(Boolean).join(", ") : "not among these crystals";
+    const said = known ? [known.space_group ? groupName(known.space_group) : null, known.e_above_hull === null ? null : `${mev(known.e_above_hull)} meV/atom above the hull`].filter(Boolean).flatMap((part, k) => (k ? [", ", part] : [part])) : "not among these crystals";
     return h("li", {},
-      one.made ? h("div", { class: "made" }, one.change, " ", h("span", { class: "muted" }, `(${one.made})`)) : null,
+      one.made && !i ? h("div", { class: "crystal" }, one.made) : null,
+      one.made ? h("div", { class: "made" }, one.change, i ? [" ", h("span", { class: "muted" }, `(${one.made})`)] : null) : null,
       h("div", { class: "crystal" }, known ? h("a", { href: crystalAddress(one.id), "aria-current": i === panel.steps.length - 1 ? "page" : null }, name) : name, " ", h("span", { class: "muted" }, said)));
   }));
 }
 
+// A work whose DOI is a link.
+function linked(work) {
+  const [before, doi] = work.split(/doi:(?=10\.)/);
+  return doi ? [before, h("a", { href: `https://doi.org/${doi}` }, `doi:${doi}`)] : work;
+}
+
 export function panelOf(panel) {
   return h("section", {}, h("h2", {}, panel.title),
-    (panel.text ?? []).map((line) => h("p", {}, line)),
+    (panel.text ?? []).map((line) => h("p", {}, sentence(line))),
+    panel.works ? h("details", {}, h("summary", {}, `Works to cite (${panel.works.length})`), h("ol", { class: "works" }, panel.works.map((one) => h("li", {}, linked(one))))) : null,
     panel.steps ? [h("p", { class: "muted" }, panel.about), lineage(panel)] : null,
     panel.peaks ? diffractogram(panel) : null,
     panel.rows ? rows(panel, h("span", {}, reaction(panel.about ?? ""))) : null);

@@ -1,8 +1,8 @@
 // The chemical-potential diagram of two or three elements, below its hull.
 import { crystalAddress, formula, h, number, table } from "./common.js";
 import { KINDS } from "./colors.js";
+import { H, labels, sub, W } from "./plot.js";
 
-const [W, H] = [760, 480];
 const FOUND = ["new stable phase", "new stable phase, again"];
 const color = (i) => KINDS[i % KINDS.length];
 const plain = (one, elements) => `${one.reduced_formula}: ${elements.map((symbol, k) => `μ(${symbol}) ${number(one.limits[k][0], 2)} to ${number(one.limits[k][1], 2)} eV/atom`).join(", ")}`;
@@ -30,7 +30,7 @@ function flat(found) {
 
 function turning(found) {
   const turned = { x: 0.5, y: 0.75 };
-  const scale = 240 / -found.lowest;
+  const scale = 0.45 * H / -found.lowest;
   const project = (mu) => {
     const [a, b, c] = mu.map((one) => (one - found.lowest / 2) * scale);
     const [u, w] = [a * Math.cos(turned.y) - b * Math.sin(turned.y), a * Math.sin(turned.y) + b * Math.cos(turned.y)];
@@ -43,13 +43,13 @@ function turning(found) {
       const middle = [0, 1, 2].map((k) => ends.reduce((sum, at) => sum + at[k], 0) / ends.length);
       const face = h("polygon", { points: ends.map(([u, v]) => `${u},${v}`).join(" "), "fill-opacity": /^[A-Z][a-z]?\d*$/.test(one.reduced_formula) ? 0.1 : 0.55, "stroke-width": 1.2, class: "edge" });
       face.style.fill = color(i);
-      return { depth: middle[2], drawn: linked(one, found.elements, face), name: sub(one.reduced_formula, middle[0], middle[1]) };
+      return { depth: middle[2], drawn: linked(one, found.elements, face), name: { text: one.reduced_formula, x: middle[0], y: middle[1] }, size: Math.max(...ends.map(([u]) => u)) - Math.min(...ends.map(([u]) => u)) };
     }).sort((a, b) => b.depth - a.depth);
     const axes = found.elements.map((symbol, k) => {
       const [from, to] = [[0, 1, 2].map(() => found.lowest), [0, 1, 2].map((one) => (one === k ? 0 : found.lowest))].map(project);
       return [h("line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], class: "axis" }), h("text", { x: to[0], y: to[1] - 6, "text-anchor": "middle" }, `μ(${symbol}) = 0`)];
     });
-    svg.replaceChildren(...axes.flat(), ...faces.map((one) => one.drawn), ...faces.map((one) => one.name));
+    svg.replaceChildren(...axes.flat(), ...faces.map((one) => one.drawn), ...labels([...faces].sort((a, b) => b.size - a.size).map((one) => one.name), [], [[0, 4, "middle"]]));
   };
   redraw();
   svg.style.touchAction = "none";
@@ -58,21 +58,10 @@ function turning(found) {
   return [svg, h("div", { class: "row" }, turn(0.3, 0, "turn left", "◀"), turn(-0.3, 0, "turn right", "▶"), turn(0, -0.3, "turn up", "▲"), turn(0, 0.3, "turn down", "▼"))];
 }
 
-export function sub(text, x, y, anchor = "middle") {
-  const parts = String(text).split(/(\d+)/).filter(Boolean);
-  let low = false;
-  return h("text", { x, y, "text-anchor": anchor }, parts.map((part) => {
-    const digits = /^\d+$/.test(part);
-    const dy = digits && !low ? 4 : !digits && low ? -4 : 0;
-    low = digits;
-    return h("tspan", { dy, "font-size": digits ? "10" : "13" }, part);
-  }));
-}
-
 export function potentials(found) {
   const two = found.elements.length === 2;
   return [h("h2", {}, "Chemical potentials"),
     h("figure", {}, two ? flat(found) : turning(found), h("figcaption", {}, `Where each phase is stable, relative to the references of the formation energies: ${two ? "a line a phase" : "a face a phase; drag to turn"}. Cut off at ${number(found.lowest, 2)} eV/atom, beyond which nothing changes.`)),
     table("Lowest and highest potential at which each phase is stable.", [{ text: "Phase" }, ...found.elements.map((symbol) => ({ text: `μ(${symbol})`, unit: "eV/atom", number: true }))],
-      found.domains.map((one) => [one.id ? h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)) : formula(one.reduced_formula), ...one.limits.map(([low, high]) => `${low < 0.95 * found.lowest ? "−∞" : number(low, 3)} to ${number(high, 3)}`)]))];
+      found.domains.map((one) => [one.id ? h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)) : formula(one.reduced_formula), ...one.limits.map(([low, high]) => `${low < 0.95 * found.lowest ? "−∞" : number(low, 3, true)} to ${number(high, 3, true)}`)]))];
 }

@@ -1,5 +1,5 @@
 // Search: the periodic table, conditions on any column, and the rows that match; all of it in the address.
-import { about, ask, crystalAddress, download, h, label, page, shown } from "./common.js";
+import { ask, crystalAddress, download, h, label, page, shown } from "./common.js";
 
 const LAYOUT = [
   "H . . . . . . . . . . . . . . . . He", "Li Be . . . . . . . . . . B C N O F Ne", "Na Mg . . . . . . . . . . Al Si P S Cl Ar",
@@ -122,12 +122,29 @@ function oneOf(column) {
     h("option", { value: "" }, "any"), column.words.map((word) => h("option", { value: word, selected: word === now }, word))));
 }
 
+// A space group by number or symbol.
+function group(column, symbols) {
+  const own = `${column.name}:`;
+  const now = state().getAll("where").find((one) => one.startsWith(own))?.slice(own.length) ?? "";
+  const set = (event) => go((query) => {
+    const text = event.target.value.trim();
+    const number = symbols.indexOf(text.replace(/ .*/, "")) + 1 || text;
+    const rest = query.getAll("where").filter((one) => !one.startsWith(own));
+    query.delete("where");
+    if (text) rest.push(own + number);
+    rest.forEach((one) => query.append("where", one));
+  });
+  return h("label", { class: "field" }, h("span", { title: column.description }, label(column.name)),
+    h("input", { type: "text", value: symbols[now - 1] ?? now, placeholder: "Fm-3m or 225", list: "groups", size: 14, autocomplete: "off", spellcheck: "false", onchange: set }),
+    h("datalist", { id: "groups" }, symbols.map((symbol, i) => h("option", { value: symbol }, String(i + 1)))));
+}
+
 const FIRST = ["n_elements", "e_above_hull", "formation_energy_per_atom", "band_gap", "space_group", "crystal_system", "status", "generator", "source"];
 const NEVER = ["id", "content_id", "reduced_formula", "chemical_system", "source_id"];
 
 function conditions(found) {
   const usable = found.columns.filter((one) => !NEVER.includes(one.name) && (one.kind === "number" ? one.range && one.range[0] < one.range[1] : (one.words?.length ?? 0) > 1));
-  const field = (one) => (one.kind === "number" ? between(one) : oneOf(one));
+  const field = (one) => (one.name === "space_group" ? group(one, found.space_groups) : one.kind === "number" ? between(one) : oneOf(one));
   const query = state();
   const used = [...query.getAll("range"), ...query.getAll("where")].map((one) => one.split(":")[0]);
   const first = usable.filter((one) => FIRST.includes(one.name)).sort((a, b) => FIRST.indexOf(a.name) - FIRST.indexOf(b.name));
@@ -138,6 +155,8 @@ function conditions(found) {
   ];
 }
 
+const numeric = (column) => column.kind === "number" && column.name !== "space_group";
+
 function results(found, answer, selected) {
   const query = state();
   const columns = answer.columns.map((name) => found.columns.find((one) => one.name === name));
@@ -146,7 +165,7 @@ function results(found, answer, selected) {
     const name = sort.replace(/^-/, "");
     const direction = name === column.name ? (sort.startsWith("-") ? "descending" : "ascending") : null;
     const next = direction === "ascending" ? `-${column.name}` : column.name;
-    return h("th", { scope: "col", "aria-sort": direction, class: column.kind === "number" ? "number" : null },
+    return h("th", { scope: "col", "aria-sort": direction, class: numeric(column) ? "number" : null },
       h("button", { type: "button", title: column.description, onclick: () => go((q) => q.set("sort", next)) }, label(column.name), { ascending: " ▲", descending: " ▼" }[direction] ?? ""),
       column.unit && column.unit !== "1" ? h("small", {}, column.unit) : null);
   };
@@ -154,7 +173,7 @@ function results(found, answer, selected) {
     const value = shown(column, row[column.name]);
     const inner = i === 0 ? h("a", { href: crystalAddress(row.id) }, value) : value;
     const find = column.name === "status" && row.status === "new stable phase";
-    return h(i ? "td" : "th", { scope: i ? null : "row", class: [column.kind === "number" ? "number" : "", find ? "find" : ""].join(" ").trim() || null }, inner);
+    return h(i ? "td" : "th", { scope: i ? null : "row", class: [numeric(column) ? "number" : "", find ? "find" : ""].join(" ").trim() || null }, inner);
   };
   const tick = (row) => h("td", {}, h("input", { type: "checkbox", "aria-label": `select ${row.reduced_formula ?? row.id}`, checked: selected.has(row.id), onchange: (event) => { event.target.checked ? selected.add(row.id) : selected.delete(row.id); exports(selected); } }));
   return h("div", { class: "box", role: "region", "aria-label": "Crystals", tabindex: "0" }, h("table", {},
@@ -177,7 +196,7 @@ function paging(answer) {
   const to = (offset) => () => { query.set("offset", String(offset)); push(query); };
   const last = Math.min(answer.offset + answer.rows.length, answer.total);
   return h("nav", { class: "row", "aria-label": "Pages of results" },
-    h("button", { type: "button", disabled: answer.offset <= 0, onclick: to(Math.max(answer.offset - limit, 0)) }, "Before"),
+    h("button", { type: "button", disabled: answer.offset <= 0, onclick: to(Math.max(answer.offset - limit, 0)) }, "Previous"),
     h("span", {}, answer.total ? `${answer.offset + 1} to ${last} of ${answer.total.toLocaleString("en")}` : "none"),
     h("button", { type: "button", disabled: last >= answer.total, onclick: to(answer.offset + limit) }, "Next"));
 }

@@ -114,5 +114,6 @@ export function draw(viewer, structure, repeat, longest, withBonds, centres = []
   }
   if (!viewer.seen) { viewer.rotate(22, "y"); viewer.rotate(14, "x"); viewer.seen = true; }
   viewer.zoomTo();
+  viewer.zoom(1.2);
   viewer.render();
 }

@@ -77,14 +77,17 @@ def measured(guesses: Sequence[np.ndarray], systems: Sequence[System]) -> dict[s
         drawn.append(regression.correlations(guess[some], y[some]))
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     found = regression.correlations(guess, y)
-    return {k: v.round(3).tolist() for k, v in (("r", found), ("low", low), ("high", high))}
+    return {
+        k: np.round(v.astype(float), 3).tolist()
+        for k, v in (("r", found), ("low", low), ("high", high))
+    }
 
 
 def ceiling(systems: Sequence[System]) -> list[float]:
     """What a perfect guess would reach: the root of the reliability (Spearman and Brown)."""
     halves = np.concatenate([s.halves[:, :, of_a(s)] for s in systems], axis=2)
     r = regression.correlations(halves[0].T, halves[1].T)
-    return np.sqrt(2 * r / (1 + r)).round(3).tolist()
+    return np.sqrt(2 * r / (1 + r)).astype(float).round(3).tolist()
 
 
 def rested(systems: Sequence[System]) -> list[System]:

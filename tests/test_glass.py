@@ -154,3 +154,19 @@ def test_published_systems_are_read_in_the_order_of_kinds(tmp_path: Path) -> Non
     assert found.liquid.n_a == 8
     assert found.mobility[6, 0] == 901  # 1/e comes seventh, and particle 1 is the first of A
     assert np.allclose(found.liquid.places[:, -1], positions[4])
+
+
+def test_mobilities_are_taken_where_the_scattering_function_passes_a_level(tmp_path: Path) -> None:
+    curve = np.linspace(1.0, 0.0, 21)  # levels lie on every second time, but for 1/e
+    for number in range(2):
+        np.savez(
+            tmp_path / f"{number}.npz",
+            places=RNG.random((3, 4)),
+            n_a=3,
+            box=1.0,
+            scattering=curve,
+            propensity=np.ones((2, 1, 4)) * np.arange(21.0)[:, None],
+        )
+    one, _ = systems.read(sorted(tmp_path.glob("*.npz")))
+    assert one.mobility.shape == (10, 4)
+    assert np.allclose(one.mobility[:, 0], 20 * (1 - np.array(systems.LEVELS)))

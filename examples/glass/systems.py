@@ -48,18 +48,23 @@ def crystals(systems: Sequence[System], unit: float) -> Crystals:
 
 
 def read(files: Iterable[Path]) -> list[System]:
-    """Systems of one temperature, as ``simulate.py`` writes them; their times are the same."""
+    """Systems of one temperature, as ``simulate.py`` writes them; their times are the same.
+
+    Mobilities lie on a line between the two times between which the mean scattering function of
+    the systems passes a level; where it ends above the lowest level they are the last ones.
+    """
     found = [np.load(file) for file in files]
     curve = np.mean([f["scattering"] for f in found], axis=0)
-    at = [int(np.abs(curve - level).argmin()) for level in LEVELS]
-    return [
-        System(
-            Liquid(f["places"], int(f["n_a"]), float(f["box"])),
-            f["propensity"].mean(axis=0)[at],
-            f["propensity"][:, at],
-        )
-        for f in found
-    ]
+    before = np.array([np.flatnonzero(curve[:-1] >= level)[-1] for level in LEVELS])
+    share = np.minimum((curve[before] - LEVELS) / (curve[before] - curve[before + 1]), 1)
+    systems = []
+    for f in found:
+        propensity = f["propensity"]
+        step = propensity[:, before + 1] - propensity[:, before]
+        halves = propensity[:, before] + share[:, None] * step
+        liquid = Liquid(f["places"], int(f["n_a"]), float(f["box"]))
+        systems.append(System(liquid, halves.mean(axis=0), halves))
+    return systems
 
 
 def read_published(file: Path) -> System:

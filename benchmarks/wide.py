@@ -6,20 +6,27 @@
 Parents are the first of a shuffled ``materials_project/structures.parquet`` that propose about so
 many candidates (435 each); all of them propose about ten million.  Each size is one pass of
 `gnomon discover --all` by the engine ``processes``: CPU seconds of its two stages, the memory of
-the largest worker and of the driver.  The same functions over the same shards in a plain loop say
-what the engine costs, at the smallest size.  A pass that was stopped goes on; the seconds are those
+the largest worker, and the most that driver and workers took together at any moment, pages that
+they share counted once (proportional set sizes, every half second).  The same functions over the
+same shards in a plain loop, in a process of its own, say what the engine costs, at the smallest
+size.  A pass that was stopped goes on; the seconds are those
 of all its tasks, so other work on the machine does not count.  ``--foretell`` holds what `gnomon
 discover --all --dry-run` says against passes that are done.
 """
 
 import argparse
-import resource
+import multiprocessing
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,6 +38,7 @@ from gnomon.discover.wide.ranking import Ranker, ranked
 from gnomon.elements import DEFAULT_EXCLUDED
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.run.listener import Listener
+from gnomon.run.memory import give_back, taken
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.forecast import forecast
 from gnomon.run.passes.work import Work, counts_of
@@ -94,7 +102,9 @@ def by_engine(
     """One pass; what was finished of it before is not done again."""
     step, shards, out = pass_of(size, rows, recipe, ranker, work)
     engine = ENGINES.get("processes")(workers=workers)
-    found = run(step, shards, out, engine, Listener(say=print, tick=_tick))
+    give_back()
+    with memory() as most:
+        found = run(step, shards, out, engine, Listener(say=print, tick=_tick))
     proposed, cpu = found.counts[PROPOSED], found.facts["cpu_seconds"]
     return {
         "parents": size // EACH,
@@ -105,9 +115,31 @@ def by_engine(
         "wall_seconds_of_all_tasks": found.facts["seconds"],
         "candidates_a_cpu_second": round(proposed / sum(cpu.values()), 1),
         "largest_worker_mb": round(found.facts["peak_bytes"] / 1e6),
-        "driver_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
+        "driver_mb": round(most["driver"] / 1e6),
+        "together_mb": round(most["together"] / 1e6),
         "counts": dict(found.counts),
     }
+
+
+@contextmanager
+def memory() -> Iterator[dict[str, int]]:
+    """The most that this process takes, and with its workers, while the block runs; bytes."""
+    most, over, here = {"driver": 0, "together": 0}, threading.Event(), psutil.Process()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            driver = taken([here.pid])
+            workers = taken(one.pid for one in here.children(recursive=True))
+            most["driver"] = max(most["driver"], driver)
+            most["together"] = max(most["together"], driver + workers)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        watcher.join()
 
 
 def foretold(
@@ -188,7 +220,8 @@ def main() -> None:
         each = [foretold(size, rows, recipe, ranker, given.work) for size in given.sizes]
         save({"passes": each}, FORETOLD)
         return
-    loop = by_loop(given.sizes[0], rows, recipe, ranker)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        loop = other.submit(by_loop, given.sizes[0], rows, recipe, ranker).result()
     passes: list[dict[str, Any]] = []
     for size in given.sizes:
         passes.append(by_engine(size, rows, recipe, ranker, given.work, given.workers))

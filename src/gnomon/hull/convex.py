@@ -85,6 +85,12 @@ class Hull:
         """All phases, in the order in which they were given."""
         return self._parts[0] if len(self._parts) == 1 else Phases.concatenate(self._parts)
 
+    def answering(self) -> Hull:
+        """The same hull without its phases in full, 1 kB each: it answers, and takes no others."""
+        hull = Hull.__new__(Hull)
+        hull._assemble((), self._sparse, self._ids, self._energies, self._blocks)
+        return hull
+
     def with_phases(self, phases: Phases) -> Hull:
         """The hull of these phases too; of the systems only those that they touch are done again.
 

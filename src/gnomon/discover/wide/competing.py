@@ -182,14 +182,14 @@ def _unanswered(
     """Candidates in whose facet, on the database's own hull, is a phase without a crystal."""
     composition = level.placed.hull.phases.composition[finalists]
     rows, weights = database.hull.mixtures(composition)
-    formulas = database.hull.phases.reduced_formulas
+    formulas = database.others.reduced_formulas
     found: dict[str, str] = {}
     for key, mixed, shares in zip(
         level.placed.found.ids[finalists].tolist(), rows, weights, strict=True
     ):
         others = mixed[(shares > 0) & (mixed >= len(database)) & (mixed < database.n_phases)]
         if len(others):
-            found[key] = str(formulas[others[0]])
+            found[key] = str(formulas[others[0] - len(database)])
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -82,15 +82,18 @@ class Database:
 
     @cached_property
     def hull(self) -> Hull:
-        """Of all phases; an element without one lies at 0 eV/atom."""
+        """Of all phases; an element without one lies at 0 eV/atom.  It answers, and takes none."""
         own = Phases(
             np.arange(len(self)).astype(object),
-            self.crystals.composition,
+            replace(self.crystals).composition,  # which those would keep
             self.formation_energy_per_atom,
             self.scheme,
         )
-        every = Phases.concatenate([own, self.others])
-        return Hull(Phases.concatenate([every, missing_elements(every, every.composition)]))
+        parts = (own, self.others)
+        pure = [part.take(np.count_nonzero(part.composition, axis=1) == 1) for part in parts]
+        present = np.array([part.composition.any(axis=0) for part in parts], np.float64)
+        missing = missing_elements(Phases.concatenate(pure), present)
+        return Hull(Phases.concatenate([*parts, missing])).answering()
 
     @property
     def elements(self) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ WEIGHTS = np.array([0.29, 0.52, -2.72, -0.91, -0.95, -0.18])
 SCALE = 0.1
 """eV/atom: what lies further above the hull, or below it, is equally far."""
 
-CHUNK = 8192
+CHUNK = 2048
 """Drafts that are built at a time."""
 
 
@@ -159,8 +159,12 @@ def _second_look(drafts: pa.Table, ranker: Ranker, tally: Counter[str]) -> pa.Ta
     """Energies at the best of several volumes, what formulas alone tell, the best of each."""
     if not len(drafts):
         return RANKED.empty_table()
-    crystals = built(drafts, ranker.crystals)
-    rows = described(drafts, crystals, ranker.predict(crystals), ranker)
+    parts = []
+    for i in range(0, len(drafts), CHUNK):
+        part = drafts.slice(i, CHUNK).combine_chunks()
+        crystals = built(part, ranker.crystals)
+        parts.append(described(part, crystals, ranker.predict(crystals), ranker))
+    rows = pa.concat_tables(parts).combine_chunks()
     above = rows["predicted_e_above_hull"].to_numpy()
     near, drawn = np.flatnonzero(above <= ranker.threshold), _drawn(rows)
     tally[FAR] += int(((above > ranker.threshold) & ~drawn).sum())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
+from gnomon.run.memory import give_back
 from gnomon.run.passes.work import Failed, PassError, Receipt, Task, Work
 from gnomon.run.pool import Lost
 
@@ -31,7 +32,9 @@ class Workers(Protocol):
 
 def do(work: Work, task: Task) -> Receipt | Failed:
     """Do a task of a pass, in a worker process."""
-    return work.do(task)
+    done = work.do(task)
+    give_back()
+    return done
 
 
 def carefully(work: Work, workers: Workers, tasks: Iterable[Task]) -> Iterator[Receipt]:

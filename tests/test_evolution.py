@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from ase import Atoms
+from ase.build import bulk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.cli.properties import compounds_near
 from gnomon.crystals import Crystals
-from gnomon.discover.breeding import population_of
+from gnomon.discover.breeding import by_objectives, population_of
 from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
 from gnomon.elements import COVALENT_RADII
@@ -31,6 +33,7 @@ from gnomon.generate.evolution.variation import (
     redrawn,
 )
 from gnomon.generate.random.generator import SEPARATION, RandomSearchGenerator
+from gnomon.io import as_crystals
 from gnomon.io.tables import column, save, value_schema
 from gnomon.structure.neighbors import neighbors
 from gnomon.structure.symmetry import canonical_ids, niggli, operations, space_groups
@@ -226,6 +229,8 @@ def test_too_few_crystals_leave_the_first_generation_to_random_cells():
     assert not list(EvolutionGenerator().generate(Crystals.empty()))
 
 
+LAYERED = [(1 / 3, 2 / 3, 0.25), (2 / 3, 1 / 3, 0.25), (2 / 3, 1 / 3, 0.75), (1 / 3, 2 / 3, 0.75)]
+
 # --- in campaigns -------------------------------------------------------------------------------
 
 
@@ -278,6 +283,26 @@ def test_a_campaign_breeds_what_it_evaluated(tmp_path):
         population_of(campaign, ("max bulk.shea",))
     again = run_campaign(config, tmp_path / "campaign")
     assert again.hull_table() == campaign.hull_table()
+
+
+def test_candidates_are_chosen_by_properties_that_networks_foretell():
+    """Diamond-like boron nitride is harder than layered, which is the likelier."""
+    cells = [
+        bulk("BN", "zincblende", a=3.615),
+        Atoms("BNBN", cell=[2.504, 2.504, 6.66, 90, 90, 120], scaled_positions=LAYERED, pbc=True),
+        bulk("BN", "rocksalt", a=3.5),
+        bulk("BN", "wurtzite", a=2.55, c=4.22),
+    ]
+    crystals, merit = as_crystals(cells), np.array([0.1, 0.0, 2.0, 0.2])
+    kept = np.array([True, True, False, True])
+    rows, notes = by_objectives(crystals, merit, kept, ("e_above_hull", "max hardness"))
+    assert set(rows[:2].tolist()) == {0, 1}
+    assert set(rows.tolist()) == {0, 1, 3}
+    assert not notes
+    rows, notes = by_objectives(crystals, merit, kept, ("e_above_hull", "max luck"))
+    assert not len(rows)
+    assert notes == ["no network foretells luck, so no candidate is chosen by it"]
+    assert not len(by_objectives(crystals, merit, kept, ("e_above_hull",))[0])
 
 
 def test_objectives_are_named_or_refused():

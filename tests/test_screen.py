@@ -1,5 +1,7 @@
 """Screening: a verdict with a reason for every candidate, and a fair choice among those kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -158,6 +160,24 @@ def test_the_best_of_each_composition_is_taken() -> None:
     assert chosen(6, one_each=True) == [1, 3, 5]
     assert chosen(2, one_each=True) == [1, 3]
     assert chosen(0, one_each=True) == []
+
+
+def test_what_is_wanted_takes_places_of_what_is_ranked() -> None:
+    verdicts = replace(every(6), wanted=(4, 0))
+    selection = select(
+        FORMULAS,
+        MERIT,
+        verdicts,
+        count=4,
+        random_share=0.25,
+        one_each=False,
+        rng=np.random.default_rng(0),
+    )
+    [drawn] = [i for i, how in enumerate(selection) if how == "random"]
+    assert [i for i, how in enumerate(selection) if how == "objective"] == [
+        i for i in (0, 4) if i != drawn
+    ]
+    assert sum(how is not None for how in selection) == 4
 
 
 def test_compositions_take_turns_without_a_network() -> None:

@@ -1,14 +1,33 @@
-"""What breeds in a campaign: its evaluated compounds, judged by stability and by properties."""
+"""What breeds in a campaign, and what is evaluated for its objectives: stability and properties."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float64, Int64
 
+from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
-from gnomon.generate.evolution.population import STABILITY, Population, parse_objective
-from gnomon.io.tables import FOLDER, read_table
+from gnomon.generate.evolution.population import STABILITY, Population, order, parse_objective
+from gnomon.io.tables import FOLDER, OK, read_table
+from gnomon.run.registry import Registry
+
+FORETOLD = Registry(
+    "property that is foretold",
+    "gnomon.foretold",
+    {
+        name: f"gnomon.properties.foretold:{name}"
+        for name in (
+            *("hardness", "debye", "band_gap", "bulk_modulus", "shear_modulus"),
+            *("debye_temperature", "thermal_expansion", "last_phonon_peak"),
+        )
+    },
+)
+"""Functions of crystals to the table of a property, by its name: quick, before an evaluation."""
+
+SORTED = 1000
+"""Candidates that come first by one objective and are sorted by all: fronts compare each pair."""
 
 
 def population_of(campaign: Campaign, objectives: tuple[str, ...]) -> tuple[Population, list[str]]:
@@ -32,6 +51,48 @@ def population_of(campaign: Campaign, objectives: tuple[str, ...]) -> tuple[Popu
             notes.append(f"evolution: no value of {text[4:]} yet, so it counts for nothing")
     table = np.column_stack(columns) if columns else np.zeros((len(rows), 1))
     return Population(placed.found.relaxed[rows], table), notes
+
+
+def by_objectives(
+    crystals: Crystals,
+    merit: Float64[np.ndarray, " n"],
+    kept: Bool[np.ndarray, " n"],
+    objectives: tuple[str, ...],
+) -> tuple[Int64[np.ndarray, " k"], list[str]]:
+    """Rows of candidates by their objectives as foretold, the best first, and what is to be said.
+
+    The first front first, and of each the least crowded.  Nothing where no property is an
+    objective, or none can be foretold.
+
+    Args:
+        crystals: n candidates, not evaluated.
+        merit: lower is likelier to be stable.
+        kept: those that may be evaluated.
+        objectives: of the campaign.
+    """
+    rows, notes, columns = np.flatnonzero(kept), [], [merit[kept]]
+    tables: dict[str, pa.Table] = {}
+    for text in objectives:
+        name, column, sign = parse_objective(text)
+        if name == STABILITY or not len(rows):
+            continue
+        if name not in FORETOLD.names():
+            notes.append(f"no network foretells {text[4:]}, so no candidate is chosen by it")
+            continue
+        if name not in tables:
+            tables[name] = FORETOLD.get(name)(crystals[rows])
+        table = tables[name]
+        values = table[column].to_numpy(zero_copy_only=False).astype(np.float64)
+        values[~pc.equal(table["status"], OK).to_numpy(zero_copy_only=False)] = np.nan
+        columns.append(sign * values)
+    if len(columns) == 1:
+        return rows[:0], notes
+    values = np.column_stack(columns)
+    known = np.isfinite(values).all(axis=1)
+    rows, values = rows[known], values[known]
+    first = [np.argsort(own, kind="stable")[:SORTED] for own in values.T]
+    pool = np.unique(np.concatenate(first))
+    return rows[pool[order(values[pool])]], notes
 
 
 def _values(

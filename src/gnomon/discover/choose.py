@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Shaped
 
 from gnomon.crystals import Crystals
+from gnomon.discover.breeding import by_objectives
 from gnomon.discover.campaign import Campaign
 from gnomon.discover.evaluate import spent
 from gnomon.discover.inputs import Inputs
@@ -64,7 +65,7 @@ def choose(
     evaluator: Evaluator,
 ) -> str:
     """Choose what the evaluator is to screen, and note for every other candidate why not."""
-    table = _open(number, campaign)
+    table, notes = _open(number, campaign), list[str]()
     crystals, ids = from_arrow(table), table["id"].to_pylist()
     if number == 0:
         ranking = Ranking(np.zeros(len(ids)), "none: reference phases", 0)
@@ -93,11 +94,16 @@ def choose(
             drawn = np.array([key in campaign.drawn for key in ids], bool)
             pool = replace(verdicts, eligible=verdicts.eligible & drawn)
         per_round = config.budget.per_round if trained else config.budget.first_round
+        count = max(0, min(per_round, left))
+        wanted, notes = by_objectives(
+            crystals, ranking.merit, verdicts.kept, config.generate.objectives
+        )
+        share = round(config.screen.objective_share * count)
         selection = select(
             crystals.reduced_formulas if ranking.by_formula else crystals.ids,
             ranking.merit,
-            pool,
-            count=max(0, min(per_round, left)),
+            replace(pool, wanted=tuple(wanted[:share].tolist())),
+            count=count,
             random_share=config.screen.random_share,
             one_each=ranking.one_each,
             rng=np.random.default_rng([config.seed, number]),
@@ -108,6 +114,7 @@ def choose(
     campaign.store.append("screening", number, _verdict_rows(ids, verdicts, ranking, selection))
     n_selected = sum(how is not None for how in selection)
     message = f"{n_selected} of {len(ids)} open candidates selected"
+    message = "; ".join([message, *notes])
     facts = {
         "model": ranking.model,
         "n_labels": ranking.n_labels,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from gnomon.discover.finds import NEAR_HULL
 
+ORDER = {"ranked": 0, "objective": 1, "random": 2}
+"""Of selections."""
+
 CONFIDENCE = 0.95
 """Of the intervals."""
 
@@ -55,7 +58,7 @@ class HitRate:
 
     Attributes:
         round: None for all rounds together.
-        selection: ``ranked`` or ``random``.
+        selection: ``ranked``, ``objective`` or ``random``.
         failed: evaluations without an energy; they count in the denominators.
         pending: selected, but not evaluated yet; they do not.
         stable: that ended in a new stable phase, whether the first to do so or not.
@@ -90,7 +93,9 @@ def hit_rates(
         groups.setdefault((None, selection), []).append(key)
     several = len({number for number, _ in groups if number is not None}) > 1
     last = max((number for number, _ in groups if number is not None), default=0) + 1
-    order = sorted(groups, key=lambda key: (last if key[0] is None else key[0], key[1] != "ranked"))
+    order = sorted(
+        groups, key=lambda key: (last if key[0] is None else key[0], ORDER.get(key[1], 3))
+    )
     rates = []
     for number, selection in order:
         if number is None and not several:

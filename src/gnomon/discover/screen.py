@@ -37,6 +37,13 @@ class ScreenConfig(BaseModel):
     random_share: float = Field(
         default=0.2, ge=0, lt=1, description="share of each round drawn at random as the baseline"
     )
+    objective_share: float = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="share of each round for the best fronts of the campaign's objectives, as the "
+        "networks in the package foretell them; where stability is the only one there is none",
+    )
     sanity: SanityConfig = SanityConfig()
     exclude: Annotated[tuple[str, ...], AfterValidator(symbols)] = Field(
         default=(), description="elements that no candidate may hold"
@@ -51,11 +58,13 @@ class Verdicts:
         kept: (n,), whether the candidate may be selected by rank.
         eligible: (n,), whether it passed all gates that need no model: the pool of the baseline.
         reason: (n,), why not kept, or empty (str objects).
+        wanted: rows that come before what is ranked, and take its places.
     """
 
     kept: Bool[np.ndarray, " n"]
     eligible: Bool[np.ndarray, " n"]
     reason: Shaped[np.ndarray, " n"]
+    wanted: tuple[int, ...] = ()
 
 
 def screen(
@@ -120,7 +129,7 @@ def select(
     one_each: bool,
     rng: np.random.Generator,
 ) -> Shaped[np.ndarray, " n"]:
-    """Choose candidates: ``"ranked"``, ``"random"`` or None for each (object array).
+    """Choose candidates: ``"ranked"``, ``"random"``, ``"objective"`` or None for each.
 
     Args:
         groups: (n,), what each belongs to: its reduced formula, or its id where none take turns.
@@ -140,6 +149,9 @@ def select(
     selection = np.full(len(merit), None, dtype=object)
     # drawn first, so that the baseline does not depend on the ranking
     selection[rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)] = "random"
+    for row in verdicts.wanted[:n_ranked]:
+        if selection[row] is None:
+            selection[row], n_ranked = "objective", n_ranked - 1
     free = verdicts.kept & np.array([how is None for how in selection], dtype=bool)
     selection[_best(groups, merit, free, one_each)[:n_ranked]] = "ranked"
     return selection

@@ -60,7 +60,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("predicted_formation_energy_per_atom", pa.float64()),  # eV/atom
             pa.field("uncertainty", pa.float64()),  # inter-quartile range, eV/atom
             pa.field("predicted_e_above_hull", pa.float64()),  # eV/atom
-            pa.field("selection", pa.string()),  # "ranked", "random", "reference" or null
+            pa.field("selection", pa.string()),  # "ranked", "objective", "random", ...
             ROUND,
         ]
     ),

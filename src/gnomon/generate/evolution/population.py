@@ -54,11 +54,14 @@ class Population:
     def best(self, most: int) -> Population:
         """The best ones, the first front first, the least crowded of a front first."""
         known = np.flatnonzero(np.isfinite(self.objectives).all(axis=1))
-        values = self.objectives[known]
-        front = fronts(values)
-        order = np.lexsort((-crowding(values, front), front))[:most]
-        rows = known[order]
+        rows = known[order(self.objectives[known])[:most]]
         return Population(self.crystals[rows], self.objectives[rows])
+
+
+def order(objectives: Float64[np.ndarray, "n m"]) -> Int64[np.ndarray, " n"]:
+    """Rows by their fronts, the least crowded of each first."""
+    front = fronts(objectives)
+    return np.lexsort((-crowding(objectives, front), front))
 
 
 def fronts(objectives: Float64[np.ndarray, "n m"]) -> Int64[np.ndarray, " n"]:

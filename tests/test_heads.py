@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import ase
 import ase.build
 import numpy as np
 import pytest
@@ -127,6 +128,25 @@ def test_rock_salt_has_a_gap_and_copper_none():
     assert gap[1] < 0.3
     assert metal[0] < 0.2
     assert metal[1] > 0.6
+
+
+def test_critical_temperatures_are_those_of_superconductors_and_of_no_salt():
+    boride = ase.Atoms(
+        "MgB2",
+        scaled_positions=[(0, 0, 0), (1 / 3, 2 / 3, 0.5), (2 / 3, 1 / 3, 0.5)],
+        cell=[3.09, 3.09, 3.52, 90, 90, 120],
+        pbc=True,
+    )
+    crystals = as_crystals([ase.build.bulk("NaCl", "rocksalt", a=5.64), boride])
+    asked, known = PropertySettings(), {}
+    for name in ("is_metal", "superconducting_tc"):
+        known[name] = PROPERTIES.get(name)(asked).compute(crystals, known)
+    salt, boride = known["superconducting_tc"].to_pylist()
+    assert salt["status"].startswith("probably has a band gap")
+    assert salt["value"] is None
+    assert boride["status"] == OK
+    assert 20 < boride["value"] < 60  # 39 K
+    assert known["superconducting_tc"].schema.field("value").metadata[b"unit"] == b"K"
 
 
 def test_documents_of_the_materials_project_become_a_table():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,14 @@ from gnomon.properties.registry import PropertySettings
 PROPERTY = re.compile(r"(?P<what>.+) \((?P<log>log10\()?(?P<unit>[^()]+)\)?\)")
 """Scheme of a model that was taught a property: ``band_gap (eV)``, ``bulk_modulus (log10(GPa))``.
 """
+
+
+MOSTLY_GAPPED = 0.1
+"""Probability of being a metal below which no critical temperature is told.  Of 260 crystals that
+3DSC matches to superconductors 3 % lie below: sulphur, silicon and others that conduct under
+pressure or doped."""
+
+GAPPED = "probably has a band gap: no superconductor as it stands"
 
 
 class PredictedConfig(BaseModel):
@@ -103,6 +112,20 @@ class OfFormulas(Predicted):
         return self._table(crystals, found, found.median, found.combined)
 
 
+class CriticalTemperature(OfFormulas):
+    """What critical temperature a superconductor of a formula would have; a ``Property``."""
+
+    needs = ("is_metal",)
+
+    def compute(self, crystals: Crystals, known: Mapping[str, pa.Table]) -> pa.Table:
+        """Predict; what most likely has a band gap is said to have one instead."""
+        found: Any = self.model.predict(crystals)
+        likely = known["is_metal"]["value"].to_numpy(zero_copy_only=False)
+        why = found.reasons.copy()
+        why[(why == "") & (likely < MOSTLY_GAPPED)] = GAPPED
+        return self._table(crystals, replace(found, reasons=why), found.median, found.combined)
+
+
 def of_model(name: str, settings: PropertySettings, *, what: str = "") -> Predicted:
     """What a model of this name, or of this file, predicts; ``what`` says what that is."""
     from gnomon.models.composition.model import FormulaPropertyModel
@@ -138,3 +161,11 @@ thermal_expansion: Callable[[PropertySettings], Predicted] = partial(
 is_metal: Callable[[PropertySettings], Predicted] = partial(of_model, "is-metal-1")
 last_phonon_peak: Callable[[PropertySettings], Predicted] = partial(of_model, "last-phonon-peak-1")
 synthesizability: Callable[[PropertySettings], Predicted] = partial(of_model, "synthesizability-1")
+
+
+def superconducting_tc(settings: PropertySettings) -> CriticalTemperature:
+    """The critical temperature of the network in the package."""
+    from gnomon.models.ensemble import load_model
+
+    name, what = "superconducting-tc-1", "critical temperature, if it is a superconductor at all"
+    return CriticalTemperature(load_model(name), name, what, "K", True)

@@ -42,6 +42,7 @@ PROPERTIES = Registry(
         "phonons": "gnomon.properties.heat.phonons:make",
         "predicted": "gnomon.properties.learned:make",
         "shear_modulus": "gnomon.properties.learned:shear_modulus",
+        "superconducting_tc": "gnomon.properties.learned:superconducting_tc",
         "synthesizability": "gnomon.properties.learned:synthesizability",
         "thermal_conductivity": "gnomon.properties.heat.conductivity:make",
         "thermal_expansion": "gnomon.properties.learned:thermal_expansion",

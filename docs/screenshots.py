@@ -1,6 +1,6 @@
-"""The two pictures of the explorer in the readme, from a campaign, in Chromium.
+"""The two pictures of the explorer in the readme, of a campaign and one of its finds, by Chromium.
 
-python docs/screenshots.py campaign-Au-Cu
+python docs/screenshots.py campaign-Au-Cu Cu3Au
 """
 
 import shutil
@@ -21,22 +21,28 @@ from gnomon.explore.serving import listening, server_of
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 """WebGL without a graphics card."""
 
-SIZE = {"width": 1180, "height": 860}
+SIZE = {"width": 1240, "height": 900}
+
+SCALE = 1.5
+"""Pixels of a picture over those of a page."""
+
 IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
     """Serve the campaign and look at it."""
-    explorer = Explorer(collections_of(sys.argv[1:]))
+    campaign, formula = sys.argv[1:]
+    explorer = Explorer(collections_of([campaign]))
     with listening("127.0.0.1", 0) as socket, sync_playwright() as playwright:
         server = server_of(app_of(explorer))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
         thread.start()
         url = f"http://localhost:{socket.getsockname()[1]}"
-        found = orjson.loads(urlopen(f"{url}/api/search?where=status:new%20stable%20phase").read())
+        finds = f"formula={formula}&where=status:new%20stable%20phase"
+        found = orjson.loads(urlopen(f"{url}/api/search?{finds}").read())
         crystal = f"crystal.html?id={found['rows'][0]['id']}"
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport=SIZE)
+        page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
         for name, address in (("search", "?include=Cu"), ("crystal", crystal)):
             page.goto(f"{url}/{address}")
             page.wait_for_selector("table tbody tr")

@@ -33,6 +33,12 @@ DATA = "data"
 TEXTS = "texts"
 """The folder of the crystals as CIF and extended XYZ."""
 
+SECONDS = 0.05
+"""Of one core that a crystal takes (``benchmarks/explore.py --export``)."""
+
+LONG = 2000
+"""Crystals from which on it is said how long it takes."""
+
 ABOUT_FILE = "about.json.gz"
 
 
@@ -64,6 +70,9 @@ def export(explorer: Explorer, out: Path, listener: Listener = SILENT) -> Export
         raise ValueError(
             f"{len(index)} crystals: an export holds {MOST_EXPORTED}; gnomon explore serves more"
         )
+    if len(index) > LONG:
+        minutes = len(index) * SECONDS / 60
+        listener.say(f"writing {len(index)} crystals: about {minutes:.0f} minutes of one core")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _earlier(out))):
         raise ValueError(f"{out} is there and is no export: name another folder")
     with renamed(out) as folder:

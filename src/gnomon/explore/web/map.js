@@ -3,6 +3,8 @@ import { ask, crystalAddress, formula, groupName, h, label, mev, number, page, t
 import { bytes, css, dot, gradient, KINDS, REST, rgb, strip, typeName } from "./colors.js";
 
 const LISTED = 40;
+const SLOW = 34; // ms between two frames of a map that moves
+const MOST_LEFT_OUT = 16; // of so many points one is drawn at least
 const NEAR = 14; // px within which a point is meant
 
 const VERTEX = "attribute vec2 at; attribute vec4 color; uniform vec2 scale, move; uniform float size; varying vec4 c; void main() { gl_Position = vec4(at * scale + move, 0.0, 1.0); gl_PointSize = size; c = color; }";
@@ -24,24 +26,28 @@ function painter(canvas) {
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   const uniform = Object.fromEntries(["scale", "move", "size"].map((name) => [name, gl.getUniformLocation(program, name)]));
+  const held = {};
   const fill = (name, data, n, kind, norm) => {
-    const at = gl.getAttribLocation(program, name);
-    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    const one = (held[name] ??= { at: gl.getAttribLocation(program, name), buffer: gl.createBuffer(), n, kind, norm, bytes: n * data.BYTES_PER_ELEMENT });
+    gl.bindBuffer(gl.ARRAY_BUFFER, one.buffer);
     gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
-    gl.enableVertexAttribArray(at);
-    gl.vertexAttribPointer(at, n, kind, norm, 0, 0);
+    gl.enableVertexAttribArray(one.at);
   };
   return {
     points: (data) => fill("at", data, 2, gl.FLOAT, false),
     colors: (data) => fill("color", data, 4, gl.UNSIGNED_BYTE, true),
-    draw(n, view, size) {
+    draw(n, view, size, each) { // each so many-th point
+      for (const one of Object.values(held)) {
+        gl.bindBuffer(gl.ARRAY_BUFFER, one.buffer);
+        gl.vertexAttribPointer(one.at, one.n, one.kind, one.norm, each * one.bytes, 0);
+      }
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT);
       gl.uniform2f(uniform.scale, view.kx, view.ky);
       gl.uniform2f(uniform.move, -view.x * view.kx, -view.y * view.ky);
       gl.uniform1f(uniform.size, size);
-      gl.drawArrays(gl.POINTS, 0, n);
+      gl.drawArrays(gl.POINTS, 0, Math.ceil(n / each));
     },
   };
 }
@@ -115,17 +121,26 @@ function explorable(found, main) {
   const labels = found.regions.map((one) => { const made = h("span", {}, said(one) === MIXED ? "" : said(one)); names.append(made); return made; });
   const changed = new Set();
   let waiting = false;
+  let [each, before, still] = [1, 0, 0]; // a machine that falls behind draws a part of the points while they move, and all of them at rest
+  const paced = () => {
+    const gap = performance.now() - before;
+    before += gap;
+    if (gap < 400) each = gap > SLOW ? Math.min(2 * each, MOST_LEFT_OUT) : each;
+    clearTimeout(still);
+    if (each > 1) still = setTimeout(() => drawNow(1), 250);
+    return each;
+  };
   const unit = () => { const whole = Math.max((box.x1 - box.x0) / place.clientWidth, (box.y1 - box.y0) / place.clientHeight) * 1.08 || 1; return whole / view.zoom; }; // of the map, a pixel
   const toMap = (px, py) => [view.x + (px - place.clientWidth / 2) * unit(), view.y - (py - place.clientHeight / 2) * unit()];
   const toPixel = (mx, my) => [place.clientWidth / 2 + (mx - view.x) / unit(), place.clientHeight / 2 - (my - view.y) / unit()];
-  const drawNow = () => {
+  const drawNow = (part) => {
     waiting = false;
     const ratio = window.devicePixelRatio || 1;
     const [w, hh] = [place.clientWidth, place.clientHeight];
     if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(hh * ratio)) { canvas.width = Math.round(w * ratio); canvas.height = Math.round(hh * ratio); }
     view.kx = 2 / (w * unit()); view.ky = 2 / (hh * unit());
     const room = Math.sqrt((w * hh) / n) * 0.55 * Math.sqrt(view.zoom);
-    paint.draw(n, view, Math.min(Math.max(room, 2.4), 11) * ratio);
+    paint.draw(n, view, Math.min(Math.max(room, 2.4), 11) * ratio, part ?? paced());
     const taken = [];
     labels.forEach((made, i) => {
       const [px, py] = toPixel(found.regions[i].x, found.regions[i].y);
@@ -137,7 +152,7 @@ function explorable(found, main) {
     place.dataset.drawn = "yes";
     changed.forEach((one) => one());
   };
-  const draw = () => { if (!waiting) { waiting = true; requestAnimationFrame(drawNow); } };
+  const draw = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => drawNow()); } };
   const zoom = (factor, px = place.clientWidth / 2, py = place.clientHeight / 2) => {
     const before = toMap(px, py);
     view.zoom = Math.min(Math.max(view.zoom * factor, 0.7), 400);

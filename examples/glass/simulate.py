@@ -24,7 +24,7 @@ WAVE_NUMBER = 7.25
 """First peak of the structure factor of A."""
 
 DURATIONS = {0.55: 100.0, 0.65: 25.0}
-"""Longest time by temperature: the scattering function of A is below 0.1."""
+"""Longest time by temperature: 0.15 and 0.10 of the scattering function of A are left then."""
 
 SETTLING = 1.5
 """Time at the temperature before, in longest times."""

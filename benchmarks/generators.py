@@ -2,6 +2,7 @@
 
     python benchmarks/generators.py samples --data DATA --work FOLDER --n 10000
     python benchmarks/generators.py conditions --data DATA --work FOLDER
+    python benchmarks/generators.py shifts --data DATA --work FOLDER
     python benchmarks/generators.py rediscovery --data DATA --work FOLDER --formulas 100
 
 DATA holds ``materials_project/structures.parquet`` with ``formula_hash``: what is below 75 trained
@@ -15,6 +16,10 @@ that are a held-out crystal are counted apart.
 
 conditions: how often a draw has what was asked for, by the network alone (no rules of elements or
 amounts), and how many draws come to something where the rules hold.
+
+shifts: conditions that are no rules, stability and the range of the bulk modulus: energies above
+the hull (``structural-2``) and bulk moduli (``bulk-modulus-1``) of sensible draws, as drawn; the
+training rows had their moduli from the same network.
 
 rediscovery: held-out formulas (hash 75 to 84) with so many candidates each by every generator, none
 of them relaxed; found if one is the same as a held-out crystal of the formula.  Parents, and all
@@ -33,6 +38,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.stats import spearmanr
 
 from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z, parse_formula
@@ -40,6 +46,7 @@ from gnomon.generate.learned.generator import BATCH, LearnedGenerator, sensible
 from gnomon.generate.random.generator import RandomSearchGenerator, whole_amounts
 from gnomon.generate.registry import generator
 from gnomon.io import from_arrow, to_arrow
+from gnomon.models.structural.model import StructuralModel
 from gnomon.models.wyckoff.rules import Orbits
 from gnomon.models.wyckoff.sampling import Sharpness, sample
 from gnomon.models.wyckoff.sequences import Conditions
@@ -56,6 +63,7 @@ from hidden_candidates import (
     of_formula,
     table_of,
 )
+from placing import Places
 from record import RESULTS, save
 
 NAMES = ("learned", "substitution", "saps", "prototypes", "random")
@@ -191,6 +199,37 @@ def _amounts(crystal: Crystals) -> dict[int, int]:
     return whole_amounts(crystal.reduced_formulas[0])
 
 
+def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
+    """What draws are like by the package's networks, by what was asked."""
+    reference, _ = known(data)
+    places = Places(data, reference.composition)
+    bulk = StructuralModel.load("bulk-modulus-1")
+    asks: dict[str, dict[str, Any]] = {"nothing": {}, "stable": {"stable": True}}
+    asks |= {f"value {bucket}": {"value": bucket} for bucket in range(1, 5)}
+    found: dict[str, Any] = {}
+    asked, values = [], []
+    for name, conditions in asks.items():
+        made = LearnedGenerator(**conditions, max_atoms=16)
+        path = work / f"shift-{name}.parquet"
+        crystals, facts = once(path, lambda made=made: drawn(made, 0, n))
+        some = crystals.take(np.flatnonzero(facts["sensible"]))
+        above = places.above(some, places.network.predict(some).median)
+        value = bulk.predict(some).median
+        there = np.isfinite(value)
+        buckets = np.bincount(np.searchsorted(made._model.card.edges, value[there]), minlength=4)
+        found[name] = {
+            "sensible": len(some),
+            "placed at 0.1 eV/atom or below": int((above <= 0.1).sum()),
+            "median above the hull": round(float(np.nanmedian(above)), 3),
+            "median bulk modulus, GPa": round(float(10 ** np.median(value[there])), 1),
+            "in each range of it": buckets.tolist(),
+        }
+        if "value" in conditions:
+            asked += [conditions["value"]] * int(there.sum())
+            values += value[there].tolist()
+    return {**found, "Spearman of range and value": round(float(spearmanr(asked, values)[0]), 3)}
+
+
 def rediscovery(data: Path, work: Path, formulas: int, count: int, seed: int = 0) -> dict[str, Any]:
     reference, hashes = known(data)
     small = (hashes >= 75) & (reference.n_atoms <= 16)
@@ -245,7 +284,7 @@ def everything(generator: Any) -> Crystals:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("part", choices=["samples", "conditions", "rediscovery"])
+    parser.add_argument("part", choices=["samples", "conditions", "shifts", "rediscovery"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--n", type=int, default=10_000, help="draws of samples")
@@ -257,6 +296,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "samples": lambda: samples(options.data, options.work, options.n),
         "conditions": lambda: conditions(options.data, options.work),
+        "shifts": lambda: shifts(options.data, options.work, 256),
         "rediscovery": lambda: rediscovery(
             options.data, options.work, options.formulas, options.count
         ),

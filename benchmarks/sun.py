@@ -12,7 +12,8 @@ the generator and the network that ranks.  What fails counts among the candidate
 
 ``learned`` asks for stable crystals and nothing else.  ``random`` gets the formulas of the learned
 ones, ``prototypes`` their systems; ``substitution`` and ``saps`` give a child of each of several
-training crystals, parents and children taken at random.
+training crystals, parents and children taken at random; of ``saps`` with one ion that gives way and
+one choice of sites for each number of them, or a parent has a hundred thousand.
 
 ``NAME-ranked``: of POOL times as many the best by ``structural-2``, as generated, those left out
 that are the same as a crystal that trained.  So a campaign takes what it evaluates.
@@ -25,14 +26,12 @@ draws depends on ``--seed`` alone; settings were chosen on draws of another.
 import argparse
 import json
 import time
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from generators import NAMES, everything, known, once
 from gnomon.crystals import Crystals
@@ -41,20 +40,14 @@ from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.by_name import evaluator
 from gnomon.evaluate.references import references
+from gnomon.generate import Generator
 from gnomon.generate.learned.generator import LearnedGenerator
 from gnomon.generate.random.generator import RandomSearchGenerator
 from gnomon.generate.registry import generator
-from gnomon.hull.convex import Hull
-from gnomon.hull.phases import (
-    ON_HULL,
-    Phases,
-    formation_energies,
-    missing_elements,
-    phases_from_table,
-)
-from gnomon.models.bundled import STRUCTURAL
-from gnomon.models.structural.model import StructuralModel
+from gnomon.generate.saps.generator import SapsGenerator
+from gnomon.hull.phases import ON_HULL, formation_energies
 from gnomon.structure.duplicates import find_known, group_duplicates
+from placing import Places
 from record import RESULTS, save
 
 PART = 8
@@ -106,43 +99,17 @@ class Makers:
     def _children(self, name: str, n: int) -> Crystals:
         rng, made = np.random.default_rng(self.seed), []
         small = np.flatnonzero(self.trained.n_atoms <= 16)
+        made_by: Generator = generator(name, max_atoms=16)
+        if isinstance(made_by, SapsGenerator):
+            made_by = replace(made_by, others=0, most=1)
         for parent in rng.permutation(small)[: 4 * n].tolist():
-            chunks = generator(name, max_atoms=16).generate(self.trained[parent], seed=0)
+            chunks = made_by.generate(self.trained[parent], seed=0)
             several = Crystals.concatenate([chunk.crystals for chunk in chunks])
             if len(several):
                 made.append(several[int(rng.integers(len(several)))])
             if len(made) == n:
                 break
         return Crystals.concatenate(made)
-
-
-class Places:
-    """Energies above the hull of ``ground_states.parquet``."""
-
-    def __init__(self, data: Path, composition: np.ndarray) -> None:
-        """A hull with all elements of these compositions."""
-        table = pq.read_table(data / "materials_project" / "ground_states.parquet")
-        phases = phases_from_table(table, "Materials Project")
-        self.hull = Hull(Phases.concatenate([phases, missing_elements(phases, composition)]))
-
-    def above(self, crystals: Crystals, formation: np.ndarray) -> np.ndarray:
-        """eV/atom, NaN where there is no energy."""
-        found = np.full(len(crystals), np.nan)
-        rows = np.flatnonzero(np.isfinite(formation))
-        composition = crystals.composition[rows].astype(np.float64)
-        found[rows] = self.hull.e_above_hull(composition, formation[rows])
-        return found
-
-    @cached_property
-    def network(self) -> StructuralModel:
-        """What ranks."""
-        return StructuralModel.load(STRUCTURAL)
-
-    def best(self, pool: Crystals, trained: Crystals, n: int) -> Crystals:
-        """Those that the network places lowest, without crystals that trained it."""
-        new = pool.take(np.flatnonzero(find_known(pool, trained) < 0))
-        above = self.above(new, self.network.predict(new).median)
-        return new.take(np.argsort(above, kind="stable")[:n])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from gnomon.generate.prototypes.generator import PrototypeGenerator
 from gnomon.io import InputError, write
 from gnomon.structure.duplicates import FAST, group_duplicates
 from gnomon.structure.labels import prototype_labels
+from gnomon.structure.symmetry import canonical_ids
 from tests.strategies import rewritten, rngs
 
 
@@ -101,6 +102,28 @@ def test_structures_of_a_file_take_part_under_their_label(file):
     assert chunk.lineage.schema == LINEAGE
     assert set(chunk.lineage["generator"].to_pylist()) == {"diffusion"}
     assert all("made.extxyz" in change for change in chunk.lineage["change"].to_pylist())
+
+
+def test_files_as_diffusion_models_write_them_hold_the_same_crystals(tmp_path):
+    """MatterGen: extended XYZ and CIF of ASE; Chemeleon-DNG: CIF, and JSON of pymatgen."""
+    from ase.build import bulk
+    from ase.io import write as write_atoms
+    from monty.serialization import dumpfn
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    made = [bulk("NaCl", "rocksalt", a=5.7), bulk("NaCl", "cesiumchloride", a=3.4)]
+    write_atoms(tmp_path / "generated_crystals.extxyz", made)
+    (tmp_path / "unpacked").mkdir()
+    for i, atoms in enumerate(made):
+        write_atoms(tmp_path / "unpacked" / f"gen_{i}.cif", atoms, format="cif")
+    structures = [AseAtomsAdaptor.get_structure(atoms) for atoms in made]
+    dumpfn(structures, tmp_path / "generated_structures.json.gz")
+    found = []
+    for name in ("generated_crystals.extxyz", "unpacked", "generated_structures.json.gz"):
+        [chunk] = FileGenerator((tmp_path / name,), "mattergen").generate(Crystals.empty(), seed=0)
+        found.append(canonical_ids(chunk.crystals).tolist())
+    assert len(set(found[0])) == 2
+    assert found[0] == found[1] == found[2]
 
 
 def test_elements_and_sizes_outside_of_a_campaign_are_left_out(file):

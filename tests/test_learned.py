@@ -171,6 +171,14 @@ def test_more_tries_of_cell_and_coordinates_lose_no_sensible_draw(weights: Path)
     assert good > 0
 
 
+def test_draws_that_ask_for_no_elements_are_compounds(weights: Path) -> None:
+    units, _, rules = LearnedGenerator(model=str(weights)).draws(seed=0, size=64)
+    kinds = (rules.amounts > 0).sum(axis=1)
+    assert (kinds == 1).any()
+    assert all(unit is None for unit, kind in zip(units, kinds, strict=True) if kind < 2)
+    assert any(unit is not None for unit in units)
+
+
 def test_a_formula_comes_out_as_asked(weights: Path) -> None:
     made = LearnedGenerator(formula="Ti2O3", model=str(weights))
     units, _, _ = made.draws(seed=0, size=64)

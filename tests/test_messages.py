@@ -113,7 +113,7 @@ NAMES = {
     "generate random Qq --out o.parquet": "Qq",
     "generate compositions lisi --out o.parquet": "lisi",
     "generate learned --elements cu-pd --out o.parquet": "did you mean Cu-Pd?",
-    "generate learned --model generator-2 --out o.parquet": "did you mean generator-1?",
+    "generate learned --model generator-1 --out o.parquet": "did you mean generator-2?",
     "search Qq --out o.parquet": "Qq",
     "evaluate good.cif --weights gnomon-3 --out o.parquet": "did you mean gnomon-",
     "label good.cif --weights nequix-mp --out o": "did you mean nequix-mp-1?",

@@ -54,7 +54,7 @@ class LearnedGenerator:
     """Crystals drawn from a trained transformer.
 
     Attributes:
-        elements: candidates hold no others; None allows all that are not excluded.
+        elements: candidates hold no others; None asks for two or more of those not excluded.
         every: each candidate holds all of ``elements``, not some of them.
         formula: candidates are of this reduced formula.
         space_group: international number that is asked for; 0 for any.
@@ -83,7 +83,7 @@ class LearnedGenerator:
     value: int = 0
     count: int = 100
     max_atoms: int = 24
-    temperature: float = 1.0
+    temperature: float = 0.5
     top_p: float = 0.98
     number_temperature: float = 0.7
     tries: int = 8
@@ -185,7 +185,8 @@ class LearnedGenerator:
             np.full(n, int(self.stable), np.int8),
             np.full(n, self.value, np.int8),
         )
-        return told, Orbits(self._model.tables, allowed, needed, formula, self.max_atoms)
+        kinds = 1 if given else 2
+        return told, Orbits(self._model.tables, allowed, needed, formula, self.max_atoms, kinds)
 
     def _any(self) -> Bool[np.ndarray, " 119"]:
         """Elements that the model knows and that are not excluded."""

@@ -28,6 +28,7 @@ class Orbits:
         needed: (n, 119), elements that must.
         formula: (n, 119), reduced formula that must come out, 0 everywhere for any.
         max_atoms: of the primitive cell.
+        kinds: elements of a crystal, at least; what ends with fewer is not complete.
     """
 
     known: Tables
@@ -35,6 +36,7 @@ class Orbits:
     needed: Bool[np.ndarray, "n 119"]
     formula: Int64[np.ndarray, "n 119"]
     max_atoms: int
+    kinds: int = 1
     group: Int64[np.ndarray, " n"] = field(init=False)
     elements: Int64[np.ndarray, "n N"] = field(init=False)
     positions: Int64[np.ndarray, "n N"] = field(init=False)
@@ -98,7 +100,8 @@ class Orbits:
         """Some rows have no more orbits: complete where the end was allowed."""
         now = which & ~self.ended
         missing = (self.needed & (self.amounts == 0)).any(axis=1)
-        self.complete |= now & (self.count > 0) & ~missing & self._settled(self.last)
+        enough = (self.amounts > 0).sum(axis=1) >= self.kinds
+        self.complete |= now & enough & ~missing & self._settled(self.last)
         self.ended |= which
 
     def _fits(self, element: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from gnomon.cli import main
 from gnomon.io import read
 from gnomon.models.composition.tables import energies_of_table
+from gnomon.run.store import SCHEMAS
 from tests.browser import chromium  # noqa: F401
 from tests.conftest import EMT, REPOSITORY
 from tests.explore_server import Served, served
@@ -174,6 +176,30 @@ def test_a_page_without_its_crystal_says_so(chromium, server: Served):  # noqa: 
     page.wait_for_selector("[role=alert]:has-text('unknown element')")
     assert page.evaluate("document.scripts.length") == 1
     page.close()
+
+
+@pytest.mark.slow
+def test_a_campaign_is_seen_while_it_goes_on(chromium, binary, tmp_path: Path):  # noqa: F811
+    """An evaluation that comes while the page is open is counted without a reload."""
+    *rest, last = binary["evaluations"]
+    campaign = written(tmp_path / "campaign-Au-Cu", {**binary, "evaluations": rest})
+    with served([tmp_path / "campaign-Au-Cu"]) as server:
+        before = server.get("/api/campaigns/Au-Cu").json["counts"]
+        page = chromium.new_page(base_url=server.url)
+        page.goto("/campaign.html?name=Au-Cu")
+        counted = page.locator(".counts div", has_text="evaluated").locator("dd").first
+        counted.wait_for()
+        assert counted.inner_text() == str(before["n_evaluated"])
+        shard = pa.Table.from_pylist([last], schema=SCHEMAS["evaluations"]).drop_columns("round")
+        campaign.store.append("evaluations", 1, shard)
+        after = server.get("/api/campaigns/Au-Cu").json["counts"]
+        assert after != before
+        name = "evaluated" if after["n_evaluated"] > before["n_evaluated"] else "failed"
+        count = page.locator(".counts div", has_text=name).locator(
+            "dd", has_text=re.compile(f"^{after[f'n_{name}']}$")
+        )
+        count.first.wait_for(timeout=25_000)
+        page.close()
 
 
 @pytest.mark.slow

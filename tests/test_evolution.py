@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gnomon.cli import main
 from gnomon.cli.properties import compounds_near
 from gnomon.crystals import Crystals
+from gnomon.discover import breeding
 from gnomon.discover.breeding import by_objectives, population_of
 from gnomon.discover.loop import run_campaign
 from gnomon.discover.settings import CampaignConfig, ConfigError, load_config
@@ -285,7 +286,7 @@ def test_a_campaign_breeds_what_it_evaluated(tmp_path):
     assert again.hull_table() == campaign.hull_table()
 
 
-def test_candidates_are_chosen_by_properties_that_networks_foretell():
+def test_candidates_are_chosen_by_properties_that_networks_foretell(monkeypatch):
     """Diamond-like boron nitride is harder than layered, which is the likelier."""
     cells = [
         bulk("BN", "zincblende", a=3.615),
@@ -293,6 +294,7 @@ def test_candidates_are_chosen_by_properties_that_networks_foretell():
         bulk("BN", "rocksalt", a=3.5),
         bulk("BN", "wurtzite", a=2.55, c=4.22),
     ]
+    monkeypatch.setattr(breeding, "LIKELY", 1.0)
     crystals, merit = as_crystals(cells), np.array([0.1, 0.0, 2.0, 0.2])
     kept = np.array([True, True, False, True])
     rows, notes = by_objectives(crystals, merit, kept, ("e_above_hull", "max hardness"))
@@ -302,6 +304,9 @@ def test_candidates_are_chosen_by_properties_that_networks_foretell():
     rows, notes = by_objectives(crystals, merit, kept, ("e_above_hull", "max luck"))
     assert not len(rows)
     assert notes == ["no network foretells luck, so no candidate is chosen by it"]
+    monkeypatch.setattr(breeding, "LIKELY", 0.5)
+    found = by_objectives(crystals, merit, kept, ("e_above_hull", "max hardness"))[0]
+    assert set(found.tolist()) == {0, 1}
     assert not len(by_objectives(crystals, merit, kept, ("e_above_hull",))[0])
 
 

@@ -163,21 +163,21 @@ def test_the_best_of_each_composition_is_taken() -> None:
 
 
 def test_what_is_wanted_takes_places_of_what_is_ranked() -> None:
-    verdicts = replace(every(6), wanted=(4, 0))
-    selection = select(
-        FORMULAS,
-        MERIT,
-        verdicts,
-        count=4,
-        random_share=0.25,
-        one_each=False,
-        rng=np.random.default_rng(0),
-    )
-    [drawn] = [i for i, how in enumerate(selection) if how == "random"]
-    assert [i for i, how in enumerate(selection) if how == "objective"] == [
-        i for i in (0, 4) if i != drawn
-    ]
-    assert sum(how is not None for how in selection) == 4
+    def how(*wanted: int, places: int) -> list[str | None]:
+        return select(
+            FORMULAS,
+            MERIT,
+            replace(every(6), wanted=wanted, places=places),
+            count=3,
+            random_share=0.0,
+            one_each=False,
+            rng=np.random.default_rng(0),
+        ).tolist()
+
+    ranked, wanted = "ranked", "objective"
+    assert how(4, 0, places=1) == [None, ranked, None, ranked, wanted, None]
+    assert how(3, 0, places=2) == [wanted, ranked, None, ranked, None, None]  # 3 is ranked anyway
+    assert how(3, places=1) == [None, ranked, None, ranked, None, ranked]
 
 
 def test_compositions_take_turns_without_a_network() -> None:

@@ -33,7 +33,8 @@ def search(
 
     Args:
         compositions: formulas, such as SiO2.
-        generations: those after the first, of as many cells, are children of the lowest so far.
+        generations: those after the first, which holds half of all cells, are children of the
+            lowest so far.
         out: Parquet of what was found, the lowest first.
 
     Example: gnomon search TiO2 --count 100 --out tio2.parquet

@@ -102,7 +102,7 @@ def choose(
         selection = select(
             crystals.reduced_formulas if ranking.by_formula else crystals.ids,
             ranking.merit,
-            replace(pool, wanted=tuple(wanted[:share].tolist())),
+            replace(pool, wanted=tuple(wanted.tolist()), places=share),
             count=count,
             random_share=config.screen.random_share,
             one_each=ranking.one_each,

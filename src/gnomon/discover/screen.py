@@ -58,13 +58,15 @@ class Verdicts:
         kept: (n,), whether the candidate may be selected by rank.
         eligible: (n,), whether it passed all gates that need no model: the pool of the baseline.
         reason: (n,), why not kept, or empty (str objects).
-        wanted: rows that come before what is ranked, and take its places.
+        wanted: rows by the objectives of a campaign, the best first.
+        places: of those that are ranked, so many go to what is wanted and would not be ranked.
     """
 
     kept: Bool[np.ndarray, " n"]
     eligible: Bool[np.ndarray, " n"]
     reason: Shaped[np.ndarray, " n"]
     wanted: tuple[int, ...] = ()
+    places: int = 0
 
 
 def screen(
@@ -149,11 +151,14 @@ def select(
     selection = np.full(len(merit), None, dtype=object)
     # drawn first, so that the baseline does not depend on the ranking
     selection[rng.choice(np.flatnonzero(verdicts.eligible), n_random, replace=False)] = "random"
-    for row in verdicts.wanted[:n_ranked]:
-        if selection[row] is None:
-            selection[row], n_ranked = "objective", n_ranked - 1
+    n_wanted = min(len(verdicts.wanted), verdicts.places, n_ranked)
     free = verdicts.kept & np.array([how is None for how in selection], dtype=bool)
-    selection[_best(groups, merit, free, one_each)[:n_ranked]] = "ranked"
+    best = _best(groups, merit, free, one_each)[:n_ranked]
+    selection[best[: n_ranked - n_wanted]] = "ranked"
+    for row in (*verdicts.wanted, *best.tolist()):
+        if n_wanted and selection[row] is None:
+            selection[row] = "objective" if row in verdicts.wanted else "ranked"
+            n_wanted -= 1
     return selection
 
 

@@ -1,7 +1,8 @@
 """Structure search: cells of a composition relaxed by an evaluator, the lowest first.
 
-Cells are random; with several generations those after the first are children of the lowest so far
-(``gnomon.generate.evolution``), as many in each.  What became of every try is counted: for many
+Cells are random; with several generations the first is of random cells, half of all, and the later
+ones, as many in each, are children of the lowest so far (``gnomon.generate.evolution``).  What
+became of every try is counted: for many
 compositions only few of a hundred relax (Merchant et al., Nature 624, 80 (2023), Methods).
 """
 
@@ -27,6 +28,9 @@ from gnomon.structure.duplicates import group_duplicates
 
 FRESH = 0.25
 """Of a later generation: random cells, so that what the population has lost may come again."""
+
+FIRST = 0.5
+"""Of all cells of several generations: the first, so that there is something to choose from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,7 @@ def search(
     evaluator: Evaluator,
     *,
     generations: int = 1,
+    first: float = FIRST,
     fresh: float = FRESH,
     seed: int,
     listener: Listener = SILENT,
@@ -85,22 +90,39 @@ def search(
     """Make, relax and rank the cells of one composition after the other.
 
     Args:
-        generator: what to search, and how many cells a generation has.
+        generator: what to search, and how many cells a generation has on average.
         evaluator: relaxes the cells.
         generations: of which the first is random.
+        first: share of all cells that are in it, if there are several.
         fresh: share of random cells in the later ones.
         seed: of the cells.
         listener: hears of progress.
     """
+    counts = _counts(generations * generator.count, generations, first)
     for composition in generator.compositions:
-        cells = generator.distinct_cells(composition, seed).crystals
+        made = replace(generator, count=counts[0])
+        cells = made.distinct_cells(composition, seed).crystals
         parts = [evaluate_all(cells, evaluator, listener, composition)]
-        for number in range(1, generations):
-            children = _children(parts, generator, composition, fresh, seed + number)
+        for number, count in enumerate(counts[1:], 1):
+            made = replace(generator, count=count)
+            children = _children(parts, made, composition, fresh, seed + number)
             parts.append(
                 evaluate_all(children, evaluator, listener, f"{composition}, {number + 1}")
             )
-        yield _ranked(composition, generations * generator.count, Evaluations.concatenate(parts))
+        yield _ranked(composition, sum(counts), Evaluations.concatenate(parts))
+
+
+def _counts(tries: int, generations: int, first: float) -> list[int]:
+    """Tries of each generation.
+
+    >>> _counts(120, 6, 0.5), _counts(8, 2, 0.5), _counts(30, 1, 0.5)
+    ([60, 12, 12, 12, 12, 12], [4, 4], [30])
+    """
+    if generations == 1:
+        return [tries]
+    begin = max(round(first * tries), 1)
+    later = generations - 1
+    return [begin, *(len(part) for part in np.array_split(np.arange(tries - begin), later))]
 
 
 def _children(

@@ -46,7 +46,7 @@ from gnomon.generate.learned.generator import BATCH, LearnedGenerator, sensible
 from gnomon.generate.random.generator import RandomSearchGenerator, whole_amounts
 from gnomon.generate.registry import generator
 from gnomon.io import from_arrow, to_arrow
-from gnomon.models.structural.model import StructuralModel
+from gnomon.models.ensemble import load_model
 from gnomon.models.wyckoff.rules import Orbits
 from gnomon.models.wyckoff.sampling import Sharpness, sample
 from gnomon.models.wyckoff.sequences import Conditions
@@ -203,7 +203,7 @@ def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
     """What draws are like by the package's networks, by what was asked."""
     reference, _ = known(data)
     places = Places(data, reference.composition)
-    bulk = StructuralModel.load("bulk-modulus-1")
+    bulk = load_model("bulk-modulus-1")
     asks: dict[str, dict[str, Any]] = {"nothing": {}, "stable": {"stable": True}}
     asks |= {f"value {bucket}": {"value": bucket} for bucket in range(1, 5)}
     found: dict[str, Any] = {}

@@ -181,9 +181,12 @@ def sun(
     parts = min(len(some) for some in done.values())
     return {
         "scheme": judge.potential.scheme,
-        "candidates of each, at most": min(n, parts * PART),
         "asked": n,
-        **{name: counted(some[:parts], makers.trained, places) for name, some in done.items()},
+        "of each, equally many": min(n, parts * PART),
+        "equally many": {
+            name: counted(some[:parts], makers.trained, places) for name, some in done.items()
+        },
+        "all": {name: counted(some, makers.trained, places) for name, some in done.items()},
     }
 
 

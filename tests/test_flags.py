@@ -9,7 +9,7 @@ from gnomon.chemistry.cautions import SCARCE, magnetic, radioactive, scarce, unb
 from gnomon.chemistry.prototypes import aflow
 from gnomon.chemistry.structure_types import structure_types
 from gnomon.crystals import Crystals
-from gnomon.discover.flags import THERMAL, elements_off, of_composition
+from gnomon.discover.flags import THERMAL, elements_off, of_composition, of_orders
 from gnomon.elements import DEFAULT_EXCLUDED, SYMBOLS, atomic_number
 from gnomon.evaluate.corrections import SCHEME_SUFFIX, hubbard_u
 from gnomon.evaluate.measured import LevelError, measured
@@ -131,6 +131,12 @@ def test_flags_name_elements_whose_crystals_are_off() -> None:
     fit = References(scheme="x", rows=9, source="by hand", elements=elements)
     assert [str(f) for f in elements_off(("Te", "Zn"), fit)] == ["element off: Te -60 meV/atom"]
     assert not [*elements_off(("Zn",), fit), *elements_off(("Te",), None)]
+
+
+def test_other_orders_are_told_with_the_level_that_knows_them() -> None:
+    assert not [*of_orders([], " by the level that screens")]
+    [flag] = of_orders([0.05], " by the level that screens")
+    assert str(flag).endswith("the nearest 50.0 meV/atom above by the level that screens")
 
 
 # --- probabilities --------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Describe
     placed, error = campaign.placed, measured(campaign.scheme)
     crystals = placed.found.relaxed[[placed.row_of[phase.id] for phase in phases]]
     orders = _other_orders(campaign, phases)
+    screening = " by the level that screens" if campaign.schemes[1:] else ""
     doubts = {doubt.id: doubt for doubt in campaign.doubts if doubt.id}
     # fitted references do not hang on the crystals of the elements
     fit = references(campaign.scheme) if campaign.references == MEASURED else None
@@ -94,7 +95,7 @@ def described(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, Describe
             flags=(
                 *_known(phase, kind),
                 *_within(distance, error, campaign.scheme),
-                *_disordered(orders.get(phase.id, ())),
+                *of_orders(orders.get(phase.id, ()), screening),
                 *of_composition(crystals.reduced_counts[i]),
                 *elements_off(phase.elements, fit),
                 *_doubtful(phase, doubts),
@@ -154,13 +155,19 @@ def _within(distance: float | None, error: LevelError | None, scheme: str) -> It
         yield Flag(FlagKind.WITHIN_ERROR, f"{1000 * error.mean_absolute_error:.0f} meV/atom")
 
 
-def _disordered(above: Sequence[float]) -> Iterable[Flag]:
+def of_orders(above: Sequence[float], by: str = "") -> Iterable[Flag]:
+    """The flag of a phase that has other orders of its atoms near.
+
+    Args:
+        above: their energies above its own, eV/atom.
+        by: whose energies, where another level decided.
+    """
     if above:
         orders = f"{len(above)} other order{'' if len(above) == 1 else 's'}"
         text = f"{orders} of the same atoms within {1000 * THERMAL:.0f} meV/atom, the nearest "
         nearest = 1000 * min(above, key=abs)
         where = "below" if nearest < 0 else "above"
-        yield Flag(FlagKind.DISORDERED, f"{text}{abs(nearest):.1f} meV/atom {where}")
+        yield Flag(FlagKind.DISORDERED, f"{text}{abs(nearest):.1f} meV/atom {where}{by}")
 
 
 def elements_off(elements: Sequence[str], fit: References | None) -> Iterable[Flag]:

@@ -38,15 +38,16 @@ RESULT = RESULTS / "representations.json"
 NAMES = (
     *("one-hot", "magpie", "oliynyk", "mat2vec", "skipatom", "megnet16"),
     *("composition-elements", "structural-elements", "coulomb", "sine", "mbtr", "soap"),
-    *("symmetry", "magpie+mbtr", "magpie+soap", "structural", "magpie+structural", "potential"),
+    *("ace", "symmetry", "magpie+mbtr", "magpie+soap", "magpie+ace"),
+    *("structural", "magpie+structural", "potential", "magpie+potential"),
 )
 LEARNED = ("megnet16", "composition-elements", "structural-elements", "structural", "potential")
-"""Have seen energies of the Materials Project."""
+"""Have seen energies of Materials Project crystals, by DFT or, the potential, by its teacher."""
 SIZES = (500, 2_000, 20_000)
 FIRST_HELD_OUT = 75
 RESIDUAL_ROWS = 300
-SLOW = {"potential": 2_000}
-"""Training rows at most, where making the numbers takes too long."""
+PART = 1_000
+"""Crystals whose numbers are kept together."""
 DRAWS = 1000
 
 
@@ -77,9 +78,9 @@ class Task:
         """Mean absolute, or root mean square, error along the last axis."""
         return np.mean(np.abs(off * self.unit) ** self.power, axis=-1) ** (1 / self.power)
 
-    def sizes(self, most: int) -> list[int]:
+    def sizes(self) -> list[int]:
         """Numbers of training rows."""
-        return sorted({min(size, len(self.train), most) for size in SIZES})
+        return sorted({min(size, len(self.train)) for size in SIZES})
 
 
 def tasks(data: Path) -> list[Task]:
@@ -98,23 +99,28 @@ def tasks(data: Path) -> list[Task]:
 
 def numbers(name: str, task: Task, index: np.ndarray, work: Path) -> tuple[np.ndarray, float]:
     """Rows of the crystals at an index, made once a part of the name, and the CPU they took."""
-    parts, seconds = [], 0.0
-    for part in name.split("+"):
-        file = work / f"{part}-{task.name.split()[0]}-{len(index)}.npz"
+    made = [_numbers(part, task, index, work) for part in name.split("+")]
+    return np.concatenate([rows for rows, _ in made], axis=1), sum(spent for _, spent in made)
+
+
+def _numbers(name: str, task: Task, index: np.ndarray, work: Path) -> tuple[np.ndarray, float]:
+    parts, seconds, made = [], 0.0, None
+    for start in range(0, len(index), PART):
+        file = work / f"{name}-{task.name.split()[0]}-{len(index)}-{start}.npz"
         if not file.exists():
+            made = made or representation(name)
             began = time.process_time()
-            rows = representation(part).represent(task.crystals[index])
-            spent = time.process_time() - began
-            np.savez(file, rows=rows.astype(np.float32), seconds=spent)
+            rows = made.represent(task.crystals[index[start : start + PART]])
+            np.savez(file, rows=rows.astype(np.float32), seconds=time.process_time() - began)
         with np.load(file) as kept:
             parts.append(kept["rows"])
             seconds += float(kept["seconds"])
-    return np.concatenate(parts, axis=1), seconds
+    return np.concatenate(parts), seconds
 
 
 def errors(name: str, task: Task, work: Path) -> dict[str, Any]:
     """Errors on the held-out rows by number of training rows."""
-    sizes = task.sizes(SLOW.get(name, max(SIZES)))
+    sizes = task.sizes()
     train = task.train[: max(sizes)]
     rows, seconds = numbers(name, task, np.concatenate([train, task.held_out]), work)
     seen, hidden = rows[: len(train)], rows[len(train) :]

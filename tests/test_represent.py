@@ -11,12 +11,14 @@ from gnomon.elements import SYMBOLS
 from gnomon.io import as_crystals, write
 from gnomon.io.tables import check_table
 from gnomon.represent import Representation
+from gnomon.represent.ace import numbers_of_elements
 from gnomon.represent.elements import ElementVectors, Pooled
 from gnomon.represent.formulas import read_formulas
 from gnomon.represent.laws import WAYS, residuals, written_otherwise
 from gnomon.represent.registry import REPRESENTATIONS, representation
 from gnomon.represent.similarity import DISTANCES, distances, nearest, principal_axes
 from gnomon.structure.matching import Matcher
+from gnomon.structure.neighbors import neighbors, vectors_of
 
 SLOW = {"potential"}
 ALL = [
@@ -135,6 +137,50 @@ def test_distances_and_angles_of_rock_salt():
     assert np.argmax(nearest_pair) == pytest.approx((2.82 - 1.0) / step + 1, abs=1)
     cosines = np.array([row[f"s-metal_nonmetal_nonmetal_t{k}"] for k in range(12)])
     assert cosines[5:7].sum() / cosines.sum() == pytest.approx(0.75, abs=0.05)  # 12 of 15 at 90°
+
+
+def test_three_body_clusters_are_legendre_polynomials_of_angles(crystals):
+    skewed = crystals[1]
+    cutoff, degree = 3.5, 3
+    ace = representation("ace", cutoff=cutoff, radial=1, mixtures=1, degree=degree)
+    row = dict(zip(ace.columns, ace.represent(skewed)[0], strict=True))
+    found = neighbors(skewed, cutoff)
+    unit = vectors_of(skewed, found) / found.distances[:, None]
+    drawn = np.random.default_rng(0).normal(size=3)  # how the numbers of elements are mixed
+    kinds = numbers_of_elements()[skewed.atomic_numbers[found.senders]] @ drawn
+    fades = (1 + np.cos(np.pi * found.distances / cutoff)) / 2
+    weights = kinds * fades / np.linalg.norm(drawn)
+    together = found.receivers[:, None] == found.receivers
+    products = np.outer(weights, weights) * together
+    for degrees in range(1, degree + 1):
+        angles = np.polynomial.Legendre.basis(degrees)(np.clip(unit @ unit.T, -1, 1))
+        expected = (products * angles).sum() / 3
+        assert row[f"one_l_{degrees}_{degrees}_0"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_clusters_of_four_atoms_tell_apart_what_those_of_three_cannot():
+    # two rings around an atom with the same angles between its neighbours (homometric in Z_8)
+    rings = []
+    for places in ((0, 1, 3, 4), (0, 1, 2, 5)):
+        turn = np.array(places) * np.pi / 4
+        ring = 2.0 * np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+        frac = np.concatenate([np.zeros((1, 3)), ring]) / 20 + 0.5
+        rings.append(Crystals.single(20 * np.eye(3), [26, 8, 8, 8, 8], frac))
+    ace = representation("ace", degree=4)
+    rows = ace.represent(Crystals.concatenate(rings)).reshape(2, 3, -1)
+    middle = rows[:, 1] - numbers_of_elements()[8, 1] * rows[:, 0]  # the iron atom's share
+    four = np.array([name.count("_") > 4 for name in ace.columns]).reshape(3, -1)[0]
+    np.testing.assert_allclose(middle[0, ~four], middle[1, ~four], rtol=1e-4, atol=1e-6)
+    assert np.abs(middle[0, four] - middle[1, four]).max() > 0.01 * np.abs(middle[0, four]).max()
+
+
+def test_nothing_jumps_where_an_atom_passes_the_cutoff():
+    def row(distance: float) -> np.ndarray:
+        pair = [[0, 0, 0], [distance / 20, 0, 0]]
+        return representation("ace").represent(Crystals.single(20 * np.eye(3), [11, 17], pair))[0]
+
+    assert not row(5.001).any()
+    assert np.abs(row(4.999)).max() < 1e-6 * np.abs(row(2.5)).max()  # value and slope are zero
 
 
 def test_coulomb_matrix_of_a_pair():

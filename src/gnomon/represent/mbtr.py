@@ -24,7 +24,7 @@ from gnomon.represent import Card, Given, places_of
 from gnomon.represent.kinds import KINDS, kinds
 from gnomon.run.registry import options_of
 from gnomon.structure.fingerprint import spread
-from gnomon.structure.neighbors import Neighbors, neighbors
+from gnomon.structure.neighbors import Neighbors, neighbors, vectors_of
 
 CHUNK = 64
 """Crystals in work at a time."""
@@ -102,11 +102,8 @@ class Mbtr:
 
     def _angles(self, crystals: Crystals, found: Neighbors) -> Float64[np.ndarray, "n three"]:
         kind = kinds()[crystals.atomic_numbers]
-        config, frac = self.config, crystals.frac_coords
-        moved = frac[found.senders] + found.shifts - frac[found.receivers]
-        lattice = crystals.lattice[crystals.crystal_index[found.receivers]]
-        unit = np.einsum("pi,pij->pj", moved, lattice) / found.distances[:, None]
-        d = found.distances
+        config, d = self.config, found.distances
+        unit = vectors_of(crystals, found) / d[:, None]
         weight = np.exp(-d / config.decay) * (1 - d / config.angle_cutoff) ** 2
         one, other = _two_of_each(found.receivers)
         cosine = np.clip(np.einsum("pi,pi->p", unit[one], unit[other]), -1, 1)

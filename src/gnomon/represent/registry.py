@@ -22,6 +22,7 @@ REPRESENTATIONS = Registry(
     "representation",
     "gnomon.representations",
     {
+        "ace": "gnomon.represent.ace:make",
         "composition-elements": "gnomon.models.representations:make_composition_elements",
         "coulomb": "gnomon.represent.matrices:make_coulomb",
         "magpie": "gnomon.represent.elements:make_magpie",

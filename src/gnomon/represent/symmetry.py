@@ -27,16 +27,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import e3nn_jax as e3nn
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64
 from pydantic import BaseModel, ConfigDict
 
 from gnomon.crystals import Crystals
 from gnomon.represent import Card, Given, places_of
+from gnomon.represent.harmonics import blocks, expansion, harmonics
 from gnomon.run.registry import options_of
-from gnomon.structure.neighbors import neighbors
+from gnomon.structure.neighbors import neighbors, vectors_of
 
 DEGREES = 6
 """Largest degree of the harmonics: the lowest that tells the eleven Laue classes apart."""
@@ -65,10 +64,7 @@ MIXES = 3
 AT_ONCE = 64
 """Crystals in work at a time."""
 
-VECTORS = 1 << 15
-"""Directions in one call of the harmonics, so that one shape is compiled."""
-
-BLOCKS = tuple(slice(degree**2, (degree + 1) ** 2) for degree in range(DEGREES + 1))
+BLOCKS = blocks(DEGREES)
 """Harmonics of each degree."""
 
 WHATS = tuple(
@@ -131,21 +127,13 @@ def _rows(crystals: Crystals) -> Float64[np.ndarray, "n d"]:
 def _expansion(unit: Crystals) -> Float32[np.ndarray, "atoms channels harmonics"]:
     """A of each atom; its part of degree 0 has length 1."""
     found = neighbors(unit, REACH)
-    frac, numbers = unit.frac_coords, unit.atomic_numbers
-    moved = frac[found.senders] + found.shifts - frac[found.receivers]
-    lattice = unit.lattice[unit.crystal_index[found.receivers]]
-    angular = harmonics(np.einsum("pi,pij->pj", moved, lattice))
+    numbers = unit.atomic_numbers
+    angular = harmonics(vectors_of(unit, found), DEGREES)
     radial = _bumps(found.distances, 0.8, REACH - 0.15, RADIAL)
     radial *= np.clip((REACH - found.distances) / 0.4, 0, 1)[:, None] ** 2
     same = (numbers[found.senders] == numbers[found.receivers])[:, None]
-    weights = np.concatenate([radial * same, radial * ~same], axis=1).astype(np.float32)
-    count = np.bincount(found.receivers, minlength=len(numbers))
-    place = np.arange(len(found.receivers)) - np.repeat(np.cumsum(count) - count, count)
-    shape = (len(numbers), int(count.max(initial=1)))
-    left = np.zeros((*shape, weights.shape[1]), np.float32)
-    right = np.zeros((*shape, angular.shape[1]), np.float32)
-    left[found.receivers, place], right[found.receivers, place] = weights, angular
-    sums = np.matmul(left.swapaxes(1, 2), right)
+    weights = np.concatenate([radial * same, radial * ~same], axis=1)
+    sums = expansion(found.receivers, weights, angular, len(numbers))
     length = np.linalg.norm(sums[:, :, 0], axis=1)
     return sums / np.maximum(length, 1e-6)[:, None, None]
 
@@ -223,7 +211,7 @@ def _whole(
 def _reciprocal(unit: Crystals) -> Float64[np.ndarray, "n k"]:
     """Where intensities do not vanish: radial distributions, eigenvalues of even degrees."""
     vectors, strengths = zip(*(_intensities(unit, i) for i in range(len(unit))), strict=True)
-    angular = harmonics(np.concatenate(vectors))
+    angular = harmonics(np.concatenate(vectors), DEGREES)
     ends = np.cumsum([0, *map(len, vectors)])
     found = []
     for i, (q, strength) in enumerate(zip(vectors, strengths, strict=True)):
@@ -258,24 +246,6 @@ def _intensities(
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def harmonics(vectors: Float64[np.ndarray, "k 3"]) -> Float32[np.ndarray, "k harmonics"]:
-    """Real spherical harmonics of directions up to ``DEGREES``, of norm 1 in each degree."""
-    out = np.empty((len(vectors), (DEGREES + 1) ** 2), np.float32)
-    for start in range(0, len(vectors), VECTORS):
-        part = vectors[start : start + VECTORS]
-        padded = np.ones((VECTORS, 3), np.float32)
-        padded[: len(part)] = part
-        out[start : start + len(part)] = np.asarray(_harmonics(padded))[: len(part)]
-    return out
-
-
-@jax.jit
-def _harmonics(vectors: Float[Array, "k 3"]) -> Float[Array, "k harmonics"]:
-    irreps = e3nn.s2_irreps(DEGREES)
-    made = e3nn.spherical_harmonics(irreps, vectors, normalize=True, normalization="norm")
-    return made.array
 
 
 def _bumps(

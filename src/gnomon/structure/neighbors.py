@@ -69,6 +69,14 @@ def neighbors(crystals: Crystals, cutoff: float, max_neighbors: int | None = Non
     return Neighbors(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def vectors_of(crystals: Crystals, found: Neighbors) -> Float64[np.ndarray, "pairs 3"]:
+    """From each atom to its neighbours, Å."""
+    frac = crystals.frac_coords
+    moved = frac[found.senders] + found.shifts - frac[found.receivers]
+    lattice = crystals.lattice[crystals.crystal_index[found.receivers]]
+    return np.einsum("pi,pij->pj", moved, lattice)
+
+
 def chunks(crystals: Crystals, cutoff: float) -> Iterator[tuple[int, Crystals]]:
     """Runs of crystals with about ``WORK`` pairs each, and the index of the first; at least one."""
     atoms = crystals.n_atoms.astype(np.float64)

@@ -4,6 +4,7 @@ import ase.build
 import numpy as np
 import pytest
 
+from gnomon.crystals import Crystals
 from gnomon.evaluate.ase import calculator_of
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.io import as_crystals
@@ -11,7 +12,7 @@ from gnomon.io.tables import OK, check_table
 from gnomon.properties.conduction import dynamics, movers
 from gnomon.properties.conduction.diffusion import CM2_S, conductivity, diffusion
 from gnomon.properties.conduction.dynamics import Conduction, ConductionConfig, judged
-from gnomon.properties.conduction.ions import mobile
+from gnomon.properties.conduction.ions import Ion, mobile
 from gnomon.properties.registry import PROPERTIES, PropertySettings
 from tests.tiny_potentials import MORSE
 
@@ -126,15 +127,17 @@ def test_charges_count_twice():
 CONFIG = ConductionConfig()
 
 
-def row(ions, framework, drift=0.0):
+def row(ions, framework, drift=0.0, ion="Li"):
     """What is said of these motions in a cell of 1,000 Å3."""
+    numbers = [ase.data.atomic_numbers[Ion.named(ion).symbol]] * 20 + [17] * 20
+    cell = Crystals.single(10 * np.eye(3), numbers, np.random.default_rng(0).random((40, 3)))
     rng = np.random.default_rng(6)
     moves = np.arange(40) < 20
     positions = np.zeros((FRAMES, 40, 3))
     positions[:, moves] = brownian(rng, ions)
     positions[:, ~moves] = brownian(rng, framework)
     positions += shaking(rng, 40, size=0.15) + drift * np.arange(FRAMES)[:, None, None]
-    return judged(positions, moves, ("Li", 1.0), 1000.0, CONFIG)
+    return judged(positions, cell, ion, CONFIG)
 
 
 def test_three_answers():
@@ -191,6 +194,8 @@ def test_a_simulation_is_kept_and_read_again(tmp_path, monkeypatch):
     assert first["status"].to_pylist() == [OK]
     monkeypatch.setattr(movers, "run", None)
     assert Conduction(config, settings, tmp_path).compute(salt, {}) == first
+    other = Conduction(config.model_copy(update={"ion": "F-"}), settings, tmp_path)
+    assert other.compute(salt, {})["ion"].to_pylist() == ["F-"]  # of the same motion
 
 
 def test_a_potential_moves_all_crystals_at_once(tmp_path, monkeypatch):
@@ -229,8 +234,26 @@ def test_another_ion_may_be_asked_for(tmp_path):
     )  # fmt: skip
     assert mobile(halide) == ("Li", "")
     assert mobile(halide, "K") == ("K", "")
-    with pytest.raises(ValueError, match="'Cu' is none of the ions Li, Na, K, Mg, Ca"):
+    with pytest.raises(ValueError, match="'Cu' is none of the ions Li, Na, K, Mg, Ca: give"):
         PROPERTIES.get("bond_valence")(PropertySettings(options={"bond_valence": {"ion": "Cu"}}))
+
+
+@pytest.mark.parametrize("name", ["Cu", "Xx+", "Ag++", "Ag0+", "2+", "", "ag+", "O2"])
+def test_what_is_no_ion_is_refused_with_the_way_to_name_one(name):
+    with pytest.raises(ValueError, match=r"as in Ag\+ or O2-"):
+        ConductionConfig(ion=name)
+
+
+def test_any_ion_may_be_named_with_its_charge():
+    iodide = as_crystals(ase.build.bulk("AgI", "zincblende", a=6.5))
+    assert mobile(iodide)[1] == "none of the ions Li, Na, K, Mg, Ca in it"
+    assert mobile(iodide, "Ag+") == ("Ag+", "")
+    assert mobile(iodide, "O2-") == ("", "no O2- in it")
+    silicon = as_crystals(ase.build.bulk("Si"))
+    assert mobile(silicon, "Si4+") == ("", "nothing but Si in it: no framework")
+    one, two = row(0.05, 0.0, ion="Ag+"), row(0.05, 0.0, ion="O2-")
+    assert two["value"] == pytest.approx(4 * one["value"])
+    assert row(0.05, 0.0, ion="Li+") == row(0.05, 0.0) | {"ion": "Li+"}
 
 
 # --- bond valences --------------------------------------------------------------------------------
@@ -257,6 +280,8 @@ def test_barriers_rank_salts():
     assert 0.3 < one < two / 2
     assert same == pytest.approx(one, abs=0.1)  # by the grids
     assert table["ion"].to_pylist() == ["Li", "Li", "Mg"]
+    [fluoride] = barriers(LITHIUM_FLUORIDE, ion="F-").to_pylist()
+    assert (fluoride["ion"], fluoride["status"]) == ("F-", OK)
 
 
 def test_what_has_no_barrier_says_why():

@@ -35,6 +35,7 @@ NONSENSE = {
     "a needle": Crystals.single(np.diag([1.0, 1.0, 900.0]), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]]),
 }
 GIVEN = Crystals.concatenate(list(NONSENSE.values()))
+EMT = EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1)
 OPTIONS = {
     "conduction": {"time": 1.2, "dropped": 0.1, "interval": 0.05},
     "phonons": {"max_atoms": 40, "mesh": 5},
@@ -62,9 +63,7 @@ def morse(relax):
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     """Of every property that a test has asked for, each computed once, by a Morse potential."""
-    settings = PropertySettings(
-        EvaluatorConfig(name="ase:ase.calculators.emt.EMT", workers=1), options=OPTIONS
-    )
+    settings = PropertySettings(EMT, options=OPTIONS)
     known = {}
 
     def of(name):
@@ -93,6 +92,20 @@ def test_every_property_answers_nonsense_with_a_status_and_a_sentence(name, tabl
             assert np.isfinite(row["value"]), kind
         else:
             assert (row["value"], row["uncertainty"]) == (None, None), kind
+
+
+@pytest.mark.parametrize("name", ["conduction", "bond_valence"])
+@pytest.mark.parametrize("ion", ["Cu+", "Si4+", "O2-", "Cl-"])
+def test_ions_asked_for_by_name_have_a_status_and_a_sentence_too(name, ion, tmp_path, monkeypatch):
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path))
+    options = {name: OPTIONS.get(name, {}) | {"ion": ion}}
+    made = PROPERTIES.get(name)(PropertySettings(EMT, options=options))
+    table = made.compute(GIVEN, {})
+    check_table(table)
+    assert made.compute(GIVEN, {}) == table
+    for kind, row in zip(NONSENSE, table.to_pylist(), strict=True):
+        answered = row["status"] == OK and np.isfinite(row["value"])
+        assert answered or len(row["status"].split()) > 1, kind
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def electrodes(
     Args:
         source: folder of a campaign, or a Parquet table of crystals with
             formation_energy_per_atom, or what `gnomon evaluate` wrote.
-        ion: that is inserted: Li, Na, K, Mg or Ca.
+        ion: that is inserted: Li, Na, K, Mg, Ca, or another with its charge, such as Zn2+.
         window: eV/atom above the hull that host and filled crystal may lie at most.
         phases: further competing phases of the same scheme, as `gnomon hull` takes them.
         scheme: name of the energy scheme, where the file has none.

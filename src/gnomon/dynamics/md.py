@@ -192,6 +192,7 @@ def run(
             Stationary(atoms, preserve_temperature=False)
     dynamics = integrator(atoms, config, rng)
     began = time.monotonic()
+    atoms.get_forces()  # an element that the calculator lacks leaves no empty file
     with out.open("ab") as file:
         if not moments:
             moments.append(_write(file, atoms, about, 0))

@@ -29,7 +29,7 @@ from gnomon.hull.reservoirs import metal_potential
 from gnomon.io import to_pymatgen
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered
-from gnomon.properties.conduction.ions import CHARGES, known_ion
+from gnomon.properties.conduction.ions import Ion
 
 MAH = 26801.4814
 """Faraday's constant, mAh a mole of electrons."""
@@ -83,27 +83,30 @@ def electrodes(
         crystals: n.
         energies: their formation energies in the scheme of the hull, eV/atom.
         hull: of all competing phases.
-        ion: Li, Na, K, Mg or Ca.
+        ion: Li, Na, K, Mg, Ca, or another with its charge, such as Zn2+.
         window: eV/atom above the hull that both may lie at most.
 
     Raises:
-        ValueError: if it is no such ion.
+        ValueError: if it is no cation.
         MissingElementError: if the hull lacks the metal of the ion.
     """
-    known_ion(ion)
+    named = Ion.named(ion)
+    symbol, charge = named.symbol, named.charge
+    if charge < 0:
+        raise ValueError(f"{ion!r} is an anion: electrodes take up cations, such as Li or Zn2+")
     above = hull.e_above_hull(crystals.composition, energies)
-    mu = metal_potential(hull, ion)[ion]
+    mu = metal_potential(hull, symbol)[symbol]
     ids = crystals.ids.astype(str)
     rows, names = [], []
-    for members in _frameworks(crystals, energies, above, ion, window):
+    for members in _frameworks(crystals, energies, above, symbol, window):
         ends = _ends(members)
         if ends is None:
             continue
         host, filled = ends
         moved = filled.ions - host.ions
-        voltage = -(filled.energy - host.energy - moved * mu) / (CHARGES[ion] * moved)
-        capacity = CHARGES[ion] * moved * MAH / filled.mass
-        by_volume = CHARGES[ion] * moved * MAH / (filled.volume * PER_CM3)
+        voltage = -(filled.energy - host.energy - moved * mu) / (charge * moved)
+        capacity = charge * moved * MAH / filled.mass
+        by_volume = charge * moved * MAH / (filled.volume * PER_CM3)
         formulas = crystals.reduced_formulas
         rows.append(
             {

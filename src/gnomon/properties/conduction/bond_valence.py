@@ -22,7 +22,7 @@ from gnomon.crystals import Crystals
 from gnomon.io import to_pymatgen
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered
-from gnomon.properties.conduction.ions import CHARGES, known_ion, mobile
+from gnomon.properties.conduction.ions import Ion, known_ion, mobile
 from gnomon.properties.registry import PropertySettings
 
 SCHEMA = value_schema(
@@ -46,7 +46,9 @@ class BondValenceConfig(BaseModel):
     cutoff: float = Field(default=10.0, gt=0, description="of interactions, Å")
     highest: float = Field(default=5.0, gt=0, description="barrier that is looked for, eV")
     ion: Annotated[str | None, AfterValidator(known_ion)] = Field(
-        default=None, description="that is looked at; the first of Li, Na, K, Mg, Ca by default"
+        default=None,
+        description="that is looked at, such as Na, Ag+ or O2-; the first of Li, Na, K, Mg, Ca by "
+        "default",
     )
     max_atoms: int = Field(default=200, ge=1, description="in a crystal; more take minutes")
 
@@ -80,7 +82,7 @@ class BondValence:
         if why:
             return {"status": why}
         try:
-            found = self._barriers(crystal, f"{ion}{CHARGES[ion]:.0f}+")
+            found = self._barriers(crystal, Ion.named(ion))
         except KeyError:  # of bvlain's table
             why = "no bond valences: no parameters for an ion of this charge"
             return {"status": why, "ion": ion}
@@ -95,7 +97,7 @@ class BondValence:
             **{f"barrier_{n}d": low[n] if low[n] <= highest else None for n in (1, 2)},
         }
 
-    def _barriers(self, crystal: Crystals, ion: str) -> Mapping[str, float]:
+    def _barriers(self, crystal: Crystals, ion: Ion) -> Mapping[str, float]:
         from bvlain import Lain
 
         (structure,) = to_pymatgen(crystal)
@@ -104,7 +106,9 @@ class BondValence:
             landscape = Lain(verbose=False)
             landscape.read_structure(structure)
             landscape.bvse_distribution(
-                mobile_ion=ion, r_cut=self.config.cutoff, resolution=self.config.resolution
+                mobile_ion=f"{ion.symbol}{abs(ion.charge)}{'+' if ion.charge > 0 else '-'}",
+                r_cut=self.config.cutoff,
+                resolution=self.config.resolution,
             )
             return landscape.percolation_barriers(encut=self.config.highest)
 

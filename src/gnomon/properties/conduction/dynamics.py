@@ -22,7 +22,7 @@ from gnomon.elements import SYMBOLS
 from gnomon.io.tables import OK, column, value_schema
 from gnomon.properties import answered
 from gnomon.properties.conduction.diffusion import FEWEST, conductivity, diffusion
-from gnomon.properties.conduction.ions import CHARGES, known_ion, mobile
+from gnomon.properties.conduction.ions import Ion, known_ion, mobile
 from gnomon.properties.conduction.movers import mover
 from gnomon.properties.registry import PropertySettings
 from gnomon.run.files import cache_folder
@@ -67,7 +67,9 @@ class ConductionConfig(BaseModel):
     )
     min_length: float = Field(default=8.0, gt=0, description="least height of the supercell, Å")
     ion: Annotated[str | None, AfterValidator(known_ion)] = Field(
-        default=None, description="that is looked at; the first of Li, Na, K, Mg, Ca by default"
+        default=None,
+        description="that is looked at, such as Na, Ag+ or O2-; the first of Li, Na, K, Mg, Ca by "
+        "default",
     )
     threshold: float = Field(default=SUPERIONIC, gt=0, description="mS/cm, superionic above it")
     seed: int = Field(default=0, ge=0, description="of the first velocities")
@@ -135,9 +137,8 @@ class Conduction:
     ) -> dict[str, Any]:
         if message:
             return {"status": message, "ion": ion}
-        moves = cell.atomic_numbers == SYMBOLS.index(ion)
         counted = positions[self.config.frames[0] :]
-        return judged(counted, moves, (ion, CHARGES[ion]), float(cell.volumes[0]), self.config)
+        return judged(counted, cell, ion, self.config)
 
 
 def supercell(crystal: Crystals, height: float) -> Crystals:
@@ -147,25 +148,26 @@ def supercell(crystal: Crystals, height: float) -> Crystals:
 
 def judged(
     positions: Float64[np.ndarray, "frames atoms 3"],
-    moves: Any,
-    ion: tuple[str, float],
-    volume: float,
+    cell: Crystals,
+    ion: str,
     config: ConductionConfig,
 ) -> dict[str, Any]:
     """What a trajectory says: a row of the table, without id and level.
 
     Args:
         positions: Å, not wrapped.
-        moves: (atoms,), which ones are the ions.
-        ion: their symbol and charge.
-        volume: Å3, of the cell.
+        cell: whose atoms move.
+        ion: the name of those that are looked at.
         config: of the simulation.
     """
+    named = Ion.named(ion)
+    moves = cell.atomic_numbers == SYMBOLS.index(named.symbol)
+    density, charge = float(moves.sum() / cell.volumes[0]), float(named.charge)
     framework = positions[:, ~moves]
     positions = positions - framework.mean(axis=1, keepdims=True)  # drift
     found = diffusion(positions[:, moves], config.interval)
     rest = diffusion(positions[:, ~moves], config.interval)
-    per_diffusion = 1000 * conductivity(1.0, int(moves.sum()) / volume, ion[1], config.temperature)
+    per_diffusion = 1000 * conductivity(1.0, density, charge, config.temperature)
     low, high = found.interval()
     above = found.above(config.threshold / per_diffusion)
     molten = rest.above(MELTED) > 0.5
@@ -177,7 +179,7 @@ def judged(
         "conductivity_high": per_diffusion * high,
         "probability_superionic": above,
         "answer": None if molten else answer(above),
-        "ion": ion[0],
+        "ion": ion,
         "diffusion": found.mean,
         "framework_diffusion": rest.mean,
         "temperature": config.temperature,

@@ -79,7 +79,9 @@ class OneByOne:
                     run(atoms, self.config, out, listener=self.listener)
             except ExplodedError as error:
                 message = str(error)
-            frames = ase.io.read(out, index=":", format="extxyz")
+            except Exception as error:  # of the calculator, at the first step
+                message = f"the calculator has no forces for it: {error or type(error).__name__}"
+            frames = ase.io.read(out, index=":", format="extxyz") if not message else [atoms]
             yield np.array([frame.positions for frame in frames]), message
 
 

@@ -99,10 +99,12 @@ def test_every_property_answers_nonsense_with_a_status_and_a_sentence(name, tabl
 def test_ions_asked_for_by_name_have_a_status_and_a_sentence_too(name, ion, tmp_path, monkeypatch):
     monkeypatch.setenv("GNOMON_CACHE", str(tmp_path))
     options = {name: OPTIONS.get(name, {}) | {"ion": ion}}
-    made = PROPERTIES.get(name)(PropertySettings(EMT, options=options))
-    table = made.compute(GIVEN, {})
+    table, again = (
+        PROPERTIES.get(name)(PropertySettings(EMT, options=options)).compute(GIVEN, {})
+        for _ in range(2)  # what failed leaves nothing behind
+    )
     check_table(table)
-    assert made.compute(GIVEN, {}) == table
+    assert table == again
     for kind, row in zip(NONSENSE, table.to_pylist(), strict=True):
         answered = row["status"] == OK and np.isfinite(row["value"])
         assert answered or len(row["status"].split()) > 1, kind

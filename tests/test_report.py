@@ -20,11 +20,13 @@ from gnomon.discover.propose import structure_table
 from gnomon.discover.rates import HitRate, comparison, wilson
 from gnomon.discover.shares import shares
 from gnomon.evaluate.measured import LevelError
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import formula_html, tie_lines
 from gnomon.report import build
 from gnomon.report.build import build_report
 from gnomon.report.files import doubts_table, phases_table, stable_table, write_report
+from gnomon.report.novelty import novelties
 from gnomon.report.page import render_html
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import StoreError, write_json
@@ -457,6 +459,37 @@ def test_a_find_has_its_name_and_its_flags_in_page_and_tables(
     assert "known phase Cu3Au L1_2 scarce Au" in text
     phases = {r["id"]: r for r in phases_table(report).to_pylist()}
     assert phases[row["id"]]["flags"] == row["flags"]
+
+
+def test_a_find_is_told_with_the_nearest_known_crystal(binary: Tables, tmp_path: Path) -> None:
+    report = build_report(written(tmp_path, binary))
+    (find,) = report.finds
+    told = report.novelty[find.id]
+    row = stable_table(report).to_pylist()[0]
+    assert (row["novelty_by_ace"], row["nearest_known"]) == (told.distance, told.formula)
+    assert row["nearest_known_from"] in ("this campaign", "prototypes-2")
+    page = text_of(render_html(report))
+    assert f"{told.distance:.2f}" in page
+    assert "by ace; nearest known" in page
+    # a known crystal is not novel in another cell; the same lattice with its atoms exchanged is
+    cells = Occurrence.load().known.cells
+    known = cells[int(np.flatnonzero(cells.reduced_formulas == "CuAu3")[0])]
+    lattice, _, frac = known.arrays(0)
+    written_otherwise = known.supercell([[1, 1, 0], [0, 1, 0], [0, 0, 2]])
+    exchanged = Crystals.single(lattice, [79, 79, 29, 29], frac)
+    same, different = novelties(
+        report.campaign, Crystals.concatenate([written_otherwise, exchanged])
+    )
+    assert same is not None
+    assert different is not None
+    assert (same.formula, same.source) == ("CuAu3", "prototypes-2")
+    assert same.distance < 1e-3
+    assert different.distance > 0.1
+
+
+def test_nothing_is_novel_where_nothing_is_known(binary: Tables, tmp_path: Path) -> None:
+    found = written(tmp_path, {**binary, "evaluations": []})
+    assert novelties(found, fcc("Au", "Cu", "Cu", "Cu")) == [None]
 
 
 def test_error_and_probability_are_the_same_wherever_they_stand(

@@ -18,6 +18,7 @@ from gnomon.evaluate.scheme import short_name
 from gnomon.io.tables import FOLDER
 from gnomon.properties.funnel import FOLDER as FUNNEL
 from gnomon.properties.funnel import Stage, read_stages
+from gnomon.report.novelty import Novelty, novelty_of_finds
 from gnomon.report.rows import (
     PROPOSED,
     ElementRow,
@@ -55,6 +56,7 @@ class Report:
         lowest: the lowest phase of every composition, known ones included.
         near: every distinct compound near the hull, polymorphs included.
         about: of finds and near compounds, by id: structure type, probability, flags.
+        novelty: of finds, by id: how far from known crystals.
         properties: of finds, by id, as the tables of the campaign have them.
         families: how many finds belong to each, and what it means.
         narrowed: how far the crystals of the campaign's funnel came, step by step.
@@ -82,6 +84,7 @@ class Report:
     hits: tuple[HitRate, ...]
     comparison: str
     waiting: tuple[Prediction, ...]
+    novelty: Mapping[str, Novelty]
     properties: Mapping[str, Sequence[PropertyOf]]
     families: tuple[tuple[str, int, str], ...]
     narrowed: tuple[Stage, ...]
@@ -135,6 +138,7 @@ def build_report(campaign: Campaign) -> Report:
         hits=tuple(hits),
         comparison=comparison(hits),
         waiting=tuple(waiting(campaign)),
+        novelty=novelty_of_finds(campaign, campaign.finds),
         properties=properties_of(campaign, campaign.finds),
         families=families_of(campaign, campaign.finds),
         narrowed=tuple(read_stages(campaign.store.root / FOLDER / FUNNEL)),

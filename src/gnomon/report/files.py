@@ -13,6 +13,7 @@ from gnomon.discover.flags import Described
 from gnomon.discover.lineage import rows_with
 from gnomon.report.build import Report
 from gnomon.report.cifs import write_cifs
+from gnomon.report.novelty import REPRESENTATION
 from gnomon.report.page import render_html
 from gnomon.report.rows import PropertyOf
 from gnomon.run.files import remove, renamed, temporary_name
@@ -56,6 +57,7 @@ def stable_table(report: Report) -> pa.Table:
     names = "id relaxed_id reduced_formula chemical_system space_group space_group_symbol"
     energies = "formation_energy_per_atom e_above_hull distance_to_rest"
     about = [report.about[find.id] for find in report.finds]
+    novelty = [report.novelty.get(find.id) for find in report.finds]
     told = {
         "structure_type": [each.structure_type for each in about],
         "probability_stable": [each.probability for each in about],
@@ -82,6 +84,9 @@ def stable_table(report: Report) -> pa.Table:
             for find in report.finds
         ],
         "round": [find.round for find in report.finds],
+        f"novelty_by_{REPRESENTATION}": [new and new.distance for new in novelty],
+        "nearest_known": [new and new.formula for new in novelty],
+        "nearest_known_from": [new and new.source for new in novelty],
     }
     named = dict.fromkeys(one.name for find in report.finds for one in report.properties[find.id])
     for name in named:

@@ -9,10 +9,12 @@ from gnomon.discover.flags import chance
 from gnomon.discover.rates import CONFIDENCE
 from gnomon.evaluate.measured import measured
 from gnomon.evaluate.scheme import short_name
+from gnomon.generate.prototypes.occurrence import BUNDLED
 from gnomon.hull.phases import ON_HULL
 from gnomon.hull.plot import MAX_POINTS, formula_html
 from gnomon.report.build import Report
 from gnomon.report.cifs import cif_names
+from gnomon.report.novelty import REPRESENTATION
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,6 +55,8 @@ def render_html(report: Report) -> str:
         near_hull=NEAR_HULL,
         on_hull=ON_HULL,
         confidence=CONFIDENCE,
+        representation=REPRESENTATION,
+        bundled=BUNDLED,
     )
 
 

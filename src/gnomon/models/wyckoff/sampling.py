@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ from gnomon.structure.cells import lattice_of
 TOKENS = 2 * MAX_ORBITS + 3
 """Of the longest sequence: conditions, space group, orbits, their end, the cell, free orbits."""
 
+TOGETHER = 64
+"""Rows whose coordinates are drawn together: those with as many free orbits, so that few wait for
+longer ones."""
 
 FLAT = 0.05
 """Volume of a cell over the product of its lengths, at least."""
@@ -152,6 +156,13 @@ class _Draw:
         self.log_probability = np.zeros(n)
         self.log_density = np.zeros(n)
 
+    def some(self, rows: Int64[np.ndarray, " m"]) -> _Draw:
+        """These rows alone, with densities of their own."""
+        part = copy(self)
+        part.asked, part.memory = self.asked[rows], self.memory[:, :, rows]
+        part.seen, part.log_density = self.seen[rows], np.zeros(len(rows))
+        return part
+
     def hear(self, token: Any, at: int, there: Bool[np.ndarray, " n"] | None = None) -> Any:
         """What the network makes of the next token of every row, and keeps where it is there."""
         seen = self.seen.copy()
@@ -247,26 +258,45 @@ def _cell(draw: _Draw, rules: Orbits, group: Int64[np.ndarray, " n"]) -> Float64
 def _coordinates(
     draw: _Draw, rules: Orbits, group: Int64[np.ndarray, " n"], cell: Float64[np.ndarray, "n 6"]
 ) -> Float64[np.ndarray, "n N 3"]:
-    network, rows = draw.network, np.arange(len(group))
     free = rules.known.free[group[:, None], rules.positions] & (rules.elements > 0)[..., None]
+    found = np.zeros(free.shape)
+    by_length = np.argsort(free.any(axis=2).sum(axis=1), kind="stable")
+    for first in range(0, len(group), TOGETHER):
+        rows = by_length[first : first + TOGETHER]
+        if free[rows].any():
+            part = draw.some(rows)
+            orbits = rules.elements[rows], rules.positions[rows], free[rows]
+            found[rows] = _coordinates_of(part, group[rows], cell[rows], *orbits)
+            draw.log_density[rows] += part.log_density
+    return found
+
+
+def _coordinates_of(
+    draw: _Draw,
+    group: Int64[np.ndarray, " n"],
+    cell: Float64[np.ndarray, "n 6"],
+    elements: Int64[np.ndarray, "n N"],
+    positions: Int64[np.ndarray, "n N"],
+    free: Bool[np.ndarray, "n N 3"],
+) -> Float64[np.ndarray, "n N 3"]:
+    """Orbit after orbit of those with a free coordinate, until all rows have ended."""
+    network, rows = draw.network, np.arange(len(group))
     order = np.argsort(~free.any(axis=2), axis=1, kind="stable")
-    found = np.zeros((len(group), MAX_ORBITS, 3))
-    own = np.zeros((len(group), 3))
-    for j in range(int(free.any(axis=2).sum(axis=1).max(initial=0))):
+    found, own = np.zeros(free.shape), np.zeros((len(group), 3))
+    tokens = (network, draw.emb, jnp.asarray(group))
+    for j in range(int(free.any(axis=2).sum(axis=1).max())):
         last, now = order[:, max(j - 1, 0)], order[:, j]
         there = free[rows, now].any(axis=1)
-        columns = (rules.elements, rules.positions)
         steps = tuple(
-            (*(jnp.asarray(c[rows, at]) for c in columns), jnp.asarray(at)) for at in (last, now)
+            (*(jnp.asarray(c[rows, at]) for c in (elements, positions)), jnp.asarray(at))
+            for at in (last, now)
         )
-        tokens = (network, draw.emb, jnp.asarray(group))
         if j == 0:
             token = _first_token(*tokens, steps[1], jnp.asarray(cell, jnp.float32))
         else:
             token = _next_token(*tokens, steps, jnp.asarray(own, jnp.float32))
         heard = draw.hear(token, MAX_ORBITS + 3 + j, there)
-        own = np.zeros((len(group), 3))
-        axes = free[rows, now]
+        own, axes = np.zeros((len(group), 3)), free[rows, now]
         for k in range(3):
             if axes[:, k].any():
                 parts = _coordinate(

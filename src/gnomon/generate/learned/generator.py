@@ -40,7 +40,11 @@ VOLUMES = (0.4, 4.0)
 582 are emptier."""
 
 BATCH = 256
-"""Crystals drawn together."""
+"""Crystals drawn together, at most."""
+
+STEP = 64
+"""Where few candidates are asked for, so many are drawn together, or a multiple: twice as many as
+candidates, as about half of the draws come to one."""
 
 TRIES = 20
 """Draws for each candidate that is asked for, at most."""
@@ -117,8 +121,9 @@ class LearnedGenerator:
 
     def _parts(self, seed: int) -> Iterator[Candidates]:
         left, seen = self.count, set[bytes]()
-        for number in range(-(-self.count * TRIES // BATCH)):
-            part = self.drawn(seed, number, seen)
+        size = min(BATCH, STEP * -(-2 * self.count // STEP))
+        for number in range(-(-self.count * TRIES // size)):
+            part = self.drawn(seed, number, seen, size)
             part = part.take(np.arange(len(part.crystals)) < left)
             left -= len(part.crystals)
             if len(part.crystals):
@@ -126,9 +131,9 @@ class LearnedGenerator:
             if not left:
                 break
 
-    def drawn(self, seed: int, number: int, seen: set[bytes]) -> Candidates:
+    def drawn(self, seed: int, number: int, seen: set[bytes], size: int = BATCH) -> Candidates:
         """What is new and sensible in one batch of draws; ``seen`` takes what they are known by."""
-        units, scores, _ = self.draws(seed, number)
+        units, scores, _ = self.draws(seed, number, size)
         crystals, changes, kept = [], [], []
         for unit, score in zip(units, scores.tolist(), strict=True):
             key = b"" if unit is None else _key(unit)

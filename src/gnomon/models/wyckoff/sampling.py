@@ -286,7 +286,7 @@ def _coordinates_of(
     tokens = (network, draw.emb, jnp.asarray(group))
     for j in range(int(free.any(axis=2).sum(axis=1).max())):
         last, now = order[:, max(j - 1, 0)], order[:, j]
-        there = free[rows, now].any(axis=1)
+        there = np.asarray(free[rows, now].any(axis=1))
         steps = tuple(
             (*(jnp.asarray(c[rows, at]) for c in (elements, positions)), jnp.asarray(at))
             for at in (last, now)

@@ -133,7 +133,7 @@ def every_composition(bucket: pa.Table, ranker: Ranker) -> pa.Table:
     n = len(others)
     columns = {name: others[name] for name in DRAFTS.names}
     columns["reduced_formula"] = pa.array(
-        built(others, ranker.crystals).reduced_formulas, pa.string()
+        built(others, ranker.known.parents).reduced_formulas, pa.string()
     )
     columns["unbalanced"] = pa.array(np.zeros(n, bool))
     nulls = {f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in RANKED}

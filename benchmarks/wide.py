@@ -9,12 +9,13 @@ many candidates (435 each); all of them propose about ten million.  Each size is
 the largest worker, and the most that driver and workers took together at any moment, pages that
 they share counted once (proportional set sizes, every half second).  The same functions over the
 same shards in a plain loop, in a process of its own, say what the engine costs, at the smallest
-size.  A pass that was stopped goes on; the seconds are those
-of all its tasks, so other work on the machine does not count.  ``--foretell`` holds what `gnomon
-discover --all --dry-run` says against passes that are done.
+size.  A pass that was stopped goes on; the seconds are those of all its tasks, so other work on
+the machine does not count, and the memory is the most since it went on.  ``--foretell`` holds
+what `gnomon discover --all --dry-run` says against passes that are done.
 """
 
 import argparse
+import json
 import multiprocessing
 import threading
 import time
@@ -102,9 +103,13 @@ def by_engine(
     """One pass; what was finished of it before is not done again."""
     step, shards, out = pass_of(size, rows, recipe, ranker, work)
     engine = ENGINES.get("processes")(workers=workers)
+    told = out.with_name("memory.json")
+    before = json.loads(told.read_text()) if told.is_file() else {"driver": 0, "together": 0}
     give_back()
     with memory() as most:
         found = run(step, shards, out, engine, Listener(say=print, tick=_tick))
+    most = {name: max(most[name], before[name]) for name in most}
+    told.write_text(json.dumps(most))
     proposed, cpu = found.counts[PROPOSED], found.facts["cpu_seconds"]
     return {
         "parents": size // EACH,

@@ -22,7 +22,6 @@ from gnomon.discover.wide.networks import network_of
 from gnomon.discover.wide.ranking import evidence
 from gnomon.discover.wide.shortlist import learned_weights, looked_up, scores_of
 from gnomon.evaluate import Evaluator
-from gnomon.evaluate.expected import estimated
 from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import formation_energies
@@ -78,7 +77,8 @@ def choose(
         if inputs.database is None:
             ranking = _rank(number, config, campaign, evaluator, crystals, ids, left)
         else:
-            ranking = _rank_all(number, config, campaign, crystals, ids, left)
+            hull = inputs.database.hull
+            ranking = _rank_all(number, config, campaign, crystals, ids, left, hull)
         found = ranking.predictions
         trained = found is not None
         verdicts = screen(
@@ -174,6 +174,8 @@ def _rank(
     if n_labels < config.learn.min_labels:
         return _rank_first(config, campaign, crystals, ids, n_labels)
     if config.learn.estimates:
+        from gnomon.evaluate.expected import estimated  # e3nn: 60 MB, which workers do without
+
         energies = estimated(evaluator, crystals)
         if energies is not None:
             return _rank_estimated(campaign.level(0), crystals, energies, n_labels)
@@ -230,13 +232,14 @@ def _rank_all(
     crystals: Crystals,
     ids: list[str],
     left: int,
+    hull: Hull,
 ) -> Ranking:
     """By odds from all evidence, whose weights learned from the rounds before."""
     n_labels = spent(campaign)[0]
     if left <= 0 or not len(crystals):
         return Ranking(np.zeros(len(ids)), "none: nothing is left to rank", n_labels)
     network = network_of(number, campaign)
-    rows, predictions = looked_up(crystals, scores_of(campaign, ids), config, network)
+    rows, predictions = looked_up(crystals, scores_of(campaign, ids), config, network, hull)
     odds = evidence(rows) @ learned_weights(config, campaign)
     above = rows["predicted_e_above_hull"].to_numpy(zero_copy_only=False)
     name = STRUCTURAL if network == STRUCTURAL else f"{STRUCTURAL}, taught by rounds before,"

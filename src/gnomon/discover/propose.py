@@ -54,7 +54,7 @@ def propose(
         )
         facts |= {"funnel": dict(found.counts), "lost": len(found.lost), "work": dict(found.facts)}
         sources = chain(
-            _shortlisted(number, config, campaign, drawn),
+            _shortlisted(number, config, campaign, inputs.database, drawn),
             _bred(number, config, campaign, inputs.database, notes),
         )
     else:
@@ -89,10 +89,10 @@ def add(
 
 
 def _shortlisted(
-    number: int, config: CampaignConfig, campaign: Campaign, drawn: set[str]
+    number: int, config: CampaignConfig, campaign: Campaign, database: Database, drawn: set[str]
 ) -> Iterator[tuple[str, Candidates]]:
     """The best of all known crystals' candidates; ``drawn`` takes the ids of the baseline."""
-    for chunk, is_draw in shortlist(number, config, campaign):
+    for chunk, is_draw in shortlist(number, config, campaign, database):
         if is_draw:
             drawn.update(chunk.crystals.ids.tolist())
         yield str(chunk.lineage["generator"][0].as_py()), chunk

@@ -28,7 +28,7 @@ SAME_COMPOSITION = 1e-9
 ENTRIES = 1 << 17
 """Numbers in the tableaux that are pivoted together: 1 MB, which stays in the cache of a core."""
 
-SYSTEMS = 100_000
+SYSTEMS = 20_000
 """Chemical systems whose phases are remembered, so that a screen of millions stays in memory."""
 
 Without = Sequence[Collection[str]] | None

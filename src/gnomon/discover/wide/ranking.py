@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float64
 
 from gnomon.crystals import Crystals
 from gnomon.discover.prior import VOLUMES, unbalanced
-from gnomon.discover.wide.database import Database, database_at
+from gnomon.discover.wide.database import Database
 from gnomon.discover.wide.drafts import ALIKE, DRAFTS, best_of_alike, built, firsts_of
+from gnomon.hull.convex import Hull
 from gnomon.io import from_arrow
 from gnomon.io.tables import read_table
 from gnomon.models import Predictions
@@ -79,23 +80,28 @@ class Ranker:
     seed: int = 0
 
     @property
-    def known(self) -> Database:
-        """The database, read once in a process."""
-        return database_at(self.database, self.scheme, self.phases)
-
-    @property
-    def crystals(self) -> Crystals:
-        """The parents'."""
-        return _crystals(self.parents) if self.parents else self.known.crystals
+    def known(self) -> Known:
+        """Parents and hull, read once in a process."""
+        return _known(self.database, self.scheme, self.phases, self.parents)
 
     def predict(self, crystals: Crystals) -> Predictions:
         """Formation energies at the best of several volumes, eV/atom of the database's scheme."""
         return predict_augmented(_network(self.structural), crystals, VOLUMES).predictions
 
 
+class Known(NamedTuple):
+    """What drafts are built from and held against: of a database what a worker needs."""
+
+    parents: Crystals
+    hull: Hull
+
+
 @cache
-def _crystals(path: str) -> Crystals:
-    return from_arrow(read_table(Path(path)))
+def _known(path: str, scheme: str, phases: tuple[str, ...], parents: str) -> Known:
+    database = Database.read(path, scheme, phases)
+    return Known(
+        from_arrow(read_table(Path(parents))) if parents else database.crystals, database.hull
+    )
 
 
 @cache
@@ -142,7 +148,7 @@ def _drawn(rows: pa.Table) -> Bool[np.ndarray, " n"]:
 
 def _first_look(drafts: pa.Table, ranker: Ranker, tally: Counter[str]) -> pa.Table:
     """Energies at the volumes as proposed; what is far above the hull goes, but for the draws."""
-    crystals = built(drafts, ranker.crystals)
+    crystals = built(drafts, ranker.known.parents)
     predictions = _network(ranker.structural).predict(crystals)
     there = predictions.predicted
     tally[UNPREDICTED] += int((~there).sum())
@@ -162,8 +168,8 @@ def _second_look(drafts: pa.Table, ranker: Ranker, tally: Counter[str]) -> pa.Ta
     parts = []
     for i in range(0, len(drafts), CHUNK):
         part = drafts.slice(i, CHUNK).combine_chunks()
-        crystals = built(part, ranker.crystals)
-        parts.append(described(part, crystals, ranker.predict(crystals), ranker))
+        crystals = built(part, ranker.known.parents)
+        parts.append(described(part, crystals, ranker.predict(crystals), ranker.known.hull))
     rows = pa.concat_tables(parts).combine_chunks()
     above = rows["predicted_e_above_hull"].to_numpy()
     near, drawn = np.flatnonzero(above <= ranker.threshold), _drawn(rows)
@@ -177,18 +183,18 @@ def _second_look(drafts: pa.Table, ranker: Ranker, tally: Counter[str]) -> pa.Ta
     return pa.concat_tables([best, rows.filter(pa.array(drawn))])
 
 
-def described(drafts: pa.Table, crystals: Crystals, found: Predictions, ranker: Ranker) -> pa.Table:
+def described(drafts: pa.Table, crystals: Crystals, found: Predictions, hull: Hull) -> pa.Table:
     """Drafts with what is known of them before they are evaluated (schema ``RANKED``).
 
     Args:
         drafts: n rows.
         crystals: theirs.
         found: predictions of them.
-        ranker: with the hull, and what else is asked.
+        hull: of the database.
     """
     there = np.flatnonzero(found.predicted)
     above = np.full(len(crystals), np.nan)
-    above[there] = ranker.known.hull.e_above_hull(crystals.composition[there], found.median[there])
+    above[there] = hull.e_above_hull(crystals.composition[there], found.median[there])
     columns = {
         "reduced_formula": pa.array(crystals.reduced_formulas, pa.string()),
         "predicted_formation_energy_per_atom": pa.array(found.median, from_pandas=True),

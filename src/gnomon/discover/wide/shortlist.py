@@ -41,7 +41,9 @@ from gnomon.elements import excluded
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.generate.registry import EVOLUTION
+from gnomon.hull.convex import Hull
 from gnomon.io import from_arrow, to_arrow
+from gnomon.io.tables import read_table
 from gnomon.models import Predictions
 from gnomon.models.bundled import STRUCTURAL
 from gnomon.run.listener import Listener
@@ -169,7 +171,7 @@ def propose_all(
 
 
 def shortlist(
-    number: int, config: CampaignConfig, campaign: Campaign
+    number: int, config: CampaignConfig, campaign: Campaign, database: Database
 ) -> Iterator[tuple[Candidates, bool]]:
     """The best compositions that the folder does not hold yet, and the draws (true) beside them."""
     have = pc.unique(campaign.crystals["reduced_formula"])
@@ -187,9 +189,9 @@ def shortlist(
     for rows, is_draw in ((drawn, True), (best, False)):
         for round_ in rows["of"].unique().to_pylist():
             own = rows.filter(pc.equal(rows["of"], round_)).combine_chunks()
-            places = Places(campaign.store.root, round_)
-            ranker = ranker_of(config, places.parents if round_ > 1 else None)
-            yield from ((one, is_draw) for one in _candidates(own, ranker.crystals))
+            path = Places(campaign.store.root, round_).parents
+            parents = database.crystals if round_ == 1 else from_arrow(read_table(path))
+            yield from ((one, is_draw) for one in _candidates(own, parents))
 
 
 def _parts(number: int, campaign: Campaign) -> Iterator[pa.Table]:
@@ -214,13 +216,16 @@ def _candidates(rows: pa.Table, parents: Crystals) -> Iterator[Candidates]:
 
 
 def looked_up(
-    crystals: Crystals, scores: Float64[np.ndarray, " n"], config: CampaignConfig, network: str
+    crystals: Crystals,
+    scores: Float64[np.ndarray, " n"],
+    config: CampaignConfig,
+    network: str,
+    hull: Hull,
 ) -> tuple[pa.Table, Predictions]:
     """What is known of candidates before they are evaluated (schema ``RANKED``), and predicted."""
-    ranker = ranker_of(config, network=network)
-    predictions = ranker.predict(crystals)
+    predictions = ranker_of(config, network=network).predict(crystals)
     rows = _drafted(crystals, scores, config)
-    return described(rows, crystals, predictions, ranker), predictions
+    return described(rows, crystals, predictions, hull), predictions
 
 
 def _drafted(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64, Real, Shaped
 
 MAX_Z = 118
 """The largest atomic number that a crystal may hold."""
@@ -151,6 +151,24 @@ def element_facts(names: tuple[str, ...]) -> Float64[np.ndarray, "119 k"]:
 def _fact(z: int, name: str) -> float:
     value = getattr(element(z), name, None)
     return np.nan if value is None else float(value)
+
+
+def present(
+    composition: Real[np.ndarray, "n 119"],
+) -> tuple[Int64[np.ndarray, "n w"], Shaped[np.ndarray, "n w"]]:
+    """Elements of each row by rising atomic number, and their amounts; zeros fill up the rows.
+
+    >>> elements, amounts = present(np.eye(119)[[3, 8]] + np.eye(119)[[8, 8]])
+    >>> elements.tolist(), amounts.tolist()
+    ([[3, 8], [8, 0]], [[1.0, 1.0], [2.0, 0.0]])
+    """
+    rows, columns = np.nonzero(composition)
+    count = np.bincount(rows, minlength=len(composition))
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    shape = (len(composition), int(count.max(initial=1)))
+    elements, amounts = np.zeros(shape, np.int64), np.zeros(shape, composition.dtype)
+    elements[rows, place], amounts[rows, place] = columns, composition[rows, columns]
+    return elements, amounts
 
 
 @lru_cache(maxsize=65_536)

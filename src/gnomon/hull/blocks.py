@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64, Real, UInt8
 
+from gnomon.elements import present
 from gnomon.hull.phases import check_composition
 
 DIGITS = 12
@@ -37,14 +38,9 @@ class SparseFractions(NamedTuple):
             ValueError: if a row is empty, or an amount is negative or not finite.
         """
         check_composition(composition)
-        rows, columns = np.nonzero(composition)
-        n_elements = np.bincount(rows, minlength=len(composition))
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(n_elements) - n_elements, n_elements)
-        shape = (len(composition), int(n_elements.max(initial=1)))
-        elements, fractions = np.zeros(shape, np.uint8), np.zeros(shape)
-        elements[rows, place] = columns
-        fractions[rows, place] = composition[rows, columns] / composition.sum(axis=1)[rows]
-        return cls(elements, fractions, n_elements)
+        elements, amounts = present(composition)
+        fractions = amounts / composition.sum(axis=1, keepdims=True)
+        return cls(elements.astype(np.uint8), fractions, np.count_nonzero(elements, axis=1))
 
     def followed_by(self, others: SparseFractions) -> SparseFractions:
         """These rows and then the others."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.elements import MAX_Z, SYMBOLS, present
 from gnomon.represent import Card, Given, fractions_of
 from gnomon.run.registry import options_of
 
@@ -89,7 +89,7 @@ class Pooled:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.columns)))
 
     def _rows(self, fractions: Float64[np.ndarray, "n 119"]) -> Float64[np.ndarray, "n d"]:
-        elements, weights = padded(fractions)
+        elements, weights = present(fractions)
         values, there = self.vectors.values[elements], weights > 0
         count = np.maximum(there.sum(axis=1), 1)[:, None]
         inside = np.where(there[..., None], values, 0.0)
@@ -110,20 +110,6 @@ class Pooled:
         with np.errstate(invalid="ignore"):
             rows = np.concatenate([pooled[pool]() for pool in self.pools], axis=1)
         return np.where(known[:, None], rows, np.nan)
-
-
-def padded(
-    fractions: Float64[np.ndarray, "n 119"],
-) -> tuple[Int64[np.ndarray, "n k"], Float64[np.ndarray, "n k"]]:
-    """Elements of each row by rising Z and their fractions, padded by element 0 of fraction 0."""
-    rows, elements = np.nonzero(fractions)
-    count = np.bincount(rows, minlength=len(fractions))
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    shape = (len(fractions), int(count.max(initial=0)))
-    numbers, weights = np.zeros(shape, np.int64), np.zeros(shape)
-    numbers[rows, place] = elements
-    weights[rows, place] = fractions[rows, elements]
-    return numbers, weights
 
 
 # --- which there are ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Real, Shaped, UInt64
 
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, SYMBOLS
+from gnomon.elements import MAX_Z, SYMBOLS, present
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import Phases, missing_elements, phases_from_table
 from gnomon.io import from_arrow
@@ -134,7 +134,4 @@ def database_at(path: str, scheme: str, phases: tuple[str, ...] = ()) -> Databas
 
 def composition_keys(composition: Real[np.ndarray, "n 119"]) -> UInt64[np.ndarray, " n"]:
     """Key of each reduced composition (``composition_hashes``) of whole numbers of atoms."""
-    counts = np.rint(composition).astype(np.int64)
-    width = int((counts > 0).sum(axis=1).max(initial=1))
-    elements = np.argsort(counts == 0, axis=1, kind="stable")[:, :width]
-    return composition_hashes(elements, np.take_along_axis(counts, elements, axis=1))
+    return composition_hashes(*present(np.rint(composition).astype(np.int64)))

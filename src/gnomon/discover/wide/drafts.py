@@ -20,7 +20,7 @@ from gnomon.chemistry.sanity import SanityConfig, insane
 from gnomon.crystals import Crystals, ragged_take
 from gnomon.discover.wide.database import composition_keys
 from gnomon.discover.wide.filters import Filter
-from gnomon.elements import COVALENT_RADII, SYMBOLS
+from gnomon.elements import COVALENT_RADII, SYMBOLS, present
 from gnomon.generate import Candidates, Generator
 from gnomon.generate.prototypes.learning import RELAXED
 from gnomon.generate.prototypes.occurrence import MAX_SPECIES, Occurrence
@@ -260,10 +260,8 @@ def _whole(chunk: Candidates, row_of: dict[str, int], sieve: _Sieve) -> pa.Table
 
 def elements_of(crystals: Crystals) -> Int64[np.ndarray, "n m"]:
     """Atomic numbers of each crystal's elements; of fewer than the most the first ones again."""
-    there = crystals.composition > 0
-    width = int(there.sum(axis=1).max(initial=1))
-    order = np.argsort(~there, axis=1, kind="stable")[:, :width]
-    return np.where(np.take_along_axis(there, order, axis=1), order, order[:, :1])
+    elements, amounts = present(crystals.composition)
+    return np.where(amounts > 0, elements, elements[:, :1])
 
 
 def _drafts(generator: str, columns: dict[str, object]) -> pa.Table:

@@ -14,8 +14,9 @@ composition: SMACT's test (Davies et al., JOSS 4, 1361 (2019)).  Unique: of crys
 same (``gnomon.structure.duplicates``) one; novel: the same as none of those that trained; those
 that are a held-out crystal are counted apart.
 
-conditions: how often a draw has what was asked for, by the network alone (no rules of elements or
-amounts), and how many draws come to something where the rules hold.
+conditions: how often a draw has what was asked for: elements and formulas by the network alone (no
+rules that make it obey), space groups, which symmetry builds in, by spglib at its default tolerance
+(a draw may come out more symmetric); and how many draws come to something where the rules hold.
 
 shifts: conditions that are no rules, stability and the range of the bulk modulus: energies above
 the hull (``structural-2``) and bulk moduli (``bulk-modulus-1``) of sensible draws, as drawn; the
@@ -40,11 +41,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.stats import spearmanr
 
+from gnomon.chemistry.prototypes import prototypes
 from gnomon.crystals import Crystals
-from gnomon.elements import MAX_Z, parse_formula
+from gnomon.elements import MAX_Z, atomic_number, parse_formula
 from gnomon.generate.learned.generator import BATCH, LearnedGenerator, sensible
+from gnomon.generate.prototypes.generator import PrototypeGenerator
+from gnomon.generate.prototypes.likely import likely
+from gnomon.generate.prototypes.occurrence import Occurrence
 from gnomon.generate.random.generator import RandomSearchGenerator, whole_amounts
-from gnomon.generate.registry import generator
 from gnomon.io import from_arrow, to_arrow
 from gnomon.models.ensemble import load_model
 from gnomon.models.wyckoff.rules import Orbits
@@ -53,6 +57,7 @@ from gnomon.models.wyckoff.sequences import Conditions
 from gnomon.structure.asymmetric_unit import expand
 from gnomon.structure.duplicates import find_known, group_duplicates
 from gnomon.structure.neighbors import neighbors
+from gnomon.structure.symmetry import space_groups
 from hidden_candidates import (
     SAPS,
     Rest,
@@ -98,6 +103,16 @@ def drawn(made: LearnedGenerator, number: int, size: int) -> tuple[Crystals, dic
     return crystals, {"draws": size, "seconds": seconds, "sensible": good.tolist()}
 
 
+def in_parts(made: LearnedGenerator, path: Path, n: int) -> list[tuple[Crystals, dict[str, Any]]]:
+    """So many draws, each batch of them in a file of its own."""
+    parts = []
+    for number in range(-(-n // BATCH)):
+        size = min(BATCH, n - number * BATCH)
+        file = path.with_name(f"{path.name}-{number:04d}.parquet")
+        parts.append(once(file, lambda number=number, size=size: drawn(made, number, size)))
+    return parts
+
+
 def structure_valid(crystals: Crystals) -> np.ndarray:
     """At least 0.1 Å3, and no two atoms within 0.5 Å."""
     good = crystals.volumes >= 0.1
@@ -114,15 +129,10 @@ def composition_valid(crystals: Crystals) -> np.ndarray:
 
 
 def samples(data: Path, work: Path, n: int) -> dict[str, Any]:
-    made = LearnedGenerator(max_atoms=24)
-    parts = []
-    for number in range(-(-n // BATCH)):
-        size = min(BATCH, n - number * BATCH)
-        path = work / f"draws-{number:04d}.parquet"
-        parts.append(once(path, lambda number=number, size=size: drawn(made, number, size)))
+    parts = in_parts(LearnedGenerator(max_atoms=24), work / "draws", n)
     crystals = Crystals.concatenate([c for c, _ in parts])
     good = np.concatenate([facts["sensible"] for _, facts in parts])
-    seconds = [facts["seconds"] for _, facts in parts]
+    whole = [facts["seconds"] for _, facts in parts if facts["draws"] == BATCH]
     structure, composition = structure_valid(crystals), composition_valid(crystals)
     both = np.flatnonzero(structure & composition & good)
     kept = crystals.take(both)
@@ -143,8 +153,8 @@ def samples(data: Path, work: Path, n: int) -> dict[str, Any]:
         "of these the same as a training crystal": int(trained.sum()),
         "of these the same as a held-out crystal": int((held & ~trained).sum()),
         "of these novel": int((~trained & ~held).sum()),
-        # programs are compiled in the first batch
-        "draws a CPU second": round(BATCH * (len(seconds) - 1) / max(sum(seconds[1:]), 1e-9), 1),
+        # the median batch, as programs are compiled in the first one of each process
+        "draws a CPU second": round(BATCH / float(np.median(whole)), 1) if whole else None,
     }
 
 
@@ -161,7 +171,7 @@ def conditions(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
         path = work / f"condition-{i:03d}.json"
         if not path.exists():
             made = LearnedGenerator(**asked, max_atoms=24)
-            path.write_text(json.dumps(_hits(made, asked, size)))
+            path.write_text(json.dumps(_hits(made, size)))
         found = json.loads(path.read_text())
         total = counts.setdefault(next(iter(asked)), dict.fromkeys(found, 0))
         for name, value in found.items():
@@ -169,30 +179,37 @@ def conditions(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
     return counts
 
 
-def _hits(made: LearnedGenerator, asked: dict[str, Any], size: int) -> dict[str, int]:
-    rng = np.random.default_rng(1)
-    told, rules = made._asked(rng, size)
+def _hits(made: LearnedGenerator, size: int) -> dict[str, int]:
     units, _, _ = made.draws(2, 0, size)
     with_rules = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
+    good = sensible(with_rules) if len(with_rules) else np.zeros(0, bool)
+    found = {
+        "draws": size,
+        "complete where the rules hold": len(with_rules),
+        "sensible where the rules hold": int(good.sum()),
+    }
+    if made.space_group:
+        there = space_groups(with_rules.take(np.flatnonzero(good)))
+        return found | {"of these in the group by spglib": int((there == made.space_group).sum())}
+    return found | {"hits of the network alone": _hits_alone(made, size)}
+
+
+def _hits_alone(made: LearnedGenerator, size: int) -> int:
+    """Draws that have the elements or the formula without rules that make them."""
+    rng = np.random.default_rng(1)
+    told, rules = made._asked(rng, size)
     every = np.ones((size, MAX_Z + 1), bool)
     free = Orbits(rules.known, every, ~every, np.zeros((size, MAX_Z + 1), np.int64), 24)
-    groups = np.full(size, made.space_group, np.int64)
-    alone = sample(made._model.network, Conditions(*told), free, groups, rng, Sharpness())
-    units = [unit for unit in alone.units if unit is not None]
+    sharp = Sharpness(made.temperature, made.top_p, made.number_temperature)
+    groups = np.zeros(size, np.int64)
+    alone = sample(made._model.network, Conditions(*told), free, groups, rng, sharp)
+    units = [unit for unit in alone.units[0] if unit is not None]
     crystals = Crystals.concatenate([expand(unit) for unit in units])
-    if "formula" in asked:
+    if made.formula is not None:
         wanted = whole_amounts(made.formula)
-        hits = [_amounts(one) == wanted for one in crystals]
-    elif "elements" in asked:
-        hits = [set(parse_formula(f)) == set(made.elements) for f in crystals.reduced_formulas]
-    else:
-        hits = [unit.space_group == made.space_group for unit in units]
-    return {
-        "draws": size,
-        "hits of the network alone": int(np.sum(hits)),
-        "complete where the rules hold": len(with_rules),
-        "sensible where the rules hold": int(sensible(with_rules).sum()) if len(with_rules) else 0,
-    }
+        return sum(_amounts(one) == wanted for one in crystals)
+    formulas = crystals.reduced_formulas
+    return sum(set(parse_formula(f)) == set(made.elements or ()) for f in formulas)
 
 
 def _amounts(crystal: Crystals) -> dict[int, int]:
@@ -210,14 +227,15 @@ def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
     asked, values = [], []
     for name, conditions in asks.items():
         made = LearnedGenerator(**conditions, max_atoms=16)
-        path = work / f"shift-{name}.parquet"
-        crystals, facts = once(path, lambda made=made: drawn(made, 0, n))
-        some = crystals.take(np.flatnonzero(facts["sensible"]))
+        parts = in_parts(made, work / f"shift-{name}", n)
+        good = np.concatenate([facts["sensible"] for _, facts in parts])
+        some = Crystals.concatenate([c for c, _ in parts]).take(np.flatnonzero(good))
         above = places.above(some, places.network.predict(some).median)
         value = bulk.predict(some).median
         there = np.isfinite(value)
         buckets = np.bincount(np.searchsorted(made._model.card.edges, value[there]), minlength=4)
         found[name] = {
+            "draws": n,
             "sensible": len(some),
             "placed at 0.1 eV/atom or below": int((above <= 0.1).sum()),
             "median above the hull": round(float(np.nanmedian(above)), 3),
@@ -266,14 +284,26 @@ def candidates(name: str, formula: str, count: int, rest: Rest) -> Crystals:
     if name == "random":
         return everything(RandomSearchGenerator((formula,), count=count, max_atoms=16))
     if name == "prototypes":
-        system = "-".join(parse_formula(formula))
-        several = everything(generator("prototypes", system, max_atoms=16))
-        return several.take(np.flatnonzero(several.reduced_formulas == formula)[:count])
+        several = decorated(tuple(parse_formula(formula)))
+        some = several.take(np.flatnonzero(several.reduced_formulas == formula))
+        return some.take(np.unique(group_duplicates(some).of, return_index=True)[1][:count])
     target = tuple(sorted(whole_amounts(formula).items()))
     find = by_partial_substitution if name == SAPS else by_substitution
     parents = rest.crystals.take(find(rest, target, table_of(name)).rows)
     chunks = generator_of(name, target).generate(parents, seed=0)
     return distinct(of_formula(chunks, formula)).crystals[:count]
+
+
+def decorated(elements: tuple[str, ...]) -> Crystals:
+    """Prototypes of up to 16 atoms with all of these elements, likely ones first.
+
+    As the generator makes them, but for those of fewer elements, and without looking for what the
+    library has of the same prototype as a known crystal.
+    """
+    numbers = [atomic_number(element) for element in elements]
+    made = PrototypeGenerator(elements, 16, given=prototypes(len(elements), 16))
+    known = likely(Occurrence.load(), sorted(numbers), 16, made.most).crystals
+    return Crystals.concatenate([known, everything(made)])
 
 
 def everything(generator: Any) -> Crystals:
@@ -287,7 +317,9 @@ def main() -> None:
     parser.add_argument("part", choices=["samples", "conditions", "shifts", "rediscovery"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=10_000, help="draws of samples")
+    parser.add_argument(
+        "--n", type=int, default=10_000, help="draws of samples; shifts take 512 at most"
+    )
     parser.add_argument("--formulas", type=int, default=100, help="of rediscovery")
     parser.add_argument("--count", type=int, default=20, help="candidates of each formula")
     options = parser.parse_args()
@@ -296,7 +328,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "samples": lambda: samples(options.data, options.work, options.n),
         "conditions": lambda: conditions(options.data, options.work),
-        "shifts": lambda: shifts(options.data, options.work, 256),
+        "shifts": lambda: shifts(options.data, options.work, min(options.n, 512)),
         "rediscovery": lambda: rediscovery(
             options.data, options.work, options.formulas, options.count
         ),

@@ -1,5 +1,6 @@
 """Crystals on the hull of the Materials Project's ground states, by energies or a network."""
 
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,8 @@ class Places:
         """A hull with all elements of these compositions."""
         table = pq.read_table(data / "materials_project" / "ground_states.parquet")
         phases = phases_from_table(table, "Materials Project")
-        self.hull = Hull(Phases.concatenate([phases, missing_elements(phases, composition)]))
+        self.phases = Phases.concatenate([phases, missing_elements(phases, composition)])
+        self.hull = Hull(self.phases)
 
     def above(self, crystals: Crystals, formation: np.ndarray) -> np.ndarray:
         """eV/atom, NaN where there is no energy."""
@@ -30,6 +32,11 @@ class Places:
         composition = crystals.composition[rows].astype(np.float64)
         found[rows] = self.hull.e_above_hull(composition, formation[rows])
         return found
+
+    def compounds_of_same_elements(self, crystals: Crystals) -> np.ndarray:
+        """How many compounds the table has of exactly the elements of each crystal."""
+        known = Counter((row > 0).tobytes() for row in self.phases.composition)
+        return np.array([known[(row > 0).tobytes()] for row in crystals.composition])
 
     @cached_property
     def network(self) -> StructuralModel:

@@ -16,6 +16,9 @@ give a child of each of several training crystals, parents and children taken at
 with one ion that gives way and one choice of sites for each number of them, or a parent has a
 hundred thousand.
 
+``by family``: the same counts for parts of the candidates that share no member.  ``hull without
+rivals``: stable, unique and novel at 0, but the hull has no compound of the same elements.
+
 ``NAME-ranked``: of POOL times as many the best by ``structural-2``, as generated, those left out
 that are the same as a crystal that trained.  So a campaign takes what it evaluates.
 
@@ -34,10 +37,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from generators import NAMES, everything, known, once
+from generators import NAMES, decorated, everything, known, once
+from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
 from gnomon.discover.rates import wilson
 from gnomon.dynamics.settings import RelaxConfig
+from gnomon.elements import SYMBOLS, atomic_number
 from gnomon.evaluate import Evaluator
 from gnomon.evaluate.by_name import evaluator
 from gnomon.evaluate.references import references
@@ -62,6 +67,8 @@ COLD = 0.35
 
 RANKED = "-ranked"
 
+SUN, NEAR = "stable, unique and novel at 0", "at 0.1 eV/atom"
+
 
 @dataclass(frozen=True, eq=False)
 class Makers:
@@ -69,36 +76,43 @@ class Makers:
 
     Attributes:
         trained: crystals of hashes below 75.
+        work: folder that keeps what is drawn.
         seed: of all draws.
     """
 
     trained: Crystals
+    work: Path
     seed: int
 
     def make(self, name: str, n: int, each: int = 1) -> Crystals:
         """n times ``each`` of them; fewer where a generator does not give so many."""
         if name == "learned":
-            return self.learned(n * each)
+            return self._learned(n * each)
         if name == "random":
-            formulas = self.learned(n).reduced_formulas.tolist()
-            made = [RandomSearchGenerator((f,), count=each, max_atoms=16) for f in formulas]
+            made = [
+                RandomSearchGenerator((f,), count=each, max_atoms=16)
+                for f in self._drawn(n).reduced_formulas.tolist()
+            ]
             return Crystals.concatenate([everything(one) for one in made])
         if name == "prototypes":
-            systems = self.learned(n).chemical_systems.tolist()
+            systems = self._drawn(n).chemical_systems.tolist()
             return Crystals.concatenate([self._prototypes(s, each) for s in systems])
         return self._children(name, n * each)
 
-    def learned(self, n: int) -> Crystals:
-        """Those of the transformer."""
+    def _drawn(self, n: int) -> Crystals:
+        """Those of the transformer that are candidates themselves."""
+        return once(self.work / f"candidates-learned-{n}.parquet", lambda: (self._learned(n), {}))[
+            0
+        ]
+
+    def _learned(self, n: int) -> Crystals:
         made = LearnedGenerator(stable=True, temperature=COLD, count=n, max_atoms=16)
         chunks = made.generate(Crystals.empty(), seed=self.seed)
         return Crystals.concatenate([chunk.crystals for chunk in chunks])
 
     def _prototypes(self, system: str, count: int) -> Crystals:
-        several = everything(generator("prototypes", system, max_atoms=16))
-        whole = np.flatnonzero((several.composition > 0).sum(axis=1) == system.count("-") + 1)
-        rng = np.random.default_rng(self.seed)
-        return several.take(rng.permutation(whole)[:count])
+        several = decorated(tuple(system.split("-")))
+        return several.take(np.random.default_rng(self.seed).permutation(len(several))[:count])
 
     def _children(self, name: str, n: int) -> Crystals:
         rng, made = np.random.default_rng(self.seed), []
@@ -156,7 +170,7 @@ def sun(
     data: Path, work: Path, n: int, judge: Judge, names: list[str], seconds: float, seed: int
 ) -> dict[str, Any]:
     reference, hashes = known(data)
-    makers, places = Makers(reference[hashes < 75], seed), Places(data, reference.composition)
+    makers, places = Makers(reference[hashes < 75], work, seed), Places(data, reference.composition)
     pools: dict[str, Crystals] = {}
     for name in names:
         plain = name.removesuffix(RANKED)
@@ -200,15 +214,59 @@ def counted(
     _, firsts = np.unique(group_duplicates(relaxed).of, return_index=True)
     new = np.zeros(n, bool)
     new[firsts] = find_known(relaxed.take(firsts), trained) < 0
+    stable, every, rare = new & (above <= ON_HULL), families(relaxed), rare_earths(relaxed)
+    rivals = places.compounds_of_same_elements(relaxed)
     return {
-        "candidates": n,
+        **rates(new, above, np.ones(n, bool)),
         "with an energy": int(np.isfinite(above).sum()),
-        "unique and novel": int(new.sum()),
-        "stable, unique and novel at 0": rate(int((new & (above <= ON_HULL)).sum()), n),
-        "at 0.1 eV/atom": rate(int((new & (above <= 0.1)).sum()), n),
         "median above the hull": round(float(np.nanmedian(above)), 4),
+        "hull without rivals": int((stable & (rivals == 0)).sum()),
+        "without rare earths": rates(new & ~rare, above, ~rare),
+        "by family": {name: counts(new & own, above, own) for name, own in every.items()},
         "CPU seconds": round(sum(facts["seconds"] for _, facts in parts), 1),
     }
+
+
+def counts(new: np.ndarray, above: np.ndarray, own: np.ndarray) -> dict[str, int]:
+    """Of some candidates, with those among them that are unique and novel."""
+    return {
+        "candidates": int(own.sum()),
+        "unique and novel": int(new.sum()),
+        SUN: int((new & (above <= ON_HULL)).sum()),
+        NEAR: int((new & (above <= 0.1)).sum()),
+    }
+
+
+def rates(new: np.ndarray, above: np.ndarray, own: np.ndarray) -> dict[str, Any]:
+    """``counts``, the last two with intervals."""
+    found = counts(new, above, own)
+    return found | {name: rate(found[name], found["candidates"]) for name in (SUN, NEAR)}
+
+
+def families(crystals: Crystals) -> dict[str, np.ndarray]:
+    """Which crystals are of which kind, each of one."""
+    divalent, rare, metals = (
+        holding(crystals, "Eu", "Yb"),
+        rare_earths(crystals),
+        of_metals(crystals),
+    )
+    return {
+        "with Yb or Eu": divalent,
+        "metals with another rare earth": rare & ~divalent & metals,
+        "metals without rare earths": ~rare & metals,
+        "others with another rare earth": rare & ~divalent & ~metals,
+        "others without rare earths": ~rare & ~metals,
+    }
+
+
+def rare_earths(crystals: Crystals) -> np.ndarray:
+    """Which hold Sc, Y or an element from La to Lu."""
+    return holding(crystals, "Sc", "Y", *SYMBOLS[57:72])
+
+
+def holding(crystals: Crystals, *symbols: str) -> np.ndarray:
+    """Which hold one of these elements."""
+    return (crystals.composition[:, [atomic_number(s) for s in symbols]] > 0).any(axis=1)
 
 
 def rate(k: int, n: int) -> dict[str, Any]:

@@ -39,8 +39,9 @@ from gnomon.discover.wide.database import MATERIALS_PROJECT, Database
 from gnomon.discover.wide.learning import learned
 from gnomon.discover.wide.networks import labels_of
 from gnomon.discover.wide.offsets import offset_of
+from gnomon.discover.wide.proposing import Places
 from gnomon.discover.wide.ranking import WEIGHTS, evidence
-from gnomon.discover.wide.shortlist import SPREAD, Places, looked_up, scores_of
+from gnomon.discover.wide.shortlist import SPREAD, looked_up, scores_of
 from gnomon.elements import atomic_number
 from gnomon.io import from_arrow
 from gnomon.models.bundled import STRUCTURAL

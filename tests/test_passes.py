@@ -277,8 +277,9 @@ def test_kills_change_nothing(tmp_path, of_workers, moments):
 
 def test_a_forecast_of_even_records_is_what_comes(tmp_path):
     """As many rows as there are going to be, and nothing is written."""
-    work = Work(replace(GROUPED, map=busily), shards_of(tmp_path / "in"), tmp_path / "out")
-    found = forecast(work, workers=2, sample=10)
+    step = replace(GROUPED, map=busily, sample=10)
+    work = Work(step, shards_of(tmp_path / "in"), tmp_path / "out")
+    found = forecast(work, workers=2)
     assert not work.out.exists()
     assert found.given == 60
     assert 10 <= found.sample.given <= 12

@@ -36,7 +36,8 @@ OFTEN_SET = Section(
         *("generate.label", "generate.max_atoms", "screen.exclude"),
         *("generate.generators", "generate.objectives"),
         *("wide.within", "wide.elements", "wide.min_elements", "wide.max_elements"),
-        *("wide.phases", "run.runner", "run.runner_options", "run.runner_workers"),
+        *("wide.phases", "wide.systems", "wide.compositions", "wide.cells", "wide.cell_steps"),
+        *("wide.draws", "run.runner", "run.runner_options", "run.runner_workers"),
         *("run.task_minutes", "run.shard_evaluations", "run.dry_run"),
     ),
     names={f"evaluator.{name}": shown for name, shown in OF_EVALUATOR.items()}

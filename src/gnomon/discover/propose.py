@@ -20,7 +20,8 @@ from gnomon.discover.settings import CampaignConfig
 from gnomon.discover.wide.database import Database, composition_keys
 from gnomon.discover.wide.drafts import elements_of
 from gnomon.discover.wide.networks import teach
-from gnomon.discover.wide.shortlist import filter_of, propose_all, shortlist
+from gnomon.discover.wide.proposing import filter_of, propose_all
+from gnomon.discover.wide.shortlist import shortlist
 from gnomon.generate import Candidates
 from gnomon.generate.evolution.generator import EvolutionGenerator
 from gnomon.generate.from_file import FileGenerator
@@ -52,7 +53,8 @@ def propose(
         found = propose_all(
             number, config, campaign, inputs, _new_stable(number, campaign), listener
         )
-        facts |= {"funnel": dict(found.counts), "lost": len(found.lost), "work": dict(found.facts)}
+        facts |= {"funnel": dict(found.counts), "lost": found.lost, "work": dict(found.facts)}
+        notes += found.notes
         sources = chain(
             _shortlisted(number, config, campaign, inputs.database, drawn),
             _bred(number, config, campaign, inputs.database, notes),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,7 @@ DRAFTS = pa.schema(
         pa.field("lattice", pa.list_(pa.float64())),  # Å, 9 numbers, unless it is the parent's
         pa.field("frac_coords", pa.list_(pa.float64())),  # 3 an atom, unless the parent's
         pa.field("score", pa.float64()),  # the generator's, higher is better
+        pa.field("change", pa.string()),  # for people, where it is not read off the parent
         pa.field("count", pa.float64(), nullable=False),  # prototype in known, like crystals
     ]
 )
@@ -61,7 +63,7 @@ class Recipe:
     """What is proposed.
 
     Attributes:
-        generators: by name.
+        generators: by name, those that change a parent.
         filter: which compositions are asked for.
         max_atoms: in the cell.
         sanity: what counts as sane.
@@ -86,7 +88,8 @@ class Recipe:
 
 
 @cache
-def _known(path: str) -> UInt64[np.ndarray, " k"]:
+def known_keys(path: str) -> UInt64[np.ndarray, " k"]:
+    """Keys of a file, read once in a process."""
     return np.asarray(np.load(path))
 
 
@@ -94,21 +97,26 @@ def drafts(shard: pa.Table, recipe: Recipe) -> pa.Table:
     """Drafts of candidates of a shard of parents (schema ``DRAFTS``), each once.
 
     Args:
-        shard: crystals with their ``ROW``.
+        shard: crystals with their ``ROW``; rows without one are drafts already (``joined``).
         recipe: what is proposed.
     """
+    ready = [DRAFTS.empty_table()]
+    if "composition" in shard.column_names:
+        made = shard.filter(shard[ROW.name].is_null())
+        ready.append(made.select(DRAFTS.names).cast(DRAFTS))
+        shard = shard.filter(shard[ROW.name].is_valid())
     parents, rows = from_arrow(shard), shard[ROW.name].to_numpy()
     small = np.flatnonzero(parents.n_atoms <= recipe.max_atoms)
     tally: Counter[str] = Counter()
-    sieve = _Sieve(recipe, tally)
-    tables = [DRAFTS.empty_table()]
+    sieve = Sieve(recipe, tally)
+    tables = ready
     for generator in recipe.made:
         if isinstance(generator, SubstitutionGenerator):
             tables.append(_substituted(generator, parents[small], rows[small], sieve))
         else:
             row_of = dict(zip(parents.ids.tolist(), rows.tolist(), strict=True))
             for chunk in generator.generate(parents[small], seed=recipe.seed):
-                tables.append(_whole(chunk, row_of, sieve))
+                tables.append(whole(chunk, row_of, sieve))
     every = pa.concat_tables(tables).combine_chunks()
     once = every.take(best_of_alike(every))
     tally[ALIKE] += len(every) - len(once)
@@ -116,7 +124,7 @@ def drafts(shard: pa.Table, recipe: Recipe) -> pa.Table:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sieve:
+class Sieve:
     """What lets candidates through, and counts the others by reason."""
 
     recipe: Recipe
@@ -127,7 +135,7 @@ class _Sieve:
     ) -> Bool[np.ndarray, " k"]:
         """Which compositions are asked for, and new."""
         wanted = self.recipe.filter.passed(elements)
-        new = ~contained(_known(self.recipe.known), keys)
+        new = ~contained(known_keys(self.recipe.known), keys)
         self.tally[PROPOSED.format(generator)] += len(keys)
         self.tally[OTHER] += int((~wanted).sum())
         self.tally[OLD] += int((wanted & ~new).sum())
@@ -145,7 +153,7 @@ class _Sieve:
 
 
 def _substituted(
-    generator: SubstitutionGenerator, parents: Crystals, rows: np.ndarray, sieve: _Sieve
+    generator: SubstitutionGenerator, parents: Crystals, rows: np.ndarray, sieve: Sieve
 ) -> pa.Table:
     """Drafts of all substitutions into some parents."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in (*DRAFTS.names, "sites")}
@@ -173,7 +181,7 @@ def _substituted(
 
 
 def _kept(
-    family: Family, parent: Crystals, sieve: _Sieve
+    family: Family, parent: Crystals, sieve: Sieve
 ) -> tuple[Family, UInt64[np.ndarray, " k"]]:
     """The children of one parent that pass the sieve, and the keys of their compositions."""
     amounts = parent.composition[0, family.own]
@@ -222,8 +230,14 @@ def _counts(family: Family, parent: Crystals, prototypes: str) -> Float64[np.nda
 # --- what other generators make -----------------------------------------------------------------
 
 
-def _whole(chunk: Candidates, row_of: dict[str, int], sieve: _Sieve) -> pa.Table:
-    """Drafts of candidates that come with cells of their own."""
+def whole(chunk: Candidates, row_of: dict[str, int], sieve: Sieve) -> pa.Table:
+    """Drafts of candidates that come with cells of their own.
+
+    Args:
+        chunk: of one generator.
+        row_of: rows of the parents by their ids.
+        sieve: what lets them through.
+    """
     name = str(chunk.lineage["generator"][0].as_py()) if len(chunk.lineage) else ""
     crystals = chunk.crystals
     elements = elements_of(crystals)
@@ -253,6 +267,7 @@ def _whole(chunk: Candidates, row_of: dict[str, int], sieve: _Sieve) -> pa.Table
             pa.array(crystals.frac_coords.reshape(-1)),
         ),
         "score": chunk.lineage["score"],
+        "change": chunk.lineage["change"],
         "count": counts,
     }
     return _drafts(name, columns)
@@ -326,11 +341,12 @@ def built(rows: pa.Table, parents: Crystals) -> Crystals:
 
 
 def changes(rows: pa.Table, crystals: Crystals, parents: Crystals) -> list[str]:
-    """What was changed in the parent of each draft, for people."""
+    """What was changed in the parent of each draft, or how else it was made, for people."""
     from_parent = rows["scale"].is_valid().to_pylist()
+    said = zip(rows["parent"].to_pylist(), from_parent, rows["change"].to_pylist(), strict=True)
     return [
-        _change(parents.arrays(p)[1], crystals.arrays(i)[1]) if derived else ""
-        for i, (p, derived) in enumerate(zip(rows["parent"].to_pylist(), from_parent, strict=True))
+        _change(parents.arrays(p)[1], crystals.arrays(i)[1]) if derived else change or ""
+        for i, (p, derived, change) in enumerate(said)
     ]
 
 
@@ -344,3 +360,22 @@ def rows_of_parents(table: pa.Table, size: int) -> Iterator[pa.Table]:
     rows = pa.array(np.arange(len(table), dtype=np.int32))
     table = table.select(["lattice", "atomic_numbers", "frac_coords"]).append_column(ROW, rows)
     return (table.slice(i, size) for i in range(0, max(len(table), 1), size))
+
+
+def joined(parents: Iterator[pa.Table], made: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Shards of parents, then those of drafts that are made already, all with the same columns."""
+    lists = {name: DRAFTS.field(name).type for name in ("lattice", "atomic_numbers", "frac_coords")}
+    own = [field for field in DRAFTS if field.name not in lists]
+    schema = pa.schema([*(pa.field(n, t) for n, t in lists.items()), ROW, *own])
+    schema = pa.schema([field.with_nullable(True) for field in schema])
+    for table in chain(parents, made):
+        given = set(table.column_names)
+        yield pa.table(
+            {
+                f.name: table[f.name].cast(f.type)
+                if f.name in given
+                else pa.nulls(len(table), f.type)
+                for f in schema
+            },
+            schema=schema,
+        )

@@ -212,6 +212,8 @@ def described(drafts: pa.Table, crystals: Crystals, found: Predictions, hull: Hu
 def evidence(rows: pa.Table) -> Float64[np.ndarray, "n c"]:
     """What speaks for and against each candidate being stable, in the columns of ``WEIGHTS``.
 
+    A generator's score counts where it is a probability, as that of a substitution is.
+
     Args:
         rows: candidates (schema ``RANKED``).
     """
@@ -221,8 +223,9 @@ def evidence(rows: pa.Table) -> Float64[np.ndarray, "n c"]:
         return np.nan_to_num(values, nan=without)
 
     numbers = rows["atomic_numbers"].to_pylist()
+    score = of("score", 1e-3)
     columns = [
-        np.log(np.maximum(of("score", 1e-3), 1e-6)),
+        np.log(np.where((score > 0) & (score <= 1), np.maximum(score, 1e-6), 1e-3)),
         np.log1p(of("count", 0.0)),
         [len(set(one)) for one in numbers],
         of("unbalanced", 0.0),

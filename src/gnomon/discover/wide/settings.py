@@ -39,6 +39,28 @@ class WideConfig(BaseModel):
     shortlist: int = Field(
         default=20, ge=1, description="candidates kept in the folder for each evaluation"
     )
+    systems: int = Field(
+        default=5000,
+        ge=1,
+        description="chemical systems of each number of elements, or of each of `within`, whose "
+        "compositions the network of formulas looks at in a round, for generators that begin with "
+        "a composition; of more so many are drawn",
+    )
+    compositions: int = Field(
+        default=50, ge=1, description="of them, the likeliest get crystals in a round"
+    )
+    cells: int = Field(
+        default=10, ge=1, description="crystals of each composition by random and by learned"
+    )
+    cell_steps: int = Field(
+        default=50,
+        ge=0,
+        description="steps by which a potential that screens moves random cells before they are "
+        "looked at; 0: none",
+    )
+    draws: int = Field(
+        default=1024, ge=1, description="crystals that learned writes in a round without `within`"
+    )
     shard: int = Field(default=64, ge=1, description="parents in a shard of work")
     buckets: int = Field(default=64, ge=1, description="groups of compositions, each one task")
 

@@ -1,17 +1,13 @@
 """The candidates of a campaign without a system that its folder keeps: the best, and a draw.
 
-All that is proposed goes through one pass over shards of parents, whose result stays under
-``work/`` in the folder; a round takes from it the best compositions that the folder does not hold
+All that is proposed goes through the passes of ``proposing``, whose result stays under ``work/`` in
+the folder; a round takes from it the best compositions that the folder does not hold
 yet, by odds that learned from the rounds before, and the next ones of a random order, the baseline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,153 +17,32 @@ from jaxtyping import Float64
 
 from gnomon.crystals import Crystals
 from gnomon.discover.campaign import Campaign
-from gnomon.discover.inputs import Inputs
 from gnomon.discover.prior import unbalanced
 from gnomon.discover.settings import CampaignConfig
 from gnomon.discover.wide.database import Database, composition_keys
 from gnomon.discover.wide.drafts import (
     DRAFTS,
-    Recipe,
     built,
     changes,
-    drafts,
-    rows_of_parents,
 )
-from gnomon.discover.wide.filters import Filter
 from gnomon.discover.wide.learning import learned
-from gnomon.discover.wide.networks import network_of
-from gnomon.discover.wide.ranking import RANKED, WEIGHTS, Ranker, described, evidence, ranked
-from gnomon.elements import excluded
+from gnomon.discover.wide.proposing import Places, ranker_of
+from gnomon.discover.wide.ranking import RANKED, WEIGHTS, described, evidence
 from gnomon.generate import Candidates
 from gnomon.generate.prototypes.occurrence import Occurrence
-from gnomon.generate.registry import EVOLUTION
 from gnomon.hull.convex import Hull
 from gnomon.io import from_arrow, to_arrow
 from gnomon.io.tables import read_table
 from gnomon.models import Predictions
-from gnomon.models.bundled import STRUCTURAL
-from gnomon.run.listener import Listener
-from gnomon.run.passes import Pass, Shards, run
-from gnomon.run.writing import write_bytes, write_parquet
+from gnomon.run.passes import Shards
 from gnomon.structure.labels import prototype_label
 from gnomon.structure.protostructures import protostructure
-
-NOT_OF_PARENTS = ("prototypes", "random", EVOLUTION)
-"""Generators that go through all compositions of a system, and so of none without one; and one that
-breeds what was evaluated, outside of the pass over parents."""
-
-NEARER = 0.05
-"""eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
-
 
 OF_ROUND = pa.schema([*RANKED, pa.field("of", pa.int64())])
 """Columns of what was ranked, and in which round."""
 
 SPREAD = 0.5
 """Of a weight around that of before the campaign: what some hundred evaluations may teach."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a round keeps what its passes made.
-
-    Attributes:
-        root: of the campaign's folder.
-        number: of the round.
-    """
-
-    root: Path
-    number: int
-
-    @property
-    def folder(self) -> Path:
-        """Of the round; for workers anywhere."""
-        return self.root.absolute() / "work" / f"round={self.number:03d}"
-
-    @property
-    def parents(self) -> Path:
-        """Their crystals."""
-        return self.folder / "parents.parquet"
-
-    @property
-    def ranked(self) -> Path:
-        """The best candidate of each composition."""
-        return self.folder / "ranked"
-
-
-def ranker_of(
-    config: CampaignConfig, parents: Path | None = None, network: str = STRUCTURAL
-) -> Ranker:
-    """What drafts of some parents are ranked with; of the database's by default."""
-    [database] = config.generate.parents
-    return Ranker(
-        database=str(database.absolute()),
-        scheme=config.wide.scheme,
-        phases=tuple(str(path.absolute()) for path in config.wide.phases),
-        parents=str(parents or ""),
-        structural=network,
-        look=config.screen.threshold + NEARER,
-        threshold=config.screen.threshold,
-        random=config.wide.shortlist * config.budget.per_round,
-        seed=config.seed,
-    )
-
-
-def filter_of(config: CampaignConfig, database: Database) -> Filter:
-    """Which compositions are asked for."""
-    wide = config.wide
-    without = excluded(wide.elements or None, config.screen.exclude or None)
-    elements = (symbol for symbol in wide.elements or database.elements if symbol not in without)
-    return Filter(tuple(elements), wide.min_elements, wide.max_elements, wide.within)
-
-
-def recipe_of(config: CampaignConfig, inputs: Inputs, known: Path) -> Recipe:
-    """What a campaign proposes; the keys of known compositions are written to a file."""
-    database = inputs.database
-    assert database is not None
-    keys = composition_keys(inputs.known.composition) if len(inputs.known) else database.keys[:0]
-    data = BytesIO()
-    np.save(data, np.unique(np.concatenate([database.compositions, keys])))
-    write_bytes(known, data.getvalue())  # workers may read it
-    return Recipe(
-        generators=tuple(n for n in config.generate.generators if n not in NOT_OF_PARENTS),
-        filter=filter_of(config, database),
-        max_atoms=config.generate.max_atoms,
-        sanity=config.screen.sanity,
-        known=str(known),
-        prototypes=config.learn.prototypes,
-        seed=config.seed,
-    )
-
-
-def propose_all(
-    number: int,
-    config: CampaignConfig,
-    campaign: Campaign,
-    inputs: Inputs,
-    found: Crystals,
-    listener: Listener,
-) -> Shards:
-    """Everything that a round's parents give, ranked: the database's in round 1, then the finds."""
-    places = Places(campaign.store.root, number)
-    assert inputs.database is not None
-    parents = inputs.database.crystals if number == 1 else found
-    if number > 1:
-        write_parquet(places.parents, to_arrow(parents))
-    recipe = recipe_of(config, inputs, places.folder / "known.npy")
-    network = network_of(number, campaign)
-    ranker = ranker_of(config, places.parents if number > 1 else None, network)
-    shards = Shards.write(
-        places.folder / "parents", rows_of_parents(to_arrow(parents), config.wide.shard)
-    )
-    step = Pass(
-        name="propose",
-        map=partial(drafts, recipe=recipe),
-        key="composition",
-        reduce=partial(ranked, ranker=ranker),
-        buckets=config.wide.buckets,
-    )
-    return run(step, shards, places.ranked, config.run.foretold(), listener)
 
 
 def shortlist(
@@ -199,8 +74,12 @@ def _parts(number: int, campaign: Campaign) -> Iterator[pa.Table]:
     for round_ in range(1, number + 1):
         for rows in Shards.open(Places(campaign.store.root, round_).ranked).tables():
             own = pa.array([round_] * len(rows), pa.int64())
-            plain = rows.replace_schema_metadata(None)
-            yield plain.append_column(OF_ROUND.field("of"), own).cast(OF_ROUND)
+            given = set(rows.column_names)  # an earlier release had no column ``change``
+            columns = {
+                f.name: rows[f.name] if f.name in given else pa.nulls(len(rows), f.type)
+                for f in RANKED
+            }
+            yield pa.table({**columns, "of": own}, schema=OF_ROUND)
 
 
 def _candidates(rows: pa.Table, parents: Crystals) -> Iterator[Candidates]:

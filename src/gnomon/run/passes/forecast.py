@@ -15,9 +15,9 @@ from gnomon.run.passes.batches import as_ipc
 from gnomon.run.passes.work import Pass, PassError, Work, sorted_by
 from gnomon.run.pool import Lost, Pool
 
-FIRST, SAMPLE = 16, 512
-"""Records that load and compile what all need, and at most those that are tried after them: some
-records give a thousand rows and most give none."""
+FIRST = 16
+"""Records that load and compile what all need, before others are tried (``Pass.sample``, many, as
+some records give a thousand rows and most give none)."""
 
 SHARDS = 128
 """Shards at most that the records come from: like records often lie side by side."""
@@ -93,20 +93,19 @@ class Forecast:
         )
 
 
-def forecast(work: Work, workers: int, sample: int = SAMPLE) -> Forecast:
+def forecast(work: Work, workers: int) -> Forecast:
     """Try a pass on a few of its records, in a process of its own.
 
     Args:
         work: the pass; nothing is written.
         workers: that will share it.
-        sample: how many records at most, spread over the shards.
 
     Raises:
         PassError: if the process died.
         ValueError: if there are no records.
     """
-    first = min(FIRST, sample)
-    rows = _spread(work, first + sample).slice(0, first + sample)
+    first, most = min(FIRST, work.of.sample), min(FIRST, work.of.sample) + work.of.sample
+    rows = _spread(work, most).slice(0, most)
     if not len(rows):
         raise ValueError(f"pass {work.of.name!r}: no records")
     with Pool[pa.Table, Measured](_measure, (work.of, first), 1, np.inf) as pool:

@@ -53,6 +53,7 @@ class Pass:
         order: columns.
         buckets: how many parts the keys are in.
         lost: records on which a worker died or hung, and the reason, to rows; none by default.
+        sample: how many records a forecast tries, at most.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Pass:
     order: tuple[str, ...] = ()
     buckets: int = 64
     lost: Callable[[pa.Table, str], pa.Table] | None = None
+    sample: int = 512
 
     def __post_init__(self) -> None:
         """Check that it can be run."""
@@ -237,7 +239,8 @@ class Work:
     def bucket(self, number: int) -> pa.Table:
         """The rows of a bucket, shard by shard."""
         files = [self.output(task) for task in self.tasks("map")]
-        return pa.concat_tables(batch(path, number, self.of.buckets) for path in files)
+        parts = [batch(path, number, self.of.buckets) for path in files]
+        return pa.concat_tables(parts, promote_options="default")  # of an earlier release: fewer
 
     def given(self, task: Task) -> pa.Table:
         """The rows that a task begins with."""

@@ -13,6 +13,7 @@ Numbers are kept in FOLDER as they come: the same call goes on where it was stop
 """
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -220,13 +221,17 @@ def main() -> None:
         kept("train-noise", noisy(seen, sigma, 4), given.work),
     ]
     rows = np.concatenate([part["rows"] for part in train])
+    began = time.process_time()
     network = trained(rows, np.tile(train[0]["truth"], len(train)), given.epochs)
+    spent = time.process_time() - began
     true, tight = held_out["as given"]["truth"], held_out["as given"]["tight"]
     usual = np.bincount(train[0]["truth"]).argmax()
     save(
         {
             "trained_on": len(seen),
             "epochs": given.epochs,
+            "training_cpu_s": round(spent, 1),
+            "cpu_s_of_1000_crystals_and_epoch": round(spent / len(seen) / given.epochs * 1e3, 3),
             "most_frequent_group_alone": share(true == usual),
             "tolerances_agree": share(true == tight),
             "truth at 0.1": {way: figures(network, one, true) for way, one in held_out.items()},

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,6 +56,61 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found in {folder}: set GNOMON_TEST_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def binary() -> dict[str, list[dict[str, Any]]]:
+    """Rows of a finished campaign in Au-Cu (``made_campaigns``); tests only read them."""
+    from tests.made_campaigns import PROTOTYPES, campaign
+
+    return campaign(PROTOTYPES)
+
+
+@pytest.fixture(scope="session")
+def ternary() -> dict[str, list[dict[str, Any]]]:
+    """The same in Au-Cu-Ni."""
+    from tests.made_campaigns import NICKEL, PROTOTYPES, campaign
+
+    return campaign({**PROTOTYPES, **NICKEL})
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few candidates (``small_campaigns``), and evaluations in shards of two."""
+    from gnomon.discover import finds, placed
+    from gnomon.evaluate import table
+    from gnomon.generate.registry import GENERATORS
+    from tests.small_campaigns import FewPrototypes, remembered
+
+    name = f"{FewPrototypes.__module__}:FewPrototypes"
+    monkeypatch.setitem(GENERATORS.built_in, "prototypes", name)
+    monkeypatch.setattr(table, "SHARD", 2)
+    for module, function in ((placed, "in_ground_state"), (finds, "space_groups")):
+        # half of the time, for the same crystals
+        monkeypatch.setattr(module, function, remembered(getattr(module, function)))
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[tuple[Any, str]]:
+    """A web server of ``file_server``, and its address."""
+    from tests.file_server import file_server
+
+    with file_server() as found:
+        yield found
+
+
+@pytest.fixture
+def serve(running: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
+    """Let that web server do as this ``Server`` says."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    http, url = running
+
+    def start(does: Any) -> Any:
+        http.does = does
+        does.url = url
+        return does
+
+    return start
 
 
 @pytest.fixture

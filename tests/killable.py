@@ -22,7 +22,7 @@ from gnomon.run.listener import SILENT
 from gnomon.run.store import SCHEMAS, Store
 from gnomon.run.writing import write_parquet
 from tests.calculators import Better, FastEvaluator
-from tests.test_discover import settings
+from tests.small_campaigns import settings
 
 EMT = "ase:ase.calculators.emt.EMT"
 
@@ -39,7 +39,7 @@ def command(*arguments: str) -> None:
 
 def campaign(home: Path) -> None:
     """Two rounds of two levels without a calculator, and the report."""
-    GENERATORS.built_in["prototypes"] = "tests.test_discover:FewPrototypes"  # type: ignore[index]
+    GENERATORS.built_in["prototypes"] = "tests.small_campaigns:FewPrototypes"  # type: ignore[index]
     table.SHARD = 2
     store = Store(home / "campaign")
     config = settings(decide__levels=["ase:tests.calculators.Quick"])

@@ -19,9 +19,9 @@ from gnomon.io import as_crystals, read
 from gnomon.run.http import HttpError, Patience
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.writing import StoreError
+from tests.damaged_files import damaged
 from tests.database_servers import Reply, entry, optimade_server, page, scripted, serving
 from tests.strategies import seeds
-from tests.test_fuzz import damaged
 
 QUICK = Patience(silence=30.0, attempts=2, pause=0.01)
 SYSTEM = (("Au", "Cu"),)

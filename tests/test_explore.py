@@ -23,7 +23,7 @@ from gnomon.explore.query import Query, QueryError, found, matching
 from gnomon.io import as_crystals, to_arrow, write
 from gnomon.io.tables import column, save
 from gnomon.run.store import SCHEMAS
-from tests.test_report import HOSTILE, binary, written  # noqa: F401
+from tests.made_campaigns import HOSTILE, written
 
 SALTS = [
     *(bulk(f"{a}{b}", "rocksalt", a=5.6) for a in ("Na", "K", "Li") for b in ("Cl", "F")),
@@ -190,7 +190,7 @@ def test_a_crystal_that_comes_twice_has_two_ids(tmp_path):
 # --- campaigns ------------------------------------------------------------------------------------
 
 
-def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):  # noqa: F811
+def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):
     campaign = written(tmp_path / "campaign-Au-Cu", binary)
     [find] = campaign.finds
     recipes = {"id": [find.relaxed_id], "precursors": ["Cu + Au"], "temperature": [900.0]}
@@ -220,7 +220,7 @@ def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):  # noqa:
     assert above == pytest.approx({p.id: p.e_above_hull for p in campaign.phases}, abs=1e-9)
 
 
-def test_a_campaign_that_goes_on_is_seen(binary, tmp_path):  # noqa: F811
+def test_a_campaign_that_goes_on_is_seen(binary, tmp_path):
     last = binary["evaluations"][-2]["id"]
     waiting = [row for row in binary["evaluations"] if row["id"] == last]
     rest = [row for row in binary["evaluations"] if row["id"] != last]
@@ -247,7 +247,7 @@ def test_a_diffractogram_has_the_lines_of_copper(index):
     assert panel.rows[0][2] == pytest.approx(3.615 / np.sqrt(3))
 
 
-def test_a_campaign_from_before_there_were_manifests_is_explored(binary, tmp_path):  # noqa: F811
+def test_a_campaign_from_before_there_were_manifests_is_explored(binary, tmp_path):
     written(tmp_path / "c", binary)
     (tmp_path / "c" / "manifest.jsonl").unlink()
     assert len(index_of(collections_of([str(tmp_path / "c")])))

@@ -17,8 +17,8 @@ from gnomon.explore.export import export
 from gnomon.explore.query import Query, found
 from gnomon.io import read
 from tests.browser import chromium  # noqa: F401
+from tests.made_campaigns import written
 from tests.test_explore import own_cache, salts  # noqa: F401
-from tests.test_report import binary, written  # noqa: F401
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -27,7 +27,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def explorer(tmp_path_factory, binary) -> Explorer:  # noqa: F811
+def explorer(tmp_path_factory, binary) -> Explorer:
     folder = tmp_path_factory.mktemp("given")
     salts(folder / "salts.parquet")
     written(folder / "campaign-Au-Cu", binary)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from requests import Request
 
 from tests.explore_server import Served, served
+from tests.made_campaigns import written
 from tests.test_explore import own_cache, salts  # noqa: F401
-from tests.test_report import binary, written  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 """beartype draws at random too, in threads of the server, while Hypothesis draws requests."""
@@ -18,7 +18,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="the extra dev is not 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, binary) -> Iterator[Served]:  # noqa: F811
+def server(tmp_path_factory, binary) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("fuzzed")
     salts(folder / "salts.parquet")
     written(folder / "campaign-Au-Cu", binary)

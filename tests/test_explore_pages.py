@@ -17,13 +17,13 @@ from gnomon.run.store import SCHEMAS
 from tests.browser import chromium  # noqa: F401
 from tests.conftest import EMT, REPOSITORY
 from tests.explore_server import Served, served
+from tests.made_campaigns import HOSTILE, written
 from tests.test_docs import blocks
 from tests.test_explore import own_cache, salts  # noqa: F401
-from tests.test_report import HOSTILE, binary, written  # noqa: F401
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, binary) -> Iterator[Served]:  # noqa: F811
+def server(tmp_path_factory, binary) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("seen")
     salts(folder / "salts.parquet")
     written(folder / "campaign-Au-Cu", binary)

@@ -12,14 +12,14 @@ import pytest
 from gnomon.explore.security import HEADERS
 from gnomon.io import read
 from tests.explore_server import Served, served
+from tests.made_campaigns import HOSTILE, written
 from tests.test_explore import SALTS, own_cache, salts  # noqa: F401
-from tests.test_report import HOSTILE, binary, written  # noqa: F401
 
 ROUTES = ("/", "/api/about", "/api/search", "/api/nothing", "/api/crystals/none", "/api/hull")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, binary):  # noqa: F811
+def server(tmp_path_factory, binary):
     folder = tmp_path_factory.mktemp("explored")
     salts(folder / "salts.parquet")
     written(folder / "campaign-Au-Cu", binary)

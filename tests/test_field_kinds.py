@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 from gnomon.io import InputError
 from gnomon.io.claims import Formula
 from gnomon.io.frames import read_frames
-from tests.test_field_cases import SITES, accepted, cell, optimade, rejected, written
+from tests.field_files import SITES, accepted, cell, optimade, rejected, written
 
 CUBE = cell(5.64, 5.64, 5.64, 90, 90, 90)
 ORTHORHOMBIC = cell(5.4, 5.5, 7.7, 90, 90, 90)

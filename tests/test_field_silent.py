@@ -16,8 +16,8 @@ from gnomon.io import InputError, ReadResult, Reason, read, write
 from gnomon.io.frames import Frames, read_frames, write_frames
 from gnomon.io.parquet_footer import FooterError, row_groups
 from gnomon.io.plausible import contact
+from tests.field_files import SITES, accepted, cell, optimade, rejected, written
 from tests.strategies import random_crystal
-from tests.test_field_cases import SITES, accepted, cell, optimade, rejected, written
 from tests.test_field_kinds import PLACES, SALT, poscar
 
 # --- POSCAR ---------------------------------------------------------------------------------------

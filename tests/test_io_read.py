@@ -14,8 +14,8 @@ import pytest
 
 from gnomon import io
 from gnomon.crystals import Crystals
+from tests.damaged_files import optimade
 from tests.strategies import random_crystal
-from tests.test_fuzz import optimade
 
 ROCKSALT = Crystals.single(
     [[0, 2.82, 2.82], [2.82, 0, 2.82], [2.82, 2.82, 0]], [11, 17], [[0] * 3, [0.5] * 3]

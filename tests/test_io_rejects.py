@@ -13,8 +13,8 @@ from gnomon import io
 from gnomon.crystals import Crystals
 from gnomon.io.checks import MIN_DISTANCE, screen
 from gnomon.io.records import Content, Limits, Record, stack
+from tests.damaged_files import optimade
 from tests.strategies import random_crystal, rewritten, rngs
-from tests.test_fuzz import optimade
 from tests.test_io_read import FRAME, P1, POSCAR, ROCKSALT, structure
 
 MARGIN = 1e-6

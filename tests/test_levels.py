@@ -36,7 +36,7 @@ from gnomon.run.writing import StoreError
 from gnomon.structure.symmetry import space_groups
 from tests.calculators import Better, FastEvaluator, evaluated
 from tests.conftest import EMT
-from tests.test_discover import few, settings, tables  # noqa: F401
+from tests.small_campaigns import settings, tables
 
 AL, NI, PD = 13, 28, 46
 

@@ -9,7 +9,7 @@ from gnomon.cli.options import CommandError
 from gnomon.discover.shares import shares
 from gnomon.run.listener import SILENT
 from gnomon.run.writing import StoreError
-from tests.test_report import PROTOTYPES, campaign, of_formula, written
+from tests.made_campaigns import PROTOTYPES, campaign, of_formula, written
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,18 @@
-"""Training sets: laws of the perturbations, partial relaxations, labels, kill and resume."""
+"""Training sets: labels, what is held out, kill and resume, and the command."""
 
 import json
 import os
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase.calculators.emt import EMT
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gnomon.cli import main
 from gnomon.crystals import Crystals
 from gnomon.dataset import label as labelling
-from gnomon.dataset.committee import AGREED, DisputedLabeller, disagreement
+from gnomon.dataset.committee import AGREED, disagreement
 from gnomon.dataset.label import LabelConfig, label, label_part, summarise
 from gnomon.dataset.labellers import (
     MAX_FORCE,
@@ -26,126 +23,16 @@ from gnomon.dataset.labellers import (
 )
 from gnomon.dataset.perturb import (
     PerturbConfig,
-    Variants,
-    perturbations,
     rattle,
-    strain,
-    volume_scan,
 )
-from gnomon.dataset.way import on_the_way
-from gnomon.dynamics.relax import relax
-from gnomon.dynamics.settings import RelaxConfig
 from gnomon.io import to_arrow, to_ase, write
 from gnomon.io.frames import read_frames
 from gnomon.io.labels import Labels
 from gnomon.learn.split import formula_hash, formula_hashes
 from gnomon.potential.predict import load_potential
 from gnomon.run.claim import ClaimError
-from tests.strategies import random_crystal, random_rotation
+from tests.emt_metals import EMT_LABELLER, ORIGIN, ROUNDING, SMALL, metals
 from tests.tiny_potentials import MORSE, tiny_file, tiny_potential
-
-seeds = st.integers(0, 2**32 - 1)
-
-ROUNDING = 1e-10
-"""Å, relative strain and eV: sums of tens of terms in float64."""
-
-EMT_LABELLER = AseLabeller(EMT(), "EMT")
-ORIGIN = {"evaluator": "EMT"}
-
-
-def batch(seed: int, n: int = 4) -> Crystals:
-    rng = np.random.default_rng(seed)
-    return Crystals.concatenate([random_crystal(rng) for _ in range(n)])
-
-
-def metals() -> Crystals:
-    """Ordered fcc alloys that EMT and Morse know, in cells of 4 atoms and of 8; any hash."""
-    sites = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
-    made = [
-        Crystals.single(a * np.eye(3), [x, y, y, y], sites)
-        for x, y, a in [(47, 29, 3.8), (29, 47, 4.0), (13, 29, 3.7), (29, 13, 3.7), (13, 47, 3.9)]
-    ]
-    return Crystals.concatenate([*made, made[0].supercell([2, 1, 1])])
-
-
-# --- perturbations --------------------------------------------------------------------------------
-
-
-@given(seed=seeds, amplitude=st.floats(0, 0.5))
-def test_a_rattle_keeps_the_centre_and_the_cell(seed, amplitude):
-    crystals = batch(seed)
-    moved = rattle(crystals, np.full(4, amplitude), seed)
-    shifts = moved.cart_coords - crystals.cart_coords
-    sums = np.add.reduceat(shifts, crystals.offsets[:-1])
-    np.testing.assert_allclose(sums, 0, atol=ROUNDING)
-    np.testing.assert_array_equal(moved.lattice, crystals.lattice)
-    alone = np.repeat(crystals.n_atoms == 1, crystals.n_atoms)
-    np.testing.assert_allclose(shifts[alone], 0, atol=ROUNDING)
-
-
-def test_a_rattle_has_the_width_that_was_asked_for():
-    big = Crystals.single(30 * np.eye(3), np.full(4000, 29), np.random.rand(4000, 3))
-    shifts = (rattle(big, np.array([0.1]), 1).cart_coords - big.cart_coords).ravel()
-    assert shifts.std() == pytest.approx(0.1, rel=0.05)  # 12,000 draws: 0.6 %
-    kurtosis = ((shifts / shifts.std()) ** 4).mean()
-    assert kurtosis == pytest.approx(3, abs=0.3)  # Gaussian; its standard error is 0.04
-
-
-@given(seed=seeds, amplitude=st.floats(0, 0.29))
-def test_a_strain_is_symmetric_bounded_and_keeps_fractional_coordinates(seed, amplitude):
-    crystals = batch(seed)
-    strained = strain(crystals, amplitude, seed)
-    tensor = np.linalg.solve(crystals.lattice, strained.lattice) - np.eye(3)
-    np.testing.assert_allclose(tensor, tensor.transpose(0, 2, 1), atol=ROUNDING)
-    assert np.abs(tensor).max() <= amplitude + ROUNDING
-    np.testing.assert_array_equal(strained.frac_coords, crystals.frac_coords)
-    before, after = np.linalg.det(crystals.lattice), np.linalg.det(strained.lattice)
-    assert np.all(before * after > 0)
-
-
-@given(seed=seeds)
-def test_a_volume_scan_has_exact_factors(seed):
-    crystals = batch(seed)
-    factors = (0.8, 1.0, 1.25)
-    scanned = volume_scan(crystals, factors)
-    expected = (crystals.volumes[:, None] * np.array(factors)).ravel()
-    np.testing.assert_allclose(scanned.volumes, expected, rtol=1e-12)
-    np.testing.assert_array_equal(
-        scanned.take([1, 4]).frac_coords, crystals.take([0, 1]).frac_coords
-    )
-
-
-@given(seed=seeds)
-def test_a_crystal_is_perturbed_the_same_in_any_batch(seed):
-    crystals = batch(seed)
-    recipe = PerturbConfig(copies=2, scan_atoms=4)
-    whole = perturbations(crystals, recipe, seed)
-    for i in (3, 0):
-        own = perturbations(crystals[i], recipe, seed)
-        mine = whole.parent == i
-        assert whole.crystals.take(mine).ids.tolist() == own.crystals.ids.tolist()
-        assert whole.kind[mine].tolist() == own.kind.tolist()
-    assert own.crystals.ids[0] == crystals.ids[0]
-    other = perturbations(crystals[0], recipe, seed + 1)
-    copies = own.kind == "perturbed"
-    assert not set(own.crystals.ids[copies]) & set(other.crystals.ids[copies])
-    assert len(set(own.crystals.ids[copies])) == 2
-
-
-def test_only_small_cells_are_scanned():
-    crystals = metals()
-    made = perturbations(crystals, PerturbConfig(copies=0, scan_atoms=4), 0)
-    scanned = np.bincount(made.parent[made.kind == "scaled"], minlength=6)
-    assert scanned.tolist() == [6, 6, 6, 6, 6, 0]
-
-
-def test_senseless_amplitudes_are_refused():
-    crystals = metals()
-    with pytest.raises(ValueError, match="zero or more"):
-        rattle(crystals, np.full(6, -0.1), 0)
-    with pytest.raises(ValueError, match=r"0\.\.0\.3, not 0\.5"):
-        strain(crystals, 0.5, 0)
-
 
 # --- labels ---------------------------------------------------------------------------------------
 
@@ -196,113 +83,7 @@ def test_a_potential_is_asked_only_for_elements_that_it_knows():
     assert np.isnan(none.energy).all()
 
 
-# --- a committee ----------------------------------------------------------------------------------
-
-COMMITTEE = (MORSE, tiny_potential(), tiny_potential(1))
-
-
-@settings(max_examples=6)
-@given(seed=seeds, turned=st.booleans())
-def test_disagreement_depends_on_neither_order_nor_cell_nor_orientation(seed, turned):
-    rng = np.random.default_rng(seed)
-    crystal = random_crystal(rng)
-    other = crystal.supercell([1, 2, 1])
-    if turned:
-        other = other.with_lattice(other.lattice @ random_rotation(rng))
-    once = disagreement(crystal, COMMITTEE)
-    np.testing.assert_allclose(disagreement(other, COMMITTEE[::-1]), once, rtol=1e-3, atol=1e-4)
-
-
-def test_disagreement_is_the_spread_of_forces_and_of_the_pull_on_faces():
-    crystals = rattle(metals(), np.full(6, 0.1), 0)
-    a, b = (member.predict(crystals) for member in COMMITTEE[:2])
-    found = disagreement(crystals, COMMITTEE[:2])
-    for i, atoms in enumerate(crystals.n_atoms):
-        own = slice(*crystals.offsets[i : i + 2])
-        pull = np.linalg.norm(a.forces[own] - b.forces[own], axis=1).max() / 2
-        push = np.linalg.norm(a.stress[i] - b.stress[i]) / 2
-        push *= (crystals.volumes[i] / atoms) ** (2 / 3)
-        assert found[i] == pytest.approx(max(pull, push), rel=1e-5)
-    np.testing.assert_allclose(disagreement(crystals, [MORSE, MORSE]), 0, atol=1e-6)
-
-
-def test_what_a_member_does_not_know_is_disputed():
-    copper = metals()[0].with_atomic_numbers(np.full(4, 29))
-    crystals = Crystals.concatenate([metals()[0], copper])
-    found = disagreement(crystals, [MORSE, tiny_potential(elements=(29,))])
-    assert np.isinf(found).tolist() == [True, False]
-
-
-def test_only_disputed_frames_are_labelled():
-    asked: list[str] = []
-
-    class Counting:
-        scheme = "EMT"
-
-        def label(self, crystals: Crystals) -> tuple[Labels, Reasons]:
-            asked.extend(crystals.ids)
-            return EMT_LABELLER.label(crystals)
-
-    crystals = rattle(metals(), np.full(6, 0.1), 0)
-    apart = disagreement(crystals, COMMITTEE[:2])
-    bound = float(np.median(apart))
-    disputed = crystals.ids[apart >= bound].tolist()
-    assert len(disputed) == 3
-    config = SMALL.model_copy(update={"perturb": PerturbConfig(copies=0, volumes=())})
-    labeller = DisputedLabeller(Counting(), COMMITTEE[:2], bound)
-    frames, lineage = label_part(crystals, labeller, config)
-    assert asked == disputed == frames.crystals.ids.tolist()
-    agreed = [row["id"] for row in lineage.to_pylist() if row["reason"] == AGREED]
-    assert agreed == crystals.ids[apart < bound].tolist()
-    np.testing.assert_array_equal(frames.energy, EMT_LABELLER.label(frames.crystals)[0].energy)
-    nothing, _ = label_part(crystals, replace(labeller, dispute=1e6), config)
-    assert len(nothing) == 0
-    assert asked == disputed
-
-
-# --- partial relaxations --------------------------------------------------------------------------
-
-
-def way_of(crystals: Crystals, **options: Any) -> Variants:
-    given = {"steps": 12, "frames": 4, "fmax": 1e-3} | options
-    return on_the_way(crystals, np.arange(len(crystals)), "given", MORSE, **given)
-
-
-def test_frames_on_the_way_lead_downhill_from_the_start_to_the_end():
-    crystals = rattle(metals(), np.full(6, 0.15), 3)
-    way = way_of(crystals)
-    ends = relax(crystals, MORSE, RelaxConfig(fmax=1e-3, max_steps=12))
-    for i, end in enumerate(ends):
-        mine = np.flatnonzero(way.parent == i)
-        assert 2 <= len(mine) <= 4
-        assert way.step[mine[0]] == 0
-        assert np.all(np.diff(way.step[mine]) > 0)
-        assert way.crystals.ids[mine[0]] == crystals.ids[i]
-        energy = MORSE.predict(way.crystals.take(mine)).energy / crystals.n_atoms[i]
-        assert np.all(np.diff(energy) < 1e-4)
-        assert energy[-1] == pytest.approx(end.energy_per_atom, abs=1e-3)
-
-
-def test_a_relaxation_of_no_steps_keeps_the_starts():
-    way = way_of(metals(), steps=0)
-    assert way.crystals.ids.tolist() == metals().ids.tolist()
-    assert way.step.tolist() == [0] * 6
-
-
-def test_a_crystal_that_cannot_be_moved_is_kept_as_it_is():
-    odd = metals()[0].with_atomic_numbers(np.array([92, 29, 29, 29]))
-    copper = odd.with_atomic_numbers(np.full(4, 29))
-    gold = odd.with_atomic_numbers(np.full(4, 79))
-    way = way_of(Crystals.concatenate([odd, gold, copper]))  # unknown, never finite, good
-    assert [np.sum(way.parent == i) for i in range(2)] == [1, 1]
-    assert np.sum(way.parent == 2) > 1
-
-
 # --- training sets --------------------------------------------------------------------------------
-
-SMALL = LabelConfig(
-    perturb=PerturbConfig(copies=1, volumes=(0.9, 1.1)), chunk=2, below=100, relax_steps=3
-)
 
 
 def test_a_training_set_holds_what_was_asked_for(tmp_path):

@@ -19,14 +19,14 @@ from gnomon.publish.used import POTENTIALS
 from gnomon.run.archive import restore
 from gnomon.run.folder import Folder
 from gnomon.run.writing import StoreError
-from tests.test_discover import few, run  # noqa: F401
+from tests.small_campaigns import run
 
 rocrate = pytest.importorskip("rocrate", reason="the extra `publish` is not installed")
 DETAILS = Details("Crystals", "A test.", (Author("Doe", "Jane"),))
 
 
 @pytest.fixture
-def published(tmp_path: Path, few: None) -> Path:  # noqa: F811
+def published(tmp_path: Path, few: None) -> Path:
     run(tmp_path / "campaign")
     publish(Campaign(tmp_path / "campaign"), tmp_path / "published", DETAILS)
     return tmp_path / "published"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnomon.chemistry.reactions import balanced
 from gnomon.cli import main
 from gnomon.hull.convex import Hull
 from gnomon.hull.phases import Phases, compositions
@@ -63,6 +64,17 @@ def test_what_cannot_be_made_has_no_reaction() -> None:
     assert with_gases(["BaO", "TiO2", "Fe2O3"], "BaTiO3") is None  # iron has nowhere to go
     assert kernel(["BaO", "TiO2"]) is None
     assert balance(["BaTiO3"], ["BaO", "BaTiO3"]) is None
+
+
+def test_reactions_balance_in_whole_numbers() -> None:
+    """Shares of the atoms as the hull of the Materials Project gives them, with their round-off."""
+    lfp = balanced("LiFePO4", {"Fe3(PO4)2": 0.6190476190476191, "Li3PO4": 0.3809523809523808})
+    assert str(lfp) == "3 LiFePO4 → Fe3(PO4)2 + Li3PO4"
+    assert str(balanced("Cu3Au", {"Cu": 0.75, "Au": 0.25})) == "Cu3Au → 3 Cu + Au"
+    assert str(balanced("H2O", {"O2": 1 / 3, "H2": 2 / 3})) == "2 H2O → 2 H2 + O2"
+    assert balanced("CuAu", {"CuAu": 1.0}) is None
+    assert balanced("CuAu", {}) is None
+    assert balanced("CuAu", {"Cu": 0.9, "Au": 0.1}) is None  # no balance: not a decomposition
 
 
 def test_energies_of_reactions_are_products_less_reactants() -> None:

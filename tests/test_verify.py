@@ -1,12 +1,9 @@
 """Verification: what is evaluated, what its numbers mean, what a kill or a failure costs."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,19 +11,14 @@ import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jaxtyping import Float64
 from typer.testing import CliRunner
 
 from gnomon.cli import COMMANDS, function_of
 from gnomon.cli.options import CommandError
-from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover
-from gnomon.discover.placed import RELAXED_SYMPREC
 from gnomon.discover.settings import load_config
 from gnomon.elements import SYMBOLS
-from gnomon.evaluate import Evaluations, table
-from gnomon.evaluate.corrections import SCHEME_SUFFIX
-from gnomon.evaluate.scheme import EnergyScheme, difference
+from gnomon.evaluate import table
 from gnomon.hull.phases import SchemeMismatch
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.store import Store
@@ -38,50 +30,11 @@ from gnomon.verify.plan import Plan, plan
 from gnomon.verify.run import evaluate_plan, folder_of, results
 from gnomon.verify.vasp_inputs import Protocol, folder_name
 from gnomon.verify.verdicts import Verdict, assess
-from tests.calculators import evaluated
 from tests.conftest import EMT
 from tests.vasp_files import finished
+from tests.verified import ROUND_OFF, Mixing, run
 
 AL, NI = 13, 28
-
-ROUND_OFF = 1e-9
-"""eV/atom: what sums of energies of order 10 eV may differ by."""
-
-
-class Mixing:
-    """Energies of the composition alone: elements have their own, mixing gains up to 0.1 eV/atom.
-
-    Compounds of ``failing`` formulas do not converge; ``bonus`` is added to those of a formula.
-    """
-
-    def __init__(
-        self,
-        scheme: str = "mixing",
-        elements: dict[int, float] | None = None,
-        failing: tuple[str, ...] = (),
-        bonus: dict[str, float] | None = None,
-        before_chunk: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.scheme, self.failing, self.before_chunk = scheme, failing, before_chunk
-        self.elements, self.bonus = elements or {}, bonus or {}
-        self.asked: list[str] = []
-
-    def evaluate(self, crystals: Crystals) -> Iterator[Evaluations]:
-        for start in range(0, len(crystals), 2):
-            self.before_chunk()
-            yield self._results(crystals[start : start + 2])
-
-    def _results(self, part: Crystals) -> Evaluations:
-        self.asked += part.ids.tolist()
-        share = part.composition / part.n_atoms[:, None]
-        offsets = np.zeros(119)
-        offsets[list(self.elements)] = list(self.elements.values())
-        energy: Float64[np.ndarray, " n"] = share @ offsets - 0.2 * (1 - np.sum(share**2, axis=1))
-        energy += [self.bonus.get(formula, 0.0) for formula in part.reduced_formulas]
-        failed = np.isin(part.reduced_formulas.astype(str), self.failing)
-        status = np.where(failed, "not_converged", "converged")
-        message = np.where(failed, "the SCF did not converge", "")
-        return evaluated(part, self.scheme, energy, status, message, steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +57,6 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def chosen(campaign: Store) -> Plan:
     return plan(Campaign(campaign), 20)
-
-
-def run(chosen: Plan, folder: Path, evaluator: Mixing, **options: Any) -> Any:
-    rows = evaluate_plan(chosen, evaluator, Store(folder), folder / "references", SILENT, **options)
-    return assess(chosen, rows, evaluator.scheme)
 
 
 # --- the plan -------------------------------------------------------------------------------------
@@ -203,109 +151,6 @@ def test_a_find_that_costs_more_at_the_higher_level_leaves_the_hull(
     stable = before.distance_to_rest + cost <= 5e-5
     assert after.verdict == (Verdict.STABLE if stable else Verdict.ABOVE_HULL)
     assert bool(after.reason) == (not stable)
-
-
-class Preferring(Mixing):
-    """Energies of the composition, but AlNi pays so much (eV/atom) for the structure of CsCl."""
-
-    def __init__(self, scheme: str, cost: float) -> None:
-        super().__init__(scheme)
-        self.cost = cost
-
-    def _results(self, part: Crystals) -> Evaluations:
-        cscl = (part.reduced_formulas == "AlNi") & (space_groups(part) == 221)
-        found = super()._results(part)
-        return replace(found, energy_per_atom=found.energy_per_atom + self.cost * cscl)
-
-
-def test_a_structure_that_lies_lower_at_the_higher_level_takes_the_place_of_the_find(
-    tmp_path: Path,
-) -> None:
-    """The potential has CsCl 3 meV/atom below its rival, the higher level has it above by as much.
-
-    As with CuAu, whose find was called stable although another structure of the campaign, 3
-    meV/atom higher there, was never asked for.
-    """
-    overrides: dict[str, Any] = {
-        "system": "Al-Ni",
-        "evaluator.name": EMT,
-        "generate.generators": ["prototypes"],
-        "generate.max_atoms": 2,
-        "learn.prior": False,
-        "budget.rounds": 1,
-        "budget.first_round": 8,
-    }
-    store = Store(tmp_path / "campaign")
-    discover(load_config(None, overrides), store, Preferring("potential", -0.003), SILENT)
-    (target,) = plan(Campaign(store), 1).targets
-    assert (target.find.reduced_formula, target.find.space_group) == ("AlNi", 221)
-    assert len(target.polymorphs) == 1
-    assert set(target.polymorphs) < set(target.competing)
-    higher = Preferring("higher", 0.003)
-    (outcome,) = run(plan(Campaign(store), 1), tmp_path / "all", higher).outcomes
-    assert outcome.verdict == Verdict.OTHER_STRUCTURE
-    assert re.match(r"AlNi in \S+ lies 3\.0 meV/atom lower", outcome.reason)
-    assert outcome.e_above_hull == pytest.approx(0.003, abs=ROUND_OFF)
-    assert outcome.distance_to_rest == pytest.approx(-0.097, abs=ROUND_OFF)
-    lower = run(plan(Campaign(store), 1), tmp_path / "agree", Preferring("agrees", -0.001))
-    assert lower.outcomes[0].verdict == Verdict.STABLE
-    narrow = plan(Campaign(store), 1, margin=0.002)
-    assert narrow.targets[0].polymorphs == ()
-    with pytest.raises(ValueError, match=r"--margin -0\.1"):
-        plan(Campaign(store), 1, margin=-0.1)
-
-
-class Perturbed(Mixing):
-    """Energies of the composition, and for each seed up to so much (eV/atom) by the structure."""
-
-    def __init__(self, scheme: str, most: dict[int, float]) -> None:
-        super().__init__(scheme)
-        self.most = most
-
-    def _results(self, part: Crystals) -> Evaluations:
-        found = super()._results(part)
-        energy = found.energy_per_atom.copy()
-        for i, (formula, group) in enumerate(
-            zip(part.reduced_formulas, space_groups(part, RELAXED_SYMPREC), strict=True)
-        ):
-            if formula not in ("Al", "Ni"):
-                kind = crc32(f"{formula} {group}".encode())
-                for seed, most in self.most.items():
-                    energy[i] += most * np.random.default_rng([seed, kind]).random()
-        return replace(found, energy_per_atom=energy)
-
-
-def test_within_the_margin_a_verification_is_complete(tmp_path: Path) -> None:
-    """Levels that differ by at most half the margin: to evaluate all phases changes no verdict."""
-    store, margin, low = Store(tmp_path / "campaign"), 0.04, {0: 0.1}
-    overrides: dict[str, Any] = {
-        "system": "Al-Ni",
-        "evaluator.name": EMT,
-        "generate.generators": ["prototypes"],
-        "generate.max_atoms": 4,
-        "learn.prior": False,
-        "budget.rounds": 1,
-        "budget.first_round": 40,
-    }
-    discover(load_config(None, overrides), store, Perturbed("potential", low), SILENT)
-    small, whole = (plan(Campaign(store), 20, how) for how in (margin, 9.0))
-    narrow = plan(Campaign(store), 20, 0.0)
-    assert len(narrow.crystals) < len(small.crystals) < len(whole.crystals)
-    verdicts = set()
-    for seed in range(1, 5):
-        high = Perturbed(f"higher {seed}", low | {seed: margin / 2})
-        some, every = (
-            run(chosen, tmp_path / f"{seed}-{len(chosen.crystals)}", high)
-            for chosen in (small, whole)
-        )
-        for one, other in zip(some.outcomes, every.outcomes, strict=True):
-            assert one.verdict == other.verdict
-            assert one.e_above_hull == pytest.approx(other.e_above_hull, abs=ROUND_OFF)
-            assert one.agrees is (one.verdict is Verdict.STABLE)
-            verdicts.add(one.verdict)
-        assert some.margin == margin
-        assert "competed: all within 40 meV/atom of the hull" in sentence(some)
-    assert len(verdicts) > 1
 
 
 # --- failures are data ----------------------------------------------------------------------------
@@ -446,55 +291,6 @@ def test_files_say_what_the_verification_says(tmp_path: Path, chosen: Plan) -> N
     assert written["verdicts"]["failed"] == 1
     table = pq.read_table(tmp_path / "verification.parquet")
     assert table["verdict"].to_pylist() == [o.verdict.value for o in found.outcomes]
-
-
-# --- energy schemes -------------------------------------------------------------------------------
-
-
-@given(st.text(min_size=1))
-def test_every_name_of_a_scheme_is_kept_as_it_is(name: str) -> None:
-    if not name.startswith(", ") or not name.endswith(" corrections"):
-        assert str(EnergyScheme.parse(name)) == name
-
-
-words = st.text("abcXYZ012+-.@ ", min_size=1).map(str.strip).filter(bool)
-
-
-@given(words, words, st.just("") | words, words, words, st.just("") | words)
-def test_schemes_of_calculations_survive_their_name(
-    functional: str, code: str, u: str, paw: str, basis: str, corrections: str
-) -> None:
-    scheme = EnergyScheme(
-        functional=functional,
-        code=code,
-        hubbard_u=u,
-        pseudopotentials=paw,
-        basis=basis,
-        corrections=corrections,
-    )
-    assert EnergyScheme.parse(str(scheme)) == scheme
-    assert difference(str(scheme), str(scheme)) == ""
-
-
-def test_schemes_in_tables_keep_their_names() -> None:
-    corrected = EnergyScheme(checkpoint="gnomon-1 (sha256 1558adb3e1e6)", corrections="MP2020")
-    assert str(corrected) == f"gnomon-1 (sha256 1558adb3e1e6){SCHEME_SUFFIX}"
-    assert EnergyScheme.parse(str(corrected)) == corrected
-    emt = "ase.calculators.emt.EMT (ase 3.29.0)"
-    assert EnergyScheme.parse(emt) == EnergyScheme(checkpoint=emt)
-    assert difference(str(corrected), corrected.checkpoint) == "corrections: MP2020 and none"
-
-
-def test_schemes_that_are_none_are_refused() -> None:
-    for parts, reason in (
-        ({}, "needs a checkpoint"),
-        ({"functional": "PBE"}, "needs a checkpoint"),
-        ({"checkpoint": "x", "functional": "PBE"}, "cannot have a functional"),
-        ({"checkpoint": "x", "corrections": "a, b"}, "without ,"),
-        ({"functional": "P(BE", "code": "a", "pseudopotentials": "b", "basis": "c"}, "without"),
-    ):
-        with pytest.raises(ValueError, match=reason):
-            EnergyScheme(**parts)
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from gnomon.crystals import Crystals
+from gnomon.io.frames import Frames
 from gnomon.potential.batch import AtomBatch
 from gnomon.potential.card import PotentialCard
 from gnomon.potential.checkpoint import Weighted, save
@@ -13,7 +16,7 @@ from gnomon.potential.config import PotentialConfig
 from gnomon.potential.network import Potential
 from gnomon.potential.predict import LoadedPotential
 from gnomon.run.stamp import stamp
-from tests.strategies import ELEMENTS
+from tests.strategies import ELEMENTS, random_crystal
 
 DEPTH, WIDTH, LENGTH, CUTOFF = 0.4, 1.4, 2.6, 4.5
 """Of the Morse potential: eV, 1/Å, Å, Å."""
@@ -103,3 +106,13 @@ class Morse(Potential):
 
 
 MORSE = LoadedPotential("morse", "0" * 64, Morse())
+
+
+def labelled_at_random(rng: np.random.Generator, n: int) -> Frames:
+    """Frames whose labels mean nothing."""
+    crystals = Crystals.concatenate([random_crystal(rng) for _ in range(n)])
+    forces = rng.normal(size=(int(crystals.offsets[-1]), 3))
+    stress = rng.normal(size=(n, 3, 3))
+    return Frames.of(
+        crystals, rng.normal(size=n), forces, stress, scheme="noise", first=rng.random(n) < 0.4
+    )

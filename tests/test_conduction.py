@@ -153,6 +153,29 @@ def test_a_melt_is_no_conductor():
     assert molten["answer"] is None
 
 
+def remembering(rng, memory, frames=FRAMES, ions=20, size=0.38):
+    """Vibrations that are not forgotten between frames (Ornstein and Uhlenbeck), Å."""
+    found = [rng.normal(0, size, (ions, 3))]
+    for _ in range(frames - 1):
+        fresh = rng.normal(0, size, (ions, 3))
+        found.append(memory * found[-1] + np.sqrt(1 - memory**2) * fresh)
+    return np.array(found)
+
+
+def test_a_framework_that_vibrates_slowly_is_no_melt_and_one_that_diffuses_is():
+    """As iodine in alpha-AgI, which remembers where it was for half a picosecond."""
+    cell = Crystals.single(10 * np.eye(3), [47] * 20 + [53] * 20, np.zeros((40, 3)))
+    config = ConductionConfig(interval=0.5, time=20.0, dropped=0.0)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        ions, soft = brownian(rng, 0.2), remembering(rng, 0.45)
+        solid = judged(np.concatenate([ions, soft], axis=1), cell, "Ag+", config)
+        assert (solid["status"], solid["answer"]) == (OK, "superionic")
+        soft = soft + brownian(rng, 0.01)  # 2e-6 cm²/s
+        molten = judged(np.concatenate([ions, soft], axis=1), cell, "Ag+", config)
+        assert molten["status"].startswith("melted: ")
+
+
 def test_drift_is_no_conduction():
     assert row(0.0, 0.0, drift=0.5)["answer"] == "not superionic"
 

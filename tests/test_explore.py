@@ -194,8 +194,10 @@ def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):
     campaign = written(tmp_path / "campaign-Au-Cu", binary)
     [find] = campaign.finds
     recipes = {"id": [find.relaxed_id], "precursors": ["Cu + Au"], "temperature": [900.0]}
+    recipes["made"] = [True]
     fields = [column("id", pa.string(), "of the crystal"), column("precursors", pa.string(), "x")]
     fields.append(column("temperature", pa.float64(), "of the furnace", unit="°C"))
+    fields.append(column("made", pa.bool_(), "in a laboratory"))
     save(tmp_path / "campaign-Au-Cu", "recipes", pa.table(recipes, pa.schema(fields)))
     index = index_of(collections_of([str(tmp_path / "campaign-Au-Cu")]))
     assert len(index) == len(campaign.crystals)
@@ -211,7 +213,7 @@ def test_a_campaign_is_explored_as_its_report_has_it(binary, tmp_path):
     assert {row[0]["text"] for row in panels["What it competes with"]["rows"]} == {"Cu", "Au"}
     assert panels["Lineage"]["steps"][-1]["made"].startswith("prototypes")
     assert "--map" in panels["Similar crystals"]["text"][0], "how they come to be known"
-    assert panels["Recipes"]["rows"] == [["Cu + Au", 900.0]]
+    assert panels["Recipes"]["rows"] == [["Cu + Au", 900.0, "yes"]]
     assert [row[0] for row in panels["Bond lengths"]["rows"]] == ["Cu–Au", "Cu–Cu"]
     [failed] = rows_of(index, where=["status:exploded"])
     assert index.detail(failed)["screening"]["failed"][0]["message"] == HOSTILE

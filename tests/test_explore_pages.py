@@ -78,20 +78,39 @@ def test_keys_and_the_address_do_what_the_mouse_does(page, server: Served):
     page.click("thead button:has-text('band gap')")
     page.wait_for_url("**sort=-band_gap**")
     page.wait_for_selector("th[aria-sort=descending]")
+    page.get_by_label("Formula (* any element)").fill("CuAu")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**formula=CuAu**")
+    assert page.evaluate("document.activeElement.value") == "CuAu", "the keyboard stays where it is"
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="comment").check()
+    page.wait_for_url("**comment**")
+    page.get_by_role("checkbox", name="source", exact=True).check()
+    page.wait_for_url("**source**")
 
 
 @pytest.mark.slow
-def test_lineage_hull_and_campaign_lead_to_pages(page, server: Served):
-    [find] = server.get("/api/search?where=status:new%20stable%20phase").json["rows"]
-    page.goto("/hull.html?system=Au-Cu")
-    page.click(f"svg a[href$='{find['id']}']")
-    page.wait_for_selector("ol.lineage li")
-    page.click("ol.lineage a")
-    page.wait_for_url(f"**{find['id']}")
-    page.goto("/campaign.html?name=Au-Cu")
-    page.wait_for_selector("text=1 new stable phase, predicted by ASE EMT")
-    assert HOSTILE in page.inner_text("main"), "the message of a failure, as text"
-    page.click("table a >> nth=0")
+def test_a_drag_turns_and_a_click_that_trembles_is_a_click(page, server: Served):
+    page.goto("/hull.html?system=Cl-K-Na")
+    face, first = (
+        page.locator(".potentials a polygon").last,
+        page.locator(".potentials polygon").first,
+    )
+
+    def drag(pixels: int) -> None:
+        face.scroll_into_view_if_needed()
+        box = face.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + pixels, y, steps=pixels)
+        page.mouse.up()
+
+    before = first.get_attribute("points")
+    drag(60)
+    assert first.get_attribute("points") != before
+    assert "hull.html" in page.url
+    drag(2)
     page.wait_for_url("**/crystal.html?id=**")
 
 

@@ -45,6 +45,8 @@ def _unit(unit: str) -> str:
 
 
 def _shown(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float | int | str | None):
         return value
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

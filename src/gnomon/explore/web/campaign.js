@@ -38,8 +38,10 @@ function fill(found) {
 page("Campaign", async (main) => {
   const name = new URLSearchParams(location.search).get("name") ?? "";
   let before = "";
+  const stale = h("p", { class: "error", role: "alert" });
   const show = async () => {
     const found = await ask(`api/campaigns/${encodeURIComponent(name)}`);
+    stale.remove();
     const now = JSON.stringify(found);
     if (now === before) return;
     before = now;
@@ -49,5 +51,5 @@ page("Campaign", async (main) => {
     main.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? false; });
   };
   await show();
-  if (live) setInterval(() => { if (!document.hidden) show().catch(() => {}); }, EVERY);
+  if (live) setInterval(() => { if (!document.hidden) show().catch((error) => { stale.textContent = `This page is no longer kept up to date: ${error.message}.`; main.prepend(stale); }); }, EVERY);
 });

@@ -25,7 +25,7 @@ function viewer(found) {
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
       place.dataset.drawn = "yes";
       place.viewer = made;
-    } catch (error) { place.replaceChildren(h("p", { class: "muted" }, `No picture: ${error?.message ?? "this browser has no WebGL"}.`)); }
+    } catch (error) { controls.remove(); place.replaceChildren(h("p", { class: "muted" }, `No picture: ${error?.message ?? "this browser has no WebGL"}.`)); }
   });
   return h("div", {}, place, controls, h("p", { class: "row" }, legend(found.structure.symbols), h("span", { class: "muted" }, "Drag to turn, scroll to zoom.")));
 }

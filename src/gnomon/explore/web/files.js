@@ -37,7 +37,7 @@ function shard(text, n) {
 async function answer(name, subject, key, none) {
   const parts = (await about()).files[name];
   const found = parts && (await file(`data/${name}/${shard(subject, parts.shards)}.json.gz`));
-  if (!found || !(key in found.keys)) throw new Error(none);
+  if (!found || !Object.hasOwn(found.keys, key)) throw new Error(none);
   const said = found.answers[found.keys[key]];
   if (said.error) throw new Error(said.error);
   return said;

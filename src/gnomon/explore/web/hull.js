@@ -1,7 +1,7 @@
 // Hulls: formation energy over composition, a triangle, a tetrahedron to turn; marks lead to pages.
 import { potentials } from "./potentials.js";
 import { ask, crystalAddress, formula, groupName, h, mev, number, page, table } from "./common.js";
-import { axis, H, labels, W } from "./plot.js";
+import { axis, H, labels, turnable, W } from "./plot.js";
 
 const plain = (phase) => `${phase.reduced_formula}, ${phase.status ?? ""}: ${number(phase.formation_energy_per_atom, 4, true)} eV/atom, ${mev(phase.e_above_hull)} meV/atom above the hull`;
 const FOUND = ["new stable phase", "new stable phase, again"];
@@ -75,11 +75,7 @@ function spatial(found) {
       ...labels(named.map((one) => ({ text: one.reduced_formula, x: points.get(one)[0], y: points.get(one)[1] })), [...points.values()]));
   };
   redraw();
-  if (flat) return svg;
-  svg.style.touchAction = "none";
-  svg.addEventListener("pointermove", (event) => { if (event.buttons) { turned.y += event.movementX / 150; turned.x += event.movementY / 150; redraw(); } });
-  const turn = (dx, dy, text, sign) => h("button", { type: "button", "aria-label": text, onclick: () => { turned.y += dx; turned.x += dy; redraw(); } }, sign);
-  return [svg, h("div", { class: "row" }, turn(-0.3, 0, "turn left", "◀"), turn(0.3, 0, "turn right", "▶"), turn(0, -0.3, "turn up", "▲"), turn(0, 0.3, "turn down", "▼"))];
+  return flat ? svg : turnable(svg, "the diagram", (right, down) => { turned.y += right; turned.x += down; redraw(); });
 }
 
 page("Hulls", async (main) => {
@@ -103,5 +99,5 @@ page("Hulls", async (main) => {
       found.phases.filter((one) => one.id).slice(0, 200).map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), groupName(one.space_group), number(one.formation_energy_per_atom, 4, true), mev(one.e_above_hull), one.status])));
   if (found.elements.length > 3) return;
   const limits = await ask(`api/potentials?${query}`).catch((error) => ({ error: error.message }));
-  below.append(...(limits.error ? [h("p", { class: "error" }, limits.error)] : potentials(limits)));
+  below.append(...(limits.error ? [h("p", { class: "error", role: "alert" }, limits.error)] : potentials(limits)));
 });

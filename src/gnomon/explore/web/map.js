@@ -195,7 +195,7 @@ function listen(place, canvas, tip, { move, zoom, nearest, found }) {
     asked = i;
     tip.style.left = `${Math.min(px + 14, place.clientWidth - 210)}px`;
     tip.style.top = `${Math.max(py - 10, 4)}px`;
-    const { rows } = await ask(`api/search?id=${encodeURIComponent(found.ids[i])}&columns=reduced_formula,space_group,prototype,e_above_hull,source`);
+    const { rows } = await ask(`api/search?id=${encodeURIComponent(found.ids[i])}&columns=reduced_formula,space_group,prototype,e_above_hull,source`).catch(() => ({ rows: [] })); // the list says why
     if (asked !== i || !rows.length) return;
     const one = rows[0];
     tip.replaceChildren(h("strong", {}, formula(one.reduced_formula)), h("div", {}, groupName(one.space_group), one.prototype ? ` · ${one.prototype}` : ""), one.e_above_hull === null ? null : h("div", {}, `${mev(one.e_above_hull)} meV/atom above the hull`), h("div", { class: "muted" }, one.source));
@@ -241,7 +241,7 @@ function listed(made, found) {
       [{ text: "Crystal" }, { text: "Space group" }, { text: "Above the hull", unit: "meV/atom", number: true }],
       shown.map((one) => [h("a", { href: crystalAddress(one.id) }, formula(one.reduced_formula)), groupName(one.space_group), mev(one.e_above_hull)])));
   };
-  made.changed.add(() => { clearTimeout(timer); timer = setTimeout(refresh, 250); });
+  made.changed.add(() => { clearTimeout(timer); timer = setTimeout(() => refresh().catch((error) => list.replaceChildren(h("p", { class: "error", role: "alert" }, error.message))), 250); });
   return list;
 }
 
@@ -256,7 +256,7 @@ page("Map", async (main, about) => {
   const key = h("p", { class: "row legend", "aria-live": "polite" });
   const usual = ["e_above_hull", "formation_energy_per_atom", "crystal_system"].find((name) => about.columns.some((one) => one.name === name)) ?? found.columns[0];
   const chosen = found.columns.includes(query.get("color")) ? query.get("color") : usual;
-  const color = async (name) => key.replaceChildren(...legend(await made.color(name)));
+  const color = (name) => made.color(name).then((colors) => key.replaceChildren(...legend(colors))).catch((error) => key.replaceChildren(h("span", { class: "error", role: "alert" }, error.message)));
   const select = h("select", { onchange: (event) => { query.set("color", event.target.value); history.replaceState(null, "", `?${query}`); color(event.target.value); } }, found.columns.map((name) => h("option", { value: name, selected: name === chosen }, label(name))));
   const button = (text, sign, act) => h("button", { type: "button", "aria-label": text, onclick: act }, sign);
   const card = found.embeddings;

@@ -1,4 +1,4 @@
-// What drawings share: their size, round axes, formulas as text, and labels that do not overlap.
+// What drawings share: their size, round axes, formulas as text, labels that do not overlap, turning.
 import { h } from "./common.js";
 
 export const narrow = matchMedia("(max-width: 760px)").matches;
@@ -43,4 +43,20 @@ export function labels(wanted, marks = [], places = PLACES) {
     }
   }
   return made;
+}
+
+const TREMBLE = 4; // px; a click on a mark may move so far
+
+// A drawing that is turned by dragging it and by buttons, which get names of their own.
+export function turnable(svg, name, turn) {
+  let gone = 0;
+  svg.style.touchAction = "none";
+  svg.addEventListener("pointerdown", () => { gone = 0; });
+  svg.addEventListener("pointermove", (event) => {
+    if (!event.buttons) return;
+    gone += Math.hypot(event.movementX, event.movementY);
+    if (gone > TREMBLE) turn(event.movementX / 150, event.movementY / 150);
+  });
+  const button = (text, sign, right, down) => h("button", { type: "button", "aria-label": `turn ${name} ${text}`, onclick: () => turn(right, down) }, sign);
+  return [svg, h("div", { class: "row" }, button("left", "◀", -0.3, 0), button("right", "▶", 0.3, 0), button("up", "▲", 0, -0.3), button("down", "▼", 0, 0.3))];
 }

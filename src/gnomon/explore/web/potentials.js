@@ -1,7 +1,7 @@
 // The chemical-potential diagram of two or three elements, below its hull.
 import { crystalAddress, formula, h, number, table } from "./common.js";
 import { KINDS } from "./colors.js";
-import { H, labels, sub, W } from "./plot.js";
+import { H, labels, sub, turnable, W } from "./plot.js";
 
 const FOUND = ["new stable phase", "new stable phase, again"];
 const color = (i) => KINDS[i % KINDS.length];
@@ -52,10 +52,7 @@ function turning(found) {
     svg.replaceChildren(...axes.flat(), ...faces.map((one) => one.drawn), ...labels([...faces].sort((a, b) => b.size - a.size).map((one) => one.name), [], [[0, 4, "middle"]]));
   };
   redraw();
-  svg.style.touchAction = "none";
-  svg.addEventListener("pointermove", (event) => { if (event.buttons) { turned.y -= event.movementX / 150; turned.x += event.movementY / 150; redraw(); } });
-  const turn = (dy, dx, text, sign) => h("button", { type: "button", "aria-label": `${text} the potentials`, onclick: () => { turned.y += dy; turned.x += dx; redraw(); } }, sign);
-  return [svg, h("div", { class: "row" }, turn(0.3, 0, "turn left", "◀"), turn(-0.3, 0, "turn right", "▶"), turn(0, -0.3, "turn up", "▲"), turn(0, 0.3, "turn down", "▼"))];
+  return turnable(svg, "the potentials", (right, down) => { turned.y -= right; turned.x += down; redraw(); });
 }
 
 export function potentials(found) {

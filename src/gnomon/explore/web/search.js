@@ -38,6 +38,7 @@ function elementsOf(found) {
   const mode = modeOf(query);
   const chosen = list(query, mode);
   const out = list(query, "exclude");
+  const first = chosen.find((one) => ORDER.includes(one)) ?? "H"; // where the tab key enters
   const grid = h("div", { class: "elements", role: "group", "aria-label": "Elements: press once to ask for one, twice to leave it out" });
   LAYOUT.forEach((line, row) => line.forEach((symbol, column) => {
     if (symbol === ".") return;
@@ -45,7 +46,7 @@ function elementsOf(found) {
     const said = { in: ", asked for", out: ", left out", "": "" }[at];
     const count = found.elements[ORDER.indexOf(symbol)];
     const button = h("button", {
-      type: "button", "data-state": at, "data-symbol": symbol, class: count ? null : "none", tabindex: symbol === (chosen[0] ?? "H") ? "0" : "-1",
+      type: "button", "data-state": at, "data-symbol": symbol, class: count ? null : "none", tabindex: symbol === first ? "0" : "-1",
       "aria-label": `${symbol}${said}`, title: `${symbol}: ${count} crystals`, onclick: () => press(symbol), onkeydown: (event) => move(event, row, column),
     }, symbol);
     button.style.gridRow = row + 1;
@@ -201,11 +202,15 @@ function paging(answer) {
     h("button", { type: "button", disabled: last >= answer.total, onclick: to(answer.offset + limit) }, "Next"));
 }
 
-function chooser(found, answer) {
+function chooser(found, answer, open) {
   const set = (name, on) => go((query) => setList(query, "columns", on ? [...answer.columns, name] : answer.columns.filter((one) => one !== name)));
-  return h("details", {}, h("summary", {}, "Columns"), h("div", { class: "row" }, found.columns.filter((one) => one.name !== "id").map((one) =>
+  return h("details", { open }, h("summary", {}, "Columns"), h("div", { class: "row" }, found.columns.filter((one) => one.name !== "id").map((one) =>
     h("label", {}, h("input", { type: "checkbox", checked: answer.columns.includes(one.name), onchange: (event) => set(one.name, event.target.checked) }), " ", label(one.name)))));
 }
+
+// What is made anew keeps the keyboard where it was.
+const named = (one) => (one?.matches?.("button, input, select") ? one.getAttribute("aria-label") ?? (one.closest("label") ?? one).textContent.replace(/ [▲▼]$/, "") : "");
+const again = (place, name) => name && [...place.querySelectorAll("button, input, select")].find((one) => named(one) === name)?.focus();
 
 page("Search", async (main, found) => {
   const form = h("form", { class: "ask", role: "search", "aria-label": "Crystals", onsubmit: (event) => event.preventDefault() });
@@ -216,14 +221,16 @@ page("Search", async (main, found) => {
   let turn = 0;
   refresh = async () => {
     const mine = ++turn;
-    const focus = document.activeElement?.getAttribute?.("aria-label");
+    const focus = named(document.activeElement);
     form.replaceChildren(elementsOf(found), h("div", {}, ...conditions(found).filter(Boolean), h("button", { type: "button", onclick: () => { wanted = undefined; push(new URLSearchParams()); } }, "Clear")));
-    if (focus) [...form.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === focus)?.focus();
+    again(form, focus);
     try {
       const answer = await ask(`api/search?${state()}`);
       if (mine !== turn) return;
       status.replaceChildren(`${answer.total.toLocaleString("en")} crystal${answer.total === 1 ? "" : "s"} match${answer.total === 1 ? "es" : ""}.`);
-      body.replaceChildren(results(found, answer, selected), paging(answer), chooser(found, answer));
+      const at = named(document.activeElement);
+      body.replaceChildren(results(found, answer, selected), paging(answer), chooser(found, answer, body.querySelector("details")?.open));
+      again(body, at);
       exports(selected);
     } catch (error) {
       if (mine !== turn) return;

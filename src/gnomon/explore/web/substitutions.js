@@ -43,7 +43,13 @@ page("Substitutions", async (main) => {
   const usual = ["Na+", "O2-"].map((name) => found.ions.indexOf(name)).find((i) => i >= 0) ?? 0;
   const given = found.ions.indexOf(query.get("ion") ?? "");
   const place = h("div");
-  const choose = (at) => { query.set("ion", found.ions[at]); history.replaceState(null, "", `?${query}`); fill(at); };
+  const choose = (at) => {
+    const inList = document.activeElement?.tagName === "SELECT";
+    query.set("ion", found.ions[at]);
+    history.replaceState(null, "", `?${query}`);
+    fill(at);
+    if (inList) place.querySelector("select").focus();
+  };
   const fill = (at) => {
     const select = h("select", { onchange: (event) => choose(Number(event.target.value)) }, found.ions.map((name, i) => h("option", { value: i, selected: i === at }, ion(name))));
     const symbol = found.elements[at];

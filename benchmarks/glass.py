@@ -99,10 +99,13 @@ class Data:
     """Systems by temperature; those that train and those that are held out at the first."""
 
     def __init__(self, folder: Path, published: Path | None) -> None:
-        """Whatever is there."""
+        """Systems in a folder; other temperatures only if they are there."""
         made = {t: sorted(folder.glob(f"{t:.2f}-*.npz"))[:n] for t, n in SYSTEMS.items()}
         self.at = {t: read(files) for t, files in made.items() if files}
-        first = self.at[next(iter(SYSTEMS))]
+        coldest, wanted = next(iter(SYSTEMS.items()))
+        first = self.at.get(coldest, [])
+        if len(first) < wanted:
+            raise SystemExit(f"{folder} holds {len(first)} of {wanted} systems: --steps simulate")
         self.train, self.held_out = first[:-HELD_OUT], first[-HELD_OUT:]
         self.others: dict[str, list[System]] = {
             f"T = {t}": systems for t, systems in self.at.items() if systems is not first
@@ -167,8 +170,7 @@ def run_networks(data: Data, folder: Path) -> dict[str, Any]:
             told["cpu seconds"] = round(time.process_time() - began)
             kept.write_text(json.dumps(told))
             print(name, told["held out"]["r"], told["cpu seconds"], flush=True)
-    files = {name: folder / f"network, {name}.json" for name in NETWORKS}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    return {n: json.loads((folder / f"network, {n}.json").read_text()) for n in NETWORKS}
 
 
 def run_published(data: Data, folder: Path) -> dict[str, Any]:
@@ -176,8 +178,6 @@ def run_published(data: Data, folder: Path) -> dict[str, Any]:
 
     Regressions over six cuts: mean, lowest and highest; a network on the first cut alone.
     """
-    if "T = 0.44, published" not in data.others:
-        return {}
     [system] = data.others["T = 0.44, published"]
     x, y = regression.densities([system]), system.mobility.T
     place, scores, cuts = system.liquid.places / system.liquid.box, [], []
@@ -270,18 +270,12 @@ STEPS: dict[str, Callable[[Data, Path], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--published", type=Path, help="kob_andersen_4096.npz")
-    parser.add_argument("--steps", nargs="+", default=["simulate", *STEPS, "figure"])
-    given = parser.parse_args()
-    if "simulate" in given.steps:
-        for temperature, systems in SYSTEMS.items():
-            simulate.make(given.folder, temperature, systems)
-    data = Data(given.folder, given.published)
-    result = json.loads(OUT.read_text()) if OUT.exists() else {}
-    result |= {
+def measure(
+    folder: Path, published: Path | None, steps: Sequence[str], before: dict[str, Any]
+) -> dict[str, Any]:
+    """What was measured before and what these steps measure, written after each."""
+    data = Data(folder, published)
+    result = before | {
         "levels": [round(float(level), 3) for level in LEVELS],
         "systems": {f"{t}": len(systems) for t, systems in data.at.items()},
         "particles": simulate.PARTICLES,
@@ -291,9 +285,25 @@ def main() -> None:
         "ceiling": ceiling(data.held_out),
     }
     for name, step in STEPS.items():
-        if name in given.steps:
-            result[name] = step(data, given.folder)
+        if name in steps and (name != "published" or published):
+            result[name] = step(data, folder)
             save(result, OUT)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--published", type=Path, help="kob_andersen_4096.npz")
+    steps = ["simulate", *STEPS, "figure"]
+    parser.add_argument("--steps", nargs="+", choices=steps, default=steps)
+    given = parser.parse_args()
+    if "simulate" in given.steps:
+        for temperature, systems in SYSTEMS.items():
+            simulate.make(given.folder, temperature, systems)
+    result = json.loads(OUT.read_text()) if OUT.exists() else {}
+    if set(STEPS) & set(given.steps):
+        result = measure(given.folder, given.published, given.steps, result)
     if "figure" in given.steps:
         draw(result)
 

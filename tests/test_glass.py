@@ -49,6 +49,14 @@ def energy(of: liquid.Liquid, places: np.ndarray) -> float:
 
 
 @pytest.mark.slow
+def test_more_neighbours_than_there_is_room_for_are_refused() -> None:
+    """They were written over those of other particles."""
+    dense = drops(9**3)._replace(box=1.0)
+    with pytest.raises(ValueError, match="too dense"):
+        liquid.forces(dense)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt", [0.0, 0.13])
 def test_forces_are_minus_the_slope_of_the_energy(tilt: float) -> None:
     of = drops()._replace(tilt=tilt)

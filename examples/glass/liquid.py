@@ -77,6 +77,8 @@ def _pairs(r, n_a, box, tilt, reach2, lists, counts):
         for j in range(i + 1, n):
             b = 0 if j < n_a else 1
             if d2[j] < reach2[a, b]:
+                if counts[b, i] == ROOM or counts[a, j] == ROOM:
+                    raise ValueError("too dense: a particle has more neighbours than ROOM")
                 lists[b, i, counts[b, i]] = j
                 lists[a, j, counts[a, j]] = i
                 counts[b, i] += 1

@@ -3,6 +3,7 @@
     python benchmarks/generators.py samples --data DATA --work FOLDER --n 10000
     python benchmarks/generators.py conditions --data DATA --work FOLDER
     python benchmarks/generators.py shifts --data DATA --work FOLDER
+    python benchmarks/generators.py sharpness --data DATA --work FOLDER
     python benchmarks/generators.py rediscovery --data DATA --work FOLDER --formulas 100
 
 DATA holds ``materials_project/structures.parquet`` with ``formula_hash``: what is below 75 trained
@@ -21,6 +22,10 @@ rules that make it obey), space groups, which symmetry builds in, by spglib at i
 shifts: conditions that are no rules, stability and the range of the bulk modulus: energies above
 the hull (``structural-2``) and bulk moduli (``bulk-modulus-1``) of sensible draws, as drawn; the
 training rows had their moduli from the same network.
+
+sharpness: the same counts as samples at several temperatures and shares of the likely, with and
+without asking for stable crystals, on draws of another seed, and how many of what is valid, unique
+and novel ``structural-2`` places near the hull, as drawn.
 
 rediscovery: held-out formulas (hash 75 to 84) with so many candidates each by every generator, none
 of them relaxed; found if one is the same as a held-out crystal of the formula.  Parents, and all
@@ -78,6 +83,10 @@ GROUPS = (225, 194, 62, 166, 139, 221, 14, 2)
 """Space groups that are asked for: those with most crystals, and two of low symmetry."""
 
 
+SHARP = ((0.5, 0.98, False), (1, 0.98, False), (1, 0.9, False), (0.5, 0.98, True), (1, 0.9, True))
+"""Temperature, share of the likely, and whether stable crystals are asked for."""
+
+
 def known(data: Path) -> tuple[Crystals, np.ndarray]:
     table = pq.read_table(data / "materials_project" / "structures.parquet")
     return from_arrow(table), table["formula_hash"].to_numpy()
@@ -94,9 +103,11 @@ def once(path: Path, make: Callable[[], tuple[Crystals, dict[str, Any]]]) -> tup
     return from_arrow(table), json.loads(table.schema.metadata[b"facts"])
 
 
-def drawn(made: LearnedGenerator, number: int, size: int) -> tuple[Crystals, dict[str, Any]]:
+def drawn(
+    made: LearnedGenerator, number: int, size: int, seed: int = 0
+) -> tuple[Crystals, dict[str, Any]]:
     start = time.process_time()
-    units, _, _ = made.draws(0, number, size)
+    units, _, _ = made.draws(seed, number, size)
     crystals = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
     good = sensible(crystals)
     seconds = time.process_time() - start
@@ -248,6 +259,43 @@ def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
     return {**found, "Spearman of range and value": round(float(spearmanr(asked, values)[0]), 3)}
 
 
+def sharpness(data: Path, work: Path, n: int) -> dict[str, Any]:
+    """Draws by how far they keep to what is likely."""
+    reference, hashes = known(data)
+    trained, places = reference[hashes < 75], Places(data, reference.composition)
+    found = {}
+    for temperature, top_p, stable in SHARP:
+        name = f"temperature {temperature:g}, top_p {top_p:g}" + ", stable" * stable
+        path = work / f"sharp-{name}.json"
+        if not path.exists():
+            made = LearnedGenerator(
+                stable=stable, temperature=temperature, top_p=top_p, max_atoms=16 if stable else 24
+            )
+            path.write_text(json.dumps(_near(made, n, trained, places)))
+        found[name] = json.loads(path.read_text())
+    return found
+
+
+def _near(made: LearnedGenerator, n: int, trained: Crystals, places: Places) -> dict[str, int]:
+    parts = [drawn(made, number, BATCH, seed=100) for number in range(n // BATCH)]
+    crystals = Crystals.concatenate([c for c, _ in parts])
+    good = np.concatenate([facts["sensible"] for _, facts in parts])
+    kept = crystals.take(
+        np.flatnonzero(structure_valid(crystals) & composition_valid(crystals) & good)
+    )
+    unique = kept.take(np.unique(group_duplicates(kept).of, return_index=True)[1])
+    novel = unique.take(np.flatnonzero(find_known(unique, trained) < 0))
+    above = places.above(novel, places.network.predict(novel).median)
+    return {
+        "draws": n,
+        "both valid and sensible": len(kept),
+        "of these unique": len(unique),
+        "of these not the same as a training crystal": len(novel),
+        "of these at 0.1 eV/atom": int((above <= 0.1).sum()),
+        "of these at 0": int((above <= 0).sum()),
+    }
+
+
 def rediscovery(data: Path, work: Path, formulas: int, count: int, seed: int = 0) -> dict[str, Any]:
     reference, hashes = known(data)
     small = (hashes >= 75) & (reference.n_atoms <= 16)
@@ -314,7 +362,9 @@ def everything(generator: Any) -> Crystals:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("part", choices=["samples", "conditions", "shifts", "rediscovery"])
+    parser.add_argument(
+        "part", choices=["samples", "conditions", "shifts", "sharpness", "rediscovery"]
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument(
@@ -329,6 +379,7 @@ def main() -> None:
         "samples": lambda: samples(options.data, options.work, options.n),
         "conditions": lambda: conditions(options.data, options.work),
         "shifts": lambda: shifts(options.data, options.work, min(options.n, 512)),
+        "sharpness": lambda: sharpness(options.data, options.work, 1024),
         "rediscovery": lambda: rediscovery(
             options.data, options.work, options.formulas, options.count
         ),

@@ -21,6 +21,7 @@ train here, and are marked.
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ RESULT = RESULTS / "representations.json"
 NAMES = (
     *("one-hot", "magpie", "oliynyk", "mat2vec", "skipatom", "megnet16"),
     *("composition-elements", "structural-elements", "coulomb", "sine", "mbtr", "soap"),
-    *("ace", "symmetry", "magpie+mbtr", "magpie+soap", "magpie+ace"),
+    *("voxels", "ace", "symmetry", "magpie+mbtr", "magpie+soap", "magpie+ace"),
     *("structural", "magpie+structural", "potential", "magpie+potential"),
 )
 LEARNED = ("megnet16", "composition-elements", "structural-elements", "structural", "potential")
@@ -63,6 +64,9 @@ def learner() -> HistGradientBoostingRegressor:
 
 class Task:
     """Crystals with a number each, those that train in a drawn order, those held out."""
+
+    options: Mapping[str, Mapping[str, Any]]
+    """Of representations, by their names."""
 
     def __init__(self, name: str, file: Path, column: str, unit: float, power: int) -> None:
         """Read the file; errors are told in the number times the unit, as means of this power."""
@@ -108,7 +112,7 @@ def _numbers(name: str, task: Task, index: np.ndarray, work: Path) -> tuple[np.n
     for start in range(0, len(index), PART):
         file = work / f"{name}-{task.name.split()[0]}-{len(index)}-{start}.npz"
         if not file.exists():
-            made = made or representation(name)
+            made = made or representation(name, **task.options.get(name, {}))
             began = time.process_time()
             rows = made.represent(task.crystals[index[start : start + PART]])
             np.savez(file, rows=rows.astype(np.float32), seconds=time.process_time() - began)
@@ -153,7 +157,7 @@ def baseline(task: Task) -> float:
 def kept(name: str, task: Task) -> dict[str, dict[str, float]]:
     """Residuals by the way in which crystals are written."""
     rows = task.held_out[np.random.default_rng(1).permutation(len(task.held_out))[:RESIDUAL_ROWS]]
-    found = residuals(representation(name), task.crystals[rows])
+    found = residuals(representation(name, **task.options.get(name, {})), task.crystals[rows])
     return {
         way: {"median": float(f"{one.median:.1e}"), "largest": float(f"{one.largest:.1e}")}
         for way, one in found.items()
@@ -166,12 +170,16 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument(
+        "--voxels", type=Path, help="autoencoder of voxels, which has no numbers else"
+    )
     parser.add_argument("--only", nargs="+", default=NAMES)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     energies, gaps = tasks(given.data)
-    for name in given.only:
+    energies.options = gaps.options = {"voxels": {"model": given.voxels}}
+    for name in [name for name in given.only if given.voxels or name != "voxels"]:
         for key, make in {
             "residuals": lambda name: kept(name, energies),
             energies.name: lambda name: errors(name, energies, given.work),

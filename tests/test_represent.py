@@ -24,6 +24,7 @@ SLOW = {"potential"}
 ALL = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
     for name in REPRESENTATIONS.names()
+    if name != "voxels"  # has no weights in the package: tests/test_voxels.py trains some
 ]
 
 

@@ -36,6 +36,7 @@ REPRESENTATIONS = Registry(
         "skipatom": "gnomon.represent.elements:make_skipatom",
         "soap": "gnomon.represent.soap:make",
         "symmetry": "gnomon.represent.symmetry:make",
+        "voxels": "gnomon.models.voxels.model:make",
         "structural": "gnomon.models.representations:make_structural",
         "structural-elements": "gnomon.models.representations:make_structural_elements",
     },

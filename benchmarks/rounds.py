@@ -43,6 +43,7 @@ from gnomon.discover.wide.proposing import Places
 from gnomon.discover.wide.ranking import WEIGHTS, evidence
 from gnomon.discover.wide.shortlist import SPREAD, looked_up, scores_of
 from gnomon.elements import atomic_number
+from gnomon.hull.convex import Hull
 from gnomon.io import from_arrow
 from gnomon.models.bundled import STRUCTURAL
 from gnomon.run.passes import Shards
@@ -100,7 +101,7 @@ class Evaluated:
     given: np.ndarray
 
     @classmethod
-    def of(cls, campaign: Campaign, labels: dict[str, float]) -> "Evaluated":
+    def of(cls, campaign: Campaign, labels: dict[str, float], hull: Hull) -> "Evaluated":
         """Those of a campaign."""
         rows = campaign.screening
         done = pc.and_(pc.greater(rows["round"], 0), pc.is_valid(rows["selection"]))
@@ -109,7 +110,7 @@ class Evaluated:
         at = pc.index_in(rows["id"], campaign.crystals["id"])
         crystals = from_arrow(campaign.crystals.take(at))
         scores = scores_of(campaign, ids)
-        then, predictions = looked_up(crystals, scores, campaign.config, STRUCTURAL)
+        then, predictions = looked_up(crystals, scores, campaign.config, STRUCTURAL, hull)
         now = then
         for name in ("predicted_e_above_hull", "uncertainty"):
             now = now.set_column(now.schema.get_field_index(name), name, rows[name])
@@ -184,7 +185,7 @@ def told(campaign: Campaign, given: argparse.Namespace) -> dict[str, Any]:
     labels = dict(zip(placed.found.ids[new].tolist(), values.tolist(), strict=True))
     offset = offset_of(campaign.answers, database)
     differences = offset.differences[offset.is_compound]
-    found = Evaluated.of(campaign, labels)
+    found = Evaluated.of(campaign, labels, database.hull)
     numbers = sorted(set(found.rounds.tolist()))
     proposed = pa.concat_tables(
         rows.select(["reduced_formula"])

@@ -1,9 +1,11 @@
 """What stands on stderr while commands work: no alarms, no long silence."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import jax.monitoring
 import pytest
@@ -81,3 +83,35 @@ def test_alarms_and_warnings_of_libraries_stay_off_the_terminal():
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert "UserWarning: of a library" in done.stderr
     assert done.returncode == 0
+
+
+NOTE = "229 to 140,127 rows, 1,580/s a worker, 1.1 GB, " + "12,345 atoms too close, " * 3
+NOTED = f"""
+import time
+from gnomon.cli.terminal import listening
+with listening() as listener:
+    listener.note({NOTE.strip()!r})
+    listener.tick("propose: map", 3, 10)
+    time.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_bar_and_note_are_whole_in_a_narrow_terminal(columns):
+    """Beside each other, at 80 columns, the bar was gone and the note cut off."""
+    leader, follower = os.openpty()
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
+    command = [sys.executable, "-c", NOTED]
+    with subprocess.Popen(command, stderr=follower, env=environment, cwd="/") as process:
+        os.close(follower)
+        parts = []
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(leader, 65536):
+                parts.append(part)
+        assert process.wait() == 0
+    os.close(leader)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(parts).decode())
+    lines = [line.strip() for line in re.split(r"[\r\n]+", shown)]
+    assert any(re.match(r"propose: map \S+ +3/10 0:00:0", line) for line in lines)
+    assert max(map(len, lines)) <= columns
+    assert NOTE.strip() in " ".join(lines)

@@ -32,6 +32,7 @@ from gnomon.models.bundled import STRUCTURAL
 from gnomon.models.card import Labelled
 from gnomon.models.ensemble import load_model
 from gnomon.models.structural.train import going_on, train
+from gnomon.report.build import build_report
 from gnomon.report.rows import pace
 from gnomon.run.listener import SILENT, Listener
 from gnomon.run.writing import write_parquet
@@ -142,6 +143,13 @@ def test_a_campaign_without_a_system(alloys, tmp_path, monkeypatch):
     assert first.startswith(f"round 1: {proposed:,} candidates in ")
     assert second.startswith(f"{len(new)} evaluations in ")
     assert left == f"{6 - len(new)} left in the budget"
+    told = build_report(campaign)
+    [brought] = told.yields
+    assert (brought.generator, brought.proposed) == ("substitution", proposed)
+    assert brought.rates.stable.n == brought.rates.near.n == len(new)
+    assert brought.rates.stable.k == len(campaign.hits) <= brought.rates.near.k
+    ended = sum(n for name, n in told.funnel if not name.startswith("proposed by"))
+    assert ended == proposed
     assert campaign.drawn <= set(campaign.crystals["id"].to_pylist())
     known = set(inputs.database.crystals.reduced_formulas)
     of = campaign.crystals.filter(pc.greater(campaign.crystals["round"], 0))

@@ -135,14 +135,25 @@ class _Bars:
             TextColumn,
             TimeElapsedColumn,
         )
+        from rich.text import Text
+
+        self._note = ""
+
+        def noted() -> list[Any]:
+            return [Text(self._note)] if self._note else []
+
+        class WithNote(Progress):
+            """The note below the bar, in as many lines as it needs: beside it neither has room."""
+
+            def get_renderables(self) -> Iterator[Any]:
+                yield from super().get_renderables()
+                yield from noted()
 
         self._console = Console(stderr=True, highlight=False)
         what = TextColumn("{task.description}")
-        note = TextColumn("{task.fields[note]}")
-        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = WithNote(*columns, console=self._console, transient=True)
         self._tasks: dict[str, Any] = {}
-        self._note = ""
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -152,8 +163,8 @@ class _Bars:
         if what not in self._tasks:
             for task in self._tasks.values():
                 self._progress.remove_task(task)
-            self._tasks = {what: self._progress.add_task(what, total=total, note="")}
-        self._progress.update(self._tasks[what], completed=done, total=total, note=self._note)
+            self._tasks = {what: self._progress.add_task(what, total=total)}
+        self._progress.update(self._tasks[what], completed=done, total=total)
 
     def note(self, text: str) -> None:
         self._note = text

@@ -26,6 +26,7 @@ from gnomon.report.rows import (
     Prediction,
     PropertyOf,
     RoundRow,
+    Yield,
     element_rows,
     failures,
     families_of,
@@ -35,6 +36,7 @@ from gnomon.report.rows import (
     round_rows,
     screening_counts,
     waiting,
+    yields,
 )
 from gnomon.verify.output import Level, levels
 
@@ -61,6 +63,7 @@ class Report:
         families: how many finds belong to each, and what it means.
         narrowed: how far the crystals of the campaign's funnel came, step by step.
         funnel: what became of all that was proposed, where few are kept in the folder.
+        yields: what each generator brought.
         pace: how fast candidates were proposed and evaluated.
         error: measured, of the level that the energies are of; None where it was not measured.
         comparison: what the hit rates say about the ranking.
@@ -83,6 +86,7 @@ class Report:
     elements: tuple[ElementRow, ...]
     hits: tuple[HitRate, ...]
     comparison: str
+    yields: tuple[Yield, ...]
     waiting: tuple[Prediction, ...]
     novelty: Mapping[str, Novelty]
     properties: Mapping[str, Sequence[PropertyOf]]
@@ -137,6 +141,7 @@ def build_report(campaign: Campaign) -> Report:
         elements=tuple(element_rows(campaign)),
         hits=tuple(hits),
         comparison=comparison(hits),
+        yields=tuple(yields(campaign, columns[0], evaluated, above)),
         waiting=tuple(waiting(campaign)),
         novelty=novelty_of_finds(campaign, campaign.finds),
         properties=properties_of(campaign, campaign.finds),

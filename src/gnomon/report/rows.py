@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +16,22 @@ from gnomon.discover.campaign import Campaign
 from gnomon.discover.evaluate import spent
 from gnomon.discover.finds import Phase, distinct, shown
 from gnomon.discover.lineage import rows_with
+from gnomon.discover.rates import HitRate, hit_rates, wilson
 from gnomon.discover.wide.cross_scheme import NAME as CROSS_SCHEME
 from gnomon.discover.wide.cross_scheme import told
 from gnomon.evaluate import Status
 from gnomon.evaluate.references import references
 from gnomon.io.tables import FOLDER, UNSAID, read_table, tables_of, value_schema
 from gnomon.properties.families import FAMILIES, counted
+from gnomon.run.passes.forecast import lasting
 
 MAX_WAITING = 20
 """Predicted candidates that are listed."""
 
-PROPOSED = "proposed by "
+PROPOSED, LEFT = "proposed by ", "left: the best of its composition, or drawn at random"
+
+STAGES = {"map": "propose", "reduce": "rank", "begin": "crystals without a parent"}
+"""What the steps of passes are called."""
 
 PREDICTED = "predicted_formation_energy_per_atom"
 
@@ -139,7 +145,8 @@ def properties_of(campaign: Campaign, phases: Sequence[Phase]) -> dict[str, list
     found: dict[str, list[PropertyOf]] = {phase.id: [] for phase in phases}
     of = {phase.relaxed_id: phase.id for phase in phases}
     for info in tables_of(campaign.store.root):
-        if not {"value", "uncertainty", "level", "status"} <= set(info.columns):
+        own = {"value", "uncertainty", "level", "status"} <= set(info.columns)
+        if not own or info.name == CROSS_SCHEME:  # which is no property of a crystal
             continue
         table = read_table(campaign.store.root / FOLDER / f"{info.name}.parquet")
         about, unit = info.columns["value"]
@@ -257,7 +264,57 @@ def funnel_rows(campaign: Campaign) -> list[tuple[str, int]]:
     counts = {name: n for name, n in campaign.funnel.items() if n}
     proposed = {name: n for name, n in counts.items() if name.startswith(PROPOSED)}
     ended = sorted(counts.items() - proposed.items(), key=lambda item: (-item[1], item[0]))
-    return [*sorted(proposed.items()), *ended]
+    left = sum(proposed.values()) - sum(n for _, n in ended)
+    return [*sorted(proposed.items()), *ended, *([(LEFT, left)] if proposed else [])]
+
+
+@dataclass(frozen=True)
+class Yield:
+    """What one generator brought.
+
+    Attributes:
+        generator: its name.
+        proposed: candidates, those that were not kept among them.
+        rates: of its evaluated candidates, in all rounds.
+    """
+
+    generator: str
+    proposed: int
+    rates: HitRate
+
+
+def yields(
+    campaign: Campaign,
+    selected: Iterable[str],
+    evaluated: Collection[str],
+    e_above_hull: Mapping[str, float],
+) -> list[Yield]:
+    """What each generator brought, most stable candidates first; of several the first counts.
+
+    Args:
+        campaign: with its lineage.
+        selected: ids of the candidates sent to evaluation.
+        evaluated: ids that have an evaluation, failed or not.
+        e_above_hull: of those that have an energy, eV/atom.
+    """
+    lineage = campaign.lineage.filter(pc.greater(campaign.lineage["round"], 0))
+    rows = zip(lineage["id"].to_pylist(), lineage["generator"].to_pylist(), strict=True)
+    of = dict(reversed(list(rows)))
+    kept, funnel = Counter(of.values()), campaign.funnel
+    tried = [(key, 1, of[key]) for key in dict.fromkeys(selected) if key in of]
+    rates = hit_rates(tried, evaluated, e_above_hull, campaign.hits)
+    found = {rate.selection: rate for rate in rates}
+    names = {name.removeprefix(PROPOSED) for name in funnel if name.startswith(PROPOSED)}
+    nothing = wilson(0, 0)
+    every = [
+        Yield(
+            name,
+            funnel.get(f"{PROPOSED}{name}", kept[name]),
+            found.get(name, HitRate(1, name, 0, 0, nothing, nothing)),
+        )
+        for name in {*names, *kept}
+    ]
+    return sorted(every, key=lambda one: (-one.rates.stable.k, -one.rates.stable.n, one.generator))
 
 
 def pace(campaign: Campaign) -> list[str]:
@@ -268,15 +325,18 @@ def pace(campaign: Campaign) -> list[str]:
             seconds = sum(work["seconds"].values())
             counts = facts["funnel"].items()
             proposed = sum(n for name, n in counts if name.startswith(PROPOSED))
+            stages = ", ".join(
+                f"{STAGES.get(name, name)} {lasting(n)}" for name, n in work["seconds"].items()
+            )
             said.append(
-                f"round {number}: {proposed:,} candidates in {seconds / 3600:.2f} hours of a "
-                f"worker ({proposed / max(seconds, 1e-3):,.0f}/s), at most "
+                f"round {number}: {proposed:,} candidates in {lasting(seconds)} of a worker "
+                f"({stages}; {proposed / max(seconds, 1e-3):,.0f}/s), at most "
                 f"{work['peak_bytes'] / 1e9:.1f} GB in one"
             )
     done, hours = spent(campaign)
     if hours:
         said.append(
-            f"{done} evaluations in {hours:.2f} hours ({done / hours:,.0f} an hour, "
+            f"{done} evaluations in {lasting(3600 * hours)} ({done / hours:,.0f} an hour, "
             f"{len(campaign.finds) / hours:,.1f} new stable phases an hour)"
         )
         if campaign.store.intact("config.toml"):

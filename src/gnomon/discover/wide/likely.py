@@ -9,7 +9,7 @@ database's hull: by the energy alone it asks for what it knows least.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -120,7 +120,7 @@ def shards_of(every: list[tuple[int, ...]]) -> Iterator[pa.Table]:
 
 def likely(shard: pa.Table, asked: Asked) -> pa.Table:
     """The likeliest new compositions of a shard of systems (schema ``LIKELY``)."""
-    found = _compositions(shard["elements"].to_pylist(), asked)
+    found = compositions(shard["elements"].to_pylist(), asked.max_atoms)
     keys = composition_hashes(found.atomic_numbers, found.counts)
     new = np.flatnonzero(~contained(known_keys(asked.known), keys))
     found, keys = found.take(new), keys[new]
@@ -152,13 +152,18 @@ def likeliest(tables: Iterator[pa.Table], most: int) -> pa.Table:
     return rows.take(order[:most]).combine_chunks()
 
 
-def _compositions(every: list[list[int]], asked: Asked) -> Formulas:
-    """All compositions of some systems whose oxidation states can balance."""
-    allowed = CompositionGenerator(asked.filter.elements, max_atoms=asked.max_atoms).allowed
+def compositions(every: Sequence[Sequence[int]], max_atoms: int) -> Formulas:
+    """All compositions of some chemical systems whose oxidation states can balance.
+
+    Args:
+        every: rising atomic numbers of each system.
+        max_atoms: in the reduced formula.
+    """
+    allowed = CompositionGenerator((), max_atoms=max_atoms).allowed
     width = max(map(len, every), default=1)
     numbers, counts = [np.zeros((0, width), np.uint8)], [np.zeros((0, width), np.int64)]
     for system in every:
-        amounts = coprime_compositions(len(system), asked.max_atoms)
+        amounts = coprime_compositions(len(system), max_atoms)
         own = amounts[allowed(system, amounts)]
         counts.append(_padded(own, width))
         numbers.append(_padded(np.tile(np.array(system, np.uint8), (len(own), 1)), width))

@@ -60,8 +60,8 @@ LEARNED = LearnedGenerator.name
 NEARER = 0.05
 """eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
 
-TRIED = 2
-"""Starts that a forecast tries, and as many before them that load and compile."""
+TRIED = 1
+"""Starts that a forecast tries, and as many before them that load and compile: each takes seconds."""
 
 
 @dataclass(frozen=True)

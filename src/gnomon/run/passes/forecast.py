@@ -87,7 +87,7 @@ class Forecast:
         workers = f"{self.workers} worker" + "s" * (self.workers != 1)
         return (
             f"{self.name}: {self.given:,} records give about {all_of * one.mapped:,.0f} rows, in "
-            f"{_time(self.seconds)} with {workers} ({rate:,.0f} rows/s each); "
+            f"{lasting(self.seconds)} with {workers} ({rate:,.0f} rows/s each); "
             f"{all_of * one.size / 1e9:.1f} GB on disk meanwhile "
             f"(measured on {one.given} records)"
         )
@@ -203,10 +203,10 @@ def _spread(work: Work, count: int) -> pa.Table:
     return whole.take(rng.permutation(len(whole)))
 
 
-def _time(seconds: float) -> str:
-    """For people.
+def lasting(seconds: float) -> str:
+    """Seconds for people.
 
-    >>> _time(42.0), _time(5400.0), _time(1e5)
+    >>> lasting(42.0), lasting(5400.0), lasting(1e5)
     ('42 s', '90 min', '28 h')
     """
     if seconds < 120:

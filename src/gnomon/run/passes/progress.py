@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 from gnomon.run.listener import Listener
 from gnomon.run.passes.work import Receipt, Task, Work, added
@@ -13,7 +13,7 @@ from gnomon.run.passes.work import Receipt, Task, Work, added
 EVERY = 1.0
 """Seconds between two looks into the folder."""
 
-SHOWN = 3
+SHOWN = 6
 """Reasons that stand in the live line."""
 
 
@@ -45,12 +45,10 @@ class Progress:
     """What the receipts of a pass say so far."""
 
     def __init__(self, work: Work) -> None:
-        """Of a pass that may go on: what was done before is no part of the rate."""
+        """Of a pass that may go on."""
         self.work = work
-        self.began = time.monotonic()
         self.receipts: dict[Task, Receipt] = {}
         self.look()
-        self.before = frozenset(self.receipts)
 
     def look(self) -> None:
         """Read the receipts that are new."""
@@ -61,18 +59,27 @@ class Progress:
 
     def tell(self, listener: Listener) -> None:
         """Tell how far the step in work is."""
+        done = sum(task.step == self.step for task in self.receipts)
+        listener.note(str(self))
+        listener.tick(f"{self.work.of.name}: {self.step}", done, len(self.work.tasks(self.step)))
+
+    @property
+    def step(self) -> Literal["map", "reduce"]:
+        """The one in work."""
         begun = {task.step for task in self.receipts}
-        for step in [step for step in self.work.steps if step in begun][-1:]:
-            done = sum(task.step == step for task in self.receipts)
-            listener.note(str(self))
-            listener.tick(f"{self.work.of.name}: {step}", done, len(self.work.tasks(step)))
+        return [step for step in self.work.steps if step in begun][-1] if begun else "map"
 
     def __str__(self) -> str:
-        """Rows that came and went, how fast, how much memory, and what was counted most."""
+        """Rows that went in and came out of the step in work, how fast, the memory of the largest
+        worker, and what was counted most in the whole pass."""
+        if not self.receipts:
+            return ""
         every = self.receipts.values()
-        new = sum(one.rows for task, one in self.receipts.items() if task not in self.before)
-        rate = new / max(time.monotonic() - self.began, 1e-3)
-        peak = max((one.peak for one in every), default=0)
+        step = [one for task, one in self.receipts.items() if task.step == self.step]
+        given, rows = sum(one.given for one in step), sum(one.rows for one in step)
+        rate = max(given, rows) / max(sum(one.seconds for one in step), 1e-3)
+        peak = max(one.peak for one in every)
         counts = [f"{n:,} {reason}" for reason, n in added(every).most_common(SHOWN) if n]
-        rows = sum(one.rows for one in every)
-        return ", ".join([f"{rows:,} rows", f"{rate:,.0f}/s", f"{peak / 1e9:.1f} GB", *counts])
+        flow = f"{given:,} to {rows:,} rows"
+        speed = f"{rate:,.{0 if rate >= 10 else 1}f}/s a worker"
+        return ", ".join([flow, speed, f"{peak / 1e9:.1f} GB", *counts])

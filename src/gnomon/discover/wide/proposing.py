@@ -61,7 +61,7 @@ NEARER = 0.05
 """eV/atom: how much further from the hull than the threshold a first look may see a candidate."""
 
 TRIED = 1
-"""Starts that a forecast tries, and as many before them that load and compile: each takes seconds."""
+"""Starts that a forecast tries, and as many before them that load and compile; each is long."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from gnomon.io.tables import read_table
 from gnomon.structure.hashes import composition_hashes
 
 PHASES = "phases.parquet"
-"""In a folder of `gnomon reference`."""
+"""In a folder of `gnomon databases`."""
 
 ENERGIES = "formation_energy_per_atom"
 
@@ -51,7 +51,7 @@ class Database:
         """A Parquet table of crystals with a column formation_energy_per_atom.
 
         Args:
-            path: of the table, or a folder of `gnomon reference`.
+            path: of the table, or a folder of `gnomon databases`.
             scheme: of its energies, where a column does not say.
             phases: tables of formulas and energies of the same scheme.
 

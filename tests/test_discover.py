@@ -17,10 +17,8 @@ from gnomon.discover.settings import ConfigError
 from gnomon.dynamics.settings import RelaxConfig
 from gnomon.evaluate.ase import AseEvaluator
 from gnomon.evaluate.batched import BatchedEvaluator
-from gnomon.evaluate.corrections import Corrected
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.io import write
-from gnomon.potential.predict import load_potential
 from gnomon.report.build import build_report
 from gnomon.run.listener import SILENT
 from gnomon.run.store import Store
@@ -28,6 +26,7 @@ from gnomon.run.writing import StoreError
 from gnomon.verify.plan import plan
 from tests.calculators import FastEvaluator
 from tests.small_campaigns import AL, NI, assert_whole, few_prototypes, run, settings, tables
+from tests.tiny_potentials import MORSE
 
 
 def fast_evaluator(*_: Any) -> FastEvaluator:
@@ -86,13 +85,14 @@ def test_a_campaign_is_run_in_one_call(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_potential_that_screens_ranks_what_is_left(tmp_path: Path) -> None:
     """Its estimates are energies of its own scheme: none lies above what evaluation finds."""
     config = settings(
+        system="Al-Cu",
         generate__max_atoms=3,
         learn__min_labels=10,
         budget__first_round=12,
         budget__per_round=5,
         screen__threshold=1.0,
     )
-    evaluator = Corrected(BatchedEvaluator(load_potential("gnomon-1"), RelaxConfig(max_steps=0)))
+    evaluator = BatchedEvaluator(MORSE, RelaxConfig(max_steps=0))
     store = Store(tmp_path)
     discover(config, store, evaluator, SILENT)
     facts = store.finished(2, "screen")

@@ -87,7 +87,8 @@ def command(folder: Path) -> list[str]:
     config = folder.parent / "settings.toml"
     config.write_text(
         "[generate]\ngenerators = ['prototypes']\nmax_atoms = 2\n"
-        "[learn]\nmin_labels = 1000\n[budget]\nrounds = 1\nfirst_round = 4\n[relax]\nfmax = 0.1\n"
+        "[learn]\nmin_labels = 1000\nprior = false\n[relax]\nfmax = 0.1\n"
+        "[budget]\nrounds = 1\nfirst_round = 4\n"
         f"[evaluator]\nname = {EMT!r}\nworkers = 1\n"
     )
     arguments = ["discover", "Al-Ni", "--config", str(config), "--out", str(folder)]

@@ -453,7 +453,8 @@ def test_the_command_line_names_levels(tmp_path: Path, capsys: pytest.CaptureFix
     """EMT decides by itself with another cutoff; nothing is fetched."""
     words = ["--evaluator", EMT, "--workers", "1", "--evaluations", "2", "--rounds", "1"]
     command = ["discover", "Al-Ni", "--config", str(tmp_path / "a.toml"), *words]
-    (tmp_path / "a.toml").write_text("[generate]\nmax_atoms = 1\n[relax]\nmax_steps = 0\n")
+    quick = "[generate]\nmax_atoms = 1\n[learn]\nprior = false\n[relax]\nmax_steps = 0\n"
+    (tmp_path / "a.toml").write_text(quick)
     decided = [*command, "--out", str(tmp_path / "a"), "--decide", f"{EMT} asap_cutoff=true"]
     assert main(decided) == 0
     said = capsys.readouterr().err

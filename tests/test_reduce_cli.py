@@ -77,7 +77,8 @@ def test_a_campaign_is_reduced_by_its_hull(
 ) -> None:
     folder = tmp_path / "campaign"
     config = tmp_path / "config.toml"
-    config.write_text('system = "Cu"\n[generate]\ngenerators = ["prototypes"]\n')
+    settings = 'system = "Cu"\n[generate]\ngenerators = ["prototypes"]\n[learn]\nprior = false\n'
+    config.write_text(settings)
     budget = ["--evaluations", "12", "--workers", "1", "--evaluator", EMT]
     assert main(["discover", "--config", str(config), *budget, "--out", str(folder)]) == 0
     capsys.readouterr()

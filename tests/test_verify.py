@@ -47,6 +47,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Store:
         "generate.generators": ["prototypes"],
         "generate.max_atoms": 3,
         "learn.min_labels": 1000,
+        "learn.prior": False,
         "budget.rounds": 1,
         "budget.first_round": 12,
     }
@@ -107,6 +108,7 @@ def test_a_campaign_without_finds_has_nothing_to_verify(tmp_path: Path) -> None:
         "evaluator.name": EMT,
         "generate.generators": ["prototypes"],
         "generate.max_atoms": 1,
+        "learn.prior": False,
         "budget.rounds": 1,
         "budget.first_round": 1,
     }

@@ -9,7 +9,7 @@
 ``barriers``: barriers by bond valences against published ones by DFT, where the Materials Project
 has the crystal (formula and space group, the lowest): the lowest of its published paths, vacancies
 in filled hosts, against the barrier along one direction.  ``known``: Li3N, NaCl and quartz (its
-oxygen) at 1000 K, 5 ps of 2 fs, the first dropped; alpha-AgI, bcc iodine with
+oxygen) at 1000 K, 5 ps of 2 fs (NaCl: 5), the first dropped; alpha-AgI, bcc iodine with
 silver on one tetrahedral site an iodine, at 600 K (stable from 420 to 828), 20 ps of 5 fs, the
 first 4 dropped.  ``--so-far`` moves nothing and judges what a run that was stopped had come to,
 ``--brief`` takes cells at least 6 Å high, 1.2 ps and a frame every 0.05, the first 0.2 dropped: for
@@ -65,6 +65,7 @@ MOTIONS = {  # kind, Å²/ps, ions
 }
 CONFIG = ConductionConfig(time=5.0, dropped=1.0, interval=0.25, min_length=7.5)
 BRIEF = ConductionConfig(time=1.2, dropped=0.2, interval=0.05, min_length=6.0)
+SALT = CONFIG.model_copy(update={"timestep": 5.0})
 SILVER = ConductionConfig(
     temperature=600.0, time=20.0, dropped=4.0, interval=0.5, timestep=5.0, min_length=10.0
 )
@@ -216,7 +217,7 @@ def nitride() -> Atoms:
 KNOWN: dict[str, tuple[Callable[[], Atoms], str, ConductionConfig]] = {
     "Li3N": (nitride, "Li", CONFIG),
     "AgI": (iodide, "Ag+", SILVER),
-    "NaCl": (lambda: bulk("NaCl", "rocksalt", a=5.64), "Na", CONFIG),
+    "NaCl": (lambda: bulk("NaCl", "rocksalt", a=5.64), "Na", SALT),
     "quartz": (quartz, "O2-", CONFIG),
 }
 

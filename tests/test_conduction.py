@@ -208,6 +208,16 @@ def test_dft_moves_no_atoms():
         calculator_of(EvaluatorConfig(name="gpaw"))
 
 
+@pytest.mark.parametrize("timestep", [2.0, 3.0, 4.0, 7.0])
+def test_all_frames_are_equally_far_apart_whatever_the_timestep(timestep):
+    """Of 0.25 ps 4 fs are no whole part, and a last frame had come a few steps after the others."""
+    config = ConductionConfig(time=5.0, dropped=1.0, interval=0.25, timestep=timestep)
+    steps, every = config.dynamics().steps, config.dynamics().interval
+    assert steps == 20 * every
+    assert config.spacing == pytest.approx(every * timestep / 1000)
+    assert config.spacing == pytest.approx(0.25, abs=timestep / 1999)
+
+
 def test_a_simulation_is_kept_and_read_again(tmp_path, monkeypatch):
     config = ConductionConfig(time=0.06, dropped=0.01, interval=0.002, min_length=2.0)
     settings = PropertySettings(evaluator=EvaluatorConfig(name="ase:tests.calculators.Springs"))

@@ -80,14 +80,24 @@ class ConductionConfig(BaseModel):
         dropped = round(self.dropped / self.interval)
         return dropped, round(self.time / self.interval) + 1 - dropped
 
+    @property
+    def every(self) -> int:
+        """Steps from one frame to the next."""
+        return max(1, round(1000 * self.interval / self.timestep))
+
+    @property
+    def spacing(self) -> float:
+        """ps between two frames, a whole number of steps."""
+        return self.every * self.timestep / 1000
+
     def dynamics(self) -> MDConfig:
-        """Settings of the simulation."""
+        """Settings of the simulation; frames are equally far apart up to the last one."""
         return MDConfig(
             ensemble=Ensemble.NVT_NOSE_HOOVER,
             temperature=self.temperature,
             timestep=self.timestep,
-            steps=round(1000 * self.time / self.timestep),
-            interval=max(1, round(1000 * self.interval / self.timestep)),
+            steps=self.every * max(1, round(self.time / self.interval)),
+            interval=self.every,
             thermostat_time=40 * self.timestep,
             seed=self.seed,
         )
@@ -168,9 +178,9 @@ def judged(
     density, charge = float(moves.sum() / cell.volumes[0]), float(named.charge)
     framework = positions[:, ~moves]
     positions = positions - framework.mean(axis=1, keepdims=True)  # drift
-    found = diffusion(positions[:, moves], config.interval)
+    found = diffusion(positions[:, moves], config.spacing)
     stride = 2 if len(positions) > 2 * FEWEST else 1  # soft frameworks remember for an interval
-    rest = diffusion(positions[::stride, ~moves], stride * config.interval)
+    rest = diffusion(positions[::stride, ~moves], stride * config.spacing)
     per_diffusion = 1000 * conductivity(1.0, density, charge, config.temperature)
     low, high = found.interval()
     above = found.above(config.threshold / per_diffusion)

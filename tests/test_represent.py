@@ -270,3 +270,12 @@ def test_a_table_of_rows_says_what_it_holds(crystals, tmp_path, capsys):
     told = ["represent", "NaCl", "LiF", "--as", "one-hot", "--novelty-to", "NaCl", "MgO"]
     assert main([*told[:-1], "--novelty-to", "MgO", "--json"]) == 0
     assert '"novelty": 0.0' in capsys.readouterr().out
+
+
+def test_all_are_listed_those_too_that_lack_something(monkeypatch, capsys):
+    names = {"one-hot": REPRESENTATIONS.get("one-hot"), "voxels": REPRESENTATIONS.get("voxels")}
+    monkeypatch.setattr(type(REPRESENTATIONS), "names", lambda self: tuple(names))
+    assert main(["represent", "--list"]) == 0
+    told = capsys.readouterr().out
+    assert "one axis an element" in told
+    assert "needs an autoencoder" in told

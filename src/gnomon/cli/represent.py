@@ -100,13 +100,17 @@ def _is_table_of_formulas(path: Path) -> bool:
         return False  # reading crystals says what is wrong
 
 
+NOT_HERE = dict.fromkeys(("about", "columns", "of", "differs", "source"))
+"""What is listed of a representation that lacks an extra or a model."""
+
+
 def _listed() -> Output:
     rows = []
     for name in REPRESENTATIONS.names():
         try:
             rows.append(_about(name, representation(name)))
         except ValueError as error:
-            rows.append({"name": name, "about": str(error)})
+            rows.append({"name": name, **NOT_HERE, "about": str(error)})
     return Output(rows)
 
 

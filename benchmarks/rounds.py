@@ -64,6 +64,7 @@ def run(folder: Path, given: argparse.Namespace) -> Campaign:
     test = given.work / "test"
     command = [sys.executable, "-m", "gnomon", "discover", "--all", "--out", str(folder)]
     command += ["--parents", str(test / "parents.parquet"), "--decide", "none"]
+    command += ["--generators", "substitution"]
     command += ["--phases", str(test / "phases.parquet"), "--max-atoms", str(given.max_atoms)]
     command += [word for symbol in ELEMENTS for word in ("--elements", symbol)]
     command += ["--min-elements", str(given.min_elements), "--max-elements", "4"]

@@ -195,7 +195,7 @@ def test_a_campaign_with_cells_is_the_same_by_two_workers_and_after_kills(
     facts = one.store.finished(1, "generate")
     assert "compositions of 6 chemical systems looked at" in facts["notes"][0]
     assert facts["funnel"]["proposed by random"] > 0
-    assert facts["work"]["seconds"].keys() == {"compositions", "begin", "map", "reduce"}
+    assert facts["work"]["seconds"].keys() == {"compositions", "crystals", "map", "reduce"}
     two = run_campaign(settings_of_cells(alloys, runner_workers=2), tmp_path / "two")
     files = (
         "work/round=001/compositions.parquet",

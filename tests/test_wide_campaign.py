@@ -107,7 +107,7 @@ def write_alloys(path: Path) -> None:
 
 def settings_of_alloys(alloys: Path, **run: object) -> CampaignConfig:
     return CampaignConfig(
-        generate={"parents": [alloys], "max_atoms": 4},
+        generate={"parents": [alloys], "max_atoms": 4, "generators": ["substitution"]},
         evaluator={"name": "ase:ase.calculators.emt.EMT", "workers": 1},
         screen={"threshold": 0.5, "max_uncertainty": 10.0},
         budget={"evaluations": 6, "rounds": 1, "per_round": 4},
@@ -255,7 +255,21 @@ def test_a_campaign_is_the_same_whoever_evaluates(alloys, tmp_path):
 def test_a_dry_run_keeps_nothing(alloys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["--evaluator", "ase:ase.calculators.emt.EMT", "--parents", str(alloys)]
-    assert main(["discover", "--all", *words, "--max-atoms", "4", "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                "discover",
+                "--all",
+                *words,
+                "--generators",
+                "substitution",
+                "--max-atoms",
+                "4",
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     assert re.search(r"propose: \d+ records give about \d+ rows", capsys.readouterr().out)
     assert not (tmp_path / "campaign-all").exists()
     assert main(["discover", "Au-Cu", "--dry-run"]) == 2

@@ -30,7 +30,7 @@ MAX_WAITING = 20
 
 PROPOSED, LEFT = "proposed by ", "left: the best of its composition, or drawn at random"
 
-STAGES = {"map": "propose", "reduce": "rank", "begin": "crystals without a parent"}
+STAGES = {"map": "propose", "reduce": "rank", "crystals": "crystals without a parent"}
 """What the steps of passes are called."""
 
 PREDICTED = "predicted_formation_energy_per_atom"

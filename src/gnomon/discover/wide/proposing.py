@@ -265,7 +265,7 @@ def _made(
         else "",
         relax=config.relax.model_copy(update={"max_steps": wide.cell_steps, "max_seconds": 1e6}),
     )
-    step = Pass(name="begin", map=partial(begun, start=start), sample=TRIED)
+    step = Pass(name="crystals", map=partial(begun, start=start), sample=TRIED)
     return passes.run(step, starts(names, formulas, wide.draws, every_formula), "starts", "begun")
 
 

@@ -167,30 +167,27 @@ def files(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def measure(flips: int, others: int, seed: int, **what: bool) -> dict[str, object]:
-    """Damage a campaign so many times, each on a fresh copy, and count."""
+def measure(folder: Path, flips: int, others: int, seed: int) -> dict[str, object]:
+    """Damage a finished campaign so many times, each time whole again before, and count."""
     rng = np.random.default_rng(seed)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    details = []
-    with tempfile.TemporaryDirectory() as home:
-        folder = finished(Path(home), **what)
-        keep = Path(home) / "whole"
-        before = answers(folder)
-        assert answers(folder) == before
-        shutil.copytree(folder, keep)
-        by_kind = files(keep)
-        for kind in KINDS:
-            for number in range(flips if kind == "flip" else others):
-                place = sorted(by_kind)[number % len(by_kind)]
-                name = str(rng.choice(by_kind[place]))
-                shutil.rmtree(folder)
-                shutil.copytree(keep, folder)
-                done = damage(folder / name, kind, rng)
-                result, detail = outcome(folder, name, before)
-                counts[kind][result] += 1
-                print(kind, name, done, result, detail, file=sys.stderr, flush=True)
-                if result in ("silent", "traceback"):
-                    details.append(f"{name}, {done}: {result}, {detail}")
+    details, keep = [], folder.with_name("whole")
+    before = answers(folder)
+    assert answers(folder) == before
+    shutil.copytree(folder, keep)
+    by_kind = files(keep)
+    for kind in KINDS:
+        for number in range(flips if kind == "flip" else others):
+            place = sorted(by_kind)[number % len(by_kind)]
+            name = str(rng.choice(by_kind[place]))
+            shutil.rmtree(folder)
+            shutil.copytree(keep, folder)
+            done = damage(folder / name, kind, rng)
+            result, detail = outcome(folder, name, before)
+            counts[kind][result] += 1
+            print(kind, name, done, result, detail, file=sys.stderr, flush=True)
+            if result in ("silent", "traceback"):
+                details.append(f"{name}, {done}: {result}, {detail}")
     return {
         "kinds of files": {place: len(names) for place, names in by_kind.items()},
         "outcomes": {kind: dict(found) for kind, found in counts.items()},
@@ -208,5 +205,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     logging.disable()
-    found = measure(given.flips, given.others, given.seed, verified=True, model=True)
+    with tempfile.TemporaryDirectory() as home:
+        folder = finished(Path(home), verified=True, model=True)
+        found = measure(folder, given.flips, given.others, given.seed)
     save(found, RESULTS / "damage.json")

@@ -1,6 +1,7 @@
 """The short form of benchmarks/damage.py: damage never changes an answer without a word."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +11,24 @@ import pytest
 from benchmarks import damage
 
 
-def test_no_damage_changes_an_answer_without_a_word() -> None:
-    held(4, 1)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A campaign without verification and model; tests only read it."""
+    return damage.finished(tmp_path_factory.mktemp("small"))
+
+
+def test_no_damage_changes_an_answer_without_a_word(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small.parent, tmp_path / "copy")
+    held(tmp_path / "copy" / small.name, 4, 1)
 
 
 @pytest.mark.slow
-def test_no_damage_to_any_kind_of_file_changes_an_answer_without_a_word() -> None:
-    held(250, 50, verified=True, model=True)
+def test_no_damage_to_any_kind_of_file_changes_an_answer_without_a_word(tmp_path: Path) -> None:
+    held(damage.finished(tmp_path, verified=True, model=True), 250, 50)
 
 
-def held(flips: int, others: int, **what: bool) -> None:
-    found = damage.measure(flips, others, 1, **what)
+def held(folder: Path, flips: int, others: int) -> None:
+    found = damage.measure(folder, flips, others, 1)
     assert found["silent or traceback"] == []
     outcomes = found["outcomes"]
     assert isinstance(outcomes, dict)
@@ -48,10 +56,10 @@ def strings(value: object) -> Iterator[str]:
 
 @pytest.mark.parametrize("verified", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_table_of_a_campaign_holds_a_dictionary_or_a_temporary_path(
-    tmp_path: Path, verified: bool
+    small: Path, tmp_path: Path, verified: bool
 ) -> None:
     """The settings and provenance may: they say where the inputs were."""
-    folder = damage.finished(tmp_path, verified=verified)
+    folder = damage.finished(tmp_path, verified=True) if verified else small
     tables = sorted(folder.rglob("*.parquet"))
     assert {path.relative_to(folder).parts[0] for path in tables} >= {
         "crystals",

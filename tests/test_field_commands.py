@@ -131,7 +131,7 @@ def test_energies_go_straight_from_evaluate_to_hull(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path / "CuAu.cif", Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], L1_0))
-    emt = ("--evaluator", "ase:ase.calculators.emt.EMT")
+    emt = ("--evaluator", "ase:ase.calculators.emt.EMT", "--workers", 1)
     relaxed = tmp_path / "relaxed.parquet"
     assert run_command("evaluate", tmp_path / "CuAu.cif", *emt, "--out", relaxed) == 0
     capsys.readouterr()

@@ -164,15 +164,16 @@ def test_the_command_computes_lists_and_refuses(tmp_path, capsys):
 def test_finds_of_a_campaign_get_their_properties_and_the_report_shows_them(tmp_path, capsys):
     folder = tmp_path / "au-cu"
     (tmp_path / "a.toml").write_text("[generate]\nmax_atoms = 4\n[learn]\nprior = false\n")
-    words = ["discover", "Au-Cu", "--evaluator", EMT.name, "--evaluations", "12", "--rounds", "1"]
+    emt = ["--evaluator", EMT.name, "--workers", "1"]
+    words = ["discover", "Au-Cu", *emt, "--evaluations", "12", "--rounds", "1"]
     words += ["--config", str(tmp_path / "a.toml"), "--decide", "none"]
     assert main([*words, "--out", str(folder)]) == 0
     words = ["properties", str(folder), "--compute", "elastic", "--compute", "hardness"]
-    assert main([*words, "--evaluator", EMT.name]) == 0
+    assert main([*words, *emt]) == 0
     steps = tmp_path / "steps.toml"
     steps.write_text('[[step]]\nproperty = "synthesizability"\nat_least = 0.0\n')
     words = ["properties", str(folder), "--compute", "synthesizability"]
-    assert main([*words, "--evaluator", EMT.name]) == 0
+    assert main([*words, *emt]) == 0
     assert main(["funnel", str(folder), "--steps", str(steps)]) == 0
     assert main(["report", str(folder)]) == 0
     page = (folder / "report" / "index.html").read_text("utf-8")

@@ -102,6 +102,8 @@ def told(campaign: Campaign, key: set[str]) -> dict[str, Any]:
     found = {}
     for share in shares(campaign):
         own = [key_ for key_ in new["id"].to_pylist() if of[key_] == share.generator]
+        if not own:  # such as those of known phases, whose finds they begin
+            continue
         places = [above.get(key_, np.inf) for key_ in own]
         named = [f for f, i in zip(formulas, new["id"].to_pylist(), strict=True) if i in own]
         finite = [place for place in places if np.isfinite(place)]

@@ -1,6 +1,10 @@
 """Laws of representations: what they keep, what is said of what they do not keep."""
 
+import subprocess
+import sys
+
 import ase.build
+import e3nn_jax as e3nn
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +18,7 @@ from gnomon.represent import Representation
 from gnomon.represent.ace import numbers_of_elements
 from gnomon.represent.elements import ElementVectors, Pooled
 from gnomon.represent.formulas import read_formulas
+from gnomon.represent.harmonics import harmonics
 from gnomon.represent.laws import WAYS, residuals, written_otherwise
 from gnomon.represent.registry import REPRESENTATIONS, representation
 from gnomon.represent.similarity import DISTANCES, distances, nearest, principal_axes
@@ -279,3 +284,25 @@ def test_all_are_listed_those_too_that_lack_something(monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "one axis an element" in told
     assert "needs an autoencoder" in told
+
+
+def test_harmonics_are_those_to_which_the_clebsch_gordan_coefficients_belong():
+    vectors = np.random.default_rng(0).normal(size=(50, 3))
+    vectors[:2] = [[0, 2, 0], [0, -1, 0]]  # along their axis
+    theirs = e3nn.spherical_harmonics(
+        e3nn.s2_irreps(6), vectors, normalize=True, normalization="norm"
+    ).array
+    np.testing.assert_allclose(harmonics(vectors, 6), theirs, atol=2e-6)
+
+
+def test_the_novelty_of_a_find_starts_no_jax():
+    """A report would compile, and a process forked after one would hang (as killed ones did)."""
+    code = (
+        "import numpy as np; from jax._src import xla_bridge; from gnomon.crystals import Crystals;"
+        "from gnomon.report.novelty import REPRESENTATION;"
+        "from gnomon.represent.registry import representation;"
+        "crystal = Crystals.single(4 * np.eye(3), [11, 17], [[0, 0, 0], [0.5] * 3]);"
+        "assert np.isfinite(representation(REPRESENTATION).represent(crystal)).all();"
+        "assert not xla_bridge.backends_are_initialized()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-import e3nn_jax as e3nn
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
+from scipy.special import sph_harm_y_all
 
 VECTORS = 1 << 15
-"""Directions in one call of the harmonics, so that one shape is compiled."""
+"""Directions in work at a time."""
 
 
 def blocks(degrees: int) -> tuple[slice, ...]:
@@ -25,21 +22,24 @@ def blocks(degrees: int) -> tuple[slice, ...]:
 def harmonics(
     vectors: Float64[np.ndarray, "k 3"], degrees: int
 ) -> Float32[np.ndarray, "k harmonics"]:
-    """Real spherical harmonics of directions up to a degree, of norm 1 in each degree."""
+    """Real spherical harmonics of directions up to a degree, of norm 1 in each degree.
+
+    In the order, and about the axis (y), of e3nn, whose Clebsch-Gordan coefficients belong to them.
+    By scipy: on the processor at once, where JAX would first be started and compile.
+    """
     out = np.empty((len(vectors), (degrees + 1) ** 2), np.float32)
     for start in range(0, len(vectors), VECTORS):
-        part = vectors[start : start + VECTORS]
-        padded = np.ones((VECTORS, 3), np.float32)
-        padded[: len(part)] = part
-        out[start : start + len(part)] = np.asarray(_harmonics(padded, degrees))[: len(part)]
+        x, y, z = vectors[start : start + VECTORS].T
+        polar, azimuth = np.arctan2(np.hypot(x, z), y), np.arctan2(x, z)
+        complex_ = sph_harm_y_all(degrees, degrees, polar, azimuth)
+        for degree, own in enumerate(blocks(degrees)):
+            orders = np.arange(-degree, degree + 1)
+            every = complex_[degree, np.abs(orders)]
+            part = np.where(orders[:, None] < 0, every.imag, every.real)
+            norm = np.where(orders, np.sqrt(2.0), 1.0) * (-1.0) ** orders
+            norm *= np.sqrt(4 * np.pi / (2 * degree + 1))
+            out[start : start + VECTORS, own] = (norm[:, None] * part).T
     return out
-
-
-@partial(jax.jit, static_argnames="degrees")
-def _harmonics(vectors: Float[Array, "k 3"], degrees: int) -> Float[Array, "k harmonics"]:
-    irreps = e3nn.s2_irreps(degrees)
-    made = e3nn.spherical_harmonics(irreps, vectors, normalize=True, normalization="norm")
-    return made.array
 
 
 def expansion(

@@ -1,13 +1,16 @@
 """Campaigns in Al-Ni that take a fraction of a second: few prototypes, and no calculator."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from gnomon.crystals import Crystals
 from gnomon.discover import Campaign, discover
@@ -112,3 +115,18 @@ def assert_whole(folder: Path) -> None:
         assert any(r["stable"] for r in rows)
         assert all(r["is_reference"] for r in rows)
     assert all(r["stable"] == (r["e_above_hull"] <= ON_HULL) for r in hull.to_pylist())
+
+
+@contextmanager
+def copied_before_writes(folder: Path, into: Path) -> Iterator[list[Path]]:
+    """Copies of a folder just before each write, which is a rename: what SIGKILL leaves then."""
+    copies: list[Path] = []
+    rename = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        copies.append(shutil.copytree(folder, into / f"copy-{len(copies):03d}"))
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", watched)
+        yield copies

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,26 +20,17 @@ from gnomon.run.listener import SILENT
 from gnomon.run.store import Store
 from tests.calculators import FastEvaluator
 from tests.conftest import EMT
-from tests.small_campaigns import assert_whole, run, settings, tables
+from tests.small_campaigns import assert_whole, copied_before_writes, run, settings, tables
 
 # --- killed at every write ------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("few")
-def test_killed_before_and_after_every_write_it_ends_as_if_undisturbed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_before_and_after_every_write_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     """Every write is a rename: a copy of the folder just before each is exactly what SIGKILL leaves
     at that moment, temporary file included, and what it leaves just after the one before."""
-    folder, copies = tmp_path / "campaign", []
-    rename = Path.replace
-
-    def watched(self: Path, target: Path) -> Path:
-        copies.append(shutil.copytree(folder, tmp_path / f"copy-{len(copies):03d}"))
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", watched)
+    folder = tmp_path / "campaign"
+    with copied_before_writes(folder, tmp_path) as copies:
         ending = run(folder)
     assert len(copies) > 20
     expected, hull = tables(folder), Campaign(folder).hull_table()

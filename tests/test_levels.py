@@ -1,7 +1,6 @@
 """Levels of evaluation: one hull each, closed when nothing left could change it."""
 
 import json
-import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -36,7 +35,7 @@ from gnomon.run.writing import StoreError
 from gnomon.structure.symmetry import space_groups
 from tests.calculators import Better, FastEvaluator, evaluated
 from tests.conftest import EMT
-from tests.small_campaigns import settings, tables
+from tests.small_campaigns import copied_before_writes, settings, tables
 
 AL, NI, PD = 13, 28, 46
 
@@ -222,18 +221,11 @@ def test_the_last_level_answers(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_before_and_after_writes_the_levels_end_as_if_undisturbed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+    tmp_path: Path, every: int
 ) -> None:
     """Of the writes every fourth one, which are those of all stages; the long form takes all."""
-    folder, copies = tmp_path / "campaign", []
-    rename = Path.replace
-
-    def watched(self: Path, target: Path) -> Path:
-        copies.append(shutil.copytree(folder, tmp_path / f"copy-{len(copies):03d}"))
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", watched)
+    folder = tmp_path / "campaign"
+    with copied_before_writes(folder, tmp_path) as copies:
         ending = run(folder, Better("better"))
     assert sum(any((copy / "decisions").glob("*/*.parquet")) for copy in copies) > 10
     expected, hull = tables(folder), Campaign(folder).hull_table()

@@ -10,7 +10,7 @@ the largest worker, and the most that driver and workers took together at any mo
 they share counted once (proportional set sizes, every half second).  The same functions over the
 same shards in a plain loop, in a process of its own, say what the engine costs, at the smallest
 size.  A pass that was stopped goes on; the seconds are those of all its tasks, so other work on
-the machine does not count, and the memory is the most since it went on.  ``--foretell`` holds
+the machine does not count, and the memory is the most of all its turns.  ``--foretell`` holds
 what `gnomon discover --all --dry-run` says against passes that are done.
 """
 
@@ -43,6 +43,7 @@ from gnomon.run.memory import give_back, taken
 from gnomon.run.passes import ENGINES, Pass, Shards, run
 from gnomon.run.passes.forecast import forecast
 from gnomon.run.passes.work import Work, counts_of
+from gnomon.run.writing import write_json
 from record import RESULTS, save
 
 RESULT, FORETOLD = RESULTS / "wide.json", RESULTS / "wide_forecast.json"
@@ -103,13 +104,9 @@ def by_engine(
     """One pass; what was finished of it before is not done again."""
     step, shards, out = pass_of(size, rows, recipe, ranker, work)
     engine = ENGINES.get("processes")(workers=workers)
-    told = out.with_name("memory.json")
-    before = json.loads(told.read_text()) if told.is_file() else {"driver": 0, "together": 0}
     give_back()
-    with memory() as most:
+    with memory(out.with_name("memory.json")) as most:
         found = run(step, shards, out, engine, Listener(say=print, tick=_tick))
-    most = {name: max(most[name], before[name]) for name in most}
-    told.write_text(json.dumps(most))
     proposed, cpu = found.counts[PROPOSED], found.facts["cpu_seconds"]
     return {
         "parents": size // EACH,
@@ -127,9 +124,13 @@ def by_engine(
 
 
 @contextmanager
-def memory() -> Iterator[dict[str, int]]:
-    """The most that this process takes, and with its workers, while the block runs; bytes."""
-    most, over, here = {"driver": 0, "together": 0}, threading.Event(), psutil.Process()
+def memory(told: Path) -> Iterator[dict[str, int]]:
+    """The most that this process takes, and with its workers, while the block runs; bytes.
+
+    The file holds it all along, so that a pass that is stopped tells how far it came with what.
+    """
+    most = json.loads(told.read_text()) if told.is_file() else {"driver": 0, "together": 0}
+    over, here = threading.Event(), psutil.Process()
 
     def watch() -> None:
         while not over.wait(0.5):
@@ -137,6 +138,7 @@ def memory() -> Iterator[dict[str, int]]:
             workers = taken(one.pid for one in here.children(recursive=True))
             most["driver"] = max(most["driver"], driver)
             most["together"] = max(most["together"], driver + workers)
+            write_json(told, most)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

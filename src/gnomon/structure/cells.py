@@ -26,20 +26,6 @@ Numbers = UInt8[np.ndarray, " atoms"]
 Coordinates = Float64[np.ndarray, "atoms 3"]
 
 
-def repeats(lattice: Lattice, height: float) -> list[int]:
-    """How often a cell is repeated along a, b and c so that no two faces are closer than this.
-
-    >>> repeats(np.diag([3.0, 4.0, 9.0]), 8.0)
-    [3, 2, 1]
-
-    Args:
-        lattice: Å.
-        height: Å.
-    """
-    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
-    return [int(times) for times in np.ceil(height / heights - 1e-6)]
-
-
 @dataclass(frozen=True, eq=False)
 class Cell:
     """A cell of one crystal, scaled to 1 Å^3 an atom.

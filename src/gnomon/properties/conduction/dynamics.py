@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,8 @@ from gnomon.properties.conduction.ions import Ion, known_ion, mobile
 from gnomon.properties.conduction.movers import mover
 from gnomon.properties.registry import PropertySettings
 from gnomon.run.files import cache_folder
-from gnomon.structure.cells import repeats
+from gnomon.structure.supercells import smallest
+from gnomon.structure.symmetry import SymmetryError, primitive
 
 SUPERIONIC = 15.1
 """mS/cm at 1000 K (Merchant et al. 2023)."""
@@ -65,7 +67,9 @@ class ConductionConfig(BaseModel):
     interval: float = Field(
         default=1.0, gt=0, description="ps between two frames: vibrations are forgotten meanwhile"
     )
-    min_length: float = Field(default=8.0, gt=0, description="least height of the supercell, Å")
+    min_length: float = Field(
+        default=8.0, gt=0, description="least distance of an atom from an image of itself, Å"
+    )
     ion: Annotated[str | None, AfterValidator(known_ion)] = Field(
         default=None,
         description="that is looked at, such as Na, Ag+ or O2-; the first of Li, Na, K, Mg, Ca by "
@@ -151,9 +155,11 @@ class Conduction:
         return judged(counted, cell, ion, self.config)
 
 
-def supercell(crystal: Crystals, height: float) -> Crystals:
-    """The crystal, repeated so that no two faces are closer than this (Å)."""
-    return crystal.supercell(repeats(crystal.lattice[0], height))
+def supercell(crystal: Crystals, distance: float) -> Crystals:
+    """The smallest one in which no atom is closer to an image of itself than this (Å)."""
+    with suppress(SymmetryError):  # as given: dynamics will say what is wrong with it
+        crystal = primitive(crystal)
+    return crystal.supercell(smallest(crystal.lattice[0], distance))
 
 
 def judged(

@@ -24,7 +24,7 @@ from gnomon.properties import answered, reason
 from gnomon.properties.by_evaluator import ByEvaluator, Tight, means
 from gnomon.properties.registry import PropertySettings
 from gnomon.run.listener import Listener
-from gnomon.structure.cells import repeats
+from gnomon.structure.supercells import repeats
 
 KJ_MOL = 0.010364269656
 """eV in 1 kJ/mol."""

@@ -110,7 +110,7 @@ def moved(
     chosen: list[tuple[str, Crystals, float]],
     weights: str,
     work: Path,
-    most: int,
+    only: list[str],
     before: list[dict[str, Any]],
 ) -> Iterator[dict[str, dict[str, Any]]]:
     """Rows by id: those of earlier runs with these settings, then with one more each time."""
@@ -122,8 +122,7 @@ def moved(
         key = {"id": name, "level": made.level, **told}
         if kept := [row for row in before if {k: row.get(k) for k in key} == key]:
             done[name] = kept[0]
-        elif most > 0:
-            most -= 1
+        elif name in only:
             began = time.process_time()
             (row,) = made.compute(crystal, {}).to_pylist()
             done[name] = row | key | {"CPU seconds": round(time.process_time() - began)}
@@ -158,6 +157,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("obelix-work"))
     parser.add_argument("--weights", help="also by molecular dynamics")
     parser.add_argument("--most", type=int, default=20, help="crystals that are begun now")
+    parser.add_argument("--only", nargs="+", help="ids of those that may be begun now")
     given = parser.parse_args()
     given.work.mkdir(exist_ok=True, parents=True)
     cells = {one[0]: supercell(one[1], CONFIG.min_length) for one in drawn(given.data)}
@@ -193,7 +193,9 @@ def main() -> None:
     save(result, RESULT)
     if given.weights:
         kept = levels.get(given.weights, {}).get("rows", [])
-        for done in moved(chosen, given.weights, given.work, given.most, kept):
+        left = [one[0] for one in chosen if one[0] not in {row.get("id") for row in kept}]
+        only = given.only or left[: given.most]
+        for done in moved(chosen, given.weights, given.work, only, kept):
             if done:
                 levels[given.weights] = by_dynamics(done, chosen, barriers)
                 save(result, RESULT)

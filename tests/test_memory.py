@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import platform
+import subprocess
+import sys
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -48,3 +51,28 @@ def test_what_processes_share_counts_once(tmp_path):
     assert first < alone - SIZE / 3
     assert both == pytest.approx(first + second, rel=0.02)
     assert held.sum() == SIZE
+
+
+FREED = """
+import resource, sys
+if sys.argv[1] == "keep":
+    import gnomon.learn
+size, letter = SIZE, b"x"
+letter * size
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    letter * size
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the library that returns it")
+def test_memory_that_was_freed_is_not_cleared_anew():
+    """Working memory of compiled programs comes and goes at each step."""
+    pages = SIZE // os.sysconf("SC_PAGE_SIZE")
+    faults = {}
+    for which in ("return", "keep"):
+        command = [sys.executable, "-c", FREED.replace("SIZE", str(SIZE)), which]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        faults[which] = int(done.stdout)
+    assert faults["return"] > 9 * pages > 100 * faults["keep"]

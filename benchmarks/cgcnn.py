@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch_geometric.nn import CGConv, global_mean_pool
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.elements import MAX_Z
+from gnomon.ragged import ragged_take
 from gnomon.structure.neighbors import neighbors
 
 RADIUS = 8.0

@@ -28,10 +28,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.evaluate.corrections import mp2020_correction_per_atom
 from gnomon.io import as_crystals
 from gnomon.io.frames import read_frames
+from gnomon.ragged import ragged_take
 from peers import GPA, Chgnet, Gnomon, Labels, Model, NequixAuthors, label
 from record import RESULTS, quiet, save
 from samples import HELD_OUT, held_out, perturbations

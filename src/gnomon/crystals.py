@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64, Integer, Shaped, UInt8
 
 from gnomon.elements import MASSES, MAX_Z, SYMBOLS, Counts, atomic_number, reduced_formula
+from gnomon.ragged import ragged_take
 
 AMU_PER_A3_IN_G_PER_CM3 = 1.66053906660
 """1 g/mol per Å^3 in g/cm^3: 1e24 / Avogadro's number (CODATA 2018, exact)."""
@@ -325,16 +326,6 @@ def chosen_rows(
     if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
         raise IndexError(f"crystals are taken by integers or a mask, not by {chosen.dtype}")
     return np.arange(n)[chosen.astype(np.int64)]
-
-
-def ragged_take(
-    offsets: Int64[np.ndarray, " n_plus_1"], index: Int64[np.ndarray, " k"]
-) -> tuple[Int64[np.ndarray, " taken"], Int64[np.ndarray, " k_plus_1"]]:
-    """Positions of the entries of the chosen rows of a ragged column, and their new offsets."""
-    lengths = np.diff(offsets)[index]
-    new_offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    starts = np.repeat(offsets[:-1][index] - new_offsets[:-1], lengths)
-    return starts + np.arange(int(new_offsets[-1])), new_offsets
 
 
 def _as_atomic_numbers(values: Any) -> UInt8[np.ndarray, " atoms"]:

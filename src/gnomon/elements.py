@@ -10,6 +10,8 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 from jaxtyping import Float64, Int64, Real, Shaped
 
+from gnomon.ragged import counted
+
 MAX_Z = 118
 """The largest atomic number that a crystal may hold."""
 
@@ -164,7 +166,7 @@ def present(
     """
     rows, columns = np.nonzero(composition)
     count = np.bincount(rows, minlength=len(composition))
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    _, place = counted(count)
     shape = (len(composition), int(count.max(initial=1)))
     elements, amounts = np.zeros(shape, np.int64), np.zeros(shape, composition.dtype)
     elements[rows, place], amounts[rows, place] = columns, composition[rows, columns]

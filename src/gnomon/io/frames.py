@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Float64, Int, Shaped
 
-from gnomon.crystals import Crystals, chosen_rows, ragged_take
+from gnomon.crystals import Crystals, chosen_rows
 from gnomon.io.arrow import to_arrow
 from gnomon.io.checks import screen
 from gnomon.io.frame_readers import Columns, files, parsed
@@ -27,6 +27,7 @@ from gnomon.io.reading import CHUNK, MAX_ATOMS, MAX_BYTES
 from gnomon.io.reasons import REJECTS, InputError, Reason
 from gnomon.io.records import Limits, Parsed
 from gnomon.io.sources import Source
+from gnomon.ragged import ragged_take
 from gnomon.run.files import write_atomically
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.crystals import ragged_take
+from gnomon.ragged import ragged_take
 
 SCHEME_KEY = "energy_scheme"
 """Where a file names the scheme: metadata of a Parquet schema, comment lines of extended XYZ."""

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.io import cif, documents, extxyz, parquet, poscar
 from gnomon.io.checks import screen
 from gnomon.io.plausible import looked_at
 from gnomon.io.reasons import REJECTS, ROWS, InputError, Reason, UnusableError
 from gnomon.io.records import Limits, Parsed, Record, rejected, stack
 from gnomon.io.sources import Source, find, stream
+from gnomon.ragged import ragged_take
 
 CHUNK = 10_000
 """Records in a chunk, about: what ``iter_read`` holds in memory at a time."""

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int64, UInt16
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.io.frames import Frames
 from gnomon.potential.batch import AtomBatch, Shape, pack, padded, rows_of
+from gnomon.ragged import ragged_take
 from gnomon.structure.neighbors import Neighbors, neighbors
 
 CHUNK = 256

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, Int64, UInt8, UInt64
 
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
+from gnomon.ragged import ragged_take
 from gnomon.structure.hashes import scramble
 from gnomon.structure.neighbors import TIE, Neighbors, chunks, neighbors
 

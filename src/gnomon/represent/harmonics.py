@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 from scipy.special import sph_harm_y_all
 
+from gnomon.ragged import counted
+
 VECTORS = 1 << 15
 """Directions in work at a time."""
 
@@ -57,7 +59,7 @@ def expansion(
         atoms: how many there are.
     """
     count = np.bincount(receivers, minlength=atoms)
-    place = np.arange(len(receivers)) - np.repeat(np.cumsum(count) - count, count)
+    _, place = counted(count)
     shape = (atoms, int(count.max(initial=1)))
     left = np.zeros((*shape, weights.shape[1]), np.float32)
     right = np.zeros((*shape, angular.shape[1]), np.float32)

@@ -20,6 +20,7 @@ from jaxtyping import Float64, Int64
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.crystals import Crystals
+from gnomon.ragged import counted
 from gnomon.represent import Card, Given, places_of
 from gnomon.represent.kinds import KINDS, kinds
 from gnomon.run.registry import options_of
@@ -133,8 +134,8 @@ def _two_of_each(
     """All unordered twos of different pairs with one receiver, which lie together."""
     end = np.searchsorted(receivers, receivers, "right")
     after = end - np.arange(len(receivers)) - 1
-    one = np.repeat(np.arange(len(receivers)), after)
-    return one, one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(after) - after, after)
+    one, further = counted(after)
+    return one, one + 1 + further
 
 
 def make(options: Mapping[str, Any]) -> Mbtr:

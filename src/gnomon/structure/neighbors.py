@@ -8,6 +8,7 @@ import vesin
 from jaxtyping import Float64, Int64
 
 from gnomon.crystals import Crystals
+from gnomon.ragged import counted
 
 TIE = 1e-3
 """Å; neighbours whose distances differ by no more than this count as equally far."""
@@ -110,7 +111,7 @@ def _half(
     reach2 = (cutoff * (1 + 1e-9)) ** 2  # rounding must not lose a pair at the cutoff
 
     atoms = np.arange(len(fa))
-    i, within = _expand(crystals.offsets[1:][crystals.crystal_index] - atoms)
+    i, within = counted(crystals.offsets[1:][crystals.crystal_index] - atoms)
     j = i + within
     c = fc[j] - fc[i]
     row, n_c = _integers(c, (np.sqrt(reach2) / cz)[i])
@@ -156,21 +157,13 @@ def _lower_triangular(lattice: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarr
     return np.swapaxes(upper * signs[:, :, None], 1, 2)
 
 
-def _expand(
-    counts: Int64[np.ndarray, " rows"],
-) -> tuple[Int64[np.ndarray, " total"], Int64[np.ndarray, " total"]]:
-    """Each row repeated count times, and the numbers 0..count - 1 beside it."""
-    rows = np.repeat(np.arange(len(counts)), counts)
-    return rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-
-
 def _integers(
     center: Float64[np.ndarray, " rows"], radius: Float64[np.ndarray, " rows"]
 ) -> tuple[Int64[np.ndarray, " total"], Float64[np.ndarray, " total"]]:
     """All (row, whole number n) with abs(center + n) <= radius of that row."""
     lowest = np.ceil(-radius - center)
     counts = np.maximum((np.floor(radius - center) - lowest).astype(np.int64) + 1, 0)
-    rows, within = _expand(counts)
+    rows, within = counted(counts)
     return rows, lowest[rows] + within
 
 
@@ -199,7 +192,7 @@ def _nearest(found: Neighbors, k: int) -> Neighbors:
     order = np.lexsort((found.distances, found.receivers))
     receivers, distances = found.receivers[order], found.distances[order]
     counts = np.unique_counts(receivers).counts
-    _, rank = _expand(counts)
+    _, rank = counted(counts)
     last = (np.cumsum(counts) - counts) + np.minimum(counts, k) - 1
     reach = np.repeat(distances[last], counts) + TIE
     kept = np.sort(order[(rank < k) | (distances <= reach)])

@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64, Shaped, UInt64
 
 from gnomon.chemistry.sanity import SanityConfig, insane
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.discover.wide.database import composition_keys
 from gnomon.discover.wide.filters import Filter
 from gnomon.elements import COVALENT_RADII, SYMBOLS, present
@@ -28,6 +28,7 @@ from gnomon.generate.prototypes.occurrence import MAX_SPECIES, Occurrence
 from gnomon.generate.registry import GENERATORS, GeneratorSettings
 from gnomon.generate.substitution.generator import Family, SubstitutionGenerator
 from gnomon.io import from_arrow
+from gnomon.ragged import ragged_take
 from gnomon.run.passes import counted
 from gnomon.structure.hashes import composition_hashes
 from gnomon.structure.labels import prototype_label

@@ -22,6 +22,7 @@ from gnomon.elements import SYMBOLS, atomic_number, electronegativities, element
 from gnomon.generate import CHUNK
 from gnomon.generate.compositions.counting import Ion
 from gnomon.generate.substitution.limits import formula_key
+from gnomon.ragged import counted
 
 COMPOSITIONS = pa.schema(
     [
@@ -156,9 +157,8 @@ def coprime_compositions(n: int, max_atoms: int) -> Int64[np.ndarray, "m n"]:
     rows = np.zeros((1, 0), np.int64)
     for left in range(n - 1, -1, -1):  # each of the elements still to come takes an atom at least
         room = np.maximum(max_atoms - left - rows.sum(axis=1), 0)
-        rows = np.repeat(rows, room, axis=0)
-        starts = np.repeat(np.cumsum(room) - room, room)
-        rows = np.column_stack([rows, np.arange(len(rows)) - starts + 1])
+        of, amounts = counted(room)
+        rows = np.column_stack([rows[of], amounts + 1])
     rows = rows[np.gcd.reduce(rows, axis=1) == 1]
     rows = rows[np.lexsort((*rows.T[::-1], rows.sum(axis=1)))]
     rows.setflags(write=False)

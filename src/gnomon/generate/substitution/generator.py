@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt64
 
 from gnomon.chemistry.oxidation import nearest_ions
-from gnomon.crystals import Crystals, ragged_take
+from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, Counts
 from gnomon.generate import Candidates
 from gnomon.generate.registry import GeneratorSettings
@@ -22,6 +22,7 @@ from gnomon.generate.seen import SeenKeys
 from gnomon.generate.substitution.limits import NO_IONS, Substituting, firsts
 from gnomon.generate.substitution.model import Replacements, SubstitutionModel
 from gnomon.generate.substitution.tables import learned_model
+from gnomon.ragged import ragged_take
 from gnomon.structure.protostructures import distinct
 
 _log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from gnomon.chemistry.oxidation import write_ion
 from gnomon.elements import atomic_number
+from gnomon.ragged import counted
 from gnomon.run.files import file_of_package
 
 Variant = Literal["hautier", "clamped", "gnome_with_identity", "gnome"]
@@ -201,8 +202,7 @@ def above_threshold(columns: Float64[np.ndarray, "n m"], threshold: float) -> Re
         with np.errstate(divide="ignore"):
             needed = threshold / (product * bound) * (1 - 1e-12)  # the last digit may err
         kept = np.searchsorted(-column[order], -needed, side="left")
-        parents = np.repeat(np.arange(len(product)), kept)
-        ranks = np.arange(len(parents)) - np.repeat(np.cumsum(kept) - kept, kept)
+        parents, ranks = counted(kept)
         rows = order[ranks]
         ions = np.column_stack([ions[parents], rows])
         product = product[parents] * column[rows]

@@ -14,7 +14,7 @@ import pyarrow as pa
 ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD = -8, -4, -1
 """Options of ``mallopt(3)``."""
 
-KEPT = 1 << 29
+KEPT = 1 << 30
 """Bytes that are kept at the end of the heap."""
 
 

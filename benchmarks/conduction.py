@@ -11,8 +11,9 @@ has the crystal (formula and space group, the lowest): the lowest of its publish
 in filled hosts, against the barrier along one direction.  ``known``: Li3N, NaCl and quartz (its
 oxygen) at 1000 K, 5 ps of 2 fs (NaCl: 5), the first dropped; alpha-AgI, bcc iodine with
 silver on one tetrahedral site an iodine, at 600 K (stable from 420 to 828), 20 ps of 5 fs, the
-first 4 dropped; quartz for 20 ps of 3 fs in the property's own supercell.  The other cells are
-repeated along their axes until no faces are closer, which is more than the property does.
+first 4 dropped; quartz for 20 ps of 3 fs in the property's own supercell, at 1000 and at 600 K.
+The other cells are repeated along their axes until no faces are closer, which is more than the
+property does.
 ``--so-far`` moves nothing and judges what a run that was stopped had come to, ``--brief`` takes
 cells at least 6 Å high, 1.2 ps and a frame every 0.05, the first 0.2 dropped: for displacements,
 not for the answer.  ``drift``: how well 2, 3 and 5 fs keep the energy.
@@ -70,6 +71,8 @@ MOTIONS = {  # kind, Å²/ps, ions
 CONFIG = ConductionConfig(time=5.0, dropped=1.0, interval=0.25, min_length=7.5)
 BRIEF = ConductionConfig(time=1.2, dropped=0.2, interval=0.05, min_length=6.0)
 LONG = ConductionConfig(time=20.0, dropped=4.0, timestep=3.0, min_length=7.5)
+COOLER = LONG.model_copy(update={"temperature": 600.0})
+"""Where alpha-quartz is stable (below 846 K): above it the oxygen swings between two forms."""
 SALT = CONFIG.model_copy(update={"timestep": 5.0})
 SILVER = ConductionConfig(
     temperature=600.0, time=20.0, dropped=4.0, interval=0.5, timestep=5.0, min_length=10.0
@@ -231,6 +234,7 @@ KNOWN: dict[str, tuple[Callable[[], Atoms], str, ConductionConfig, Cell]] = {
     "NaCl": (lambda: bulk("NaCl", "rocksalt", a=5.64), "Na", SALT, repeated),
     "quartz": (quartz, "O2-", CONFIG, repeated),
     "quartz, longer": (quartz, "O2-", LONG, supercell),
+    "quartz, 600 K": (quartz, "O2-", COOLER, supercell),
 }
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/memory_kept.py
 
-Molecular dynamics of rock salt (64 atoms) and relaxations of 64 rattled cells, each in a process
+Molecular dynamics of rock salt (64 atoms) and relaxations of 32 rattled cells, each in a process
 that keeps and in one that does not, in turns: processor seconds in all and of them the system's, of
 a second round, when all is compiled, and the most memory.  The least of some processes.
 """
@@ -18,11 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def moved() -> Callable[[], Any]:
-    """100 steps of dynamics."""
+    """60 steps of dynamics."""
     from ase.build import bulk
 
     from gnomon.dynamics.md import Ensemble, MDConfig
@@ -32,7 +32,7 @@ def moved() -> Callable[[], Any]:
 
     potential = load_potential("gnomon-2")
     cell = as_crystals(bulk("NaCl", "rocksalt", a=5.64, cubic=True) * 2)
-    config = MDConfig(ensemble=Ensemble.NVT_NOSE_HOOVER, temperature=600.0, steps=100, interval=10)
+    config = MDConfig(ensemble=Ensemble.NVT_NOSE_HOOVER, temperature=600.0, steps=60, interval=10)
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -42,14 +42,14 @@ def moved() -> Callable[[], Any]:
 
 
 def relaxed() -> Callable[[], Any]:
-    """64 relaxations."""
+    """32 relaxations."""
     import numpy as np
     from ase.build import bulk
 
     import gnomon
 
     cells = []
-    for seed, a in enumerate(np.linspace(5.2, 6.0, 64)):
+    for seed, a in enumerate(np.linspace(5.2, 6.0, 32)):
         cells.append(bulk("NaCl", "rocksalt", a=float(a), cubic=True))
         cells[-1].rattle(0.1, seed=seed)
     return lambda: gnomon.relax(cells)

@@ -300,7 +300,7 @@ def main() -> None:
     out = RESULTS / "sun.json"
     before = json.loads(out.read_text("utf-8")) if out.exists() else {}
     kept = {name: value for name, value in before.items() if isinstance(value, dict)}
-    save({**kept, options.weights: found}, out)
+    save({**kept, f"{options.weights}, {options.n} asked": found}, out)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def keep_freed() -> None:
 
     A compiled program takes its working memory anew at each call.  glibc gets such large pieces
     from the system and returns them, so that the system clears the same pages again at every step:
-    40 % of the processor's time of molecular dynamics, 25 % of relaxations
-    (``benchmarks/memory_kept.py``).  ``give_back`` returns what is kept.  To be called before the
-    first program is compiled, as each thread that has begun keeps a heap of its own.
+    a third of the processor's time of relaxations (``benchmarks/memory_kept.py``).  ``give_back``
+    returns what is kept.  To be called before the first program is compiled, as each thread that
+    has begun keeps a heap of its own.
     """
     if adjust := _glibc("mallopt"):
         for option, value in ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT)):

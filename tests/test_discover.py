@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -237,7 +239,22 @@ def test_a_folder_of_before_finds_were_typed_is_read_and_goes_on(tmp_path: Path)
         tables(tmp_path / name) | {"evaluations": Campaign(tmp_path / name).all_evaluations}
         for name in ("old", "new")
     )
-    assert gone_on == whole
+    assert_alike(gone_on, whole)
+
+
+def assert_alike(one: dict[str, pa.Table], other: dict[str, pa.Table]) -> None:
+    """But for the last digits, which are another processor's, and the hashes of them."""
+    assert set(one) == set(other)
+    for name, table in one.items():
+        assert len(table) == len(other[name])
+        for column in set(table.column_names) - {"id", "relaxed_id"}:
+            mine, theirs = table[column], other[name][column]
+            while pa.types.is_nested(mine.type):
+                mine, theirs = pc.list_flatten(mine), pc.list_flatten(theirs)
+            if pa.types.is_floating(mine.type):
+                np.testing.assert_allclose(mine.to_numpy(), theirs.to_numpy(), 1e-9, 1e-12)
+            else:
+                assert mine.equals(theirs), (name, column)
 
 
 # --- candidates of others -------------------------------------------------------------------------

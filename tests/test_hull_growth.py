@@ -145,7 +145,7 @@ def test_many_queries_of_one_system_come_in_several_batches(
     np.testing.assert_allclose(Hull(phases).energy(queries), together, atol=SAME)
 
 
-SECONDS = 10.0
+SECONDS = 60.0
 """CPU time in which all real crystals must have their distance: measured 1.4 s without checks."""
 
 

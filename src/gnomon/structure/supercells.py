@@ -37,8 +37,8 @@ def smallest(lattice: Lattice, distance: float) -> Int64[np.ndarray, "3 3"]:
     most as many cells as one repeated along the axes so that its faces are as far apart.
 
     >>> cubic = np.diag([4.0, 4.0, 4.0])
-    >>> round(np.linalg.det(smallest(cubic, 8.0) @ cubic) / 64)  # 8 along the axes
-    6
+    >>> round(np.linalg.det(smallest(cubic, 6.9)))  # body-centred; along the axes 8
+    4
 
     Args:
         lattice: Å.

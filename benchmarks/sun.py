@@ -223,8 +223,15 @@ def counted(
         "hull without rivals": int((stable & (rivals == 0)).sum()),
         "without rare earths": rates(new & ~rare, above, ~rare),
         "by family": {name: counts(new & own, above, own) for name, own in every.items()},
-        "CPU seconds": round(sum(facts["seconds"] for _, facts in parts), 1),
+        **of_processor(parts),
     }
+
+
+def of_processor(parts: list[tuple[Crystals, dict[str, Any]]]) -> dict[str, Any]:
+    """What those cost that a processor relaxed; others, an accelerator's, have no seconds."""
+    counted = [(len(c), facts["seconds"]) for c, facts in parts if facts["seconds"] is not None]
+    n, seconds = (sum(column) for column in zip(*counted, strict=True)) if counted else (0, 0.0)
+    return {"relaxed on a processor": n, "CPU seconds": round(seconds, 1)}
 
 
 def counts(new: np.ndarray, above: np.ndarray, own: np.ndarray) -> dict[str, int]:

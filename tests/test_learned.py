@@ -21,9 +21,23 @@ from gnomon.models.wyckoff import sequences as columns
 from gnomon.models.wyckoff.layers import NOTHING_LOST, Dropout, WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, WyckoffModel
 from gnomon.models.wyckoff.network import Wyckoff
+from gnomon.models.wyckoff.properties import Property, asked_of
+from gnomon.models.wyckoff.rules import Orbits
 from gnomon.models.wyckoff.sampling import Sharpness
-from gnomon.models.wyckoff.sequences import MAX_ORBITS, Sequences, sequences, tables, unit_of
-from gnomon.models.wyckoff.train import GeneratorRows, GeneratorTrainConfig, train_generator
+from gnomon.models.wyckoff.sequences import (
+    MAX_ORBITS,
+    SIZES,
+    Sequences,
+    sequences,
+    tables,
+    unit_of,
+)
+from gnomon.models.wyckoff.train import (
+    GeneratorRows,
+    GeneratorTrainConfig,
+    PropertyRows,
+    train_generator,
+)
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.asymmetric_unit import expand
 from gnomon.structure.matching import Matcher
@@ -32,7 +46,7 @@ from gnomon.testing import check_generator
 
 CONFIG = GeneratorTrainConfig(
     network=WyckoffConfig(width=16, layers=2, heads=2, mixtures=2),
-    optimizer=OptimizerConfig(epochs=2, batch=120, learning_rate=3e-3, averaging=0.9),
+    optimizer=OptimizerConfig(epochs=12, batch=120, learning_rate=1e-2, averaging=0.9),
     max_orbits=4,
 )
 
@@ -57,7 +71,8 @@ def rows() -> GeneratorRows:
     chunks = PrototypeGenerator(("Ti", "O"), max_atoms=6).generate(Crystals.empty())
     crystals = Crystals.concatenate([chunk.crystals for chunk in chunks])[::3]
     numbers = np.random.default_rng(0).random((2, len(crystals)))
-    return GeneratorRows(crystals, 0.2 * numbers[0], numbers[1], "prototypes", "chance (1)")
+    chance = PropertyRows("chance", "1", numbers[1], "drawn", (0.5,))
+    return GeneratorRows(crystals, 0.2 * numbers[0], "prototypes", (chance,))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +96,8 @@ def weights(trained: WyckoffModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_sequences_hold_all_of_a_crystal(rows: GeneratorRows) -> None:
-    found, kept = sequences(rows.crystals[:20], rows.e_above_hull[:20], rows.value[:20], (0.5,))
+    buckets = rows.buckets(rows.properties_of(CONFIG))[:20]
+    found, kept = sequences(rows.crystals[:20], rows.e_above_hull[:20], buckets)
     units = [
         unit_of(
             int(found.space_group[i]),
@@ -95,7 +111,7 @@ def test_sequences_hold_all_of_a_crystal(rows: GeneratorRows) -> None:
     both = Crystals.concatenate([rows.crystals[kept], *map(expand, units)])
     match = Matcher().on(both)
     assert all(match(i, i + len(kept)) for i in range(len(kept)))
-    assert found.value.tolist() == [1 + (v > 0.5) for v in rows.value[kept]]
+    assert found.values[:, 0].tolist() == [1 + (v > 0.5) for v in rows.properties[0].values[kept]]
 
 
 def test_a_training_that_was_killed_gives_the_same_weights(
@@ -134,7 +150,9 @@ def order(rotations: np.ndarray) -> int:
 def test_draws_have_the_symmetry_and_the_elements_that_were_asked_for(
     asked: int, weights: Path
 ) -> None:
-    made = LearnedGenerator(("Ti", "O"), every=True, space_group=asked, model=str(weights))
+    made = LearnedGenerator(
+        ("Ti", "O"), every=True, space_group=asked, max_atoms=40, model=str(weights)
+    )
     units, log_probability, _ = made.draws(seed=1, size=64)
     there = [unit for unit in units if unit is not None]
     assert len(there) > 8
@@ -184,7 +202,7 @@ def test_densities_of_draws_are_those_that_training_counts(
     found = sampling.sample(network, told, rules, groups, np.random.default_rng(1), sharp)
     kept = np.flatnonzero([unit is not None for unit in found.units[0]])
     units, none = [found.units[0][row] for row in kept], np.zeros(len(kept), np.int8)
-    data, known = columns._columns(units, none, none), made._model.tables
+    data, known = columns._columns(units, none, none[:, None]), made._model.tables
     free, told = columns.free_orbits(data, known), columns.Conditions(*(c[kept] for c in told))
     shape = (MAX_ORBITS, MAX_ORBITS)
     batch = columns._batch(data, free, told, np.arange(len(kept)), shape, len(kept))
@@ -194,7 +212,8 @@ def test_densities_of_draws_are_those_that_training_counts(
 
 
 def test_draws_that_ask_for_no_elements_are_compounds(weights: Path) -> None:
-    units, _, rules = LearnedGenerator(model=str(weights)).draws(seed=0, size=64)
+    hot = LearnedGenerator(temperature=4.0, top_p=1.0, max_atoms=60, model=str(weights))
+    units, _, rules = hot.draws(seed=0, size=64)
     kinds = (rules.amounts > 0).sum(axis=1)
     assert (kinds == 1).any()
     assert all(unit is None for unit, kind in zip(units, kinds, strict=True) if kind < 2)
@@ -222,10 +241,97 @@ def test_candidates_keep_the_laws_of_generators(weights: Path) -> None:
 
 
 def test_a_campaign_asks_for_stable_crystals_of_its_elements() -> None:
-    settings = GeneratorSettings(("Ti", "O", "U"), 12, ("U",), frozenset({"TiO2"}))
+    settings = GeneratorSettings(
+        ("Ti", "O", "U"), 12, ("U",), frozenset({"TiO2"}), ask=("band_gap>2",)
+    )
     made = GENERATORS.get("learned")(settings)
+    assert made.ask == ("band_gap>2",)
     assert (made.elements, made.stable, made.max_atoms) == (("Ti", "O"), True, 12)
     assert made.known == {"TiO2"}
+
+
+def test_what_outgrows_the_size_is_lost_and_not_cut_short() -> None:
+    """Positions too large may be chosen: to forbid them would end large crystals as pieces."""
+    none = np.zeros((1, 119), np.int64)
+    rules = Orbits(tables(), none == 0, none > 0, none, max_atoms=4)
+    rules.begin(np.array([225]))
+    for element, letter, allowed in ((22, "a", True), (8, "e", False)):
+        which, z, at = (
+            np.array([True]),
+            np.array([element]),
+            np.array(["abcdefghijkl".index(letter)]),
+        )
+        assert rules.positions_allowed(z)[0, at[0]]
+        rules.add(which, z, at)
+        assert rules.elements_allowed().any() == allowed
+    rules.end(np.array([True]))
+    assert rules.amounts.sum() == 7
+    assert not rules.complete[0]
+
+
+def test_a_size_that_is_told_says_only_that_the_crystal_is_no_larger(rows: GeneratorRows) -> None:
+    known, none = tables(), np.zeros((len(rows.crystals), 1), np.int8)
+    made, kept = sequences(rows.crystals, rows.e_above_hull, none)
+    atoms = rows.crystals.n_atoms[kept]
+    found = np.stack(
+        [columns.conditions(made, known, np.random.default_rng(s)).size for s in range(400)]
+    )
+    for size, bound in enumerate(SIZES, 1):
+        shares = (found == size).mean(axis=0)
+        assert (shares[atoms > bound] == 0).all()
+        np.testing.assert_allclose(shares[atoms <= bound].mean(), 1 / len(SIZES), atol=0.01)
+
+
+def test_who_asks_for_a_gap_is_given_salts() -> None:
+    """Of the weights in the package, without a look at any predicted gap."""
+    shares = []
+    for ask in ((), ("band_gap>3",)):
+        units, _, _ = LearnedGenerator(ask=ask, max_atoms=16).draws(seed=7, size=64)
+        made = Crystals.concatenate([expand(unit) for unit in units if unit is not None])
+        shares.append(float((made.composition[:, [8, 9, 17, 35, 53]] > 0).any(axis=1).mean()))
+    assert shares[0] < 0.5
+    assert shares[1] > 0.75
+
+
+GAP = Property(name="band_gap", unit="eV", scheme="PBE", edges=(0.0, 1.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("texts", "ranges"),
+    [
+        (["band_gap=0"], (1,)),
+        (["band_gap<=0"], (1,)),
+        (["band_gap>0"], (2, 3, 4)),
+        (["band_gap<0.5"], (1, 2)),
+        (["band_gap>=1"], (2, 3, 4)),
+        (["band_gap>1"], (3, 4)),
+        (["band_gap = 2.5"], (3,)),
+        (["band_gap>1", "band_gap<=3"], (3,)),
+        (["band_gap>7"], (4,)),
+    ],
+)
+def test_asks_are_rounded_out_to_ranges_that_the_weights_know(
+    texts: list[str], ranges: tuple[int, ...]
+) -> None:
+    assert asked_of(texts, [GAP]) == {"band_gap": ranges}
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["gap>1"], "ask for band_gap .up to 0 eV; above 0 to 1 eV; above 1 to 3 eV; above 3 eV"),
+        (["band_gap>2", "band_gap<1"], "no number obeys band_gap>2 and band_gap<1"),
+    ],
+)
+def test_asks_that_no_range_obeys_are_told_what_there_is(texts: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        asked_of(texts, [GAP])
+
+
+def test_ranges_of_a_property_that_is_often_zero_are_all_filled() -> None:
+    values = np.array([0.0] * 60 + [1.0] * 20 + [2.0] * 20)
+    made = PropertyRows("gap", "eV", values, "given").property_of(np.ones(100, bool), 4)
+    assert np.bincount(made.buckets(values)).tolist() == [0, 60, 20, 20]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +343,8 @@ def test_a_campaign_asks_for_stable_crystals_of_its_elements() -> None:
         ({"count": 0}, "at least 1"),
         ({"top_p": 0.0}, "top_p"),
         ({"tries": 0}, "tries"),
+        ({"ask": ("band_gap",)}, "as in 'band_gap>2'"),
+        ({"ask": ("band_gap>wide",)}, "as in 'band_gap>2'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(options: dict, words: str) -> None:
@@ -252,12 +360,13 @@ def test_temperatures_are_positive() -> None:
 def test_probabilities_do_not_depend_on_the_padding(rows: GeneratorRows) -> None:
     """The same crystals in longer batches cost the same nats."""
     known = tables()
-    made, _ = sequences(rows.crystals[:12], rows.e_above_hull[:12], rows.value[:12])
+    none = np.zeros((12, 1), np.int8)
+    made, _ = sequences(rows.crystals[:12], rows.e_above_hull[:12], none)
     made = made.take(np.flatnonzero(made.orbits <= 4))
     network = Wyckoff(CONFIG.network, known)
     totals = []
     for shape in ((4, 4), (7, 5)):
-        told = columns.conditions(made, known.multiplicity, np.random.default_rng(0))
+        told = columns.conditions(made, known, np.random.default_rng(0))
         free = columns.free_orbits(made, known)
         batch = columns._batch(made, free, told, np.arange(len(made)), shape, len(made))
         totals.append(np.asarray(eqx.filter_jit(Wyckoff.losses)(network, batch)))
@@ -272,7 +381,7 @@ def test_the_weights_in_the_package_say_what_they_were_taught() -> None:
     assert model.card.validation is not None
     assert model.card.train_rows > 10_000
     assert model_path(GENERATOR).stat().st_size < 8e6
-    assert len(model.card.edges) == 3
+    assert [one.name for one in model.card.properties] == ["bulk_modulus", "band_gap"]
     assert {3, 8, 26} <= set(model.card.elements)
 
 

@@ -34,7 +34,7 @@ OFTEN_SET = Section(
         *("budget.evaluations", "budget.decisions", "budget.minutes", "budget.rounds"),
         *("budget.per_round", "generate.parents", "generate.known", "generate.candidates"),
         *("generate.label", "generate.max_atoms", "screen.exclude"),
-        *("generate.generators", "generate.objectives"),
+        *("generate.generators", "generate.objectives", "generate.ask"),
         *("wide.within", "wide.elements", "wide.min_elements", "wide.max_elements"),
         *("wide.phases", "wide.systems", "wide.compositions", "wide.cells", "wide.cell_steps"),
         *("wide.draws", "run.runner", "run.runner_options", "run.runner_workers"),

@@ -179,7 +179,7 @@ def learned(
     Args:
         elements: chemical system, such as Li-Fe-O: candidates hold two or more of these.
         known: crystals whose compositions are not new (repeatable).
-        model: weights: generator-2, or a file of `gnomon model train generator`.
+        model: weights: generator-3, or a file of `gnomon model train generator`.
 
     Example: gnomon generate learned --elements Li-Fe-O --stable --out candidates.parquet
     """

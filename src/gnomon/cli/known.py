@@ -31,7 +31,12 @@ from gnomon.learn.card import run_key
 from gnomon.learn.fit import Session, keep
 from gnomon.learn.split import SplitConfig
 from gnomon.models.wyckoff.model import WyckoffModel
-from gnomon.models.wyckoff.train import GeneratorRows, GeneratorTrainConfig, train_generator
+from gnomon.models.wyckoff.train import (
+    GeneratorRows,
+    GeneratorTrainConfig,
+    PropertyRows,
+    train_generator,
+)
 from gnomon.run.files import sha256_of
 from gnomon.run.listener import Listener
 from gnomon.run.stamp import stamp
@@ -141,6 +146,7 @@ def generator(
     out: ModelFile = Path("generator.gnomon"),
     target: str | None = None,
     unit: str = "as given",
+    edges: list[float] | None = None,
 ) -> Output:
     """Train the transformer of `gnomon generate learned` on known crystals.
 
@@ -149,8 +155,9 @@ def generator(
 
     Args:
         data: Parquet of crystals; a column e_above_hull (eV/atom) teaches what is stable.
-        target: column of a property that candidates may be asked for by its range.
+        target: column of a property that candidates may be asked for, by this name.
         unit: unit of that column.
+        edges: upper bound of a range of it (repeatable) [ranges are equally full].
 
     Example: gnomon model train generator structures.parquet --out mine.gnomon
     """
@@ -160,13 +167,10 @@ def generator(
         raise ValueError(f"{', '.join(map(str, data))}: no column {target}")
     crystals = Crystals.concatenate([from_arrow(table) for table in tables])
     above, *values = [np.concatenate([_column(t, name) for t in tables]) for name in wanted]
-    rows = GeneratorRows(
-        crystals,
-        above,
-        values[0] if values else np.full(len(crystals), np.nan),
-        ", ".join(path.name for path in data),
-        "" if target is None else f"{target} ({unit})",
-    )
+    names = ", ".join(path.name for path in data)
+    bounds = tuple(edges) if edges else None
+    columns = (PropertyRows(target or "", unit, column, names, bounds) for column in values)
+    rows = GeneratorRows(crystals, above, names, tuple(columns))
     key = run_key(rows.columns, config, rows.scheme)
     model = keep(
         out,

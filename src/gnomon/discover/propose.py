@@ -145,6 +145,7 @@ def _proposals(
         config.screen.exclude,
         inputs.known_formulas,
         config.learn.prototypes,
+        ask=config.generate.ask,
     )
     given = config.generate
     if EVOLUTION in given.generators:

@@ -34,7 +34,8 @@ from gnomon.elements import excluded, parse_system
 from gnomon.evaluate.registry import EvaluatorConfig
 from gnomon.generate.evolution.population import STABILITY, parse_objective
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
-from gnomon.generate.registry import GENERATORS
+from gnomon.generate.registry import GENERATORS, LEARNED
+from gnomon.models.wyckoff.properties import parse_ask
 from gnomon.run.registry import closest
 
 
@@ -77,12 +78,34 @@ class GenerateConfig(BaseModel):
         "table of properties in the folder; the best fronts of several",
     )
 
+    ask: tuple[str, ...] = Field(
+        default=(),
+        description="properties that learned draws for, such as band_gap>2; they only shift the "
+        "odds",
+    )
+
+    @field_validator("ask")
+    @classmethod
+    def _ask_for_numbers(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            parse_ask(text)
+        return texts
+
     @field_validator("objectives")
     @classmethod
     def _name_tables(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:
             parse_objective(text)
         return texts
+
+    @model_validator(mode="after")
+    def _who_asks_has_one_that_listens(self) -> GenerateConfig:
+        if self.ask and LEARNED not in self.generators:
+            raise ValueError(
+                f"ask ({', '.join(self.ask)}) is for the generator {LEARNED!r}: add it to "
+                f"generators, which are {', '.join(self.generators)}"
+            )
+        return self
 
     @field_validator("generators")
     @classmethod

@@ -25,6 +25,7 @@ class GeneratorSettings:
         known: reduced formulas that are not new.
         prototypes: whose prototypes are tried: ``Occurrence.load`` takes this name or file.
         population: crystals evaluated so far with their objectives, for generators that breed.
+        ask: properties that generators draw for that can, such as ``band_gap>2``.
     """
 
     system: tuple[str, ...]
@@ -33,17 +34,21 @@ class GeneratorSettings:
     known: frozenset[str]
     prototypes: str = KNOWN_PROTOTYPES
     population: Population | None = None
+    ask: tuple[str, ...] = ()
 
 
 EVOLUTION = "evolution"
 """Breeds what a campaign has evaluated, where others begin with parents."""
+
+LEARNED = "learned"
+"""Draws from a network, which can be asked for properties."""
 
 GENERATORS = Registry(
     "generator",
     "gnomon.generators",
     {
         EVOLUTION: "gnomon.generate.evolution.generator:make",
-        "learned": "gnomon.generate.learned.generator:make",
+        LEARNED: "gnomon.generate.learned.generator:make",
         "prototypes": "gnomon.generate.prototypes.generator:make",
         "random": "gnomon.generate.random.generator:make",
         "saps": "gnomon.generate.saps.generator:make",

@@ -22,7 +22,7 @@ PROPERTIES = (
 heads on what it and composition-1 see (``examples/train_heads.py``), and composition-1's networks
 with other readouts (``examples/train_superconductors.py``)."""
 
-GENERATOR = "generator-2"
+GENERATOR = "generator-3"
 """The transformer that writes crystals (``generate/learned``; ``examples/train_generator.py``)."""
 
 NAMES = (*BUNDLED, *PROPERTIES, GENERATOR)

@@ -57,6 +57,7 @@ class Start:
         recipe: what is asked for, what is sane and new.
         seed: of the round.
         cells: of each composition, by ``random`` and ``learned``.
+        ask: properties that ``learned`` draws for.
         potential: weights that move random cells, by name or file; none: as drawn.
         relax: how.
     """
@@ -66,6 +67,7 @@ class Start:
     cells: int
     potential: str
     relax: RelaxConfig
+    ask: tuple[str, ...] = ()
 
 
 def begun(shard: pa.Table, start: Start) -> pa.Table:
@@ -109,6 +111,7 @@ def _learned(formula: str | None, draw: int, start: Start, tally: Counter[str]) 
     made = LearnedGenerator(
         formula=formula,
         stable=True,
+        ask=start.ask,
         count=start.cells if formula else DRAWN,
         max_atoms=recipe.max_atoms,
         exclude=tuple(set(SYMBOLS[1:]) - set(recipe.filter.elements)),

@@ -264,6 +264,7 @@ def _made(
         if quick
         else "",
         relax=config.relax.model_copy(update={"max_steps": wide.cell_steps, "max_seconds": 1e6}),
+        ask=config.generate.ask,
     )
     step = Pass(name="crystals", map=partial(begun, start=start), sample=TRIED)
     return passes.run(step, starts(names, formulas, wide.draws, every_formula), "starts", "begun")

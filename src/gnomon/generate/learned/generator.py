@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int8, Int64
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, MAX_Z, SYMBOLS, atomic_number, excluded
@@ -23,8 +23,9 @@ from gnomon.generate.chunks import rechunk
 from gnomon.generate.random.generator import VOLUME_PER_RADIUS_CUBED, whole_amounts
 from gnomon.generate.registry import GeneratorSettings
 from gnomon.models.bundled import GENERATOR
+from gnomon.models.wyckoff.properties import Property, asked_of, parse_ask
 from gnomon.models.wyckoff.rules import Orbits
-from gnomon.models.wyckoff.sequences import Conditions
+from gnomon.models.wyckoff.sequences import Conditions, size_of
 from gnomon.structure.asymmetric_unit import AsymmetricUnit, expand
 from gnomon.structure.neighbors import neighbors
 
@@ -63,7 +64,8 @@ class LearnedGenerator:
         formula: candidates are of this reduced formula.
         space_group: international number that is asked for; 0 for any.
         stable: ask for crystals on the hull, as the training data has them.
-        value: bucket of the property that the model learned, from 1 (lowest) on; 0 for any.
+        ask: properties that are asked for, such as ``band_gap>2``, in the unit of the weights.
+            Each draw is for one of the ranges that the weights know and this touches.
         count: candidates.
         max_atoms: of a primitive cell.
         temperature: of elements and positions; below 1 prefers what is likely.
@@ -76,7 +78,8 @@ class LearnedGenerator:
 
     Raises:
         ValueError: for an element, formula or space group that is none, both elements and a
-            formula, sizes below 1, or a temperature or share that is none.
+            formula, sizes below 1, or a temperature or share that is none; and before the first
+            draw for a property that the weights do not know.
     """
 
     elements: tuple[str, ...] | None = None
@@ -84,7 +87,7 @@ class LearnedGenerator:
     formula: str | None = None
     space_group: int = 0
     stable: bool = False
-    value: int = 0
+    ask: tuple[str, ...] = ()
     count: int = 100
     max_atoms: int = 24
     temperature: float = 0.5
@@ -107,8 +110,8 @@ class LearnedGenerator:
             raise ValueError(f"space groups have numbers from 1 to 230, not {self.space_group}")
         if min(self.count, self.max_atoms, self.tries) < 1:
             raise ValueError("count, max_atoms and tries must be at least 1")
-        if self.value < 0:
-            raise ValueError(f"buckets of a property begin at 1, not {self.value}")
+        for text in self.ask:
+            parse_ask(text)
         if not min(self.temperature, self.number_temperature) > 0 or not 0 < self.top_p <= 1:
             raise ValueError("temperatures must be positive, and top_p lie in 0 to 1")
 
@@ -188,10 +191,29 @@ class LearnedGenerator:
             shares,
             np.full(n, given, np.int8),
             np.full(n, int(self.stable), np.int8),
-            np.full(n, self.value, np.int8),
+            self._values(rng, n),
+            np.full(n, size_of(self.max_atoms), np.int8),
         )
         kinds = 1 if given else 2
         return told, Orbits(self._model.tables, allowed, needed, formula, self.max_atoms, kinds)
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[int, ...]]:
+        """Which ranges of each property that is asked for, from 1 on."""
+        return asked_of(self.ask, self._known)
+
+    @cached_property
+    def _known(self) -> tuple[Property, ...]:
+        card = self._model.card
+        return card.properties if card else ()
+
+    def _values(self, rng: np.random.Generator, n: int) -> Int8[np.ndarray, "n p"]:
+        """The range of each property for each draw; of several all alike."""
+        found = np.zeros((n, len(self._known)), np.int8)
+        for k, one in enumerate(self._known):
+            ranges = self.ranges.get(one.name, (0,))
+            found[:, k] = ranges[0] if len(ranges) == 1 else rng.choice(ranges, n)
+        return found
 
     def _any(self) -> Bool[np.ndarray, " 119"]:
         """Elements that the model knows and that are not excluded."""
@@ -216,6 +238,7 @@ def make(settings: GeneratorSettings) -> LearnedGenerator:
     return LearnedGenerator(
         elements,
         stable=True,
+        ask=settings.ask,
         count=OF_SYSTEM,
         max_atoms=settings.max_atoms,
         exclude=settings.exclude,

@@ -19,6 +19,7 @@ from gnomon.learn.model_file import ModelFileError, read_model_file, write_model
 from gnomon.models.bundled import model_path
 from gnomon.models.wyckoff.layers import WyckoffConfig
 from gnomon.models.wyckoff.network import Wyckoff
+from gnomon.models.wyckoff.properties import Property
 from gnomon.models.wyckoff.sequences import Tables, blank_tables
 
 
@@ -36,8 +37,8 @@ class HeldOut(BaseModel):
 class GeneratorCard(Card[HeldOut]):
     """What a trained generator says of itself."""
 
-    edges: tuple[float, ...]
-    """Bounds of the buckets of the property that ``scheme`` names."""
+    properties: tuple[Property, ...]
+    """What crystals can be asked for, in the order of the network's tables."""
     elements: tuple[int, ...]
     """Atomic numbers that the rows that train hold."""
 
@@ -77,14 +78,22 @@ class WyckoffModel:
             raise ModelFileError(
                 f"{file.path} holds a model of kind {file.about.get('kind')!r}, not a generator"
             )
+        if "edges" in file.about["card"]:
+            raise ModelFileError(
+                f"{file.path} is a generator of an earlier gnomon, which told of one property: "
+                "train it again"
+            )
         config = WyckoffConfig.model_validate(file.about["network"])
-        blank = eqx.filter_eval_shape(lambda: Wyckoff(config, blank_tables()))
+        card = GeneratorCard.model_validate(file.about["card"])
+        blank = eqx.filter_eval_shape(
+            lambda: Wyckoff(config, blank_tables(), properties=len(card.properties))
+        )
         like = eqx.filter(blank, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
         stored = (
             jax.eval_shape(lambda w: jax.tree.map(_half, w), like) if file.about["half"] else like
         )
         arrays = jax.tree.map(lambda a, w: jnp.asarray(a, w.dtype), file.fill(stored), like)
-        return cls(eqx.combine(arrays, blank), GeneratorCard.model_validate(file.about["card"]))
+        return cls(eqx.combine(arrays, blank), card)
 
     @cached_property
     def seen(self) -> Bool[np.ndarray, " 119"]:

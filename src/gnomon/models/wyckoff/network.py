@@ -41,6 +41,7 @@ from gnomon.models.wyckoff.sequences import (
     HULL_EDGES,
     LETTERS,
     MAX_ORBITS,
+    SIZES,
     Batch,
     Conditions,
     Tables,
@@ -85,7 +86,8 @@ class Wyckoff(eqx.Module):
     wanted: Float[Array, "2 119 d"]
     given: Float[Array, "3 d"]
     hull: Float[Array, "_ d"]
-    value: Float[Array, "_ d"]
+    values: Float[Array, "p _ d"]
+    most: Float[Array, "_ d"]
     place: Float[Array, "_ d"]
     kind: Float[Array, "4 d"]
     size: Linear
@@ -100,8 +102,17 @@ class Wyckoff(eqx.Module):
     to_cell: Mixtures
     to_coordinates: Mixtures
 
-    def __init__(self, config: WyckoffConfig, known: Tables, seed: int = 0) -> None:
-        """Random weights."""
+    def __init__(
+        self, config: WyckoffConfig, known: Tables, seed: int = 0, properties: int = 1
+    ) -> None:
+        """Random weights.
+
+        Args:
+            config: size.
+            known: tables of all space groups.
+            seed: of the weights.
+            properties: how many can be asked for.
+        """
         d, rng = config.width, np.random.default_rng(seed)
 
         def table(*shape: int) -> Array:
@@ -113,7 +124,8 @@ class Wyckoff(eqx.Module):
         self.group, self.group_facts = table(231), Linear(13, d, rng)
         self.position, self.position_facts = table(231 * LETTERS), Linear(20, d, rng)
         self.wanted, self.given = table(2, MAX_Z + 1), table(3)
-        self.hull, self.value = table(len(HULL_EDGES) + 2), table(BUCKETS + 1)
+        self.hull, self.values = table(len(HULL_EDGES) + 2), table(properties, BUCKETS + 1)
+        self.most = table(len(SIZES) + 1)
         self.place, self.kind = table(MAX_ORBITS + 1), table(4)
         self.size, self.cell = Linear(2, d, rng), Linear(12, d, rng)
         self.coordinate, self.coming = Linear(6 * WAVES, d, rng), Linear(d, d, rng)
@@ -171,7 +183,9 @@ class Wyckoff(eqx.Module):
             told.fractions @ self.wanted[1] * 3 + present @ self.wanted[0],
             present @ self.wanted[0],
         )
-        return both + self.given[told.given] + self.hull[told.hull] + self.value[told.value]
+        values = self.values[jnp.arange(len(self.values)), told.values]
+        found = both + self.given[told.given] + self.hull[told.hull] + values.sum(axis=1)
+        return found + self.most[told.size]
 
     def orbit_tokens(
         self,

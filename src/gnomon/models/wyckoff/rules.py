@@ -20,7 +20,9 @@ class Orbits:
     """The orbits of n crystals so far, and what each may take next.
 
     Elements come in the order of ``element_order`` and positions of one element in their own; what
-    has no freedom is taken once; a primitive cell holds ``max_atoms`` at most.
+    has no freedom is taken once.  A row that outgrows ``max_atoms`` in a primitive cell is lost: if
+    positions that are too large were forbidden, what began as a large crystal would end as a piece
+    of it.
 
     Attributes:
         known: tables of all space groups.
@@ -88,13 +90,14 @@ class Orbits:
         element: Int64[np.ndarray, " n"],
         position: Int64[np.ndarray, " n"],
     ) -> None:
-        """One more orbit in some rows."""
+        """One more orbit in some rows; those that outgrow ``max_atoms`` are lost."""
         rows = np.flatnonzero(which)
         at = self.count[rows]
         self.elements[rows, at], self.positions[rows, at] = element[rows], position[rows]
         self.amounts[rows, element[rows]] += self._atoms[rows, position[rows]]
         self.taken[rows, position[rows]] = True
         self.count[rows] += 1
+        self.ended |= self.amounts.sum(axis=1) > self.max_atoms
 
     def end(self, which: Bool[np.ndarray, " n"]) -> None:
         """Some rows have no more orbits: complete where the end was allowed."""
@@ -123,17 +126,19 @@ class Orbits:
         return np.where(known, amount // np.maximum(unit, 1), 0)
 
     def positions_allowed(self, element: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, "n 27"]:
-        """Positions that the next orbit may take, if it is of these elements (0: of a new one)."""
+        """Positions that the next orbit may take, if it is of these elements (0: of a new one).
+
+        Only a formula bounds them, by the atoms of its units that fit into ``max_atoms``.
+        """
         last = self.last
         free = (self._atoms > 0) & ~(self.taken & self._fixed)
         at = self.positions[self._rows, np.maximum(self.count - 1, 0)]
         free &= (element != last)[:, None] | (np.arange(LETTERS) >= at[:, None])
-        room = self.max_atoms - self.amounts.sum(axis=1)
         asked = self.formula.sum(axis=1)
         unit, own = self.formula[self._rows, element], self.amounts[self._rows, element]
         first = self.elements[:, 0]
         settled = self.amounts[self._rows, first] // np.maximum(self.formula[self._rows, first], 1)
         beyond = (first > 0) & (element != first)
         most = np.where(beyond, settled, self.max_atoms // np.maximum(asked, 1))
-        room = np.where(asked > 0, np.minimum(room, most * unit - own), room)
-        return free & (self._atoms <= room[:, None])
+        left = np.minimum(self.max_atoms - self.amounts.sum(axis=1), most * unit - own)
+        return free & ((asked == 0)[:, None] | (self._atoms <= left[:, None]))

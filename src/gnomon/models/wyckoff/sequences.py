@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Float64, Int8, Int16, Int64, UInt8, UInt32
 
 from gnomon.crystals import Crystals
 from gnomon.elements import COVALENT_RADII, MAX_Z
+from gnomon.models.wyckoff.properties import bucket
 from gnomon.run.listener import SILENT, Listener
 from gnomon.structure.asymmetric_unit import AsymmetricUnit, asymmetric_unit, places
 from gnomon.structure.symmetry import SymmetryError
@@ -25,6 +26,9 @@ LETTERS = 27
 
 HULL_EDGES = (5e-5, 0.03, 0.1)
 """Upper bounds of the first buckets of e_above_hull, eV/atom; the last one is open."""
+
+SIZES = (4, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+"""Atoms of a primitive cell that can be asked for at most."""
 
 SHAPES = ((5, 4), (10, 10), (MAX_ORBITS, MAX_ORBITS))
 """Orbits, and free ones among them, of the batches that are compiled."""
@@ -87,7 +91,8 @@ class Sequences:
         positions: (n, N).
         coordinates: (n, N, 3), free ones.
         cell: (n, 6), as ``scaled_cell``.
-        hull, value: (n,), bucket of e_above_hull and of a property from 1 on, 0 where unknown.
+        hull: (n,), bucket of e_above_hull from 1 on, 0 where unknown.
+        values: (n, p), bucket of each property, as ``hull``.
     """
 
     space_group: Int16[np.ndarray, " n"]
@@ -96,7 +101,7 @@ class Sequences:
     coordinates: Float32[np.ndarray, "n N 3"]
     cell: Float32[np.ndarray, "n 6"]
     hull: Int8[np.ndarray, " n"]
-    value: Int8[np.ndarray, " n"]
+    values: Int8[np.ndarray, "n p"]
 
     def __len__(self) -> int:
         """How many crystals."""
@@ -120,8 +125,7 @@ class Sequences:
 def sequences(
     crystals: Crystals,
     e_above_hull: Float64[np.ndarray, " n"],
-    value: Float64[np.ndarray, " n"],
-    edges: Sequence[float] = (),
+    values: Int8[np.ndarray, "n p"],
     *,
     listener: Listener = SILENT,
 ) -> tuple[Sequences, Int64[np.ndarray, " k"]]:
@@ -130,8 +134,7 @@ def sequences(
     Args:
         crystals: n of them.
         e_above_hull: eV/atom, NaN where unknown.
-        value: of a property, NaN where unknown.
-        edges: bounds of the buckets of the property.
+        values: bucket of each property, from 1 on, 0 where unknown.
         listener: hears how far it is.
     """
     kept, units = [], []
@@ -145,17 +148,13 @@ def sequences(
             kept.append(i)
             units.append(unit)
     rows = np.array(kept, np.int64)
-    return _columns(units, bucket(e_above_hull[rows], HULL_EDGES), bucket(value[rows], edges)), rows
-
-
-def bucket(values: Float64[np.ndarray, " n"], edges: Sequence[float]) -> Int8[np.ndarray, " n"]:
-    """Bucket of each value, from 1 on; 0 where it is not known."""
-    found = 1 + np.searchsorted(np.asarray(edges, np.float64), values, side="left")
-    return np.where(np.isfinite(values), found, 0).astype(np.int8)
+    return _columns(units, bucket(e_above_hull[rows], HULL_EDGES), values[rows]), rows
 
 
 def _columns(
-    units: Sequence[AsymmetricUnit], hull: Int8[np.ndarray, " n"], value: Int8[np.ndarray, " n"]
+    units: Sequence[AsymmetricUnit],
+    hull: Int8[np.ndarray, " n"],
+    values: Int8[np.ndarray, "n p"],
 ) -> Sequences:
     n = len(units)
     elements, positions = np.zeros((2, n, MAX_ORBITS), np.int64)
@@ -177,7 +176,7 @@ def _columns(
         coordinates,
         cell,
         hull,
-        value,
+        values,
     )
 
 
@@ -221,39 +220,57 @@ class Conditions(NamedTuple):
         fractions: (n, 119), share of the atoms by atomic number: of a formula, or equal shares of
             the elements.
         given: (n,), 0 nothing, 1 the elements, 2 the formula.
-        hull, value: (n,), bucket from 1 on, 0 absent.
+        hull: (n,), bucket from 1 on, 0 absent.
+        values: (n, p), bucket of each property, as ``hull``.
+        size: (n,), at most so many atoms: which of ``SIZES``, from 1 on, 0 absent.
     """
 
     fractions: Float32[Any, "n 119"]
     given: Int8[Any, " n"]
     hull: Int8[Any, " n"]
-    value: Int8[Any, " n"]
+    values: Int8[Any, "n p"]
+    size: Int8[Any, " n"]
 
 
 GIVEN = (0.4, 0.35, 0.25)
 """How often training is told nothing of the composition, the elements, the formula."""
 
 KNOWN = 0.6
-"""How often it is told the bucket of e_above_hull; and that of the property."""
+"""How often it is told the bucket of e_above_hull; and that of each property."""
 
 
-def conditions(
-    data: Sequences, multiplicity: Int16[np.ndarray, "231 27"], rng: np.random.Generator
-) -> Conditions:
-    """True conditions of crystals, each left out at random."""
+def conditions(data: Sequences, known: Tables, rng: np.random.Generator) -> Conditions:
+    """True conditions of crystals, each left out at random.
+
+    A size that it is told says nothing but that the crystal is no larger: one of ``SIZES`` is drawn
+    for each, all alike, and told where the crystal is.
+    """
     n = len(data)
-    atoms = multiplicity[data.space_group[:, None], data.positions] * (data.elements > 0)
+    atoms = known.multiplicity[data.space_group[:, None], data.positions] * (data.elements > 0)
     counts = np.zeros((n, MAX_Z + 1), np.float32)
     np.add.at(counts, (np.arange(n)[:, None], data.elements), atoms)
     given = rng.choice(3, n, p=GIVEN).astype(np.int8)
     told = np.where((given == 2)[:, None], counts, counts > 0).astype(np.float32)
     fractions = told / np.maximum(told.sum(axis=1, keepdims=True), 1)
+    size = rng.integers(len(SIZES), size=n)
+    fits = counts.sum(axis=1) / known.centring[data.space_group] <= np.array(SIZES)[size]
     return Conditions(
         fractions * (given > 0)[:, None],
         given,
         data.hull * (rng.random(n) < KNOWN),
-        data.value * (rng.random(n) < KNOWN),
+        data.values * (rng.random(data.values.shape) < KNOWN),
+        (1 + size).astype(np.int8) * fits,
     )
+
+
+def size_of(max_atoms: int) -> int:
+    """Which of ``SIZES``, from 1 on, leaves no crystal of so many atoms out; 0 for none.
+
+    >>> size_of(16), size_of(17), size_of(100)
+    (6, 7, 0)
+    """
+    at = int(np.searchsorted(SIZES, max_atoms))
+    return at + 1 if at < len(SIZES) else 0
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -300,7 +317,7 @@ def batches(
         rows = rng.permutation(np.flatnonzero(shape_of == s))
         size = rows_of(shape, tokens)
         chosen += [(s, rows[i : i + size]) for i in range(0, len(rows), size)]
-    told = conditions(data, known.multiplicity, rng)
+    told = conditions(data, known, rng)
     for i in rng.permutation(len(chosen)).tolist():
         s, rows = chosen[i]
         batch = _batch(data, free, told, rows, SHAPES[s], rows_of(SHAPES[s], tokens))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, Int64
+from jaxtyping import Array, Bool, Float, Float64, Int8, Int64
 from pydantic import Field
 
 from gnomon.crystals import Crystals
@@ -20,7 +21,8 @@ from gnomon.learn.optimize import OptimizerConfig, State, advance, initial_state
 from gnomon.learn.split import SplitConfig
 from gnomon.models.wyckoff.layers import Dropout, WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, HeldOut, WyckoffModel
-from gnomon.models.wyckoff.network import Losses, Wyckoff
+from gnomon.models.wyckoff.network import BUCKETS, Losses, Wyckoff
+from gnomon.models.wyckoff.properties import Property
 from gnomon.models.wyckoff.sequences import (
     MAX_ORBITS,
     Batch,
@@ -52,8 +54,52 @@ class GeneratorTrainConfig(SplitConfig):
     dropout: float = Field(
         default=0.2, ge=0, lt=1, description="share of what each block adds that a step forgets"
     )
-    buckets: int = Field(default=4, ge=2, le=8, description="of the property, equally full")
+    buckets: int = Field(
+        default=4, ge=2, le=BUCKETS, description="of a property, equally full unless it has edges"
+    )
     seed: int = Field(default=0, ge=0, description="of the weights and the order of the rows")
+
+
+@dataclass(frozen=True, eq=False)
+class PropertyRows:
+    """A property of crystals that a generator is to know.
+
+    Attributes:
+        name: by which it is asked for.
+        unit: of the values.
+        values: n of them, NaN where unknown.
+        scheme: where they are from.
+        edges: upper bounds of its ranges but the last; None: those that make them equally full.
+    """
+
+    name: str
+    unit: str
+    values: Float64[np.ndarray, " n"]
+    scheme: str
+    edges: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z_]\w*", self.name):
+            raise ValueError(f"{self.name!r} is no name to ask by: take letters, digits and _")
+        edges = self.edges or ()
+        if len(edges) >= BUCKETS or list(edges) != sorted(set(edges)):
+            raise ValueError(
+                f"edges of {self.name} must rise and be fewer than {BUCKETS}, not {edges}"
+            )
+
+    def property_of(self, training: Bool[np.ndarray, " n"], buckets: int) -> Property:
+        """Its ranges: as given, or by quantiles over the rows that train.
+
+        Where many values are the same, as the gap of metals is, ranges without a row are left out.
+        """
+        edges, known = self.edges, self.values[training & np.isfinite(self.values)]
+        if edges is None:
+            inner = np.arange(1, buckets) / buckets
+            found = (
+                [float(f"{edge:.4g}") for edge in np.quantile(known, inner)] if len(known) else []
+            )
+            edges = tuple(sorted({edge for edge in found if edge < known.max()}))
+        return Property(name=self.name, unit=self.unit, scheme=self.scheme, edges=edges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +109,14 @@ class GeneratorRows:
     Attributes:
         crystals: n of them.
         e_above_hull: eV/atom, NaN where unknown.
-        value: of a property, NaN where unknown.
         name: of the data, for the card.
-        scheme: name and unit of the property; empty for none.
+        properties: what candidates may be asked for.
     """
 
     crystals: Crystals
     e_above_hull: Float64[np.ndarray, " n"]
-    value: Float64[np.ndarray, " n"]
     name: str
-    scheme: str = ""
+    properties: tuple[PropertyRows, ...] = ()
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
@@ -80,8 +124,28 @@ class GeneratorRows:
         c = self.crystals
         return (
             *(c.lattice, c.atomic_numbers, c.frac_coords, c.offsets),
-            *(self.e_above_hull, self.value),
+            self.e_above_hull,
+            *(part for one in self.properties for part in (one.values, np.array(one.edges or ()))),
         )
+
+    @property
+    def scheme(self) -> str:
+        """Names, units and origin of the properties."""
+        return "; ".join(f"{one.name} ({one.unit}), {one.scheme}" for one in self.properties)
+
+    def properties_of(self, config: GeneratorTrainConfig) -> tuple[Property, ...]:
+        """What is asked for, with ranges."""
+        training, _ = config.masks(self.crystals.reduced_formulas)
+        return tuple(one.property_of(training, config.buckets) for one in self.properties)
+
+    def buckets(self, known: Sequence[Property]) -> Int8[np.ndarray, "n p"]:
+        """The range of each crystal of each of these properties, 0 where it is not known."""
+        values = {one.name: one.values for one in self.properties}
+        found = np.zeros((len(self.crystals), len(known)), np.int8)
+        for k, one in enumerate(known):
+            if one.name in values:
+                found[:, k] = one.buckets(values[one.name])
+        return found
 
 
 def train_generator(
@@ -103,8 +167,7 @@ def train_generator(
     made = sequences(
         data.crystals,
         data.e_above_hull,
-        data.value,
-        edges_of(data, config),
+        data.buckets(data.properties_of(config)),
         listener=session.listener,
     )
     return train_sequences(data, made, config, session)
@@ -124,13 +187,9 @@ def train_sequences(
         config: settings.
         session: where unfinished work is kept, and who hears of it.
     """
-    every, rows = made
-    short = every.orbits <= config.max_orbits
-    every, rows = every.take(np.flatnonzero(short)), rows[short]
-    split = config.split(data.crystals.reduced_formulas[rows])
-    training, held = every.take(split.train), every.take(split.validation)
+    training, held = parted(data, made, config)
     network, seconds = train_network(
-        Wyckoff(config.network, tables(), config.seed),
+        Wyckoff(config.network, tables(), config.seed, len(data.properties)),
         training,
         held,
         config,
@@ -143,26 +202,29 @@ def train_sequences(
         data=data.name,
         data_sha256=sha256_of_arrays(data.columns),
         rows=len(data.crystals),
-        train_rows=len(split.train),
+        train_rows=len(training),
         split=config.rule,
         config=config.model_dump(mode="json"),
         validation=held_out(network, held, config) if len(held) else None,
         wall_seconds=seconds,
         stamp=stamp(),
-        edges=edges_of(data, config),
+        properties=data.properties_of(config),
         elements=tuple(np.unique(training.elements[training.elements > 0]).tolist()),
     )
     return WyckoffModel(network, card)
 
 
-def edges_of(data: GeneratorRows, config: GeneratorTrainConfig) -> tuple[float, ...]:
-    """Bounds of the buckets of the property: quantiles over the rows that train."""
-    training, _ = config.masks(data.crystals.reduced_formulas)
-    values = data.value[training & np.isfinite(data.value)]
-    if not len(values):
-        return ()
-    inner = np.arange(1, config.buckets) / config.buckets
-    return tuple(float(f"{edge:.4g}") for edge in np.quantile(values, inner))
+def parted(
+    data: GeneratorRows,
+    made: tuple[Sequences, Int64[np.ndarray, " k"]],
+    config: GeneratorTrainConfig,
+) -> tuple[Sequences, Sequences]:
+    """Sequences that train, and those that validate, without the long ones."""
+    every, rows = made
+    short = every.orbits <= config.max_orbits
+    every, rows = every.take(np.flatnonzero(short)), rows[short]
+    split = config.split(data.crystals.reduced_formulas[rows])
+    return every.take(split.train), every.take(split.validation)
 
 
 def train_network(
@@ -206,10 +268,9 @@ def train_network(
 def held_out(network: Wyckoff, data: Sequences, config: GeneratorTrainConfig) -> HeldOut:
     """Nats a crystal of rows that trained nothing, under conditions left out as in training."""
     known = Tables(*map(np.asarray, network.tables))
+    rng = np.random.default_rng(config.seed)
     total, n = np.zeros(5), 0
-    for rows, batch in batches(
-        data, known, config.optimizer.batch, np.random.default_rng(config.seed)
-    ):
+    for rows, batch in batches(data, known, config.optimizer.batch, rng):
         total += np.asarray(_sums(network, batch))
         n += rows
     parts = (total / n).round(4).tolist()

@@ -36,6 +36,7 @@ from gnomon.generate.evolution.population import STABILITY, parse_objective
 from gnomon.generate.prototypes.occurrence import BUNDLED as KNOWN_PROTOTYPES
 from gnomon.generate.registry import GENERATORS, LEARNED
 from gnomon.models.wyckoff.properties import parse_ask
+from gnomon.run.checks import read_by
 from gnomon.run.registry import closest
 
 
@@ -71,32 +72,18 @@ class GenerateConfig(BaseModel):
         default="file", min_length=1, description="name of that program, for the lineage"
     )
 
-    objectives: tuple[str, ...] = Field(
+    objectives: Annotated[tuple[str, ...], read_by(parse_objective)] = Field(
         default=(STABILITY,),
         min_length=1,
         description="what evolution breeds for: e_above_hull, and 'max NAME' or 'min NAME' of a "
         "table of properties in the folder; the best fronts of several",
     )
 
-    ask: tuple[str, ...] = Field(
+    ask: Annotated[tuple[str, ...], read_by(parse_ask)] = Field(
         default=(),
         description="properties that learned draws for, such as band_gap>2; they only shift the "
         "odds",
     )
-
-    @field_validator("ask")
-    @classmethod
-    def _ask_for_numbers(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        for text in texts:
-            parse_ask(text)
-        return texts
-
-    @field_validator("objectives")
-    @classmethod
-    def _name_tables(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        for text in texts:
-            parse_objective(text)
-        return texts
 
     @model_validator(mode="after")
     def _who_asks_has_one_that_listens(self) -> GenerateConfig:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gnomon.discover.wide.database import MATERIALS_PROJECT
 from gnomon.discover.wide.filters import parse_within
 from gnomon.elements import symbols
+from gnomon.run.checks import read_by
 
 
 class WideConfig(BaseModel):
@@ -17,7 +18,7 @@ class WideConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    within: tuple[str, ...] = Field(
+    within: Annotated[tuple[str, ...], read_by(parse_within)] = Field(
         default=(),
         description="chemical systems with wildcards that candidates fit, as in 'Li-*-O'",
     )
@@ -63,10 +64,3 @@ class WideConfig(BaseModel):
     )
     shard: int = Field(default=64, ge=1, description="parents in a shard of work")
     buckets: int = Field(default=64, ge=1, description="groups of compositions, each one task")
-
-    @field_validator("within")
-    @classmethod
-    def _are_systems(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        for text in texts:
-            parse_within(text)
-        return texts

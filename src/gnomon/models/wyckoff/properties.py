@@ -11,7 +11,10 @@ import numpy as np
 from jaxtyping import Float64, Int8
 from pydantic import BaseModel, ConfigDict
 
-ASK = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|=|>|<)\s*(\S+?)\s*")
+NAME = r"[A-Za-z_]\w*"
+"""Of a property."""
+
+ASK = re.compile(rf"\s*({NAME})\s*(>=|<=|=|>|<)\s*(\S+?)\s*")
 """A name, a sign and a number."""
 
 

@@ -22,7 +22,7 @@ from gnomon.learn.split import SplitConfig
 from gnomon.models.wyckoff.layers import Dropout, WyckoffConfig
 from gnomon.models.wyckoff.model import GeneratorCard, HeldOut, WyckoffModel
 from gnomon.models.wyckoff.network import BUCKETS, Losses, Wyckoff
-from gnomon.models.wyckoff.properties import Property
+from gnomon.models.wyckoff.properties import NAME, Property
 from gnomon.models.wyckoff.sequences import (
     MAX_ORBITS,
     Batch,
@@ -79,7 +79,7 @@ class PropertyRows:
     edges: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z_]\w*", self.name):
+        if not re.fullmatch(NAME, self.name):
             raise ValueError(f"{self.name!r} is no name to ask by: take letters, digits and _")
         edges = self.edges or ()
         if len(edges) >= BUCKETS or list(edges) != sorted(set(edges)):
@@ -139,12 +139,10 @@ class GeneratorRows:
         return tuple(one.property_of(training, config.buckets) for one in self.properties)
 
     def buckets(self, known: Sequence[Property]) -> Int8[np.ndarray, "n p"]:
-        """The range of each crystal of each of these properties, 0 where it is not known."""
-        values = {one.name: one.values for one in self.properties}
+        """The range of each crystal of each property, 0 where its value is not known."""
         found = np.zeros((len(self.crystals), len(known)), np.int8)
-        for k, one in enumerate(known):
-            if one.name in values:
-                found[:, k] = one.buckets(values[one.name])
+        for k, (one, rows) in enumerate(zip(known, self.properties, strict=True)):
+            found[:, k] = one.buckets(rows.values)
         return found
 
 

@@ -90,8 +90,9 @@ GROUPS = (225, 194, 62, 166, 139, 221, 14, 2)
 """Space groups that are asked for: those with most crystals, and two of low symmetry."""
 
 
-SHARPER = 0.35
-"""Temperature at which the highest range of each property is asked for once more."""
+COLD = 0.35
+"""Temperature of draws that keep to what is likely: ``sun.py``'s, and at which the highest range of
+each property is asked for once more."""
 
 SHARP = ((0.5, 0.98, False), (1, 0.98, False), (1, 0.9, False), (0.5, 0.98, True), (1, 0.9, True))
 """Temperature, share of the likely, and whether stable crystals are asked for."""
@@ -249,8 +250,8 @@ def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
         asks |= {
             f"{one.name} {words}": {"ask": asks_of(one, k)} for k, words in enumerate(one.words)
         }
-        last = {"ask": asks_of(one, len(one.edges)), "temperature": SHARPER}
-        asks[f"{one.name} {one.words[-1]}, temperature {SHARPER}"] = last
+        last = {"ask": asks_of(one, len(one.edges)), "temperature": COLD}
+        asks[f"{one.name} {one.words[-1]}, temperature {COLD}"] = last
     found: dict[str, Any] = {}
     pairs: dict[str, list[tuple[int, float]]] = {name: [] for name in properties}
     for name, conditions in asks.items():
@@ -270,7 +271,7 @@ def shifts(data: Path, work: Path, n: int) -> dict[str, Any]:
             counts = np.bincount(one.buckets(values), minlength=len(one.words) + 1)[1:]
             found[name][f"median {judged}, {one.unit}"] = round(float(np.median(values[there])), 2)
             found[name][f"in each range of {judged}"] = counts.tolist()
-            if judged in made.ranges and made.temperature != SHARPER:
+            if judged in made.ranges and made.temperature != COLD:
                 pairs[judged] += [(made.ranges[judged][0], v) for v in values[there].tolist()]
     for judged, both in pairs.items():
         found[f"Spearman of range and value, {judged}"] = round(float(spearmanr(both)[0]), 3)

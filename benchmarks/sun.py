@@ -10,7 +10,8 @@ above), unique among those of their generator, and novel as relaxed: the same as
 DATA's ``materials_project/structures.parquet`` with a hash below 75, which are those that trained
 the generator and the network that ranks.  What fails counts among the candidates.
 
-``learned`` asks for stable crystals of two or more elements, at the temperature COLD.  ``random``
+``learned`` asks for stable crystals of two or more elements, at the temperature COLD, chosen for
+its predecessor on draws of seed 100 by what ``structural-2`` said.  ``random``
 gets the formulas of the learned ones, ``prototypes`` their systems; ``substitution`` and ``saps``
 give a child of each of several training crystals, parents and children taken at random; of ``saps``
 with one ion that gives way and one choice of sites for each number of them, or a parent has a
@@ -37,7 +38,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from generators import NAMES, decorated, everything, known, once
+from generators import COLD, NAMES, decorated, everything, known, once
 from gnomon.chemistry.cautions import of_metals
 from gnomon.crystals import Crystals
 from gnomon.discover.rates import wilson
@@ -61,9 +62,6 @@ PART = 8
 
 POOL = 8
 """Candidates for each that is kept, where they are ranked."""
-
-COLD = 0.35
-"""Temperature of the learned ones, chosen on draws of seed 100 by what ``structural-2`` says."""
 
 RANKED = "-ranked"
 

@@ -6,9 +6,9 @@ The file holds relaxed crystals with ``e_above_hull`` (eV/atom), as the Material
 them; formulas of hashes below 75 train, 75 to 84 validate, and nothing else is looked at.  The
 properties that candidates may be asked for are predicted by networks of the package: the bulk
 modulus by bulk-modulus-1, in four ranges, and the band gap by band-gap-1 and is-metal-1, in five.
-Crystals of up to twenty orbits train: all but one of a hundred.  The weights in the package took two
-and a half minutes of an H200, beside other programs; a core would take 1.6 hours (6,700 steps of
-0.88 s), besides six minutes for the symmetry of the crystals and for what networks say of them.
+Crystals of up to twenty orbits train: all but one of a hundred.  The weights in the package took
+two minutes and a half of an H200 (their card says so); on a core an epoch takes minutes, as is told
+after each, and so does what comes before the first one, the symmetry of the crystals.
 """
 
 import argparse

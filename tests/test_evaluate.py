@@ -412,7 +412,7 @@ def test_rows_say_where_each_crystal_came_from() -> None:
     assert rows["source_id"].to_pylist() == ["1", "2", None]
     assert rows["id"].to_pylist() == batch.ids.tolist()
     assert rows["energy_per_atom"].to_pylist() == [-0.5] * 3
-    assert heard == [("evaluating", k, 3) for k in (1, 2, 3)]
+    assert heard == [("evaluating", k, 3) for k in range(4)]
 
 
 def test_forces_and_stresses_are_columns_where_they_are_asked_for() -> None:

@@ -11,7 +11,7 @@ import jax.monitoring
 import pytest
 
 from gnomon.cli import terminal
-from gnomon.cli.terminal import listening
+from gnomon.cli.terminal import listening, put_table
 from gnomon.run.listener import COMPILING
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -25,6 +25,13 @@ def wait_for(capsys: pytest.CaptureFixture[str], count: int) -> list[str]:
         time.sleep(0.02)
         lines += capsys.readouterr().err.splitlines()
     return lines
+
+
+def test_numbers_too_small_for_four_decimals_are_not_shown_as_nothing(capsys):
+    """An expansion of aluminium was 0.0000 1/K; what an energy is above the hull by rounding is."""
+    put_table([{"value": v} for v in (2.3104e-5, -2.3104e-5, 3.6e-16, 0.0, 1e-4, 300.0)])
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert shown == ["2.31e-05", "-2.31e-05", "0.0000", "0.0000", "0.0001", "300.0000"]
 
 
 def test_a_log_is_never_silent_for_long(capsys, monkeypatch):

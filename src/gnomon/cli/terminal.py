@@ -22,6 +22,12 @@ SILENCE = 25.0
 LONG = 2.0
 """Seconds of compiling that are worth a word."""
 
+LEAST = 5e-5
+"""Smaller numbers would be nothing in 4 decimals."""
+
+NOISE = 1e-9
+"""Rounding, which stays nothing."""
+
 
 def quiet() -> None:
     """Keep warnings and alarms of libraries off the terminal, here and in worker processes.
@@ -57,7 +63,10 @@ def _finite(value: Any) -> Any:
 
 
 def put_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as aligned columns on stdout, readable without colour; numbers to 4 decimals."""
+    """Rows as aligned columns on stdout, readable without colour.
+
+    Numbers have 4 decimals; those that would be nothing then, as an expansion in 1/K, 4 digits.
+    """
     if not rows:
         print("nothing found")
         return
@@ -71,7 +80,9 @@ def put_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if NOISE < abs(value) < LEAST else f"{value:.4f}"
 
 
 @contextmanager

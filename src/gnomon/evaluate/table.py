@@ -69,6 +69,7 @@ def evaluate_all(
 ) -> Evaluations:
     """Evaluate all crystals; ``listener`` hears of progress under the name ``what``."""
     parts, came = [Evaluations.of([], crystals.ids[:0], evaluator.scheme)], 0
+    listener.tick(what, came, len(crystals))  # or a log goes on with what was done before
     for part in evaluator.evaluate(crystals):
         parts.append(part)
         came += len(part)

@@ -1,12 +1,12 @@
 r"""The network for superconducting critical temperatures, from formulas.
 
-    python examples/train_superconductors.py DATA --out superconducting-tc-1.gnomon
+    python examples/train_superconductors.py DATA --out superconducting-tc-2.gnomon
 
 DATA holds ``superconductors/supercon_3dsc.csv.gz``: SuperCon as 3DSC gives it (Sommer et al., Sci.
 Data 10, 816 (2023), CC-BY 4.0), formulas with their Tc.  Rows with Tc = 0, which are unknown or
 not superconducting, teach nothing; of a formula with several Tc the median counts.  The networks of
 composition-1 go on with new readouts, as a whole, and learn log10(Tc/K).  Formula hashes from 75 on
-are held out.  Two minutes of one core.
+are held out.  Four minutes of one core.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from gnomon.models.composition.train import CompositionTrainConfig, train_compos
 from gnomon.represent.formulas import read_formulas
 
 SCHEME = "superconducting_critical_temperature (log10(K))"
-OPTIMIZER = OptimizerConfig(epochs=12, batch=128, method="muon", learning_rate=1e-2)
+OPTIMIZER = OptimizerConfig(epochs=36, batch=128, method="muon", learning_rate=1e-2)
 
 
 def superconductors(data: Path) -> LabelledFormulas:

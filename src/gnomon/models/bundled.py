@@ -16,7 +16,7 @@ BUNDLED = (STRUCTURAL, COMPOSITION)
 PROPERTIES = (
     *("bulk-modulus-1", "shear-modulus-1", "debye-temperature-1", "thermal-expansion-1"),
     *("last-phonon-peak-1", "band-gap-1", "is-metal-1", "synthesizability-1"),
-    "superconducting-tc-1",
+    "superconducting-tc-2",
 )
 """Of properties: structural-2's networks with other readouts (``examples/train_properties.py``),
 heads on what it and composition-1 see (``examples/train_heads.py``), and composition-1's networks

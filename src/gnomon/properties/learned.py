@@ -167,5 +167,5 @@ def superconducting_tc(settings: PropertySettings) -> CriticalTemperature:
     """The critical temperature of the network in the package."""
     from gnomon.models.ensemble import load_model
 
-    name, what = "superconducting-tc-1", "critical temperature, if it is a superconductor at all"
+    name, what = "superconducting-tc-2", "critical temperature, if it is a superconductor at all"
     return CriticalTemperature(load_model(name), name, what, "K", True)

@@ -32,6 +32,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cac
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # JAX writes them in place: none reads half
     os.environ["JAX_COMPILATION_CACHE_DIR"] += f"-{worker}"
 
+# what is compiled here runs for seconds: half of XLA's time, a third of a test of a network's
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 MANY_MAPS = 20_000
 """Memory maps of a process that has compiled enough: Linux allows 65,530 (vm.max_map_count)."""
 

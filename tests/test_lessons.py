@@ -2,8 +2,10 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -12,6 +14,18 @@ import run_lessons  # noqa: E402
 
 LONG = ("graph-network", "molecular-dynamics", "a-find", "generators")
 """Lessons of more than five seconds."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_as_for_users() -> Iterator[None]:
+    """Printed digits are those of optimised programs, which other tests do without (conftest)."""
+    option = "jax_disable_most_optimizations"
+    before = jax.config.read(option)
+    jax.clear_caches()
+    jax.config.update(option, False)
+    yield
+    jax.clear_caches()
+    jax.config.update(option, before)
 
 
 def marked(page: Path) -> object:
